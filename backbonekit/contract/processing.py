@@ -1,0 +1,46 @@
+"""How a picture becomes an input, as plain data. No torch here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """Resize, centre crop, scale to [0, 1], normalise, pad; in this order.
+
+    Resize is one of: `size` (height, width), aspect ratio given up; or `shortest_edge`, with `longest_edge` as its
+    bound; or neither. `size_divisor` rounds both sides of the resized picture up. `crop` (height, width) is cut from
+    the centre. `mean` and `std` are per channel of the [0, 1] picture. `canvas` (height, width) fixes the padded size;
+    without it a batch is padded to its largest picture.
+    """
+
+    size: tuple[int, int] | None = None
+    shortest_edge: int | None = None
+    longest_edge: int | None = None
+    size_divisor: int = 1
+    crop: tuple[int, int] | None = None
+    interpolation: Interpolation = "bilinear"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    canvas: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Where one picture went: what post-processing needs to bring an answer back to the picture's own pixels.
+
+    `original`: (height, width) of the picture as given. `resized`: after the resize. `crop_offset`: (top, left) of the
+    centre crop within the resized picture. `shown`: (height, width) of real pixels on the canvas, which start at its top
+    left corner. `canvas`: (height, width) of the padded input.
+    """
+
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    crop_offset: tuple[int, int]
+    shown: tuple[int, int]
+    canvas: tuple[int, int]

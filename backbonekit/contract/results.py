@@ -1,0 +1,59 @@
+"""What `predict` returns for one picture, in that picture's own pixels, on the CPU."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class ClassResult:
+    """`labels`: int64 [k], best first. `scores`: float [k] in [0, 1], of a softmax over all classes."""
+
+    labels: Tensor
+    scores: Tensor
+
+
+@dataclass(slots=True)
+class SemanticResult:
+    """`segmentation`: int64 [height, width], the class of every pixel."""
+
+    segmentation: Tensor
+
+
+@dataclass(slots=True)
+class InstanceResult:
+    """Things, best first. `labels` int64 [N], `scores` float [N], `masks` bool [N, height, width] or None,
+    `boxes_xyxy` float [N, 4] in pixels (of the masks where there are masks)."""
+
+    labels: Tensor
+    scores: Tensor
+    boxes_xyxy: Tensor
+    masks: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One region of a panoptic result. `identifier`: its value in the segment map, from 1. `score` in [0, 1]."""
+
+    identifier: int
+    label: int
+    score: float
+    was_fused: bool = False
+
+
+@dataclass(slots=True)
+class PanopticResult:
+    """`segmentation`: int64 [height, width] of segment identifiers, 0 where there is none. `segments`: one each."""
+
+    segmentation: Tensor
+    segments: list[Segment]
+
+
+@dataclass(slots=True)
+class DepthResult:
+    """`depth`: float [height, width]; metres if the model is metric."""
+
+    depth: Tensor
+
+
+Result = ClassResult | SemanticResult | InstanceResult | PanopticResult | DepthResult
