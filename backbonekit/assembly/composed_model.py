@@ -1,0 +1,159 @@
+"""Parts become one model: pictures in, feature maps and predictions out, losses beside them when targets are given."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from backbonekit.contract.answers import Answer, ModelOutput
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.results import Result
+from backbonekit.contract.targets import Targets
+from backbonekit.image_processing.processor import ImageProcessor
+from backbonekit.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from backbonekit.assembly.weight_report import WeightReport
+
+
+@dataclass(slots=True)
+class Chain:
+    """One task: necks in order, a head and its criterion, over some of the backbone's maps.
+
+    `levels`: positions among the backbone's maps that enter the first part.
+    """
+
+    neck: Iterable[nn.Module]
+    head: nn.Module | None
+    criterion: nn.Module | None
+    levels: Sequence[int]
+    loss_weight: float = 1.0
+
+    def answer(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Answer | None:
+        tokens = maps.prefix_tokens
+        maps = FeatureMaps(
+            maps=tuple(maps.maps[position] for position in self.levels),
+            extras=maps.extras,
+            prefix_tokens=tuple(tokens[position] for position in self.levels) if tokens else (),
+        )
+        for neck in self.neck:
+            maps = neck(maps, canvas)
+        return None if self.head is None else self.head(maps, canvas, targets)
+
+    def losses(self, answer: Answer, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """Weighted scalar terms by name."""
+        if self.criterion is None:
+            return {}
+        terms = self.criterion(answer, targets, canvas)
+        return terms if self.loss_weight == 1.0 else {name: term * self.loss_weight for name, term in terms.items()}
+
+
+class ComposedModel(nn.Module):
+    """A backbone and what stands on it. Built by `build_model` and `load_model`, in eval mode.
+
+    Parameters are named `backbone.*`, `neck.N.*`, `head.*`; with several tasks `neck.TASK.N.*` and `head.TASK.*`.
+    `recipe`: flat and complete, with the indices that wiring chose and the pyramid that it inserted.
+    `weight_report`: where every parameter came from.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, chains: Mapping[str, Chain], *, recipe: Recipe, processor: ImageProcessor
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck: nn.Module
+        self.head: nn.Module | None
+        self.criterion: nn.Module | None
+        self.levels = {task: tuple(chain.levels) for task, chain in chains.items()}
+        self.loss_weights = {task: chain.loss_weight for task, chain in chains.items()}
+        if tuple(chains) == ("",):
+            only = chains[""]
+            self.neck, self.head, self.criterion = nn.ModuleList(only.neck), only.head, only.criterion
+        else:
+            self.neck = nn.ModuleDict({task: nn.ModuleList(chain.neck) for task, chain in chains.items()})
+            self.head = nn.ModuleDict({task: chain.head for task, chain in chains.items() if chain.head})
+            self.criterion = nn.ModuleDict({task: chain.criterion for task, chain in chains.items() if chain.criterion})
+        self.recipe = recipe
+        self.processor = processor
+        self.weight_report: WeightReport | None = None
+
+    def forward(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        pixel_mask: Bool[Tensor, "batch height width"] | None = None,
+        targets: Targets | None = None,
+    ) -> ModelOutput:
+        """`pixel_values`: normalised as `processor` does. `pixel_mask`: True where a real pixel is; None: everywhere.
+
+        `targets`: one dict a picture (`contract/targets.py`); then `loss` and `losses` are set, in train and eval mode.
+        """
+        canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
+        maps = self.backbone(pixel_values)
+        answers: dict[str, Answer] = {}
+        losses: dict[str, Tensor] = {}
+        for task, chain in self.chains().items():
+            answer = chain.answer(maps, canvas, targets)
+            if answer is None:
+                continue
+            answers[task] = answer
+            if targets is not None:
+                prefix = f"{task}." if task else ""
+                losses |= {prefix + name: term for name, term in chain.losses(answer, targets, canvas).items()}
+        return ModelOutput(
+            feature_maps=maps.maps,
+            predictions=answers.get("") if "" in self.levels else answers,
+            loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
+            losses=losses or None,
+        )
+
+    def chains(self) -> dict[str, Chain]:
+        """The tasks by name; the only one of a model without names is ''."""
+        if "" in self.levels:
+            return {"": Chain(self.neck, self.head, self.criterion, self.levels[""])}  # type: ignore[arg-type]
+        return {
+            task: Chain(self.neck[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task])
+            for task, levels in self.levels.items()
+        }
+
+    @property
+    def labels(self) -> Labels | None:
+        """The names of the classes, or None."""
+        return self.recipe.labels
+
+    def predict(
+        self,
+        pictures: Any,
+        *,
+        task: str | None = None,
+        threshold: float | None = None,
+        top_k: int | None = None,
+        batch_size: int = 1,
+    ) -> list[Result]:
+        """Results for pictures of any kind that the processor reads, each in its picture's own pixels.
+
+        `task`: which answer, for heads that can give several (semantic, instance, panoptic). `threshold`: the lowest
+        score that is kept. `top_k`: how many classes or masks at most.
+        """
+        from backbonekit.prediction.predict import predict
+
+        return predict(self, pictures, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder."""
+        from backbonekit.assembly.saving import save_pretrained
+
+        return save_pretrained(self, folder)
+
+    def push_to_hub(self, identifier: str, *, private: bool = False, token: str | None = None) -> str:
+        """Uploads what `save_pretrained` writes to a Hub repository, in one commit. Returns the commit's address."""
+        from backbonekit.assembly.saving import push_to_hub
+
+        return push_to_hub(self, identifier, private=private, token=token)
+
+
+def _of(parts: Any, task: str) -> nn.Module | None:
+    return parts[task] if task in parts else None

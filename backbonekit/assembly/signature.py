@@ -1,0 +1,27 @@
+"""Which of a part's options a method of that part asks for, read off the signature."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, get_type_hints
+
+from backbonekit.contract.answers import ClassScores
+
+
+@lru_cache(maxsize=None)
+def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The keyword-only names of a constructor or of `needs`."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
+
+
+def pick(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
+    """Those of `options` that `function` names."""
+    names = option_names(function)
+    return {name: value for name, value in options.items() if name in names}
+
+
+def answers_one_class(head: Callable[..., Any]) -> bool:
+    """Whether a head class answers with one class a picture: its forward's return annotation says so."""
+    forward = head.forward  # type: ignore[attr-defined]
+    return get_type_hints(forward).get("return") is ClassScores
