@@ -1,0 +1,66 @@
+# Python 3.10+ and make are all that is needed; everything else goes into .venv, once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+# One thread a worker: two test workers on two cores would otherwise fight for them.
+TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 PYTHONPATH=
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check format parity bench example table clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "backbonekit needs Python 3.10 or later; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml | $(VENV)/bin/python
+	@echo "installing backbonekit into $(VENV): torch alone is several GB, a few minutes the first time"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(DEV): pyproject.toml | $(VENV)/bin/python
+	@echo "installing backbonekit and its test tools into $(VENV): torch alone is several GB, a few minutes the first time"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(RUNTIME)
+
+install: $(DEV) ## set up .venv with everything for development
+
+demo: $(RUNTIME) ## set up, then build MaskFormer with a ResNet-50 and print its wiring
+	$(BIN)/python -m backbonekit.build model=maskformer_resnet50
+
+example: $(DEV) ## train the digits example (minutes) and draw what it learned
+	$(BIN)/python examples/train_digits.py
+
+test: $(DEV) ## set up, then run the tests (minutes, no network)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-all: $(DEV) ## the tests with those that take long
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS)
+
+parity: $(DEV) ## only the comparisons with transformers, torchvision and timm
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m parity
+
+check: $(DEV) ## format, lint, types, floors; static, under a minute
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(DEV) ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+table: $(DEV) ## write the option table and the editors' schema again, after a part's signature changed
+	$(BIN)/python -m backbonekit.registry.table
+
+bench: $(DEV) ## speed and memory, side by side with transformers
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv and caches
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,205 @@
+"""From a recipe to a model: constructs every part, fills what a checkpoint covers, starts the rest from a seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from torch import nn
+
+from backbonekit.assembly.composed_model import Chain, ComposedModel
+from backbonekit.assembly.partial import fill_matching
+from backbonekit.assembly.processing import merge_processing
+from backbonekit.assembly.weight_report import WeightReport, WeightSource
+from backbonekit.assembly.wire import Branch, Wiring, wire
+from backbonekit.image_processing.processor import ImageProcessor
+from backbonekit.recipe.compose import compose_recipe
+from backbonekit.recipe.recipe import PartRecipe, Recipe
+from backbonekit.registry.lookup import resolve
+from backbonekit.storage.checkpoint import Checkpoint
+from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.fill import FillReport, fill
+
+
+def build_model(
+    model: str | Path | Mapping[str, Any] | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    config_dir: str | Path | None = None,
+) -> ComposedModel:
+    """A model from the name of a shipped recipe, a YAML file, a mapping or a `Recipe`, in eval mode on the CPU.
+
+    `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `seed` starts what no
+    checkpoint fills; the global random state is left alone. Raises RecipeError, ContractError, WeightsError,
+    StorageError.
+    """
+    return build_composed(compose_recipe(model, overrides, config_dir=config_dir), seed=seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """A saved model to start from: its weights under our names, and the recipe that they belong to."""
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+
+
+def build_composed(recipe: Recipe, *, seed: int = 0, warm: Warm | None = None) -> ComposedModel:
+    """Wires, constructs and fills. With `warm`, every part that its recipe shares keeps its weights."""
+    wiring = wire(recipe)
+    builder = _Builder(wiring, recipe, seed, warm)
+    backbone = builder.backbone()
+    chains = {task: builder.chain(task, branch) for task, branch in wiring.branches.items()}
+    processing = merge_processing(wiring, recipe)
+    model = ComposedModel(
+        backbone,
+        chains,
+        recipe=_completed(recipe, wiring, builder.commit),
+        processor=ImageProcessor(processing, labels=recipe.labels),
+    )
+    model.weight_report = WeightReport(builder.sources, [*recipe.notes, *wiring.notes])
+    return model.eval()
+
+
+class _Builder:
+    """Constructs one part after the other and keeps the sources for the report."""
+
+    def __init__(self, wiring: Wiring, recipe: Recipe, seed: int, warm: Warm | None) -> None:
+        self.wiring = wiring
+        self.recipe = recipe
+        self.seed = seed
+        self.warm = warm
+        self.sources: list[WeightSource] = []
+        self.commit: str | None = None
+
+    def backbone(self) -> nn.Module:
+        blueprint, indices = self.wiring.blueprint, self.wiring.selection.out_indices
+        wanted = self.recipe.backbone
+
+        def construct() -> nn.Module:
+            return blueprint.construct(indices)  # type: ignore[return-value]
+
+        if self._kept("backbone", _identity(wanted), None if self.warm is None else _identity(self.warm.recipe.backbone)):
+            return self._from_warm("backbone", construct, adapt=blueprint.adapt)
+        if not wanted.pretrained:
+            return self._random("backbone", construct)
+        checkpoint = blueprint.checkpoint(wanted.pretrained, wanted.revision)
+        self.commit = checkpoint.commit
+        return self._filled("backbone", construct, checkpoint, adapt=blueprint.adapt, licence=checkpoint.licence)
+
+    def chain(self, task: str, branch: Branch) -> Chain:
+        dot = f".{task}" if task else ""
+        old = _parts_of(self.warm.recipe, task) if self.warm else None
+        necks = []
+        for position, plan in enumerate(branch.necks):
+            before = old[0][position] if old and position < len(old[0]) else None
+            necks.append(self._part(f"neck{dot}.{position}", plan.construct, PartRecipe(plan.name, plan.options), before))
+        head = None
+        if branch.head is not None:
+            plan = branch.head
+            recipe = PartRecipe(plan.name, plan.options)
+            head = self._part(f"head{dot}", plan.construct, recipe, old[1] if old else None)
+        return Chain(necks, head, self._criterion(branch), branch.levels, branch.loss_weight)
+
+    def _part(
+        self, prefix: str, construct: Callable[[], nn.Module], part: PartRecipe, before: PartRecipe | None
+    ) -> nn.Module:
+        if self.warm is None or before is None or before.name != part.name:
+            return self._random(prefix, construct)
+        checkpoint = self.warm.checkpoint.under(prefix + ".")
+        if not checkpoint.keys():
+            return self._random(prefix, construct)
+        # The options may have changed (other classes), or a new backbone's channels: what still fits stays.
+        with seeded(self._seed_of(prefix)):
+            module = construct()
+        loaded, fresh = fill_matching(module, checkpoint)
+        self.sources.append(
+            WeightSource(prefix, checkpoint.origin, _numel(module), loaded=loaded, fresh=fresh)
+        )
+        return module
+
+    def _kept(self, prefix: str, now: Any, before: Any) -> bool:
+        return self.warm is not None and now == before and bool(self.warm.checkpoint.under(prefix + ".").keys())
+
+    def _from_warm(self, prefix: str, construct: Callable[[], nn.Module], adapt: Any) -> nn.Module:
+        assert self.warm is not None
+        return self._filled(prefix, construct, self.warm.checkpoint.under(prefix + "."), adapt=adapt, licence=None)
+
+    def _filled(
+        self, prefix: str, construct: Callable[[], nn.Module], checkpoint: Checkpoint, *, adapt: Any, licence: str | None
+    ) -> nn.Module:
+        with seeded(self._seed_of(prefix)):
+            with without_weights():
+                module = construct()
+            report: FillReport = fill(module, checkpoint, adapt=adapt)
+            finish(module)
+        self.sources.append(
+            WeightSource(
+                prefix,
+                report.origin,
+                _numel(module),
+                loaded=report.loaded_parameters,
+                adapted=list(report.adapted),
+                fresh=list(report.missing),
+                unused=len(report.surplus),
+                licence=licence,
+            )
+        )
+        return module
+
+    def _random(self, prefix: str, construct: Callable[[], nn.Module]) -> nn.Module:
+        with seeded(self._seed_of(prefix)):
+            module = construct()
+        names = [name for name, _ in module.named_parameters()]
+        origin = f"random, seed {self.seed}" if names else "no parameters"
+        self.sources.append(WeightSource(prefix, origin, _numel(module)))
+        return module
+
+    def _seed_of(self, prefix: str) -> int:
+        # A seed of its own for each part: swapping the backbone leaves a random head as it was.
+        return self.seed * 2**32 + crc32(prefix.encode())
+
+    def _criterion(self, branch: Branch) -> nn.Module | None:
+        if branch.head is None:
+            return None
+        part = branch.criterion or (PartRecipe(branch.head.part.criterion, {}) if branch.head.part.criterion else None)  # type: ignore[attr-defined]
+        if part is None:
+            return None
+        return resolve("criterion", part.name)(num_classes=branch.num_classes, **part.options)
+
+
+def _identity(backbone: Any) -> tuple[Any, ...]:
+    """What decides whether two backbones have the same weights."""
+    return backbone.source, backbone.name, backbone.config, backbone.in_channels, backbone.args
+
+
+def _parts_of(recipe: Recipe, task: str) -> tuple[Sequence[PartRecipe], PartRecipe | None] | None:
+    if not task:
+        return recipe.neck, recipe.head
+    return (recipe.heads[task].neck, recipe.heads[task].head) if task in recipe.heads else None
+
+
+def _numel(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _completed(recipe: Recipe, wiring: Wiring, commit: str | None) -> Recipe:
+    """The recipe with everything that was decided: indices, inserted pyramid, configuration, commit."""
+    backbone = replace(
+        recipe.backbone,
+        out_indices=wiring.selection.out_indices,
+        out_features=None,
+        out_strides=None,
+        config=None if wiring.blueprint.config is None else dict(wiring.blueprint.config),
+        revision=commit or recipe.backbone.revision,
+    )
+    necks = {
+        task: tuple(PartRecipe(plan.name, plan.options) for plan in branch.necks)
+        for task, branch in wiring.branches.items()
+    }
+    if recipe.heads:
+        heads = {task: replace(parts, neck=necks[task]) for task, parts in recipe.heads.items()}
+        return replace(recipe, backbone=backbone, heads=heads)
+    return replace(recipe, backbone=backbone, neck=necks[""])

@@ -1,0 +1,25 @@
+"""How a composed model's pictures are prepared: the backbone's own way, except where the recipe says otherwise."""
+
+from dataclasses import replace
+from typing import Any
+
+from backbonekit.assembly.signature import answers_one_class
+from backbonekit.assembly.wire import Wiring
+from backbonekit.contract.processing import Processing
+from backbonekit.recipe.recipe import Recipe
+
+
+def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
+    """The backbone's processing with the recipe's values over it.
+
+    A way to resize replaces the other ways. A model whose answer has a place in the picture does not cut the picture's
+    borders off, as the classifiers do that most backbones were trained in: it stretches to the crop's size instead.
+    """
+    processing = wiring.blueprint.processing
+    given: dict[str, Any] = dict(recipe.processing)
+    heads = [branch.head for branch in wiring.branches.values() if branch.head is not None]
+    if processing.crop is not None and any(not answers_one_class(head.part) for head in heads):
+        processing = replace(processing, size=processing.crop, shortest_edge=None, longest_edge=None, crop=None)
+    if given.keys() & {"size", "shortest_edge", "longest_edge"}:
+        processing = replace(processing, size=None, shortest_edge=None, longest_edge=None, crop=None)
+    return replace(processing, **given)

@@ -1,0 +1,218 @@
+"""`backbonekit build`: compose, check, build, run once, print the wiring."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
+from backbonekit.cli.table import count, seconds, table
+from backbonekit.cli.verbs import printable
+from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
+from backbonekit.recipe.compose import compose_recipe
+from backbonekit.recipe.dump import dump_recipe
+from backbonekit.recipe.sweep import expand_sweep
+
+if TYPE_CHECKING:
+    from backbonekit.assembly.composed_model import ComposedModel
+    from backbonekit.assembly.describe import Description, PartRow
+
+KNOWN = ("recipe", "revision", "image", "save", "device", "format", "seed")
+USAGE = """usage: python -m backbonekit.build model=NAME [key=value ...]
+
+  python -m backbonekit.build model=maskformer_resnet50
+  python -m backbonekit.build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
+  python -m backbonekit.build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
+  python -m backbonekit.build recipe=FOLDER
+  python -m backbonekit.build -m model=maskformer_resnet50 backbone=resnet50,swin_tiny
+
+Any key of the recipe can be set; `backbone=`, `neck=` and `head=` swap a part. Beside them:
+"""
+FLAGS = """
+  --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
+  --cfg job         print the composed recipe and stop
+  -m                every combination of comma-separated values, one row each
+  --import MODULE   load a module that registers parts of your own
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = parse_arguments(words, KNOWN)
+    if arguments.help:
+        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        return 0
+    _check(arguments)
+    for module in arguments.imports:
+        _import(module)
+    if arguments.multirun:
+        return _sweep(arguments)
+    if arguments.cfg:
+        print(dump_recipe(_recipe(arguments, arguments.overrides)), end="")
+        return 0
+    model, description = _build(arguments, arguments.overrides)
+    if "save" in arguments.literals:
+        model.save_pretrained(arguments.literals["save"])
+    if arguments.literals.get("format") == "json":
+        print(json.dumps({**description.to_dict(), "recipe": model.recipe.to_dict()}))
+    else:
+        print(printable(_text(model, description)))
+        if "save" in arguments.literals:
+            print(f"\nsaved to {printable(arguments.literals['save'])}")
+    return 0
+
+
+def _check(arguments: Arguments) -> None:
+    literals = arguments.literals
+    faults = []
+    if arguments.model is None and "recipe" not in literals and not _sweeps_models(arguments):
+        faults.append("nothing to build: give model=NAME or recipe=FOLDER; `backbonekit list models` names what ships.")
+    if literals.get("format", "table") not in ("table", "json"):
+        faults.append(f"format={literals['format']}: must be table or json.")
+    if not literals.get("seed", "0").isdecimal():
+        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    if arguments.multirun and "save" in literals:
+        faults.append("save= and -m do not go together: every row would write to the same folder.")
+    if faults:
+        raise RecipeError(faults)
+
+
+def _sweeps_models(arguments: Arguments) -> bool:
+    return arguments.multirun and any(word.startswith("model=") for word in arguments.overrides)
+
+
+def _import(module: str) -> None:
+    # Only the command line can say this, never a recipe. The current folder counts, as it does for `python -m`.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise RecipeError(f"--import {module}: {error}.") from error
+    finally:
+        sys.path.pop(0)
+
+
+def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
+    if "recipe" in arguments.literals:
+        from backbonekit.sharing.load import compose_opened
+
+        return compose_opened(arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"))
+    return compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
+
+
+def _build(arguments: Arguments, overrides: Sequence[str]) -> tuple["ComposedModel", "Description"]:
+    seed = int(arguments.literals.get("seed", "0"))
+    if "recipe" in arguments.literals:
+        from backbonekit.sharing.load import load_model
+
+        model = load_model(
+            arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"), seed=seed
+        )
+    else:
+        # The recipe is checked before torch is imported: a mistake is answered in under a second.
+        recipe = compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
+        from backbonekit.assembly.build import build_composed
+
+        model = build_composed(recipe, seed=seed)
+    from backbonekit.assembly.describe import describe
+    from backbonekit.assembly.sample import sample_input
+
+    device = _device(arguments)
+    model.to(device)
+    pixel_values, pixel_mask = sample_input(model, image=arguments.literals.get("image"), seed=seed)
+    description, _ = describe(model, pixel_values.to(device), None if pixel_mask is None else pixel_mask.to(device))
+    return model, description
+
+
+def _device(arguments: Arguments) -> Any:
+    from backbonekit.prediction.device import pick_device
+
+    return pick_device(arguments.literals.get("device", "cpu"))
+
+
+def _text(model: "ComposedModel", description: "Description") -> str:
+    rows = [line for part in description.parts for line in _lines(part)]
+    header = ("part", "name", "in", "out", "channels", "stride", "shape", "params", "FLOPs", "time")
+    lines = [
+        f"input {_shape(description.input_shape)}",
+        "",
+        table(header, rows, right=(4, 5, 7, 8, 9)),
+        "",
+        f"{count(description.parameters)} parameters, {count(description.flops)}FLOP, {seconds(description.seconds)}",
+    ]
+    report = model.weight_report
+    if report is not None:
+        lines += ["", f"weights: {report.pretrained_share:.0%} of the parameters from a checkpoint"]
+        for source in report.sources:
+            lines.append(f"  {source.part:<10} {source.origin}" + (f" ({source.licence})" if source.licence else ""))
+            lines += [f"  {'':<10} {name}: {how}" for name, how in source.adapted]
+            if source.fresh:
+                shown = ", ".join(source.fresh[:3]) + (", ..." if len(source.fresh) > 3 else "")
+                lines.append(f"  {'':<10} {len(source.fresh)} new: {shown}")
+        lines += [f"note: {note}" for note in report.notes]
+    return "\n".join(lines)
+
+
+def _lines(part: "PartRow") -> list[tuple[str, ...]]:
+    names = [f"{row.name} {_shape(row.shape[1:])}" for row in part.receives]
+    gives = part.gives
+    lines = []
+    for index in range(max(len(names), len(gives))):
+        given = gives[index] if index < len(gives) else None
+        first = index == 0
+        lines.append(
+            (
+                part.path if first else "",
+                part.name if first else "",
+                names[index] if index < len(names) else "",
+                given.name if given else "",
+                str(given.channels) if given else "",
+                f"{given.stride:g}" if given and given.stride is not None else "",
+                _shape(given.shape) if given else "",
+                count(part.parameters) if first else "",
+                count(part.flops) if first else "",
+                seconds(part.seconds) if first else "",
+            )
+        )
+    return lines
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _sweep(arguments: Arguments) -> int:
+    """One row for each combination; a combination that is refused is a row that says why. Exit code 1 if any was."""
+    if arguments.model is not None:
+        arguments.overrides.insert(0, f"model={arguments.model}")
+    jobs = expand_sweep(arguments.overrides)
+    varying = [index for index in range(len(jobs[0])) if len({job[index] for job in jobs}) > 1]
+    rows: list[tuple[str, ...]] = []
+    records: list[dict[str, Any]] = []
+    refused = 0
+    for job in jobs:
+        chosen = {word.split("=", 1)[0]: word.split("=", 1)[1] for word in job if word.startswith("model=")}
+        arguments.model = chosen.get("model")
+        overrides = [word for word in job if not word.startswith("model=")]
+        title = " ".join(job[index] for index in varying) or "as given"
+        since = time.perf_counter()
+        try:
+            model, description = _build(arguments, overrides)
+        except (RecipeError, ContractError, WeightsError, StorageError) as error:
+            refused += 1
+            rows.append((title, "", "", "", "", "", " ".join(str(error).split())))
+            records.append({"overrides": list(job), "error": str(error)})
+            continue
+        strides = ", ".join(f"{row.stride:g}" for row in description.parts[0].gives)
+        built = time.perf_counter() - since - description.seconds
+        numbers = (count(description.parameters), count(description.flops))
+        rows.append((title, *numbers, seconds(built), seconds(description.seconds), strides, ""))
+        records.append({"overrides": list(job), **description.to_dict(), "recipe": model.recipe.to_dict()})
+    if arguments.literals.get("format") == "json":
+        print(json.dumps(records))
+    else:
+        header = ("overrides", "params", "FLOPs", "build", "forward", "strides", "refused because")
+        print(printable(table(header, rows, right=(1, 2, 3, 4))))
+    return 1 if refused else 0

@@ -1,0 +1,30 @@
+"""Numbers and tables as plain text."""
+
+from collections.abc import Sequence
+
+
+def count(number: float) -> str:
+    """1_234_567 -> 1.23M"""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return f"{number:.0f}"
+
+
+def seconds(number: float) -> str:
+    """0.0123 -> 12.3 ms"""
+    return f"{number:.2f} s" if number >= 1 else f"{number * 1e3:.3g} ms"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
+    """Columns as wide as their widest cell; those in `right` are flush right."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, rows)])

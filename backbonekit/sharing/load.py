@@ -1,0 +1,40 @@
+"""`load_model`: a saved folder, a Hub repository, a YAML file or a foreign checkpoint becomes a model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from backbonekit.assembly.build import Warm, build_composed
+from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.recipe.compose import compose_recipe
+from backbonekit.recipe.recipe import Recipe
+from backbonekit.recipe.validate import recipe_from_mapping
+from backbonekit.sharing.opening import Opened, open_model
+
+
+def load_model(
+    where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None, seed: int = 0
+) -> ComposedModel:
+    """A model with its weights, in eval mode on the CPU.
+
+    `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML recipe
+    (then without weights). `overrides` change parts: those that stay the same keep their weights, and
+    `model.weight_report` says which are new.
+    """
+    opened = open_model(where, revision=revision)
+    recipe, saved = _compose(opened, overrides)
+    warm = None if opened.checkpoint is None else Warm(opened.checkpoint, saved)
+    return build_composed(recipe, seed=seed, warm=warm)
+
+
+def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:
+    """The recipe alone, with overrides, and nothing built."""
+    return _compose(open_model(where, revision=revision), overrides)[0]
+
+
+def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
+    saved = recipe_from_mapping(opened.recipe_mapping)
+    recipe = compose_recipe(saved, overrides) if overrides else saved
+    if opened.processing is not None and recipe.backbone == saved.backbone and not recipe.processing:
+        recipe = replace(recipe, processing=opened.processing_values())
+    return recipe, saved
