@@ -4,8 +4,9 @@ Training engines walk outputs in three ways: Lightning sets attributes of datacl
 `type(output)({...})`, torch.export flattens pytrees. An output has to come through all three as itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from functools import wraps
 from typing import Any, TypeVar
 
 import torch.utils._pytree as pytree
@@ -15,19 +16,7 @@ Output = TypeVar("Output", bound=type)
 
 class FieldMapping(Mapping[str, Any]):
     """Base of answers and outputs. `out.loss` and `out["loss"]` are the same; a field that is None is no key.
-
-    A single mapping as the first argument is spread over the fields: `Output({"logits": x})` is `Output(logits=x)`.
     """
-
-    def __post_init__(self) -> None:
-        names = [item.name for item in fields(self)]  # type: ignore[arg-type]
-        first = getattr(self, names[0])
-        if isinstance(first, Mapping) and not isinstance(first, FieldMapping) and set(first) <= set(names):
-            for name in names:
-                if name in first:
-                    setattr(self, name, first[name])
-                elif name == names[0]:
-                    setattr(self, name, None)
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:
@@ -45,17 +34,30 @@ class FieldMapping(Mapping[str, Any]):
 
 
 def register_output(cls: Output) -> Output:
-    """Class decorator: makes a FieldMapping dataclass a pytree node, with plain `fields` as children."""
-    names = [item.name for item in fields(cls)]
+    """Class decorator for a FieldMapping dataclass: makes it a pytree node, with its set fields as children, and lets it
+    be rebuilt from a single mapping: `cls({"logits": x})` is `cls(logits=x)`."""
+    names = {item.name for item in fields(cls)}
+    from_fields = cls.__init__
 
-    def flatten(output: Any) -> tuple[list[Any], None]:
-        return [getattr(output, name) for name in names], None
+    @wraps(from_fields)
+    def from_fields_or_mapping(self: Any, *values: Any, **named: Any) -> None:
+        if len(values) == 1 and not named and type(values[0]) is dict and names.issuperset(values[0]):
+            from_fields(self, **values[0])
+        else:
+            from_fields(self, *values, **named)
 
-    def flatten_with_keys(output: Any) -> tuple[list[tuple[Any, Any]], None]:
-        return [(pytree.GetAttrKey(name), getattr(output, name)) for name in names], None
+    cls.__init__ = from_fields_or_mapping
 
-    def unflatten(values: Any, _: None) -> Any:
-        return cls(**dict(zip(names, values, strict=True)))
+    def flatten(output: Any) -> tuple[list[Any], list[str]]:
+        keys = list(output)
+        return [getattr(output, key) for key in keys], keys
+
+    def flatten_with_keys(output: Any) -> tuple[list[tuple[Any, Any]], list[str]]:
+        values, keys = flatten(output)
+        return [(pytree.GetAttrKey(key), value) for key, value in zip(keys, values, strict=True)], keys
+
+    def unflatten(values: Iterable[Any], keys: list[str]) -> Any:
+        return cls(**dict(zip(keys, values, strict=True)))
 
     pytree.register_pytree_node(
         cls,

@@ -1,0 +1,19 @@
+"""What every test runs under: no network, one thread a worker."""
+
+import os
+
+import pytest
+
+# Read by huggingface_hub when it is imported, so before any test module.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _undisturbed_random_state(request):
+    """No test may depend on what another drew."""
+    if "torch" in __import__("sys").modules:
+        import torch
+
+        torch.manual_seed(0)
