@@ -1,0 +1,18 @@
+"""(c) Forward of MaskFormer with a ResNet-50, one picture of 384 and of 800 pixels."""
+
+import torch
+
+from benchmarks.measure import Row, compare
+from benchmarks.models import maskformer_pair, picture
+
+
+def run(repeats: int = 9) -> list[Row]:
+    ours, theirs = maskformer_pair()
+    rows = []
+    with torch.inference_mode():
+        for size in (384, 800):
+            pixels = picture(size)
+            rows.append(
+                compare(f"(c) forward at {size}", lambda: ours(pixels), lambda: theirs(pixels), repeats=repeats, aim=1.0)  # noqa: B023
+            )
+    return rows
