@@ -1,0 +1,50 @@
+"""The tests that every head passes. A concrete test derives from `HeadTester` and says `part`, `options`, `answer` and
+`golden`; `options` holds `num_classes`."""
+
+from typing import ClassVar, get_args, get_type_hints
+
+import torch
+import torch.utils._pytree as pytree
+from torch import Tensor, nn
+
+from backbonekit.contract.answers import Answer, Scoring
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.requirements import Requirement
+from tests.part_tester import PartTester
+
+
+class HeadTester(PartTester):
+    answer: ClassVar[type[Answer]]
+
+    def call(self, part: nn.Module, maps: FeatureMaps, canvas: Canvas) -> list[Tensor]:
+        return [leaf for leaf in pytree.tree_leaves(part(maps, canvas, None)) if isinstance(leaf, Tensor)]
+
+    def shapes(self, batch: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+        """The shape of every field of the answer that is a tensor, in eval mode without targets."""
+        raise NotImplementedError
+
+    def test_answers_of_its_kind_with_the_published_shapes(self) -> None:
+        head = self.build()
+        for size in self.canvas_sizes:
+            answer = head(self.maps(size), Canvas(size))
+            assert type(answer) is self.answer
+            assert {name: tuple(value.shape) for name, value in answer.items()} == self.shapes(2, size)
+
+    def test_says_how_it_is_scored_and_trained(self) -> None:
+        assert self.part.scoring in get_args(Scoring)
+        assert self.part.criterion is None or self.part.criterion.isidentifier()
+        assert get_type_hints(self.part.forward)["return"] is self.answer
+
+    def test_needs_levels(self) -> None:
+        needs = self.part.needs(None)
+        assert isinstance(needs, Requirement)
+        assert needs.strides or needs.last
+
+    def test_one_class_is_enough(self) -> None:
+        head = self.build(num_classes=1)
+        assert self.run(head, self.maps((64, 64)), (64, 64))
+
+    def test_auxiliary_answers_are_for_the_loss_only(self) -> None:
+        head = self.build()
+        with torch.no_grad():
+            assert "auxiliary" not in head(self.maps((64, 64)), Canvas((64, 64)), None)
