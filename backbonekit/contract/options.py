@@ -14,6 +14,7 @@ class Range:
 
 Channels = Annotated[int, Range(1, 16_384)]  # above the widest published backbone (ViT-22B: 6,144)
 Count = Annotated[int, Range(0, 100_000)]
+Queries = Annotated[int, Range(1, 10_000)]
 Layers = Annotated[int, Range(0, 200)]
 Classes = Annotated[int, Range(1, 100_000)]  # ImageNet-21k has 21,841
 Heads = Annotated[int, Range(1, 1_024)]

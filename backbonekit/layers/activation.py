@@ -1,0 +1,15 @@
+"""The activations that a recipe can name."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch.nn.functional as functional
+from torch import Tensor
+
+Activation = Literal["relu", "gelu", "silu"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": functional.relu,
+    "gelu": functional.gelu,  # the exact one, by the error function
+    "silu": functional.silu,
+}

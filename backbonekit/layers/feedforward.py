@@ -1,0 +1,31 @@
+"""The position-wise network of a transformer layer.
+
+Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.3.
+"""
+
+import torch.nn.functional as functional
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.contract.options import Channels, Probability
+from backbonekit.layers.activation import ACTIVATIONS, Activation
+
+
+class FeedForward(nn.Module):
+    """Widen, activate, narrow; each token by itself.
+
+    `hidden`: width in between. `dropout`: after the activation, in training only. `activation`: which.
+    """
+
+    def __init__(
+        self, channels: Channels, *, hidden: Channels, dropout: Probability = 0.0, activation: Activation = "relu"
+    ) -> None:
+        super().__init__()
+        self.widen = nn.Linear(channels, hidden)
+        self.narrow = nn.Linear(hidden, channels)
+        self.dropout = dropout
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, tokens: Float[Tensor, "*batch tokens channels"]) -> Float[Tensor, "*batch tokens channels"]:
+        hidden = self.activation(self.widen(tokens))
+        return self.narrow(functional.dropout(hidden, self.dropout, self.training))

@@ -1,0 +1,25 @@
+"""Normalisation of feature maps by the name that recipes use."""
+
+from math import gcd
+
+from timm.layers import LayerNorm2d
+from torch import nn
+
+from backbonekit.contract.options import Norm
+
+GROUPS = 32  # Wu and He, "Group Normalization", 2018
+
+
+def map_norm(kind: Norm, channels: int) -> nn.Module:
+    """A norm for maps of [batch, channels, height, width].
+
+    `batch`: over the batch and all positions. `group`: over 32 groups of channels, fewer where 32 does not divide them.
+    `layer`: over the channels of each position, as in ConvNeXt and ViTDet. `none`: passes the map on.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "group":
+        return nn.GroupNorm(gcd(GROUPS, channels), channels)
+    if kind == "layer":
+        return LayerNorm2d(channels, eps=1e-6)
+    return nn.Identity()

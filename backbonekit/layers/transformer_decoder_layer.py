@@ -1,0 +1,63 @@
+"""One layer of a query decoder: queries look at each other, then at the picture, then think.
+
+Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.3;
+github.com/facebookresearch/detr, models/transformer.py.
+"""
+
+import torch.nn.functional as functional
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from backbonekit.contract.options import Channels, Heads, Probability
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.attention import MultiHeadAttention
+from backbonekit.layers.feedforward import FeedForward
+
+
+class TransformerDecoderLayer(nn.Module):
+    """Self-attention, cross-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
+
+    Positions are added to queries and keys, never to values.
+    `heads`: of both attentions. `feedforward`: hidden width. `dropout`: on each of the three branches.
+    `attention_dropout`: on the attention weights. `activation_dropout`: inside the feed-forward.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        heads: Heads = 8,
+        feedforward: Channels = 2048,
+        dropout: Probability = 0.0,
+        attention_dropout: Probability = 0.0,
+        activation_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.self_attention_norm = nn.LayerNorm(channels)
+        self.cross_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.cross_attention_norm = nn.LayerNorm(channels)
+        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward_norm = nn.LayerNorm(channels)
+        self.dropout = dropout
+
+    def forward(
+        self,
+        queries: Float[Tensor, "batch queries channels"],
+        memory: Float[Tensor, "batch places channels"],
+        *,
+        query_positions: Float[Tensor, "#batch queries channels"],
+        memory_positions: Float[Tensor, "#batch places channels"],
+        memory_mask: Bool[Tensor, "batch #heads #queries places"] | None = None,
+    ) -> Float[Tensor, "batch queries channels"]:
+        """`memory`: the flattened picture. `memory_mask`: True where a query may look."""
+        asking = queries + query_positions
+        seen = self.self_attention(asking, asking, queries)
+        queries = self.self_attention_norm(queries + self._drop(seen))
+        seen = self.cross_attention(queries + query_positions, memory + memory_positions, memory, memory_mask)
+        queries = self.cross_attention_norm(queries + self._drop(seen))
+        return self.feedforward_norm(queries + self._drop(self.feedforward(queries)))
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        return functional.dropout(branch, self.dropout, self.training)

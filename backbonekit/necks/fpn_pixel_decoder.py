@@ -1,0 +1,108 @@
+"""MaskFormer's pixel decoder: a pyramid folded into one fine map of per-pixel embeddings."""
+
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Count
+from backbonekit.contract.requirements import Requirement
+from backbonekit.errors import ContractError
+
+MASK_FEATURES = "mask_features"
+STRIDES = (4, 8, 16, 32)
+GROUPS = 32  # of every GroupNorm, as in the paper's code
+
+
+class FPNPixelDecoder(nn.Module):
+    """A feature pyramid network, coarse to fine, whose finest map is projected to mask features.
+
+    Passes the incoming levels on as they are and adds the extra `mask_features`, at the finest level's stride.
+    `channels`: width of the pyramid, a multiple of 32. `mask_channels`: width of the mask features.
+    `deepest`: 0 takes one level at each of strides 4, 8, 16 and 32; another number takes that many of the deepest
+    levels, whatever their strides (a backbone cut to three stages, a plain ViT's blocks).
+
+    Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), section 3.4;
+    github.com/facebookresearch/MaskFormer, mask_former/modeling/heads/pixel_decoder.py, BasePixelDecoder.
+    """
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, deepest: Count = 0) -> Requirement:
+        own = Requirement(last=deepest) if deepest else Requirement(strides=STRIDES)
+        if wanted is None:
+            return own
+        extras = tuple(name for name in wanted.extras if name != MASK_FEATURES)
+        return own.union(Requirement(strides=wanted.strides, last=wanted.last, extras=extras))
+
+    def __init__(
+        self, features: FeaturePyramid, *, channels: Channels = 256, mask_channels: Channels = 256, deepest: Count = 0
+    ) -> None:
+        super().__init__()
+        if channels % GROUPS:
+            fix = max(GROUPS, round(channels / GROUPS) * GROUPS)
+            raise ContractError(
+                f"neck fpn_pixel_decoder: channels={channels} is no multiple of {GROUPS}, the groups of its norms; "
+                f"{fix} is the nearest that is."
+            )
+        self.positions = _positions(features, deepest)
+        levels = [features.levels[position] for position in self.positions]
+        self.stem = ConvGroupNorm(levels[-1].channels, channels, kernel=3, activate=True)
+        # Fine to coarse, like the levels they belong to; run in reverse.
+        self.laterals = nn.ModuleList(ConvGroupNorm(level.channels, channels, kernel=1) for level in levels[:-1])
+        self.outputs = nn.ModuleList(ConvGroupNorm(channels, channels, kernel=3, activate=True) for _ in levels[:-1])
+        self.mask_projection = nn.Conv2d(channels, mask_channels, kernel_size=3, padding=1)
+        nn.init.kaiming_uniform_(self.mask_projection.weight, a=1)
+        nn.init.zeros_(self.mask_projection.bias)  # type: ignore[arg-type]
+        mask_features = Level(MASK_FEATURES, mask_channels, levels[0].stride)
+        self.features = FeaturePyramid(features.levels, {**features.extras, MASK_FEATURES: mask_features})
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        """Norms see the padding: a larger canvas changes the result a little, batch-mates on the same canvas do not."""
+        levels = [maps.maps[position] for position in self.positions]
+        top_down = self.stem(levels[-1])
+        for level, lateral, output in zip(
+            reversed(levels[:-1]), reversed(self.laterals), reversed(self.outputs), strict=True
+        ):
+            left = lateral(level)
+            top_down = output(left + functional.interpolate(top_down, size=left.shape[-2:], mode="nearest"))
+        return FeatureMaps(
+            maps=maps.maps,
+            extras={**maps.extras, MASK_FEATURES: self.mask_projection(top_down)},
+            prefix_tokens=maps.prefix_tokens,
+        )
+
+
+class ConvGroupNorm(nn.Module):
+    """Convolution without bias, group norm and, where `activate`, ReLU."""
+
+    def __init__(self, channels: int, out_channels: int, *, kernel: int, activate: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out_channels, kernel_size=kernel, padding=kernel // 2, bias=False)
+        self.norm = nn.GroupNorm(GROUPS, out_channels)
+        self.activate = activate
+        nn.init.kaiming_uniform_(self.conv.weight, a=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = self.norm(self.conv(features))
+        return functional.relu(features, inplace=True) if self.activate else features
+
+
+def _positions(features: FeaturePyramid, deepest: int) -> tuple[int, ...]:
+    given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
+    if deepest:
+        count = len(features.levels)
+        if deepest < 2 or count < deepest:
+            raise ContractError(
+                f"neck fpn_pixel_decoder: deepest={deepest}; it folds at least 2 levels and receives {count} "
+                f"(strides {given})."
+            )
+        return tuple(range(count - deepest, count))
+    found = {stride: features.index_at(stride) for stride in STRIDES}
+    missing = [stride for stride, position in found.items() if position is None]
+    if missing:
+        raise ContractError(
+            f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, STRIDES))}; it receives strides {given}, "
+            f"so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
+            f"deepest={len(features.levels)} to fold the levels as they are."
+        )
+    return tuple(position for position in found.values() if position is not None)
