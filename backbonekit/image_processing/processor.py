@@ -1,0 +1,167 @@
+"""Pictures to a batch that a model takes: resized, cropped, normalised, padded together, the truth along with them."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.processing import Geometry, Processing
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
+from backbonekit.image_processing.pixels import Picture, channels_of, to_pixels
+from backbonekit.image_processing.resize import resize_pixels
+from backbonekit.image_processing.sizes import crop_box, resized_size
+from backbonekit.image_processing.targets import as_target, check_grids, move_target
+
+
+class ImageProcessor:
+    """Does what `Processing` says. Has no state; the same picture always gives the same numbers.
+
+    8-bit pictures are resampled by Pillow, so that the values equal those of transformers' Pillow processors; against
+    its torchvision processors they differ by at most two steps of 1/255, where the filter rounds the other way.
+    """
+
+    def __init__(self, processing: Processing, labels: Labels | None = None) -> None:
+        """Raises RecipeError with every fault of `processing`."""
+        faults = _faults(processing)
+        if faults:
+            raise RecipeError(faults)
+        self.processing = processing
+        self.labels = labels
+        self._mean = torch.tensor(processing.mean, dtype=torch.float32)[:, None, None]
+        self._std = torch.tensor(processing.std, dtype=torch.float32)[:, None, None]
+
+    def __call__(
+        self,
+        pictures: Picture | Sequence[Picture],
+        targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """`pixel_values` float [batch, channels, height, width], `pixel_mask` bool [batch, height, width] (True where a
+        real pixel is) or None when nothing is padded, and `targets` where they were given.
+
+        `pictures`: one or a list of file names, Pillow images, NumPy arrays [height, width(, channels)] or tensors
+        [channels, height, width]; uint8, uint16, or float in [0, 1]. `targets`: one dict a picture in the upright
+        picture's own pixels (`contract/targets.py`). Raises StorageError for a file, ContractError for the rest.
+        """
+        batch, _ = self.prepare(pictures, targets)
+        return batch
+
+    def prepare(
+        self,
+        pictures: Picture | Sequence[Picture],
+        targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> tuple[dict[str, Any], list[Geometry]]:
+        """The batch, and where each picture went, which `to_results` needs to come back."""
+        pictures = _listed(pictures)
+        truths = _matched(targets, len(pictures))
+        values, placed = [], []
+        for picture in pictures:
+            picture_values, geometry = self._one(picture)
+            values.append(picture_values)
+            placed.append(geometry)
+        canvas = canvas_for([geometry.shown for geometry in placed], self.processing)
+        geometries = [_on_canvas(geometry, canvas) for geometry in placed]
+        moved = None
+        if truths is not None:
+            moved = [move_target(truth, geometry) for truth, geometry in zip(truths, geometries, strict=True)]
+        return pad_together(values, canvas, moved), geometries
+
+    def collate(self, samples: Sequence[Any]) -> dict[str, Any]:
+        """Batches what a user's own augmentation made; fits `DataLoader(collate_fn=processor.collate)`.
+
+        `samples`: `{"pixel_values": [channels, height, width], "target": {...}}`, or pairs of the two, or pixel values
+        alone; already normalised, the targets in these pixels. They are padded together, never resized.
+        """
+        if not samples:
+            raise ContractError("collate was given no samples.")
+        pairs = [split_sample(sample) for sample in samples]
+        values = [pixel_values for pixel_values, _ in pairs]
+        channels = channels_of(self.processing)
+        for pixel_values in values:
+            if pixel_values.shape[0] != channels:
+                raise ContractError(
+                    f"the model takes {channels} channels; a sample has shape {list(pixel_values.shape)} "
+                    "(channels, height, width)."
+                )
+        canvas = canvas_for([_size(value) for value in values], self.processing)
+        targets = None
+        if any(target is not None for _, target in pairs):
+            targets = [as_target(target or {}) for _, target in pairs]
+            for target, pixel_values in zip(targets, values, strict=True):
+                check_grids(target, _size(pixel_values))
+        return pad_together(values, canvas, targets)
+
+    def _one(self, picture: Picture) -> tuple[Tensor, Geometry]:
+        """[channels, height, width] before padding; its geometry with the canvas still its own size."""
+        pixels = to_pixels(picture, channels_of(self.processing))
+        original = (pixels.shape[0], pixels.shape[1])
+        resized = resized_size(original, self.processing)
+        pixels = resize_pixels(pixels, resized, self.processing.interpolation)
+        top, left, height, width = crop_box(resized, self.processing.crop)
+        pixels = pixels[top : top + height, left : left + width]
+        values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32))
+        if pixels.dtype == np.uint8:
+            values /= 255
+        geometry = Geometry(original, resized, (top, left), (height, width), (height, width))
+        return (values - self._mean) / self._std, geometry
+
+
+def _on_canvas(geometry: Geometry, canvas: tuple[int, int]) -> Geometry:
+    return Geometry(geometry.original, geometry.resized, geometry.crop_offset, geometry.shown, canvas)
+
+
+def _size(pixel_values: Tensor) -> tuple[int, int]:
+    return pixel_values.shape[-2], pixel_values.shape[-1]
+
+
+def _listed(pictures: Any) -> list[Picture]:
+    if isinstance(pictures, (str, os.PathLike, Image.Image)):
+        return [pictures]
+    if isinstance(pictures, (np.ndarray, Tensor)):
+        return list(pictures) if pictures.ndim == 4 else [pictures]
+    if not isinstance(pictures, Sequence):
+        raise ContractError(f"pictures are one picture or a list of them; given: {type(pictures).__name__}.")
+    if not pictures:
+        raise ContractError("no pictures were given.")
+    return list(pictures)
+
+
+def _matched(targets: Any, count: int) -> list[Any] | None:
+    if targets is None:
+        return None
+    listed = [targets] if isinstance(targets, Mapping) else list(targets)
+    if len(listed) != count:
+        raise ContractError(f"{count} pictures and {len(listed)} targets were given; each picture has one dict.")
+    return [as_target(target) for target in listed]
+
+
+def _faults(processing: Processing) -> list[str]:
+    """What no picture could be prepared with, one sentence each."""
+    faults = []
+    if len(processing.mean) != len(processing.std) or not processing.mean:
+        faults.append(
+            f"processing.mean has {len(processing.mean)} numbers and processing.std {len(processing.std)}; "
+            "both have one for each channel."
+        )
+    if any(not value > 0 for value in processing.std):
+        faults.append(f"processing.std={list(processing.std)}: every number must be above 0.")
+    if processing.size is not None and (processing.shortest_edge is not None or processing.longest_edge is not None):
+        faults.append("processing.size and processing.shortest_edge/longest_edge are two ways to resize; give one.")
+    sides = {
+        "size": processing.size,
+        "crop": processing.crop,
+        "canvas": processing.canvas,
+        "shortest_edge": processing.shortest_edge,
+        "longest_edge": processing.longest_edge,
+        "size_divisor": processing.size_divisor,
+    }
+    for name, value in sides.items():
+        numbers = () if value is None else value if isinstance(value, tuple) else (value,)
+        if any(number < 1 for number in numbers):
+            faults.append(f"processing.{name}={value}: a side has at least 1 pixel.")
+    return faults

@@ -1,0 +1,125 @@
+"""The truth about a picture goes where its picture goes: resized, cropped and padded with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from backbonekit.contract.processing import Geometry
+from backbonekit.contract.targets import IGNORE_LABEL, Target
+from backbonekit.errors import ContractError
+from backbonekit.image_processing.resize import resize_nearest
+
+# key -> what stands on padding. The keys that have a pixel grid of their own.
+_GRIDS: dict[str, float] = {"masks": 0, "segmentation": IGNORE_LABEL, "depth": float("nan")}
+_DTYPES = {
+    "labels": torch.int64,
+    "boxes": torch.float32,
+    "masks": torch.bool,
+    "segmentation": torch.int64,
+    "depth": torch.float32,
+    "keypoints": torch.float32,
+    "class": torch.int64,
+}
+_PER_OBJECT = ("labels", "boxes", "masks", "keypoints")
+
+
+def as_target(target: Mapping[str, Any]) -> Target:
+    """Tensors of the contract's dtypes from arrays or lists; keys that are not the contract's pass through."""
+    tensors: dict[str, Any] = {}
+    for key, value in target.items():
+        dtype = _DTYPES.get(key)
+        tensors[key] = value if dtype is None else torch.as_tensor(value).to(dtype)
+    if "boxes" in tensors and tensors["boxes"].numel() == 0:
+        tensors["boxes"] = tensors["boxes"].reshape(0, 4)  # an empty list has no second dimension
+    return tensors  # type: ignore[return-value]
+
+
+def move_target(target: Target, geometry: Geometry) -> Target:
+    """From the upright picture's own pixels to the input's, before padding.
+
+    Boxes [N, 4] (xyxy) and keypoints [N, K, 3] are scaled and shifted; masks, segmentation and depth take their nearest
+    pixel. Where a centre crop cuts: boxes are cut to it, points outside become invisible, and an object that lies
+    outside altogether leaves every per-object key. Labels are otherwise untouched.
+    """
+    check_grids(target, geometry.original)
+    height, width = geometry.original
+    top, left = geometry.crop_offset
+    shown_height, shown_width = geometry.shown
+    scale_y, scale_x = geometry.resized[0] / height, geometry.resized[1] / width
+    cropped = geometry.shown != geometry.resized
+    moved: dict[str, Any] = dict(target)
+    for key in _GRIDS:
+        if key in moved:
+            grid = resize_nearest(moved[key], geometry.resized)
+            moved[key] = grid[..., top : top + shown_height, left : left + shown_width].contiguous()
+    if "boxes" in moved:
+        scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])
+        boxes = moved["boxes"] * scale - torch.tensor([left, top, left, top], dtype=torch.float32)
+        moved["boxes"] = _cut_boxes(boxes, geometry.shown) if cropped else boxes
+    if "keypoints" in moved:
+        points = moved["keypoints"] * torch.tensor([scale_x, scale_y, 1.0]) - torch.tensor([left, top, 0.0])
+        moved["keypoints"] = _hide_points(points, geometry.shown) if cropped else points
+    return _drop_unseen(moved) if cropped else moved  # type: ignore[return-value]
+
+
+def check_grids(target: Target, size: tuple[int, int]) -> None:
+    """Masks, segmentation and depth must have their picture's (height, width); ContractError otherwise."""
+    for key in _GRIDS:
+        grid: Tensor | None = target.get(key)  # type: ignore[assignment]
+        if grid is not None and tuple(grid.shape[-2:]) != size:
+            raise ContractError(
+                f"target {key!r} has shape {list(grid.shape)}, its picture {size[0]} x {size[1]} pixels "
+                "(upright, if its EXIF note turns it); the last two must agree."
+            )
+
+
+def pad_target(target: Target, canvas: tuple[int, int]) -> Target:
+    """Grids padded at the bottom and right: masks with False, segmentation with 255 (ignore), depth with NaN."""
+    padded: dict[str, Any] = dict(target)
+    for key, filling in _GRIDS.items():
+        if key in padded:
+            grid: Tensor = padded[key]
+            height, width = grid.shape[-2:]
+            if (height, width) == canvas:
+                continue
+            margins = (0, canvas[1] - width, 0, canvas[0] - height)
+            if grid.numel():
+                padded[key] = functional.pad(
+                    grid, margins, value=bool(filling) if grid.dtype == torch.bool else filling
+                )
+            else:
+                padded[key] = grid.new_zeros((*grid.shape[:-2], *canvas))
+    return padded  # type: ignore[return-value]
+
+
+def _cut_boxes(boxes: Tensor, shown: tuple[int, int]) -> Tensor:
+    height, width = shown
+    return torch.stack(
+        [
+            boxes[:, 0].clamp(0, width),
+            boxes[:, 1].clamp(0, height),
+            boxes[:, 2].clamp(0, width),
+            boxes[:, 3].clamp(0, height),
+        ],
+        dim=1,
+    )
+
+
+def _hide_points(points: Tensor, shown: tuple[int, int]) -> Tensor:
+    inside = (points[..., 0] >= 0) & (points[..., 0] <= shown[1]) & (points[..., 1] >= 0) & (points[..., 1] <= shown[0])
+    return torch.stack([points[..., 0], points[..., 1], points[..., 2] * inside], dim=-1)
+
+
+def _drop_unseen(target: dict[str, Any]) -> dict[str, Any]:
+    """Objects with nothing left in the crop: told by their box, else by their mask."""
+    if "boxes" in target:
+        boxes = target["boxes"]
+        seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    elif "masks" in target:
+        seen = target["masks"].flatten(1).any(dim=1)
+    else:
+        return target
+    return {key: value[seen] if key in _PER_OBJECT else value for key, value in target.items()}

@@ -1,0 +1,146 @@
+"""The processor over the ways to resize, crop and pad."""
+
+import numpy as np
+import pytest
+import torch
+from processor_tester import ProcessorTester
+
+from backbonekit.contract.processing import Processing
+from backbonekit.errors import ContractError, RecipeError, StorageError
+from backbonekit.image_processing.processor import ImageProcessor
+
+
+class TestStretched(ProcessorTester):
+    processing = Processing(size=(32, 48))
+
+
+class TestShortestEdge(ProcessorTester):
+    processing = Processing(shortest_edge=40, longest_edge=66, size_divisor=32)
+
+
+class TestLongestEdge(ProcessorTester):
+    processing = Processing(longest_edge=64, canvas=(64, 64), interpolation="bicubic")
+
+
+class TestCropped(ProcessorTester):
+    processing = Processing(shortest_edge=48, crop=(40, 40), interpolation="bicubic")
+
+
+class TestCropLargerThanThePicture(ProcessorTester):
+    processing = Processing(shortest_edge=30, crop=(36, 70))
+
+
+class TestAsItIs(ProcessorTester):
+    processing = Processing()
+
+
+class TestDivisorAlone(ProcessorTester):
+    processing = Processing(size_divisor=14, interpolation="lanczos")
+
+
+class TestGrey(ProcessorTester):
+    processing = Processing(size=(28, 28), mean=(0.5,), std=(0.25,))
+
+
+class TestNineChannels(ProcessorTester):
+    processing = Processing(longest_edge=32, mean=(0.1,) * 9, std=(2.0,) * 9)
+
+
+def test_one_picture_many_pictures_and_a_stack_are_taken():
+    processor = ImageProcessor(Processing(size=(8, 8)))
+    picture = np.zeros((5, 6, 3), np.uint8)
+    assert processor(picture)["pixel_values"].shape == (1, 3, 8, 8)
+    assert processor((picture, picture))["pixel_values"].shape == (2, 3, 8, 8)
+    assert processor(np.stack([picture] * 3))["pixel_values"].shape == (3, 3, 8, 8)
+    assert processor(torch.rand(4, 3, 5, 6))["pixel_values"].shape == (4, 3, 8, 8)
+
+
+def test_values_are_normalised_as_written():
+    processor = ImageProcessor(Processing(mean=(0.5, 0.25, 0.0), std=(0.5, 1.0, 2.0)))
+    values = processor(np.full((2, 2, 3), 255, np.uint8))["pixel_values"]
+    assert torch.allclose(values[0, :, 0, 0], torch.tensor([1.0, 0.75, 0.5]))
+    grey = processor(np.full((2, 2), 255, np.uint8))["pixel_values"]
+    assert torch.equal(values, grey)
+    sixteen = processor(np.full((2, 2), 65_535, np.uint16))["pixel_values"]
+    assert torch.allclose(values, sixteen)
+
+
+@pytest.mark.parametrize(
+    ("processing", "says"),
+    [
+        (Processing(size=(8, 8), shortest_edge=8), "two ways"),
+        (Processing(mean=(0.5,)), "one for each channel"),
+        (Processing(std=(0.0, 1.0, 1.0)), "above 0"),
+        (Processing(size_divisor=0), "size_divisor=0"),
+        (Processing(crop=(0, 5)), "at least 1 pixel"),
+    ],
+)
+def test_a_processing_that_cannot_be_is_told(processing, says):
+    with pytest.raises(RecipeError, match=says):
+        ImageProcessor(processing)
+
+
+def test_what_does_not_fit_is_told(tmp_path):
+    processor = ImageProcessor(Processing(canvas=(16, 16)))
+    with pytest.raises(ContractError, match="fixed canvas of 16 x 16"):
+        processor(np.zeros((17, 5, 3), np.uint8))
+    with pytest.raises(ContractError, match="no pictures"):
+        processor([])
+    with pytest.raises(ContractError, match="1 pictures and 2 targets"):
+        processor(np.zeros((5, 5, 3), np.uint8), [{}, {}])
+    with pytest.raises(ContractError, match="its picture 5 x 5"):
+        processor(np.zeros((5, 5, 3), np.uint8), {"masks": np.zeros((1, 4, 5), bool)})
+    with pytest.raises(StorageError, match="no such picture"):
+        processor([tmp_path / "none.png"])
+    with pytest.raises(ContractError, match="longest_edge"):
+        ImageProcessor(Processing(shortest_edge=800))(np.zeros((1, 5000, 3), np.uint8))
+
+
+def test_objects_outside_a_crop_leave_every_key():
+    processor = ImageProcessor(Processing(crop=(10, 10)))
+    masks = np.zeros((2, 10, 30), bool)
+    masks[0, :, :5] = masks[1, 2:5, 12:28] = True
+    target = {
+        "labels": [1, 2],
+        "boxes": [[0, 0, 5, 10], [12, 2, 28, 5]],
+        "masks": masks,
+        "keypoints": [[[2.0, 2.0, 2.0]], [[25.0, 3.0, 2.0]]],
+    }
+    moved = processor(np.zeros((10, 30, 3), np.uint8), target)["targets"][0]
+    assert moved["labels"].tolist() == [2]
+    assert moved["boxes"].tolist() == [[2.0, 2.0, 10.0, 5.0]]
+    assert moved["masks"].shape == (1, 10, 10)
+    assert moved["keypoints"][0, 0, 2] == 0  # cut off, so not visible
+
+
+def test_collate_pads_what_augmentation_made():
+    processor = ImageProcessor(Processing(size=(99, 99), size_divisor=8))
+    target = {"labels": [1], "masks": np.ones((1, 9, 5)), "image_id": "kept"}
+    samples = [{"pixel_values": torch.ones(3, 9, 5), "target": target}, (torch.ones(3, 4, 11), None)]
+    batch = processor.collate(samples)
+    assert batch["pixel_values"].shape == (2, 3, 16, 16)
+    assert batch["pixel_mask"].flatten(1).sum(1).tolist() == [45, 44]
+    assert batch["targets"][0]["masks"].shape == (1, 16, 16)
+    assert batch["targets"][0]["masks"].sum() == 45
+    assert batch["targets"][0]["image_id"] == "kept"
+    assert batch["targets"][1] == {}
+    alone = processor.collate([torch.ones(3, 8, 8)])
+    assert alone["pixel_mask"] is None
+    assert "targets" not in alone
+
+
+@pytest.mark.parametrize(
+    ("samples", "says"),
+    [
+        ([], "no samples"),
+        ([{"image": 1}], "'pixel_values'"),
+        ([np.zeros((3, 4, 4))], "normalised float tensors"),
+        ([torch.zeros(3, 4, 4, dtype=torch.uint8)], "normalised float tensors"),
+        ([torch.zeros(1, 4, 4)], "takes 3 channels"),
+        ([(torch.zeros(3, 4, 4), [1])], "mapping"),
+        ([(torch.zeros(3, 4, 4), {"depth": np.zeros((4, 3))})], "must agree"),
+    ],
+)
+def test_collate_tells_what_is_wrong(samples, says):
+    with pytest.raises(ContractError, match=says):
+        ImageProcessor(Processing()).collate(samples)
