@@ -1,0 +1,37 @@
+"""Cross-entropy of one class a picture."""
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from backbonekit.contract.answers import ClassScores
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.options import Classes, Probability
+from backbonekit.contract.targets import Targets
+from backbonekit.losses.label_check import check_labels
+from backbonekit.losses.pictures import pictures_at
+from backbonekit.losses.zero import zero_of
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy with the key `class` of each picture, averaged over the pictures that have it.
+
+    `label_smoothing`: share of the target spread evenly over all classes; larger makes answers less sure of themselves.
+
+    Source: Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7 (label smoothing).
+    """
+
+    def __init__(self, *, num_classes: Classes, label_smoothing: Probability = 0.0) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+
+    def forward(self, answer: ClassScores, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """{`cross_entropy`}: a scalar, 0 where no picture has the key."""
+        known = [index for index, target in enumerate(targets) if "class" in target]
+        if not known:
+            return {"cross_entropy": zero_of(answer)}
+        classes = torch.stack([targets[index]["class"].reshape(()) for index in known]).to(answer.logits.device).long()
+        check_labels(classes, self.num_classes, key="class")
+        logits = pictures_at(answer.logits, known).float()
+        return {"cross_entropy": functional.cross_entropy(logits, classes, label_smoothing=self.label_smoothing)}

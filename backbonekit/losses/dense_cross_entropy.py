@@ -1,0 +1,100 @@
+"""Cross-entropy of a class for every pixel, with auxiliary answers."""
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from backbonekit.contract.answers import DenseLogits
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.options import Classes, Probability, Range, Weight
+from backbonekit.contract.targets import IGNORE_LABEL, Targets
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.losses.label_check import check_labels
+from backbonekit.losses.pictures import pictures_at
+from backbonekit.losses.zero import zero_of
+from backbonekit.ops.resize import resize_bilinear
+
+Label = Annotated[int, Range(-1, 100_000)]
+
+
+class DenseCrossEntropy(nn.Module):
+    """Cross-entropy with the key `segmentation`, averaged over all pixels of the batch that count.
+
+    A pixel counts unless it is padding or has the ignored label. Logits of another size are resized to the canvas.
+    `auxiliary_weight`: of each auxiliary answer beside the main one's 1.
+    `label_smoothing`: share of the target spread evenly over all classes; larger makes answers less sure of themselves.
+    `ignore_label`: the label of pixels that nobody knows; outside the classes.
+
+    Source: torchvision/references/segmentation/train.py: criterion (auxiliary weight 0.5).
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: Classes,
+        auxiliary_weight: Weight = 0.5,
+        label_smoothing: Probability = 0.0,
+        ignore_label: Label = IGNORE_LABEL,
+    ) -> None:
+        super().__init__()
+        if 0 <= ignore_label < num_classes:
+            raise RecipeError(
+                f"dense_cross_entropy: ignore_label={ignore_label} is one of the {num_classes} classes, so that class "
+                f"would never be learned; set ignore_label=-1 and mark the pixels of the targets so."
+            )
+        self.num_classes = num_classes
+        self.auxiliary_weight = auxiliary_weight
+        self.label_smoothing = label_smoothing
+        self.ignore_label = ignore_label
+
+    def forward(self, answer: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """{`cross_entropy`}, and {`auxiliary_cross_entropy`} where the answer has auxiliary logits: scalars, weighted;
+        0 where no pixel counts."""
+        known = [index for index, target in enumerate(targets) if "segmentation" in target]
+        labels = self._labels(targets, known, canvas, answer.logits.device) if known else None
+        terms = {"cross_entropy": self._term(answer.logits, labels, known)}
+        if answer.auxiliary is not None:
+            auxiliary = [self._term(logits, labels, known) for logits in answer.auxiliary]
+            terms["auxiliary_cross_entropy"] = self.auxiliary_weight * sum(auxiliary[1:], auxiliary[0])
+        return terms
+
+    def _labels(self, targets: Targets, known: list[int], canvas: Canvas, device: torch.device) -> Tensor:
+        """[pictures that have the key, height, width] on the canvas; padding carries the ignored label."""
+        height, width = canvas.size
+        labels = []
+        for index in known:
+            given = targets[index]["segmentation"].to(device).long()
+            if given.ndim != 2:
+                raise ContractError(f"targets[{index}]: segmentation must be [height, width], got {list(given.shape)}.")
+            rows, columns = given.shape
+            if rows > height or columns > width:
+                raise ContractError(
+                    f"targets[{index}]: segmentation is {rows}x{columns}, larger than the input's {height}x{width}; "
+                    f"resize and pad it together with its picture (the processor does)."
+                )
+            check_labels(given, self.num_classes, key="segmentation", ignore_label=self.ignore_label)
+            labels.append(functional.pad(given, (0, width - columns, 0, height - rows), value=self.ignore_label))
+        stacked = torch.stack(labels)
+        if canvas.pixel_mask is not None:
+            stacked = stacked.masked_fill(~pictures_at(canvas.pixel_mask, known), self.ignore_label)
+        return stacked
+
+    def _term(
+        self,
+        logits: Float[Tensor, "batch classes height width"],
+        labels: Int[Tensor, "known canvas_height canvas_width"] | None,
+        known: list[int],
+    ) -> Tensor:
+        if labels is None:
+            return zero_of(logits)
+        logits = pictures_at(logits, known).float()
+        if logits.shape[-2:] != labels.shape[-2:]:
+            logits = resize_bilinear(logits, (labels.shape[-2], labels.shape[-1]))
+        total = functional.cross_entropy(
+            logits, labels, ignore_index=self.ignore_label, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        # A sum over a count that is at least one: a batch without a pixel that counts gives 0, not NaN.
+        return total / (labels != self.ignore_label).sum().clamp(min=1)

@@ -1,0 +1,69 @@
+"""Channel mapper: every level brought to one width, each by itself."""
+
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Norm
+from backbonekit.contract.requirements import Requirement
+from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.necks.octave_levels import ExtraLevels, octave_levels, required_below
+
+
+class ChannelMapper(nn.Module):
+    """A 1x1 convolution and a norm for each level; no path between levels. What deformable encoders start from.
+
+    `channels`: width of every published level.
+    `norm`: after each convolution; the paper has group norm.
+    `extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2, the first on the coarsest
+    input map, each further one on the level before. Where a head asks for certain strides, the coarsest of them are
+    the extra ones.
+
+    Publishes p2, p3, ... by octave, in the strides that it receives; extras pass through.
+
+    Source: Zhu et al., "Deformable DETR", 2021, section 4.1 and appendix A.2 (`input_proj` in
+    models/deformable_detr.py of the authors' repository).
+    """
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        channels: Channels = 256,
+        norm: Norm = "group",
+        extra_levels: ExtraLevels = 0,
+    ) -> None:
+        super().__init__()
+        self.features = octave_levels(features, channels, extra_levels, neck="channel_mapper")
+        self.lateral = nn.ModuleList(
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm, bias=True) for level in features.levels
+        )
+        self.extra = nn.ModuleList(
+            ConvolutionNorm(
+                features.levels[-1].channels if index == 0 else channels,
+                channels,
+                kernel_size=3,
+                stride=2,
+                norm=norm,
+                bias=True,
+            )
+            for index in range(extra_levels)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, extra_levels: ExtraLevels = 0) -> Requirement:
+        """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
+        return required_below(wanted, extra_levels)
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        levels = [lateral(level) for lateral, level in zip(self.lateral, maps.maps, strict=True)]
+        level: Tensor = maps.maps[-1]
+        for extra in self.extra:
+            level = extra(level)
+            levels.append(level)
+        return FeatureMaps(tuple(levels), extras=maps.extras)

@@ -1,0 +1,48 @@
+"""Levels named by octave, p2 for stride 4, p3 for 8, and what a neck with extra coarse levels asks of the part below."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from backbonekit.contract.features import FeaturePyramid, Level, octave
+from backbonekit.contract.options import Range
+from backbonekit.contract.requirements import Requirement
+from backbonekit.errors import ContractError
+
+ExtraLevels = Annotated[int, Range(0, 8)]  # eight more on top of stride 32 is one position for 8,192 pixels
+PYRAMID_STRIDES = (4, 8, 16, 32)  # what a neck asks for when nobody says what is wanted
+
+
+def required_below(wanted: Requirement | None, extra_levels: int) -> Requirement:
+    """What a neck asks for that turns each level into one level and adds `extra_levels` coarser ones.
+
+    The coarsest `extra_levels` of the wanted levels are its own work and not asked for; at least one level is.
+    """
+    if wanted is None:
+        return Requirement(strides=PYRAMID_STRIDES)
+    strides = wanted.strides[: max(1, len(wanted.strides) - extra_levels)]
+    last = max(wanted.last - extra_levels, 0)
+    if not strides:
+        last = max(last, 1)
+    return Requirement(strides=strides, last=last, extras=wanted.extras)
+
+
+def octave_levels(features: FeaturePyramid, channels: int, extra_levels: int, *, neck: str) -> FeaturePyramid:
+    """What such a neck publishes: all levels of one width, each extra one of twice the stride; extras are passed on.
+
+    Raises ContractError where there is no level, or two of one octave, which no top-down path can connect.
+    """
+    octaves = [octave(level.stride) for level in features.levels]
+    strides = ", ".join(f"{level.stride:g}" for level in features.levels)
+    if not octaves:
+        raise ContractError(f"neck {neck} receives no level; it wants one or more, fine to coarse.")
+    if octaves != sorted(set(octaves)):
+        raise ContractError(
+            f"neck {neck} wants one level in each octave (strides such as 4, 8, 16, 32), fine to coarse; it receives "
+            f"strides {strides}. The fix: out_strides with each stride once, or simple_feature_pyramid before it for a "
+            f"backbone of a single stride."
+        )
+    levels = [Level(f"p{octave(level.stride)}", channels, level.stride) for level in features.levels]
+    for _ in range(extra_levels):
+        stride = levels[-1].stride * 2
+        levels.append(Level(f"p{octave(stride)}", channels, stride))
+    return replace(features, levels=tuple(levels))
