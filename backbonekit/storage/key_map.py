@@ -1,0 +1,203 @@
+"""Reversible tables of weight names: foreign checkpoints read as ours, and written back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from backbonekit.errors import WeightsError
+from backbonekit.storage.checkpoint import Checkpoint
+from backbonekit.storage.key_rules import Convert, Join, Rename, Reshape, Rule, Split
+from backbonekit.storage.stored_tensor import StoredTensor
+
+__all__ = ["Convert", "Join", "KeyMap", "Rename", "Reshape", "Rule", "Split", "combine"]
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A table that holds for the names under two prefixes ("" for all)."""
+
+    foreign: str
+    ours: str
+    rules: tuple[Rule, ...]
+    drop: tuple[str, ...]
+    prefixes: tuple[str, ...]
+
+
+class KeyMap:
+    """An ordered table of rules; of several that fit a name, the first counts.
+
+    `rules`: `Rename`, `Join`, `Split`, `Reshape`, `Convert`. Several rules may have one target, for several spellings
+    of the foreign name; the first is the one written back. `drop`: fnmatch patterns of foreign names left unread.
+    `prefixes`: removed from the start of a foreign name where present (`"resnet."`), before rules and drops see it; not
+    written back.
+
+    Law: `translate` of what `reverse` wrote gives the same tensors.
+    """
+
+    def __init__(self, rules: Sequence[Rule], *, drop: Sequence[str] = (), prefixes: Sequence[str] = ()) -> None:
+        stripped = tuple(prefix.rstrip(".") + "." for prefix in prefixes)
+        self._sections: tuple[_Section, ...] = (_Section("", "", tuple(rules), tuple(drop), stripped),)
+
+    def under(self, foreign_prefix: str, ours_prefix: str) -> "KeyMap":
+        """The same table for a module inside a larger one: both prefixes stand before its names, without final dots."""
+        return _of_sections(
+            _Section(
+                _joined(foreign_prefix, section.foreign),
+                _joined(ours_prefix, section.ours),
+                section.rules,
+                section.drop,
+                section.prefixes,
+            )
+            for section in self._sections
+        )
+
+    def translate(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint under our names, still unread.
+
+        A name that no rule and no drop pattern knows stays as it is, so that filling reports it. A rule of which only
+        some foreign tensors are there leaves them as they are. Raises WeightsError where two tensors become one name.
+        """
+        found: dict[str, StoredTensor] = {}
+        groups: dict[tuple[Rule, tuple[str, ...]], dict[int, str]] = {}
+        for key, entry in checkpoint.tensors.items():
+            match = self._match_foreign(key)
+            if match is None:
+                _put(found, key, entry, checkpoint.origin)
+            elif not isinstance(match, str):
+                rule, position, ours = match
+                members = groups.setdefault((rule, ours), {})
+                if position in members:
+                    raise WeightsError(
+                        f"{checkpoint.origin} holds {members[position]!r} and {key!r}, which are one tensor:"
+                        f" {ours[0]!r}."
+                    )
+                members[position] = key
+        for (rule, ours), members in groups.items():
+            if len(members) < len(rule.foreign):
+                for key in members.values():
+                    _put(found, key, checkpoint.tensors[key], checkpoint.origin)
+                continue
+            entries = [checkpoint.tensors[members[position]] for position in range(len(rule.foreign))]
+            names = tuple(members[position] for position in range(len(rule.foreign)))
+            for name, entry in zip(ours, _translated(rule, entries, names, checkpoint.origin), strict=True):
+                _put(found, name, entry, checkpoint.origin)
+        return checkpoint.replaced(found)
+
+    def reverse(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our tensors under their foreign names. Raises WeightsError that lists every name no rule can write."""
+        found: dict[str, Tensor] = {}
+        groups: dict[tuple[Rule, tuple[str, ...]], dict[int, str]] = {}
+        unknown: list[str] = []
+        for key in state_dict:
+            match = self._match_ours(key)
+            if match is None:
+                unknown.append(key)
+            else:
+                rule, position, foreign = match
+                groups.setdefault((rule, foreign), {})[position] = key
+        for (rule, foreign), members in groups.items():
+            if len(members) < len(rule.ours):
+                unknown.extend(members.values())
+                continue
+            tensors = rule.to_foreign([state_dict[members[position]] for position in range(len(rule.ours))])
+            found.update(zip(foreign, tensors, strict=True))
+        if unknown:
+            shown = ", ".join(unknown[:10])
+            raise WeightsError(
+                f"{len(unknown)} tensors have no foreign name: {shown}{', ...' if len(unknown) > 10 else ''}."
+            )
+        return found
+
+    def _match_foreign(self, key: str) -> "tuple[Rule, int, tuple[str, ...]] | str | None":
+        is_dropped = False
+        for section in self._sections:
+            inner = _without(key, section.foreign)
+            if inner is None:
+                continue
+            for prefix in section.prefixes:
+                inner = inner.removeprefix(prefix)
+            for rule in section.rules:
+                for position, template in enumerate(rule.foreign):
+                    match = template.match(inner)
+                    if match is not None:
+                        ours = tuple(_joined(section.ours, target.write(*match)) for target in rule.ours)
+                        return rule, position, ours
+            is_dropped = is_dropped or any(fnmatchcase(inner, pattern) for pattern in section.drop)
+        return "dropped" if is_dropped else None
+
+    def _match_ours(self, key: str) -> tuple[Rule, int, tuple[str, ...]] | None:
+        for section in self._sections:
+            inner = _without(key, section.ours)
+            if inner is None:
+                continue
+            for rule in section.rules:
+                for position, template in enumerate(rule.ours):
+                    match = template.match(inner)
+                    if match is not None:
+                        return (
+                            rule,
+                            position,
+                            tuple(_joined(section.foreign, name.write(*match)) for name in rule.foreign),
+                        )
+        return None
+
+
+def combine(*maps: KeyMap) -> KeyMap:
+    """Several tables as one, in order: those of a model's parts, each moved with `under`."""
+    return _of_sections(section for one in maps for section in one._sections)
+
+
+def _of_sections(sections: Iterable[_Section]) -> KeyMap:
+    combined = KeyMap(())
+    combined._sections = tuple(sections)
+    return combined
+
+
+def _translated(
+    rule: Rule, entries: Sequence[StoredTensor], names: tuple[str, ...], origin: str
+) -> Sequence[StoredTensor]:
+    stored_as = tuple(dict.fromkeys(name for entry in entries for name in entry.stored_as)) or names
+    if rule.is_plain:
+        (entry,) = entries
+        return [StoredTensor(entry.shape, entry.dtype, entry.load, stored_as)]
+
+    try:
+        # Shapes and types come from a run without memory, so that a mismatch is told before anything is read.
+        planned = rule.to_ours([torch.empty(entry.shape, dtype=entry.dtype, device="meta") for entry in entries])
+    except RuntimeError as error:
+        shapes = ", ".join(f"{name} {list(entry.shape)}" for name, entry in zip(names, entries, strict=True))
+        raise WeightsError(f"{origin}: these tensors do not go together: {shapes}.") from error
+
+    @lru_cache(maxsize=1)
+    def whole() -> Sequence[Tensor]:
+        return rule.to_ours([entry.load() for entry in entries])
+
+    if len(planned) == 1:
+        # Not kept: a joined matrix lives in the model alone.
+        loads = [lambda: rule.to_ours([entry.load() for entry in entries])[0]]
+    else:
+        loads = [lambda position=position: whole()[position] for position in range(len(planned))]
+    return [
+        StoredTensor(tuple(plan.shape), plan.dtype, load, stored_as) for plan, load in zip(planned, loads, strict=True)
+    ]
+
+
+def _put(found: dict[str, StoredTensor], name: str, entry: StoredTensor, origin: str) -> None:
+    if name in found:
+        both = " and ".join(repr(one) for one in (*found[name].stored_as, *entry.stored_as))
+        raise WeightsError(f"{origin} holds {both}, which are one tensor: {name!r}.")
+    found[name] = entry
+
+
+def _without(key: str, prefix: str) -> str | None:
+    if not prefix:
+        return key
+    return key[len(prefix) + 1 :] if key.startswith(prefix + ".") else None
+
+
+def _joined(prefix: str, name: str) -> str:
+    return f"{prefix.rstrip('.')}.{name}" if prefix and name else prefix.rstrip(".") or name
