@@ -60,7 +60,9 @@ class ClassificationHead(nn.Module):
                 f"of level {level.name}; {fix} is the nearest below that does."
             )
         self.pool = pool
-        self.attention = AttentionPooling(level.channels, attention_heads=attention_heads) if pool == "attention" else None
+        self.attention = (
+            AttentionPooling(level.channels, attention_heads=attention_heads) if pool == "attention" else None
+        )
         width = level.channels * (2 if pool == "class_token_and_average" else 1)
         self.norm = nn.LayerNorm(width, eps=1e-6) if norm == "layer" else nn.Identity()
         self.dropout = nn.Dropout(dropout)

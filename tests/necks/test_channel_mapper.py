@@ -14,13 +14,13 @@ from tests.weights import randomise_weights
 class TestChannelMapper(NeckTester):
     part = ChannelMapper
     options = {"channels": 16}
-    golden = ()
+    golden = (-1.131994, -1.474599, -1.612743, -1.527728)
 
 
 class TestChannelMapperWithExtraLevels(NeckTester):
     part = ChannelMapper
     options = {"channels": 12, "norm": "batch", "extra_levels": 2}
-    golden = ()
+    golden = (-0.901477, -1.162320, -1.267495, -1.202769)
 
 
 def test_asks_for_what_it_uses_and_no_more():

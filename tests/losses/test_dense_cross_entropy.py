@@ -1,0 +1,130 @@
+"""DenseCrossEntropy: the criterion's contract, what counts and what does not, equality with torchvision's recipe."""
+
+import pytest
+import torch
+import torch.nn.functional as functional
+
+from backbonekit.contract.answers import DenseLogits
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.targets import IGNORE_LABEL
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.losses.dense_cross_entropy import DenseCrossEntropy
+from tests.losses.criterion_tester import SIZE, CriterionTester
+
+
+def noise(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+class TestDenseCrossEntropy(CriterionTester):
+    criterion = DenseCrossEntropy
+    options = {"num_classes": 4}
+    keys = ("segmentation",)
+
+    def answer(self, batch):
+        return DenseLogits(noise(batch, 4, *SIZE, seed=1))
+
+    def target(self, index):
+        labels = torch.randint(0, 4, SIZE, generator=torch.Generator().manual_seed(index))
+        labels[: index + 1] = IGNORE_LABEL
+        return {"segmentation": labels}
+
+    def empty_target(self):
+        return {"segmentation": torch.full(SIZE, IGNORE_LABEL)}
+
+    def test_where_every_pixel_is_ignored_the_loss_is_zero(self):
+        self.assert_zero_with_a_whole_graph(self.answer(2), [self.empty_target(), self.empty_target()])
+
+    def test_where_all_is_padding_the_loss_is_zero(self):
+        terms = self.run(self.answer(2), self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
+        assert all(term == 0 for term in terms.values())
+
+    def test_padding_and_ignored_pixels_count_in_nothing(self):
+        answer, targets = self.answer(2), self.targets(2)
+        mask = torch.ones(2, *SIZE, dtype=torch.bool)
+        mask[0, 20:], mask[1, :, 9:] = False, False
+        expected = self.run(answer, targets, mask)
+        changed = answer.logits.masked_fill(~mask[:, None], 40.0)
+        changed[0, 2, 0], changed[1, 1, :2] = 30.0, -30.0  # the ignored rows of `target`
+        relabelled = [{"segmentation": target["segmentation"].clone()} for target in targets]
+        relabelled[0]["segmentation"][20:], relabelled[1]["segmentation"][:, 9:] = 1, 2
+        given = self.run(DenseLogits(changed, answer.auxiliary), relabelled, mask)
+        torch.testing.assert_close(given["cross_entropy"], expected["cross_entropy"])
+
+    def test_pictures_without_the_key_count_in_nothing(self):
+        answer, targets = self.answer(3), self.targets(3)
+        mask = torch.ones(3, *SIZE, dtype=torch.bool)
+        mask[2, 11:] = False
+        expected = self.run(self.picked(answer, [0, 2]), [targets[0], targets[2]], mask[[0, 2]])
+        given = self.run(answer, [targets[0], {}, targets[2]], mask)
+        torch.testing.assert_close(given, expected)
+
+    def test_a_target_smaller_than_the_canvas_lies_at_its_top_left(self):
+        answer, targets = self.answer(2), self.targets(2)
+        mask = torch.ones(2, *SIZE, dtype=torch.bool)
+        mask[0, 17:], mask[0, :, 21:] = False, False
+        cut = [{"segmentation": targets[0]["segmentation"][:17, :21]}, targets[1]]
+        torch.testing.assert_close(self.run(answer, cut), self.run(answer, targets, mask))
+
+
+class TestWithAuxiliary(TestDenseCrossEntropy):
+    def answer(self, batch):
+        return DenseLogits(
+            noise(batch, 4, *SIZE, seed=1), (noise(batch, 4, *SIZE, seed=2), noise(batch, 4, 6, 8, seed=3))
+        )
+
+    def test_auxiliary_answers_are_weighted(self):
+        full, half = (self.run(self.answer(2), self.targets(2), auxiliary_weight=weight) for weight in (1.0, 0.25))
+        torch.testing.assert_close(half["auxiliary_cross_entropy"], full["auxiliary_cross_entropy"] * 0.25)
+        torch.testing.assert_close(half["cross_entropy"], full["cross_entropy"])
+
+
+class TestWithSmoothing(TestDenseCrossEntropy):
+    options = {"num_classes": 4, "label_smoothing": 0.2}
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_equals_torchvisions_training_recipe(smoothing):
+    """The criterion of its reference script: cross-entropy of `out`, and half of that of `aux`."""
+    tester = TestWithAuxiliary()
+    answer, targets = tester.answer(3), tester.targets(3)
+    answer.auxiliary = answer.auxiliary[:1]
+    labels = torch.stack([target["segmentation"] for target in targets])
+    out, aux = (
+        functional.cross_entropy(logits, labels, ignore_index=255, label_smoothing=smoothing)
+        for logits in (answer.logits, answer.auxiliary[0])
+    )
+    terms = tester.run(answer, targets, label_smoothing=smoothing)
+    torch.testing.assert_close(sum(terms.values()), out + 0.5 * aux)
+
+
+def test_refuses_a_label_outside_the_classes():
+    tester = TestDenseCrossEntropy()
+    labels = torch.zeros(SIZE, dtype=torch.long)
+    labels[3, 4], labels[5, 6] = 4, 150
+    message = "segmentation holds the labels 4, 150; with num_classes=4 labels run from 0 to 3, 255 is ignored"
+    with pytest.raises(ContractError, match=message):
+        tester.run(tester.answer(1), [{"segmentation": labels}])
+
+
+@pytest.mark.parametrize(("shape", "message"), [((25, 32), "25x32, larger than"), ((1, 24, 32), r"\[height, width\]")])
+def test_refuses_a_target_that_does_not_lie_on_the_canvas(shape, message):
+    tester = TestDenseCrossEntropy()
+    with pytest.raises(ContractError, match=message):
+        tester.run(tester.answer(1), [{"segmentation": torch.zeros(shape, dtype=torch.long)}])
+
+
+def test_an_ignored_label_that_is_a_class_is_refused():
+    with pytest.raises(RecipeError, match="ignore_label=255 is one of the 847 classes"):
+        DenseCrossEntropy(num_classes=847)
+
+
+def test_more_classes_than_255_train_with_another_ignored_label():
+    labels = torch.full((2, 2), 255)
+    labels[0, 0] = -1
+    logits = torch.zeros(1, 300, 2, 2, requires_grad=True)
+    terms = DenseCrossEntropy(num_classes=300, ignore_label=-1)(
+        DenseLogits(logits), [{"segmentation": labels}], Canvas((2, 2))
+    )
+    torch.testing.assert_close(terms["cross_entropy"], torch.tensor(300.0).log())
