@@ -28,10 +28,10 @@ class CrossEntropy(nn.Module):
 
     def forward(self, answer: ClassScores, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`cross_entropy`}: a scalar, 0 where no picture has the key."""
-        known = [index for index, target in enumerate(targets) if "class" in target]
-        if not known:
+        truth = {index: target["class"] for index, target in enumerate(targets) if "class" in target}
+        if not truth:
             return {"cross_entropy": zero_of(answer)}
-        classes = torch.stack([targets[index]["class"].reshape(()) for index in known]).to(answer.logits.device).long()
+        classes = torch.stack([given.reshape(()) for given in truth.values()]).to(answer.logits.device).long()
         check_labels(classes, self.num_classes, key="class")
-        logits = pictures_at(answer.logits, known).float()
+        logits = pictures_at(answer.logits, list(truth)).float()
         return {"cross_entropy": functional.cross_entropy(logits, classes, label_smoothing=self.label_smoothing)}

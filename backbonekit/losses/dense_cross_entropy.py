@@ -53,20 +53,21 @@ class DenseCrossEntropy(nn.Module):
     def forward(self, answer: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`cross_entropy`}, and {`auxiliary_cross_entropy`} where the answer has auxiliary logits: scalars, weighted;
         0 where no pixel counts."""
-        known = [index for index, target in enumerate(targets) if "segmentation" in target]
-        labels = self._labels(targets, known, canvas, answer.logits.device) if known else None
+        truth = {index: target["segmentation"] for index, target in enumerate(targets) if "segmentation" in target}
+        known = list(truth)
+        labels = self._labels(truth, canvas, answer.logits.device) if truth else None
         terms = {"cross_entropy": self._term(answer.logits, labels, known)}
         if answer.auxiliary is not None:
             auxiliary = [self._term(logits, labels, known) for logits in answer.auxiliary]
             terms["auxiliary_cross_entropy"] = self.auxiliary_weight * sum(auxiliary[1:], auxiliary[0])
         return terms
 
-    def _labels(self, targets: Targets, known: list[int], canvas: Canvas, device: torch.device) -> Tensor:
+    def _labels(self, truth: dict[int, Tensor], canvas: Canvas, device: torch.device) -> Tensor:
         """[pictures that have the key, height, width] on the canvas; padding carries the ignored label."""
         height, width = canvas.size
         labels = []
-        for index in known:
-            given = targets[index]["segmentation"].to(device).long()
+        for index, segmentation in truth.items():
+            given = segmentation.to(device).long()
             if given.ndim != 2:
                 raise ContractError(f"targets[{index}]: segmentation must be [height, width], got {list(given.shape)}.")
             rows, columns = given.shape
@@ -79,7 +80,7 @@ class DenseCrossEntropy(nn.Module):
             labels.append(functional.pad(given, (0, width - columns, 0, height - rows), value=self.ignore_label))
         stacked = torch.stack(labels)
         if canvas.pixel_mask is not None:
-            stacked = stacked.masked_fill(~pictures_at(canvas.pixel_mask, known), self.ignore_label)
+            stacked = stacked.masked_fill(~pictures_at(canvas.pixel_mask, list(truth)), self.ignore_label)
         return stacked
 
     def _term(

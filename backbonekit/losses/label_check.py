@@ -22,6 +22,6 @@ def check_labels(labels: Tensor, num_classes: int, *, key: str, ignore_label: in
         ignored = f", {ignore_label} is ignored" if ignore_label is not None else ""
         raise ContractError(
             f"targets: {key} holds the label{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:5]))}; with "
-            f"num_classes={num_classes} labels run from 0 to {num_classes - 1}{ignored} (background counts only where it "
-            f"is a class of its own)."
+            f"num_classes={num_classes} labels run from 0 to {num_classes - 1}{ignored} (background counts only "
+            f"where it is a class of its own)."
         )

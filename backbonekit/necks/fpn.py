@@ -27,8 +27,8 @@ class FeaturePyramidNetwork(nn.Module):
 
     `channels`: width of every published level; larger costs its square.
     `norm`: after each convolution; the paper has none.
-    `extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head asks for certain strides,
-    the coarsest of them are the extra ones.
+    `extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head asks for certain
+    strides, the coarsest of them are the extra ones.
     `extra`: how they are made. `max_pool`: every second position of the level before (Lin et al.; no parameters).
     `convolution`: 3x3 convolutions of stride 2, the first on the coarsest published level, ReLU between them (FCOS,
     RetinaNet on P5). `convolution_of_input`: the same, the first on the coarsest input map (RetinaNet on C5).

@@ -1,4 +1,4 @@
-"""Levels named by octave, p2 for stride 4, p3 for 8, and what a neck with extra coarse levels asks of the part below."""
+"""Levels named by octave (p2 for stride 4, p3 for 8), and what a neck with extra levels asks of the part below."""
 
 from dataclasses import replace
 from typing import Annotated

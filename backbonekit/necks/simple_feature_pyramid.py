@@ -30,8 +30,8 @@ class SimpleFeaturePyramid(nn.Module):
     Reads the deepest level alone. Pooling rounds sizes up, so that the last row and column of an odd map count.
     Publishes p2, p3, ... by octave; extras pass through.
 
-    Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", 2022, section 3 and figure 2;
-    detectron2/modeling/backbone/vit.py: SimpleFeaturePyramid.
+    Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", 2022, section 3 and figure
+    2; detectron2/modeling/backbone/vit.py: SimpleFeaturePyramid.
     """
 
     def __init__(

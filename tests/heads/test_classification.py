@@ -17,7 +17,7 @@ class TestAverage(HeadTester):
     part = ClassificationHead
     options = {"num_classes": 5}
     answer = ClassScores
-    golden = (0.143514, -0.035338, -0.191591, -0.247380)
+    golden = (-0.035338, -0.247380, 0.135976, -0.237045)
 
     def shapes(self, batch, size):
         return {"logits": (batch, 5)}
@@ -56,17 +56,17 @@ class TestAverage(HeadTester):
 
 class TestAverageWithNorm(TestAverage):
     options = {"num_classes": 5, "norm": "layer", "dropout": 0.3}
-    golden = (0.000769, -0.634475, -0.868345, -0.573905)
+    golden = (-0.634475, -0.573905, -0.058231, -0.537161)
 
 
 class TestAttention(TestAverage):
     options = {"num_classes": 5, "pool": "attention", "attention_heads": 4}
-    golden = (0.402599, 0.511631, 0.297466, -0.125417)
+    golden = (0.511631, -0.125417, 0.399568, -0.121860)
 
 
 class TestClassToken(TestAverage):
     options = {"num_classes": 5, "pool": "class_token"}
-    golden = (0.323883, -0.421227, 0.068122, 0.045658)
+    golden = (-0.421227, 0.045658, 0.117138, -0.156034)
 
     def pyramid(self):
         return FeaturePyramid((Level("block.5", 24, 16), Level("block.11", 24, 16, prefix_tokens=5)))
@@ -74,7 +74,7 @@ class TestClassToken(TestAverage):
 
 class TestClassTokenAndAverage(TestClassToken):
     options = {"num_classes": 5, "pool": "class_token_and_average", "norm": "layer"}
-    golden = (0.356106, -0.274222, -0.036179, -0.026258)
+    golden = (-0.274222, -0.026258, 0.136951, -0.232459)
 
 
 def test_refuses_a_class_token_that_is_not_there():
@@ -99,7 +99,7 @@ def test_class_token_and_average_stand_side_by_side():
 
 
 @pytest.mark.parity
-@pytest.mark.parametrize("size", [(64, 64), (65, 97)])
+@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
 @pytest.mark.parametrize(
     ("architecture", "arguments", "options"),
     [
