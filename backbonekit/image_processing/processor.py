@@ -57,7 +57,7 @@ class ImageProcessor:
         targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> tuple[dict[str, Any], list[Geometry]]:
         """The batch, and where each picture went, which `to_results` needs to come back."""
-        pictures = _listed(pictures)
+        pictures = listed(pictures)
         truths = _matched(targets, len(pictures))
         values, placed = [], []
         for picture in pictures:
@@ -119,7 +119,7 @@ def _size(pixel_values: Tensor) -> tuple[int, int]:
     return pixel_values.shape[-2], pixel_values.shape[-1]
 
 
-def _listed(pictures: Any) -> list[Picture]:
+def listed(pictures: Any) -> list[Picture]:
     if isinstance(pictures, (str, os.PathLike, Image.Image)):
         return [pictures]
     if isinstance(pictures, (np.ndarray, Tensor)):

@@ -1,0 +1,1 @@
+"""Floor 7: a model and pictures to results, and results to files."""

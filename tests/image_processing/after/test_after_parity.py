@@ -85,7 +85,7 @@ def test_panoptic(theirs, fused, overlap, queries):
         assert {segment.label for segment in result.segments} == {
             info["label_id"] for info in reference["segments_info"]
         }
-    assert found >= 3
+    assert found >= 2
 
 
 def test_instance(theirs):
