@@ -1,0 +1,28 @@
+"""The page of families: model types of transformers and where each is written, imported when asked for."""
+
+from importlib import import_module
+
+from backbonekit.backbones.hf.family import Family
+from backbonekit.errors import RecipeError, nearest
+
+_MODULES = {
+    "dinov2": "backbonekit.backbones.hf.dinov2",
+    "maskformer-swin": "backbonekit.backbones.hf.maskformer_swin",
+    "resnet": "backbonekit.backbones.hf.resnet",
+    "swin": "backbonekit.backbones.hf.swin",
+}
+
+
+def model_types() -> tuple[str, ...]:
+    """Every model type that is built here."""
+    return tuple(_MODULES)
+
+
+def family(model_type: str) -> Family:
+    """The family of a `config.json`'s `model_type`. Raises RecipeError with the nearest one."""
+    if model_type not in _MODULES:
+        raise RecipeError(
+            f"model_type {model_type!r} is no backbone that is built here; {nearest(str(model_type), _MODULES)}"
+            f" For any other backbone of transformers: source: transformers."
+        )
+    return import_module(_MODULES[model_type]).FAMILY

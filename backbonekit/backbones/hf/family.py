@@ -1,0 +1,66 @@
+"""What a family of backbones consists of: one such value stands in each family's file."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.contract.features import Level
+from backbonekit.contract.processing import Processing
+from backbonekit.storage.key_map import KeyMap
+
+Layout = Literal["NCHW", "NHWC", "tokens"]
+OutputNorm = Literal["none", "final", "per_stage"]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyPlan:
+    """How much of an architecture is built. `last`: the deepest stage; 0 is the stem alone.
+
+    `final_norm`: whether the architecture's own last normalisation is wanted.
+    """
+
+    in_channels: int
+    last: int
+    final_norm: bool
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model type of transformers on a timm architecture. The functions take the family's own configuration class.
+
+    `levels`: every map, stem first. `forbidden`: positions that transformers names and does not give.
+    `construct_body`: the timm model, cut after `BodyPlan.last`; nothing of it lies idle.
+    `embed(body, pixel_values)`: the stem's output in `layout` and its grid (height, width).
+    `units(body)`: for each stage after the stem, the modules that it runs through; each can be checkpointed.
+    `key_map`: transformers' un-prefixed names to those of the constructed module (`body.` and `norms.`).
+    `stage_of(name)`: the stage that a weight of `body` belongs to; 0 for the stem; None for the final normalisation.
+    `stem`: the weight that sees the pixels. `position_table`: the weight whose size follows the picture's, or None.
+    `default_norm`: what transformers does to the maps. `final_norm`: the stages that the final norm fits.
+    `norm_epsilon`: of per-stage norms. `resample_positions(table, size)`: the table of the same architecture made for
+    another number of positions.
+    """
+
+    config_class: type[ArchitectureConfig]
+    levels: Callable[[Any], tuple[Level, ...]]
+    construct_body: Callable[[Any, BodyPlan], nn.Module]
+    embed: Callable[[Any, Tensor], tuple[Tensor, tuple[int, int]]]
+    units: Callable[[Any], Sequence[Sequence[nn.Module]]]
+    layout: Layout
+    key_map: Callable[[Any], KeyMap]
+    stage_of: Callable[[str], int | None]
+    stem: str
+    default_norm: Callable[[Any], OutputNorm]
+    final_norm: Literal["never", "last", "every"]
+    processing: Processing
+    canvas: Callable[[Any], tuple[int, int]]
+    norm_epsilon: float = 1e-5
+    forbidden: frozenset[int] = frozenset()
+    position_table: str | None = None
+    resample_positions: Callable[[Tensor, int], Tensor] | None = None
+
+    @property
+    def model_type(self) -> str:
+        return self.config_class.model_type

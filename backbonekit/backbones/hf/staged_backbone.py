@@ -1,0 +1,123 @@
+"""A backbone of the transformers dialect: a timm model run stage by stage, its maps taken where transformers takes them."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from backbonekit.backbones.hf.family import Family, OutputNorm
+from backbonekit.backbones.hf.layouts import normalised, to_map
+from backbonekit.backbones.hf.output_norms import stage_norms
+from backbonekit.backbones.selection import select_built
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import FeatureMaps
+
+
+class StagedBackbone(nn.Module):
+    """Pictures to the maps of the stages in `out_indices`, where 0 is the stem.
+
+    `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by stage;
+    those of stages that are not given take no gradient. `stage_names`: every stage of the architecture, built or not.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        family: Family,
+        levels: Sequence[Level],
+        out_indices: tuple[int, ...],
+        norm: OutputNorm,
+        name: str,
+        builder: str,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.builder = builder
+        self.family = family
+        self.levels = tuple(levels)
+        self.norm: OutputNorm = norm
+        self.built = out_indices[-1] + 1
+        self.gradient_checkpointing = False
+        self.body = body
+        self.norms = stage_norms(family, self.levels[: self.built], norm)
+        self._out_indices = out_indices
+        self._free_chosen_norms()
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        return tuple(level.name for level in self.levels)
+
+    @property
+    def features(self) -> FeaturePyramid:
+        return FeaturePyramid(tuple(self.levels[index] for index in self._out_indices))
+
+    @property
+    def out_indices(self) -> tuple[int, ...]:
+        """The stages that `forward` gives. Setting it selects among the built ones, or raises and changes nothing."""
+        return self._out_indices
+
+    @out_indices.setter
+    def out_indices(self, value: int | Sequence[int]) -> None:
+        self._out_indices = select_built(
+            value,
+            self.levels,
+            built=self.built,
+            forbidden=self.family.forbidden,
+            name=self.name,
+            builder=self.builder,
+        )
+        self._free_chosen_norms()
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recomputes each block in backward instead of keeping what is inside it."""
+        self.gradient_checkpointing = enabled
+
+    def stage_of(self, name: str) -> int:
+        """The stage that a parameter of this module belongs to; what stands behind all stages counts as the last."""
+        owner, _, rest = name.partition(".")
+        if owner == "norms":
+            return self.stage_names.index(rest.partition(".")[0])
+        stage = self.family.stage_of(name)
+        return len(self.levels) - 1 if stage is None else stage
+
+    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        x, grid = self.family.embed(self.body, pixel_values)
+        units = self.family.units(self.body)
+        maps: list[Tensor] = []
+        prefix_tokens: list[Tensor | None] = []
+        for index in range(self._out_indices[-1] + 1):
+            if index > 0:
+                x = self._through(units[index - 1], x)
+            if index in self._out_indices:
+                feature_map, prefix = to_map(self._normalised(x, index), self.family.layout, grid)
+                maps.append(feature_map)
+                prefix_tokens.append(prefix)
+        return FeatureMaps(
+            maps=tuple(maps),
+            prefix_tokens=tuple(prefix_tokens) if any(tokens is not None for tokens in prefix_tokens) else (),
+        )
+
+    def _through(self, units: Sequence[nn.Module], x: Tensor) -> Tensor:
+        for unit in units:
+            if self.gradient_checkpointing and self.training:
+                x = checkpoint(unit, x, use_reentrant=False)  # type: ignore[assignment]
+            else:
+                x = unit(x)
+        return x
+
+    def _normalised(self, x: Tensor, index: int) -> Tensor:
+        if self.norm == "per_stage":
+            return normalised(x, self.family.layout, self.norms[self.levels[index].name])
+        fits = self.family.final_norm == "every" or index == len(self.levels) - 1
+        if self.norm == "final" and fits:
+            return normalised(x, self.family.layout, self.body.norm)  # type: ignore[arg-type]
+        return x
+
+    def _free_chosen_norms(self) -> None:
+        # A parameter that takes a gradient and never gets one stops distributed training.
+        names = {self.levels[index].name for index in self._out_indices}
+        trains = any(parameter.requires_grad for parameter in self.body.parameters())
+        for name, norm in self.norms.items():
+            norm.requires_grad_(name in names and trains)

@@ -1,0 +1,39 @@
+"""Which of a built backbone's stages leave it, and how that may change afterwards."""
+
+from collections.abc import Sequence
+
+from backbonekit.contract.features import Level
+from backbonekit.contract.indices import normalise_indices
+from backbonekit.errors import ContractError
+
+
+def select_built(
+    out_indices: int | Sequence[int],
+    levels: Sequence[Level],
+    *,
+    built: int,
+    forbidden: frozenset[int],
+    name: str,
+    builder: str,
+) -> tuple[int, ...]:
+    """Sorted, unique positions among the first `built` stages of an architecture.
+
+    `name`: the architecture's; `builder`: the start of the call that builds it, for the sentence that names the fix.
+
+    Raises ContractError for what `normalise_indices` refuses, for a stage that exists by name only, and for a stage that
+    was cut off when the backbone was built.
+    """
+    names = [level.name for level in levels]
+    positions = normalise_indices(out_indices, names)
+    missing = [position for position in positions if position in forbidden]
+    if missing:
+        raise ContractError(f"{name} gives no map at {missing[0]} ({names[missing[0]]}); leave it out of out_indices.")
+    cut = [position for position in positions if position >= built]
+    if cut:
+        raise ContractError(
+            f"out_indices {list(positions)}: {names[cut[0]]} of {name} was not built, only the stages up to"
+            f" {built - 1} ({names[built - 1]}) were. Build it again with it:"
+            f" {builder}, out_indices={list(positions)}), or in a recipe"
+            f" backbone.out_indices={list(positions)}."
+        )
+    return positions
