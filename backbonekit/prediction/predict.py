@@ -45,9 +45,9 @@ def predict(
     """One result a picture (`contract/results.py`), on the CPU; of a model with several tasks a dict by task.
 
     `pictures`: one or a list, of any kind that the processor reads. `task`: which answer: semantic, instance or
-    panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that is kept. `top_k`: how many
-    classes, masks or boxes at most. `batch_size`: pictures padded together; a larger one is faster for equal sizes.
-    `progress` is called after every batch.
+    panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that is
+    kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: pictures padded together; a larger one is
+    faster for equal sizes. `progress` is called after every batch.
     Raises StorageError for a file that is no picture, RecipeError for a task that the model has not.
     """
     every = listed(pictures)

@@ -9,6 +9,8 @@ from PIL import Image
 
 from backbonekit.errors import StorageError
 
+_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}  # pixels, of libjpeg and of the WebP format
+
 
 def write_file(path: str | Path, content: bytes) -> None:
     """Replaces `path` in one step; its folder is made. Raises StorageError where it cannot be written."""
@@ -32,11 +34,16 @@ def write_image(path: str | Path, image: Image.Image) -> None:
     """In the format that the suffix names. Raises StorageError for a suffix that no format has."""
     path = Path(path)
     name = image_format(path)
+    longest = _LONGEST_SIDE.get(name, max(image.size))
+    if max(image.size) > longest:
+        raise StorageError(
+            f"{path}: {image.width} x {image.height} pixels do not go into {name}, which ends at {longest}; use .png."
+        )
     stream = io.BytesIO()
     try:
         image.save(stream, name, **({"quality": 92} if name == "JPEG" else {}))
-    except (OSError, ValueError) as error:  # JPEG ends at 65,500 pixels a side
-        raise StorageError(f"{path}: {image.width} x {image.height} pixels do not go into {name}: {error}") from error
+    except (OSError, ValueError) as error:  # a format that takes no colours, for one
+        raise StorageError(f"{path}: the picture does not go into {name}: {error}; use .png.") from error
     write_file(path, stream.getvalue())
 
 
