@@ -219,7 +219,7 @@ class HFBlueprint:
 def _own_names(checkpoint: Checkpoint) -> Checkpoint | None:
     """The checkpoint as it is where it was saved from a module of ours, else None."""
     for prefix in ("", "backbone."):
-        if any(key.startswith(f"{prefix}body.") for key in checkpoint.keys()):
+        if any(key.startswith(f"{prefix}body.") for key in checkpoint):
             return checkpoint.under(prefix)
     return None
 

@@ -31,8 +31,8 @@ from backbonekit.storage.key_map import Join, KeyMap, Rename, Rule
 class Dinov2Architecture(ArchitectureConfig):
     """`use_swiglu_ffn`: gated feed-forward of two thirds the width. `apply_layernorm`: the final norm on every map.
 
-    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width] and the class token is
-    handed along in `prefix_tokens`.
+    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the class token
+    is handed along in `prefix_tokens`.
     """
 
     model_type: ClassVar[str] = "dinov2"

@@ -1,7 +1,7 @@
 """Checks the values of a configuration dataclass against the types and bounds in its annotations."""
 
 from dataclasses import fields
-from functools import lru_cache
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -10,7 +10,7 @@ from backbonekit.contract.options import Range
 _MAX_LENGTH = 256  # of a list field; the deepest published backbone has 4 stages
 
 
-@lru_cache(maxsize=None)
+@cache
 def field_types(config_class: type) -> dict[str, Any]:
     """Field name -> annotated type."""
     hints = get_type_hints(config_class, include_extras=True)

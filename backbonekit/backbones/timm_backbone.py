@@ -1,0 +1,95 @@
+"""A plain timm model as a backbone: cut after the last map that is asked for, every map NCHW."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.backbones.selection import select_built
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import FeatureMaps
+from backbonekit.errors import ContractError
+
+
+class TimmBackbone(nn.Module):
+    """Pictures to the maps in `out_indices`, in timm's own numbering (that of `features_only`).
+
+    `body`: the timm model, whose weights have their names in timm's checkpoints. `stage_names`: every map of the
+    architecture, built or not. `fixed_size`: (height, width) where the architecture takes no other picture, or None.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        levels: Sequence[Level],
+        out_indices: tuple[int, ...],
+        fixed_size: tuple[int, int] | None,
+        name: str,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.levels = tuple(levels)
+        self.built = out_indices[-1] + 1
+        self.fixed_size = fixed_size
+        self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
+        self.body = body
+        self._out_indices = out_indices
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        return tuple(level.name for level in self.levels)
+
+    @property
+    def features(self) -> FeaturePyramid:
+        return FeaturePyramid(tuple(self.levels[index] for index in self._out_indices))
+
+    @property
+    def out_indices(self) -> tuple[int, ...]:
+        """The maps that `forward` gives. Setting it selects among the built ones, or raises and changes nothing."""
+        return self._out_indices
+
+    @out_indices.setter
+    def out_indices(self, value: int | Sequence[int]) -> None:
+        self._out_indices = select_built(
+            value,
+            self.levels,
+            built=self.built,
+            forbidden=frozenset(),
+            name=self.name,
+            builder=f"AutoBackbone.from_pretrained({self.name!r}, use_timm_backbone=True",
+        )
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recomputes each block in backward instead of keeping what is inside it, where timm has it for the architecture.
+
+        Raises ContractError where it has not.
+        """
+        try:
+            self.body.set_grad_checkpointing(enabled)  # type: ignore[operator]
+        except (AssertionError, AttributeError) as error:
+            raise ContractError(f"timm has no gradient checkpointing for {self.name}.") from error
+
+    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
+            raise ContractError(self._size_sentence(pixel_values))
+        indices = list(self._out_indices)
+        if not self.has_prefix_tokens:
+            maps = self.body.forward_intermediates(  # type: ignore[operator]
+                pixel_values, indices=indices, stop_early=True, intermediates_only=True
+            )
+            return FeatureMaps(maps=tuple(maps))
+        pairs = self.body.forward_intermediates(  # type: ignore[operator]
+            pixel_values, indices=indices, stop_early=True, intermediates_only=True, return_prefix_tokens=True
+        )
+        return FeatureMaps(
+            maps=tuple(feature_map for feature_map, _ in pairs), prefix_tokens=tuple(tokens for _, tokens in pairs)
+        )
+
+    def _size_sentence(self, pixel_values: Tensor) -> str:
+        assert self.fixed_size is not None
+        height, width = self.fixed_size
+        return (
+            f"{self.name} takes pictures of {height} x {width} only, got {pixel_values.shape[-2]} x"
+            f" {pixel_values.shape[-1]}. The fix: processing.size=[{height}, {width}], or another backbone.args.img_size."
+        )
