@@ -1,7 +1,7 @@
 """Weights by name, unread: from one safetensors file, a sharded set, or memory."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,12 @@ class Checkpoint:
 
     def keys(self) -> tuple[str, ...]:
         return tuple(self.tensors)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.tensors
 
     def shape(self, key: str) -> tuple[int, ...]:
         return self._entry(key).shape

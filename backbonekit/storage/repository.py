@@ -92,6 +92,8 @@ def open_repository(identifier: str | Path, *, revision: str | None = None) -> R
     Raises StorageError when it is neither, when the repository or revision does not exist, and when the Hub cannot be
     reached and nothing is cached.
     """
+    if not str(identifier):
+        raise StorageError("An empty name was given where a folder or a Hub repository (owner/name) is expected.")
     folder = Path(identifier).expanduser()
     if _is_folder(folder):
         if revision is not None:
