@@ -19,7 +19,7 @@ from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.storage.checkpoint import Checkpoint
 from backbonekit.storage.construct import finish, seeded, without_weights
-from backbonekit.storage.fill import FillReport, fill
+from backbonekit.storage.fill import Adapt, FillReport, fill
 
 
 def build_model(
@@ -81,13 +81,13 @@ class _Builder:
         def construct() -> nn.Module:
             return blueprint.construct(indices)  # type: ignore[return-value]
 
-        if self._kept("backbone", _identity(wanted), None if self.warm is None else _identity(self.warm.recipe.backbone)):
-            return self._from_warm("backbone", construct, adapt=blueprint.adapt)
+        if self.warm is not None and self._keeps_backbone:
+            return self._filled("backbone", construct, self.warm.checkpoint.under("backbone."), adapt=blueprint.adapt)
         if not wanted.pretrained:
             return self._random("backbone", construct)
-        checkpoint = blueprint.checkpoint(wanted.pretrained, wanted.revision)
+        checkpoint = blueprint.checkpoint(wanted.pretrained, wanted.revision, indices)
         self.commit = checkpoint.commit
-        return self._filled("backbone", construct, checkpoint, adapt=blueprint.adapt, licence=checkpoint.licence)
+        return self._filled("backbone", construct, checkpoint, adapt=blueprint.adapt)
 
     def chain(self, task: str, branch: Branch) -> Chain:
         dot = f".{task}" if task else ""
@@ -106,29 +106,24 @@ class _Builder:
     def _part(
         self, prefix: str, construct: Callable[[], nn.Module], part: PartRecipe, before: PartRecipe | None
     ) -> nn.Module:
-        if self.warm is None or before is None or before.name != part.name:
+        checkpoint = self.warm.checkpoint.under(prefix + ".") if self.warm else None
+        if checkpoint is None or before is None or before.name != part.name or not checkpoint.keys():
             return self._random(prefix, construct)
-        checkpoint = self.warm.checkpoint.under(prefix + ".")
-        if not checkpoint.keys():
-            return self._random(prefix, construct)
-        # The options may have changed (other classes), or a new backbone's channels: what still fits stays.
+        if part == before and self._keeps_backbone:
+            return self._filled(prefix, construct, checkpoint)
+        # The options changed (other classes), or the channels of a new backbone: what still fits stays.
         with seeded(self._seed_of(prefix)):
             module = construct()
         loaded, fresh = fill_matching(module, checkpoint)
-        self.sources.append(
-            WeightSource(prefix, checkpoint.origin, _numel(module), loaded=loaded, fresh=fresh)
-        )
+        self.sources.append(WeightSource(prefix, checkpoint.origin, _numel(module), loaded=loaded, fresh=fresh))
         return module
 
-    def _kept(self, prefix: str, now: Any, before: Any) -> bool:
-        return self.warm is not None and now == before and bool(self.warm.checkpoint.under(prefix + ".").keys())
-
-    def _from_warm(self, prefix: str, construct: Callable[[], nn.Module], adapt: Any) -> nn.Module:
-        assert self.warm is not None
-        return self._filled(prefix, construct, self.warm.checkpoint.under(prefix + "."), adapt=adapt, licence=None)
+    @property
+    def _keeps_backbone(self) -> bool:
+        return self.warm is not None and _identity(self.recipe.backbone) == _identity(self.warm.recipe.backbone)
 
     def _filled(
-        self, prefix: str, construct: Callable[[], nn.Module], checkpoint: Checkpoint, *, adapt: Any, licence: str | None
+        self, prefix: str, construct: Callable[[], nn.Module], checkpoint: Checkpoint, *, adapt: Adapt | None = None
     ) -> nn.Module:
         with seeded(self._seed_of(prefix)):
             with without_weights():
@@ -144,7 +139,7 @@ class _Builder:
                 adapted=list(report.adapted),
                 fresh=list(report.missing),
                 unused=len(report.surplus),
-                licence=licence,
+                licence=checkpoint.licence,
             )
         )
         return module

@@ -1,0 +1,62 @@
+"""Every command and every Python block of the README runs, in an empty folder, in the README's order."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from backbonekit.cli.verbs import run_verb
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for language, block in BLOCKS if not language for line in block.splitlines()]
+    return list(dict.fromkeys(line for line in lines if line.startswith("python -m backbonekit.")))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An empty folder, but for the recipe that the README shows and a picture."""
+    folder = tmp_path_factory.mktemp("readme")
+    for language, block in BLOCKS:
+        named = re.match(r"# (\S+\.yaml)\n", block)
+        if language == "yaml" and named:
+            path = folder / named.group(1)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block)
+    Image.linear_gradient("L").resize((90, 60)).convert("RGB").save(folder / "picture.jpg")
+    return folder
+
+
+def test_commands_were_found():
+    assert len(commands()) >= 10
+
+
+@pytest.mark.parametrize("command", commands())
+def test_command(command, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    _, _, module, *words = shlex.split(command)
+    code = run_verb(module.removeprefix("backbonekit."), words)
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    assert captured.out.strip()
+
+
+def test_python_blocks(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    blocks = [block for language, block in BLOCKS if language == "python"]
+    assert len(blocks) >= 3
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert (folder / "drawn.png").exists()
+
+
+def test_make_targets_exist():
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", README)):
+        assert f"\n{target}:" in makefile, target
