@@ -1,0 +1,87 @@
+"""Checks necks, heads and criteria against the option table."""
+
+from typing import Any
+
+from backbonekit.errors import nearest
+from backbonekit.recipe.forbidden import shown_path
+from backbonekit.recipe.recipe import PartRecipe
+from backbonekit.recipe.values import MAX_NUMBER, MAX_TEXT, coerced, faults_of, shown
+from backbonekit.registry.lookup import is_known, names
+from backbonekit.registry.table import default_criterion, options
+
+
+def read_part(kind: str, data: Any, path: str, faults: list[str]) -> PartRecipe | None:
+    """A part with every option filled in; appends to `faults`. A name alone stands for the part with its defaults."""
+    if isinstance(data, str):
+        data = {"name": data}
+    if not isinstance(data, dict):
+        faults.append(f"{path}: given {shown(data)}, must be a mapping such as {{name: {names(kind)[0]}}}.")
+        return None
+    if "name" not in data:
+        faults.append(f"{path}.name is missing: which {kind}? The {_plural(kind)} are {', '.join(names(kind))}.")
+        return None
+    name = data["name"]
+    if not is_known(kind, name):
+        given = name if isinstance(name, str) else shown(name)
+        faults.append(f"{path}.name: there is no {kind} named {shown(name)}; {nearest(given[:MAX_TEXT], names(kind))}")
+        return None
+    given = {key: value for key, value in data.items() if key != "name" and (kind, key) != ("head", "criterion")}
+    before = len(faults)
+    read = _read_options(kind, name, given, path, faults)
+    criterion = None
+    if kind == "head" and data.get("criterion") is not None:
+        criterion = _read_criterion(name, data["criterion"], f"{path}.criterion", faults)
+    return PartRecipe(name, read, criterion) if len(faults) == before else None
+
+
+def _read_criterion(head: str, data: Any, path: str, faults: list[str]) -> PartRecipe | None:
+    own = default_criterion(head)
+    if isinstance(data, dict) and "name" not in data and own is not None:
+        data = {"name": own, **data}
+    if isinstance(data, dict) and "num_classes" in data:
+        faults.append(f"{path}.num_classes: a criterion has the classes of its head; leave it out.")
+        data = {key: value for key, value in data.items() if key != "num_classes"}
+    return read_part("criterion", data, path, faults)
+
+
+def _read_options(kind: str, name: str, given: dict[str, Any], path: str, faults: list[str]) -> dict[str, Any]:
+    table = options(kind, name)
+    if table is None:  # an installed plugin's part, not imported yet
+        for key, value in given.items():
+            faults.extend(plain_faults(f"{path}.{key}", value))
+        return given
+    read: dict[str, Any] = {}
+    for key in given:
+        if key not in table:
+            faults.append(f"{shown_path(f'{path}.{key}')}: {name} has no such option; {nearest(key, table)}")
+    for key, option in table.items():
+        if key in given:
+            found = faults_of(f"{path}.{key}", given[key], option["schema"])
+            faults.extend(found)
+            if not found:
+                read[key] = coerced(given[key], option["schema"])
+        elif "default" in option:
+            read[key] = coerced(option["default"], option["schema"])
+        else:
+            hint = " (background not counted), or give labels" if key == "num_classes" else ""
+            faults.append(f"{path}.{key} is missing: {name} needs it{hint}.")
+    return read
+
+
+def plain_faults(path: str, value: Any) -> list[str]:
+    """What is wrong with a value of which nothing is known yet but that it is plain data of a sane size."""
+    if isinstance(value, dict):
+        return [fault for key, item in value.items() for fault in plain_faults(f"{path}.{key}", item)]
+    if isinstance(value, list):
+        if len(value) > 1_000:
+            return [f"{shown_path(path)}: given a list of {len(value)} values; 1,000 is the limit."]
+        return [fault for index, item in enumerate(value) for fault in plain_faults(f"{path}.{index}", item)]
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return [f"{shown_path(path)}: given {shown(value)}, longer than {MAX_TEXT:,} characters."]
+    if isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:  # NaN is in no range
+        return [f"{shown_path(path)}: given {shown(value)}, must be a number of at most {MAX_NUMBER:,.0f}."]
+    return []
+
+
+def _plural(kind: str) -> str:
+    return "criteria" if kind == "criterion" else f"{kind}s"

@@ -1,0 +1,138 @@
+"""A recipe as frozen data: what to build, checked and complete, and nothing of how it was written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from backbonekit.contract.labels import Labels
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneRecipe:
+    """Which backbone, from where, and which of its maps.
+
+    `source`: hf, timm, or a plugin's. `name`: Hub id, local folder or timm architecture. `config`: the architecture as
+    plain data, in the form of a transformers `config.json`. `pretrained`: false, true (the weights of `name`), or where
+    else they are. At most one of `out_indices`, `out_features`, `out_strides` is set; none leaves the choice to wiring.
+    `args`: the architecture's own arguments.
+    """
+
+    source: str
+    name: str | None = None
+    config: Mapping[str, Any] | None = None
+    pretrained: bool | str = False
+    revision: str | None = None
+    out_indices: tuple[int, ...] | None = None
+    out_features: tuple[str, ...] | None = None
+    out_strides: tuple[float, ...] | None = None
+    in_channels: int = 3
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        maps: dict[str, Any] = {"out_indices": "auto"}
+        for key, value in (
+            ("out_indices", self.out_indices),
+            ("out_features", self.out_features),
+            ("out_strides", self.out_strides),
+        ):
+            if value is not None:
+                maps = {key: list(value)}
+        return {
+            "source": self.source,
+            "name": self.name,
+            "config": plain_data(self.config),
+            "pretrained": self.pretrained,
+            "revision": self.revision,
+            **maps,
+            "in_channels": self.in_channels,
+            "args": plain_data(self.args),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecipe:
+    """A neck, head or criterion: its registry name and all its options. `criterion`: a head's, where it is not its own."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    criterion: "PartRecipe | None" = None
+
+    def to_dict(self) -> dict[str, Any]:
+        part = {"name": self.name, **plain_data(self.options)}
+        return part if self.criterion is None else {**part, "criterion": self.criterion.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecipe:
+    """One of several heads on a backbone, with necks of its own; its losses are multiplied by `loss_weight`."""
+
+    head: PartRecipe
+    neck: tuple[PartRecipe, ...] = ()
+    loss_weight: float = 1.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"neck": _parts(self.neck), "head": self.head.to_dict(), "loss_weight": self.loss_weight}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole model. Either `neck` and `head`, or `heads`, one for each task.
+
+    `notes`: sentences on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
+    """
+
+    backbone: BackboneRecipe
+    neck: tuple[PartRecipe, ...] = ()
+    head: PartRecipe | None = None
+    heads: Mapping[str, TaskRecipe] = field(default_factory=dict)
+    labels: Labels | None = None
+    processing: Mapping[str, Any] = field(default_factory=dict)
+    adapt: Literal["auto", "never"] = "auto"
+    training: Mapping[str, Any] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Flat, complete, plain: dicts, lists, texts, numbers, in one order. What is saved and shared."""
+        tasks: dict[str, Any]
+        if self.heads:
+            tasks = {"heads": {name: task.to_dict() for name, task in self.heads.items()}}
+        else:
+            tasks = {"neck": _parts(self.neck), "head": None if self.head is None else self.head.to_dict()}
+        return {
+            "schema_version": self.schema_version,
+            "backbone": self.backbone.to_dict(),
+            **tasks,
+            "labels": _labels(self.labels),
+            "processing": plain_data(self.processing),
+            "adapt": self.adapt,
+            "training": plain_data(self.training),
+        }
+
+
+def plain_data(value: Any) -> Any:
+    """A copy in which mappings are dicts and sequences are lists."""
+    if isinstance(value, Mapping):
+        return {key: plain_data(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_data(item) for item in value]
+    return value
+
+
+def _parts(parts: tuple[PartRecipe, ...]) -> Any:
+    """null, one mapping, or a list of them: the three ways to write a neck."""
+    written = [part.to_dict() for part in parts]
+    return None if not written else written[0] if len(written) == 1 else written
+
+
+def _labels(labels: Labels | None) -> Any:
+    if labels is None:
+        return None
+    if labels.things is None:
+        return list(labels.names)
+    # A name that two classes share does not say which of them is meant: then numbers do.
+    unique = len(set(labels.names)) == len(labels.names)
+    things = [labels.names[number] if unique else number for number in sorted(labels.things)]
+    return {"names": list(labels.names), "things": things}

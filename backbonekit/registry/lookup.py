@@ -1,0 +1,73 @@
+"""Names to parts. Nothing is imported before it is asked for, and an unknown name says which one is nearest."""
+
+import re
+from importlib import import_module
+from typing import Any
+
+from backbonekit.errors import RecipeError, nearest
+from backbonekit.registry.builtin import BUILTIN, KINDS
+from backbonekit.registry.plugins import plugin_targets
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+_REGISTERED: dict[tuple[str, str], Any] = {}
+
+
+def register(kind: str, name: str, target: Any, *, override: bool = False) -> None:
+    """Adds a part of your own: `target` is the class (or a source's function), or "module:attribute" to import it late.
+
+    `kind`: backbone, neck, head, criterion or dialect. Raises RecipeError where the name is taken, unless `override`;
+    registering the same thing again is no clash.
+    """
+    _check_kind(kind)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise RecipeError(f"{name!r} is no name for a {kind}: letters, digits and underscores, a letter first.")
+    taken = _REGISTERED.get((kind, name), BUILTIN[kind].get(name))
+    if taken is not None and taken is not target and taken != target and not override:
+        raise RecipeError(f"there is a {kind} named {name!r} already ({taken}); choose another name or override=True.")
+    _REGISTERED[kind, name] = target
+
+
+def resolve(kind: str, name: str) -> Any:
+    """The part of that name, imported now. Raises RecipeError for an unknown name or a part that cannot be imported."""
+    target = target_of(kind, name)
+    if not isinstance(target, str):
+        return target
+    module, _, attribute = target.partition(":")
+    try:
+        found: Any = import_module(module)
+        for step in attribute.split("."):
+            found = getattr(found, step)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(f"the {kind} {name!r} ({target}) could not be imported: {error}.") from error
+    return found
+
+
+def target_of(kind: str, name: str) -> Any:
+    """What a name stands for: an object that was registered, or "module:attribute"; nothing is imported."""
+    _check_kind(kind)
+    if (kind, name) in _REGISTERED:
+        return _REGISTERED[kind, name]
+    if name in BUILTIN[kind]:
+        return BUILTIN[kind][name]
+    if (kind, name) in plugin_targets():
+        return plugin_targets()[kind, name]
+    raise RecipeError(f"there is no {kind} named {name!r}; {nearest(str(name), names(kind))}")
+
+
+def is_known(kind: str, name: object) -> bool:
+    """Whether a recipe may use this name."""
+    if not isinstance(name, str):
+        return False
+    return (kind, name) in _REGISTERED or name in BUILTIN[kind] or (kind, name) in plugin_targets()
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Every name of a kind: shipped, registered, and offered by installed packages; sorted."""
+    _check_kind(kind)
+    added = (known for of, known in (*_REGISTERED, *plugin_targets()) if of == kind)
+    return tuple(sorted({*BUILTIN[kind], *added}))
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in KINDS:
+        raise RecipeError(f"{kind!r} is no kind of part; {nearest(str(kind), KINDS)}")

@@ -1,0 +1,81 @@
+"""The option table: what every shipped part takes, read from a file, so that a recipe is checked without importing torch.
+
+Written from the constructors' signatures by `python -m backbonekit.registry.table`; a test tells when that was forgotten.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from backbonekit.registry.builtin import BUILTIN
+from backbonekit.registry.lookup import target_of
+
+FILE = Path(__file__).with_name("table.json")
+Options = Mapping[str, Mapping[str, Any]]
+
+
+def options(kind: str, name: str) -> Options | None:
+    """Option -> {"schema", "default" unless required, "doc"} of a neck, head or criterion.
+
+    None for a part that is not imported yet: an installed plugin's options are checked when it is built.
+    """
+    target = target_of(kind, name)
+    if isinstance(target, str):
+        return _table()[kind][name]["options"] if target == BUILTIN[kind].get(name) else None
+    from backbonekit.registry.option_schema import options_of
+
+    found = options_of(target)
+    return {option: found[option] for option in found if (kind, option) != ("criterion", "num_classes")}
+
+
+def default_criterion(head: str) -> str | None:
+    """The registry name of a head's own loss; None where it has none or is not known yet."""
+    target = target_of("head", head)
+    if isinstance(target, str):
+        return _table()["head"][head]["criterion"] if target == BUILTIN["head"].get(head) else None
+    return target.criterion
+
+
+def summary(kind: str, name: str) -> str:
+    """The first sentence of a shipped part's docstring; empty for others."""
+    return _table().get(kind, {}).get(name, {}).get("doc", "")
+
+
+def config_fields(model_type: str) -> Options | None:
+    """The fields of a family's configuration; None for a model type that is not built here."""
+    return _table()["config"]["families"].get(model_type)
+
+
+def config_families() -> tuple[str, ...]:
+    """Every model type of transformers that is built here."""
+    return tuple(_table()["config"]["families"])
+
+
+def ignored_config_fields(model_type: str) -> frozenset[str]:
+    """Fields of a `config.json` that say nothing about the architecture and are skipped."""
+    config = _table()["config"]
+    return frozenset(config["ignored"]) | frozenset(config["derived"].get(model_type, ()))
+
+
+def processing_fields() -> Options:
+    """The fields of `processing`."""
+    return _table()["processing"]
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, Any]:
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Writes the table again."""
+    from backbonekit.registry.write_table import table_text
+
+    FILE.write_text(table_text(), encoding="utf-8")
+    _table.cache_clear()
+
+
+if __name__ == "__main__":
+    main()
