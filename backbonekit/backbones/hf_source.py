@@ -38,8 +38,8 @@ def blueprint(
 ) -> "HFBlueprint":
     """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both.
 
-    `args`: `norm` (none, final or per_stage: what is done to the maps; each family has its default) and the fields of the
-    configuration that matter in training only, such as `drop_path_rate`. Reads `config.json` alone, and only where
+    `args`: `norm` (none, final or per_stage: what is done to the maps; each family has its default) and the fields of
+    the configuration that matter in training only, such as `drop_path_rate`. Reads `config.json` alone, and only where
     `config` is not given. Raises RecipeError, ContractError, StorageError.
     """
     repository = None
@@ -204,7 +204,7 @@ class HFBlueprint:
         return kept
 
     def _completed(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> Checkpoint:
-        """With an empty tensor for each output norm that the checkpoint lacks, which `adapt` turns into the identity."""
+        """With an empty tensor for each output norm that the checkpoint lacks; `adapt` makes plain ones of them."""
         if self.norm != "per_stage":
             return checkpoint
         absent = {
@@ -219,7 +219,7 @@ class HFBlueprint:
 def _own_names(checkpoint: Checkpoint) -> Checkpoint | None:
     """The checkpoint as it is where it was saved from a module of ours, else None."""
     for prefix in ("", "backbone."):
-        if any(key.startswith(f"{prefix}body.") for key in checkpoint):
+        if any(key.startswith(f"{prefix}body.") for key in checkpoint.tensors):
             return checkpoint.under(prefix)
     return None
 

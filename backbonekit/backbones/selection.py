@@ -20,7 +20,7 @@ def select_built(
 
     `name`: the architecture's; `builder`: the start of the call that builds it, for the sentence that names the fix.
 
-    Raises ContractError for what `normalise_indices` refuses, for a stage that exists by name only, and for a stage that
+    Raises ContractError for what `normalise_indices` refuses, for a stage that exists by name only, and for one that
     was cut off when the backbone was built.
     """
     names = [level.name for level in levels]

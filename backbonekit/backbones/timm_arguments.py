@@ -73,9 +73,7 @@ def check_arguments(architecture: str, body: type[nn.Module], args: Mapping[str,
         elif not _is_data(value):
             faults.append(f"args.{name}: a number, text, true, false or a list of these is expected, got {value!r}.")
         elif name == "img_size" and not _is_image_size(value):
-            faults.append(
-                f"args.img_size: one or two whole numbers up to {_MAX_IMAGE_SIDE} are expected, got {value!r}."
-            )
+            faults.append(f"args.img_size: one or two whole numbers up to {_MAX_IMAGE_SIDE} are wanted, got {value!r}.")
     if faults:
         raise RecipeError(faults)
 

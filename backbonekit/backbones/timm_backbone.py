@@ -61,9 +61,9 @@ class TimmBackbone(nn.Module):
         )
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Recomputes each block in backward instead of keeping what is inside it, where timm has it for the architecture.
+        """Recomputes each block in backward instead of keeping what is inside it, where timm can for the architecture.
 
-        Raises ContractError where it has not.
+        Raises ContractError where it cannot.
         """
         try:
             self.body.set_grad_checkpointing(enabled)  # type: ignore[operator]
@@ -91,5 +91,5 @@ class TimmBackbone(nn.Module):
         height, width = self.fixed_size
         return (
             f"{self.name} takes pictures of {height} x {width} only, got {pixel_values.shape[-2]} x"
-            f" {pixel_values.shape[-1]}. The fix: processing.size=[{height}, {width}], or another backbone.args.img_size."
+            f" {pixel_values.shape[-1]}. The fix: processing.size=[{height}, {width}], or backbone.args.img_size."
         )

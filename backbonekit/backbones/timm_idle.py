@@ -1,4 +1,4 @@
-"""Parameters that no wanted map depends on: they take no gradient, so that distributed training does not wait for one."""
+"""Parameters that no wanted map depends on: without gradient, so that distributed training does not wait for one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

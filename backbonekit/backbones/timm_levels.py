@@ -9,7 +9,7 @@ from torch import nn
 from backbonekit.contract.features import Level
 
 # Architectures by module of timm. The table is wrong: TResNet's stem folds 4 x 4 pixels into channels.
-_STRIDE_CORRECTIONS = {"tresnet": {0: 4}}
+_STRIDE_CORRECTIONS: dict[str, dict[int, int]] = {"tresnet": {0: 4}}
 
 # Published with a fixed input size, but their forward takes any.
 _ANY_SIZE = frozenset({"efficientvit_msra", "mvitv2", "sequencer", "swiftformer", "twins", "xcit"})
@@ -34,7 +34,7 @@ def levels_of(body: nn.Module) -> tuple[Level, ...]:
         Level(
             entry["module"] if modules[entry["module"]] == 1 else f"{entry['module']}:{index}",
             entry["num_chs"],
-            corrections.get(index, entry["reduction"]),
+            corrections.get(index) or entry["reduction"],
             prefix_tokens,
         )
         for index, entry in enumerate(entries)

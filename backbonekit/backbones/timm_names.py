@@ -28,8 +28,8 @@ class TimmIdentity:
 
 
 def identify(name: str | None, revision: str | None) -> TimmIdentity:
-    """What a name means: `resnet50`, `resnet50.a1_in1k`, `timm/resnet50.a1_in1k`, or a folder or Hub id of a model saved
-    in timm's format. Raises RecipeError with the nearest name, StorageError.
+    """What a name means: `resnet50`, `resnet50.a1_in1k`, `timm/resnet50.a1_in1k`, or a folder or Hub id of a model in
+    timm's format. Raises RecipeError with the nearest name, StorageError.
     """
     if not name:
         raise RecipeError("backbone.name is needed with source: timm, such as resnet50 or convnext_tiny.fb_in1k.")
@@ -76,19 +76,8 @@ def _from_repository(repository: Repository) -> TimmIdentity:
 
 # What of a saved `pretrained_cfg` says something about the weights; never a place to load from.
 _CFG_FIELDS = frozenset(
-    [
-        "tag",
-        "input_size",
-        "interpolation",
-        "crop_pct",
-        "crop_mode",
-        "mean",
-        "std",
-        "num_classes",
-        "first_conv",
-        "classifier",
-        "license",
-    ]
+    {"tag", "input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"}
+    | {"num_classes", "first_conv", "classifier", "license"}
 )
 
 

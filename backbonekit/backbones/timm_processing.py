@@ -11,7 +11,7 @@ from backbonekit.contract.processing import Interpolation, Processing
 def processing_of(pretrained: PretrainedCfg, size: tuple[int, int]) -> Processing:
     """`size`: (height, width) that the model takes.
 
-    Source: timm/data/transforms_factory.py, transforms_imagenet_eval: resize to the size over `crop_pct`, cut the centre.
+    Source: timm/data/transforms_factory.py, transforms_imagenet_eval: resize to size / `crop_pct`, cut the centre.
     """
     height, width = size
     fraction = pretrained.crop_pct

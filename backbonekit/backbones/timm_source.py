@@ -37,8 +37,8 @@ def blueprint(
 ) -> "TimmBlueprint":
     """A timm architecture by name, with or without a tag of weights, or a folder or Hub id in timm's format.
 
-    `args`: arguments of the architecture's constructor. `config` is of the `hf` source and must be None. Builds the model
-    on the meta device. Raises RecipeError, ContractError, StorageError.
+    `args`: arguments of the architecture's constructor. `config` is of the `hf` source and must be None. Builds the
+    model on the meta device. Raises RecipeError, ContractError, StorageError.
     """
     if config:
         raise RecipeError(

@@ -31,7 +31,7 @@ def open_weights(where: Any, pretrained: PretrainedCfg) -> Checkpoint:
 def own_names(checkpoint: Checkpoint) -> Checkpoint:
     """Without the prefixes that a model of ours puts before timm's names."""
     for prefix in ("backbone.body.", "body."):
-        if any(key.startswith(prefix) for key in checkpoint):
+        if any(key.startswith(prefix) for key in checkpoint.tensors):
             return checkpoint.under(prefix)
     return checkpoint
 
@@ -49,9 +49,8 @@ class ConvertedWeights:
         if convert is None:
             self.checkpoint = checkpoint
             return
-        planned = {
-            key: torch.empty(entry.shape, dtype=entry.dtype, device="meta") for key, entry in checkpoint.tensors.items()
-        }
+        stored = checkpoint.tensors
+        planned = {key: torch.empty(entry.shape, dtype=entry.dtype, device="meta") for key, entry in stored.items()}
         names = {id(tensor): key for key, tensor in planned.items()}
         found: dict[str, StoredTensor] = {}
         made: dict[str, Tensor] = {}
@@ -59,7 +58,7 @@ class ConvertedWeights:
         for key, tensor in convert(dict(planned), whole).items():
             source = names.get(id(tensor))
             if source is not None:
-                found[key] = checkpoint.tensors[source]
+                found[key] = stored[source]
                 renamed.add(source)
             else:
                 made[key] = tensor
@@ -70,9 +69,9 @@ class ConvertedWeights:
             return convert(given, whole)[key]
 
         for key, tensor in made.items():
-            stored = checkpoint.tensors.get(key)
-            if stored is not None and stored.shape != tuple(tensor.shape):
-                found[key] = stored
+            before = stored.get(key)
+            if before is not None and before.shape != tuple(tensor.shape):
+                found[key] = before
                 self.changed[key] = lambda key=key: load(key)
             else:
                 found[key] = StoredTensor(tuple(tensor.shape), tensor.dtype, lambda key=key: load(key))

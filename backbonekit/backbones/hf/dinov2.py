@@ -107,7 +107,7 @@ def _construct_body(config: Dinov2Architecture, plan: BodyPlan) -> nn.Module:
         norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),
         # The block hands its activation to the layer, and a gate wants SiLU.
         act_layer=nn.SiLU if config.use_swiglu_ffn else nn.GELU,
-        mlp_layer=SwiGLUPacked if config.use_swiglu_ffn else Mlp,
+        mlp_layer=SwiGLUPacked if config.use_swiglu_ffn else Mlp,  # type: ignore[arg-type]
     )
     if config.drop_path_rate > 0:
         for block in body.blocks:

@@ -1,4 +1,4 @@
-"""What is done to a backbone's maps on their way out: nothing, the model's final norm, or a LayerNorm for each stage."""
+"""What is done to a backbone's maps on their way out: nothing, the model's final norm, or a LayerNorm a stage."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ def check_output_norm(family: Family, norm: OutputNorm) -> None:
 def stage_norms(family: Family, levels: Sequence[Level], norm: OutputNorm) -> nn.ModuleDict:
     """A LayerNorm over the channels of each stage, by the stage's name; empty unless `norm` is per_stage.
 
-    transformers makes them for the stages that are asked for, and most checkpoints have none: they start as the identity
-    with its statistics removed.
+    transformers makes them for the stages that are asked for, and most checkpoints have none: they start with weight 1
+    and bias 0.
     """
     if norm != "per_stage":
         return nn.ModuleDict()

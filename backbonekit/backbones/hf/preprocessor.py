@@ -12,7 +12,7 @@ _INTERPOLATIONS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bil
 
 
 def processing_of(fields: Mapping[str, Any], default: Processing) -> Processing:
-    """The resize, crop and statistics of a `preprocessor_config.json`. What it leaves out or garbles is the default's."""
+    """The resize, crop and statistics of a `preprocessor_config.json`. What it lacks or garbles is the default's."""
     mean = _statistics(fields.get("image_mean"), default.mean)
     std = _statistics(fields.get("image_std"), default.std)
     if fields.get("do_normalize") is False:

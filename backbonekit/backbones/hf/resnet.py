@@ -33,9 +33,9 @@ _ACTIVATIONS = {
 
 @dataclass(kw_only=True)
 class ResNetArchitecture(ArchitectureConfig):
-    """`hidden_sizes` and `depths`: channels and blocks of each stage. `hidden_act`: after the stem and after each block;
-    inside a block it is always ReLU. `downsample_in_first_stage`: halve in stage 1 too. `downsample_in_bottleneck`: halve
-    in the first convolution of a bottleneck instead of the second.
+    """`hidden_sizes` and `depths`: channels and blocks of each stage. `hidden_act`: after the stem and after each
+    block; inside a block it is always ReLU. `downsample_in_first_stage`: halve in stage 1 too.
+    `downsample_in_bottleneck`: halve in the first convolution of a bottleneck instead of the second.
     """
 
     model_type: ClassVar[str] = "resnet"
@@ -79,7 +79,7 @@ def _levels(config: ResNetArchitecture) -> tuple[Level, ...]:
 def _construct_body(config: ResNetArchitecture, plan: BodyPlan) -> nn.Module:
     stages = max(plan.last, 1)  # timm's ResNet has at least one
     body = ResNet(
-        Bottleneck if config.layer_type == "bottleneck" else BasicBlock,
+        Bottleneck if config.layer_type == "bottleneck" else BasicBlock,  # type: ignore[arg-type]
         config.depths[:stages],
         num_classes=0,
         in_chans=plan.in_channels,

@@ -1,4 +1,4 @@
-"""A backbone of the transformers dialect: a timm model run stage by stage, its maps taken where transformers takes them."""
+"""A backbone of the transformers dialect: a timm model run stage by stage, tapped where transformers taps its own."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,9 @@ from backbonekit.contract.maps import FeatureMaps
 class StagedBackbone(nn.Module):
     """Pictures to the maps of the stages in `out_indices`, where 0 is the stem.
 
-    `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by stage;
-    those of stages that are not given take no gradient. `stage_names`: every stage of the architecture, built or not.
+    `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
+    stage; those of stages that are not given take no gradient. `stage_names`: every stage of the architecture, built or
+    not.
     """
 
     def __init__(
@@ -100,11 +101,9 @@ class StagedBackbone(nn.Module):
         )
 
     def _through(self, units: Sequence[nn.Module], x: Tensor) -> Tensor:
+        recompute = self.gradient_checkpointing and self.training
         for unit in units:
-            if self.gradient_checkpointing and self.training:
-                x = checkpoint(unit, x, use_reentrant=False)  # type: ignore[assignment]
-            else:
-                x = unit(x)
+            x = checkpoint(unit, x, use_reentrant=False) if recompute else unit(x)  # type: ignore[assignment]
         return x
 
     def _normalised(self, x: Tensor, index: int) -> Tensor:

@@ -103,7 +103,7 @@ def construct_body(config: SwinArchitecture, plan: BodyPlan) -> nn.Module:
         qkv_bias=config.qkv_bias,
         drop_path_rate=_rate_of_last_built(config.drop_path_rate, sum(depths), sum(config.depths)),
     )
-    body.patch_embed.dynamic_img_pad = True
+    body.patch_embed.dynamic_img_pad = True  # type: ignore[assignment]
     for stage in body.layers:
         for block in stage.blocks:  # type: ignore[union-attr]
             block.__class__ = PadThenShiftBlock  # no new state, only the order of two steps
