@@ -54,9 +54,11 @@ def _header(path: Path, name: str) -> dict[str, Any]:
         with path.open("rb") as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+            # A pickle's 0x80 is also the low byte of one plausible header length in 32.
+            is_plausible = 2 <= length <= _MAX_HEADER
+            if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and not is_plausible):
                 raise WeightsError(f"{name} is a pickled file, not safetensors; {CONVERT}")
-            if not 2 <= length <= _MAX_HEADER:
+            if not is_plausible:
                 raise WeightsError(
                     f"{name} is no valid safetensors file: it announces a header of {length:,} bytes"
                     f" (2 to {_MAX_HEADER:,} are read)."
