@@ -12,7 +12,6 @@ from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.families import family, model_types
 from backbonekit.backbones.hf.family import BodyPlan, Family, OutputNorm
 from backbonekit.backbones.hf.output_norms import check_output_norm
-from backbonekit.backbones.hf.preprocessor import FILE, processing_of
 from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.pixel_statistics import with_channels
 from backbonekit.backbones.selection import select_built
@@ -22,6 +21,7 @@ from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
+from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
 from backbonekit.storage.repository import Repository, open_repository
 from backbonekit.storage.stored_tensor import StoredTensor
 
@@ -102,9 +102,10 @@ class HFBlueprint:
         repository = self.repository
         if repository is None and self._identifier is not None and Path(self._identifier).expanduser().is_dir():
             repository = open_repository(self._identifier)
-        if repository is None or not repository.has(FILE):
+        if repository is None or not repository.has(PREPROCESSOR_CONFIG):
             return self.family.processing
-        return processing_of(repository.json(FILE), self.family.processing)
+        shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
+        return read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
 
     def construct(self, out_indices: Sequence[int]) -> StagedBackbone:
         positions = self._positions(out_indices)

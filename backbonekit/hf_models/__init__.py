@@ -1,0 +1,34 @@
+"""The names of the Hugging Face guide: only the import changes. They load when they are first used."""
+
+from importlib import import_module
+from typing import Any
+
+_HERE = "backbonekit.hf_models"
+_PUBLIC = {
+    "AutoBackbone": f"{_HERE}.auto_backbone",
+    "BackboneConfigMixin": f"{_HERE}.config_mixin",
+    "BackboneMixin": f"{_HERE}.backbone_mixin",
+    "BackboneOutput": f"{_HERE}.backbone_output",
+    "Dinov2Backbone": f"{_HERE}.dinov2",
+    "Dinov2Config": f"{_HERE}.dinov2",
+    "MaskFormerSwinBackbone": f"{_HERE}.maskformer_swin",
+    "MaskFormerSwinConfig": f"{_HERE}.maskformer_swin",
+    "ResNetBackbone": f"{_HERE}.resnet",
+    "ResNetConfig": f"{_HERE}.resnet",
+    "SwinBackbone": f"{_HERE}.swin",
+    "SwinConfig": f"{_HERE}.swin",
+    "TimmBackbone": f"{_HERE}.timm_backbone",
+    "TimmBackboneConfig": f"{_HERE}.timm_backbone",
+}
+
+__all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {_HERE!r} has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_PUBLIC)

@@ -77,14 +77,17 @@ def _levels(config: ResNetArchitecture) -> tuple[Level, ...]:
 
 
 def _construct_body(config: ResNetArchitecture, plan: BodyPlan) -> nn.Module:
-    stages = max(plan.last, 1)  # timm's ResNet has at least one
+    stages = max(plan.last, 1)  # timm's ResNet has at least one,
+    is_lone_block = sum(config.depths[:stages]) == 1  # and at least two blocks
     body = ResNet(
         Bottleneck if config.layer_type == "bottleneck" else BasicBlock,  # type: ignore[arg-type]
-        config.depths[:stages],
+        (2,) if is_lone_block else config.depths[:stages],
         num_classes=0,
         in_chans=plan.in_channels,
         channels=tuple(size // config.expansion for size in config.hidden_sizes[:stages]),
     )
+    if is_lone_block:
+        del body.layer1[1]  # type: ignore[union-attr]
     for index in range(stages):
         first = body.get_submodule(f"layer{index + 1}.0")
         if index == 0 and config.downsample_in_first_stage:

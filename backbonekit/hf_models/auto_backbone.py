@@ -1,0 +1,108 @@
+"""`AutoBackbone`: a backbone by name or configuration, whatever its family."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from backbonekit.backbones.hf.families import family
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.hf_models.backbone_mixin import BackboneMixin
+from backbonekit.hf_models.config_mixin import FILE, BackboneConfigMixin
+from backbonekit.hf_models.staged_face import StagedFace
+from backbonekit.hf_models.timm_backbone import TimmBackbone, TimmBackboneConfig
+from backbonekit.storage.repository import open_repository
+
+_FACES = {
+    "dinov2": "backbonekit.hf_models.dinov2:Dinov2Backbone",
+    "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
+    "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",
+    "swin": "backbonekit.hf_models.swin:SwinBackbone",
+}
+
+
+def face_of(model_type: str) -> type[StagedFace]:
+    """The backbone class of a model type. Raises RecipeError with the nearest one."""
+    family(model_type)
+    module, _, name = _FACES[model_type].partition(":")
+    return getattr(import_module(module), name)
+
+
+def config_of(fields: Mapping[str, Any], **changes: Any) -> BackboneConfigMixin:
+    """The configuration object of a `config.json`'s content, such as a `backbone_config` inside another one."""
+    model_type = fields.get("model_type")
+    if not isinstance(model_type, str):
+        raise RecipeError("The configuration has no model_type.")
+    return face_of(model_type).config_class.from_dict(fields, **changes)
+
+
+class AutoBackbone:
+    """Not constructed itself: see `from_pretrained` and `from_config`."""
+
+    def __init__(self) -> None:
+        raise ContractError("AutoBackbone is built with AutoBackbone.from_pretrained(name) or .from_config(config).")
+
+    @staticmethod
+    def from_pretrained(
+        name_or_folder: str | Path,
+        *,
+        out_indices: int | Sequence[int] | None = None,
+        out_features: Sequence[str] | None = None,
+        revision: str | None = None,
+        use_timm_backbone: bool = False,
+        use_pretrained_backbone: bool = True,
+        num_channels: int | None = None,
+        backbone_kwargs: Mapping[str, Any] | None = None,
+    ) -> BackboneMixin:
+        """A backbone with the weights of a Hub repository, the local cache or a folder, in eval mode.
+
+        `out_indices` or `out_features`: which maps; the last stage when unset. `use_timm_backbone`: the name is timm's
+        (`resnet50`, `timm/resnet50.a1_in1k`), and so is the numbering of maps. `num_channels`: of the pictures; a
+        pretrained stem is adapted. `backbone_kwargs`: `norm` and training rates of a transformers checkpoint, arguments
+        of the constructor of a timm architecture. Raises RecipeError, ContractError, WeightsError, StorageError.
+        """
+        name = str(name_or_folder)
+        if use_timm_backbone or name.startswith(("timm/", "hf-hub:timm/")):
+            return TimmBackbone.from_pretrained(
+                name,
+                out_indices=(out_indices,) if isinstance(out_indices, int) else out_indices,
+                out_features=out_features,
+                revision=revision,
+                num_channels=3 if num_channels is None else num_channels,
+                use_pretrained_backbone=use_pretrained_backbone,
+                backbone_kwargs=backbone_kwargs,
+            )
+        fields = open_repository(name_or_folder, revision=revision).json(FILE)
+        selection = {"out_indices": out_indices, "out_features": out_features}
+        config = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
+        if num_channels is not None:
+            config.num_channels = num_channels  # type: ignore[attr-defined]
+        face = face_of(config.model_type)
+        if not use_pretrained_backbone:
+            return face(config, backbone_kwargs=backbone_kwargs)
+        return face.from_pretrained(name_or_folder, config=config, revision=revision, backbone_kwargs=backbone_kwargs)
+
+    @staticmethod
+    def from_config(
+        config: BackboneConfigMixin | TimmBackboneConfig | Mapping[str, Any],
+        *,
+        out_indices: int | Sequence[int] | None = None,
+        out_features: Sequence[str] | None = None,
+        seed: int = 0,
+        backbone_kwargs: Mapping[str, Any] | None = None,
+    ) -> BackboneMixin:
+        """A backbone with random weights from `seed`, in eval mode. `config` is left as it was.
+
+        A `TimmBackboneConfig` that wants pretrained weights gets them.
+        """
+        if isinstance(config, TimmBackboneConfig):
+            changed = replace(config, backbone_kwargs={**config.backbone_kwargs, **(backbone_kwargs or {})})
+            if out_indices is not None or out_features is not None:
+                indices = (out_indices,) if isinstance(out_indices, int) else out_indices
+                changed = replace(changed, out_indices=indices, out_features=out_features)
+            return TimmBackbone(changed, seed=seed)
+        fields = config if isinstance(config, Mapping) else config.to_dict()
+        selection = {"out_indices": out_indices, "out_features": out_features}
+        own = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
+        return face_of(own.model_type)(own, seed=seed, backbone_kwargs=backbone_kwargs)

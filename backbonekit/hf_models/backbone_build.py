@@ -1,0 +1,34 @@
+"""From a blueprint to a backbone with its weights, in eval mode."""
+
+from collections.abc import Sequence
+
+from backbonekit.backbones.hf.staged_backbone import StagedBackbone
+from backbonekit.backbones.hf_source import HFBlueprint
+from backbonekit.backbones.timm_backbone import TimmBackbone
+from backbonekit.backbones.timm_source import TimmBlueprint
+from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.fill import FillReport, fill
+
+
+def build_backbone(
+    blueprint: HFBlueprint | TimmBlueprint,
+    out_indices: Sequence[int] | None,
+    *,
+    pretrained: bool | str = False,
+    revision: str | None = None,
+    seed: int = 0,
+) -> tuple[StagedBackbone | TimmBackbone, FillReport | None]:
+    """`out_indices`: None stands for the architecture's last stage. `seed`: of random weights; the global random state
+    is left alone. The report is None for random weights. Raises ContractError, WeightsError, StorageError.
+    """
+    indices = blueprint.default_indices if out_indices is None else tuple(out_indices)
+    if not pretrained:
+        with seeded(seed):
+            return blueprint.construct(indices), None
+    checkpoint = blueprint.checkpoint(pretrained, revision, indices)
+    with seeded(seed):
+        with without_weights():
+            backbone = blueprint.construct(indices)
+        report = fill(backbone, checkpoint, adapt=blueprint.adapt)
+    finish(backbone)
+    return backbone, report

@@ -1,0 +1,74 @@
+"""The Hugging Face face of a backbone: its attributes, and a call that returns `feature_maps`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.backbones.hf.staged_backbone import StagedBackbone
+from backbonekit.backbones.timm_backbone import TimmBackbone
+from backbonekit.hf_models.backbone_output import BackboneOutput
+from backbonekit.hf_models.stage_selection import agreed_indices
+from backbonekit.storage.fill import FillReport
+
+
+class BackboneMixin(nn.Module):
+    """A backbone with the attributes of the Hugging Face guide.
+
+    `config`: what it was built from. `backbone`: the built backbone. `weights`: where its weights came from; None when
+    they are random. Setting `out_indices` or `out_features` selects among the built stages.
+    """
+
+    main_input_name = "pixel_values"
+
+    def __init__(self, backbone: StagedBackbone | TimmBackbone, config: Any, weights: FillReport | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config
+        self.weights = weights
+        self.eval()
+
+    @property
+    def stage_names(self) -> list[str]:
+        """Every stage of the architecture, built or not."""
+        return list(self.backbone.stage_names)
+
+    @property
+    def out_indices(self) -> list[int]:
+        return list(self.backbone.out_indices)
+
+    @out_indices.setter
+    def out_indices(self, value: int | Sequence[int]) -> None:
+        self.backbone.out_indices = agreed_indices(None, value, self.stage_names)  # type: ignore[assignment]
+
+    @property
+    def out_features(self) -> list[str]:
+        return list(self.backbone.features.names)
+
+    @out_features.setter
+    def out_features(self, value: Sequence[str]) -> None:
+        self.backbone.out_indices = agreed_indices(value, None, self.stage_names)  # type: ignore[assignment]
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each map that the backbone gives."""
+        return list(self.backbone.features.channels)
+
+    @property
+    def strides(self) -> list[float]:
+        """Nominal stride of each map that the backbone gives."""
+        return list(self.backbone.features.strides)
+
+    @property
+    def num_features(self) -> list[int]:
+        """Channels of every stage of the architecture."""
+        return [level.channels for level in self.backbone.levels]
+
+    @property
+    def out_feature_channels(self) -> dict[str, int]:
+        """Channels of every stage, by name."""
+        return dict(zip(self.stage_names, self.num_features, strict=True))
+
+    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> BackboneOutput:
+        return BackboneOutput(feature_maps=self.backbone(pixel_values).maps)

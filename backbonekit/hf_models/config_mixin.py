@@ -1,0 +1,115 @@
+"""What the configuration classes of the Hugging Face face add to an architecture: which maps; reading and writing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.families import family
+from backbonekit.errors import StorageError
+from backbonekit.hf_models.stage_selection import agreed_indices
+from backbonekit.storage.repository import open_repository
+
+Config = TypeVar("Config", bound="BackboneConfigMixin")
+
+FILE = "config.json"
+
+
+@dataclass(kw_only=True)
+class BackboneConfigMixin(ArchitectureConfig):
+    """An architecture's fields, and which stages' maps are wanted: by name (`out_features`) or number (`out_indices`).
+
+    Whichever is set, the other follows. Unset, both say the last stage, and `indices_were_set` is False: a model that
+    needs more maps than one then takes what it needs.
+    """
+
+    out_features: InitVar[Sequence[str] | None] = None
+    out_indices: InitVar[int | Sequence[int] | None] = None
+
+    def __post_init__(self, out_features: Sequence[str] | None, out_indices: int | Sequence[int] | None) -> None:
+        super().__post_init__()
+        self._indices = agreed_indices(out_features, out_indices, self.stage_names, family(self.model_type).forbidden)
+
+    @property
+    def stage_names(self) -> list[str]:
+        """Every stage, the stem first."""
+        return [level.name for level in family(self.model_type).levels(self)]
+
+    @property
+    def indices_were_set(self) -> bool:
+        """Whether somebody chose the maps."""
+        return self._indices is not None
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """The positions of the wanted stages, the last one where nobody chose."""
+        return self._indices if self._indices is not None else (len(self.stage_names) - 1,)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of a `config.json`, every field written out."""
+        return {
+            **self.to_mapping(),
+            "stage_names": self.stage_names,
+            "out_features": [self.stage_names[index] for index in self.selected],
+            "out_indices": list(self.selected),
+        }
+
+    @classmethod
+    def from_dict(cls: type[Config], fields: Mapping[str, Any], **changes: Any) -> Config:
+        """From the content of a `config.json`; `changes` are fields to set otherwise."""
+        selection = {key: changes.pop(key) for key in ("out_features", "out_indices") if key in changes}
+        config = cls.from_mapping({**fields, **changes})
+        if not selection:
+            selection = {key: fields[key] for key in ("out_features", "out_indices") if fields.get(key) is not None}
+            # transformers writes the default out, so the default says nothing about anybody's wish.
+            if selection.get("out_features", config.stage_names[-1:]) == config.stage_names[-1:]:
+                selection = {}
+        if selection:
+            chosen = agreed_indices(
+                selection.get("out_features"),
+                selection.get("out_indices"),
+                config.stage_names,
+                family(config.model_type).forbidden,
+            )
+            config._indices = chosen
+        return config
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Config], name_or_folder: str | Path, *, revision: str | None = None, **changes: Any
+    ) -> Config:
+        """From the `config.json` of a Hub repository, the local cache or a folder."""
+        return cls.from_dict(open_repository(name_or_folder, revision=revision).json(FILE), **changes)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes `config.json` into a folder, which is made if needed."""
+        path = Path(folder).expanduser()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"{path / FILE} could not be written: {error.strerror}.") from error
+
+
+def _get_indices(config: BackboneConfigMixin) -> list[int]:
+    return list(config.selected)
+
+
+def _set_indices(config: BackboneConfigMixin, value: int | Sequence[int] | None) -> None:
+    config._indices = agreed_indices(None, value, config.stage_names, family(config.model_type).forbidden)
+
+
+def _get_features(config: BackboneConfigMixin) -> list[str]:
+    names = config.stage_names
+    return [names[index] for index in config.selected]
+
+
+def _set_features(config: BackboneConfigMixin, value: Sequence[str] | None) -> None:
+    config._indices = agreed_indices(value, None, config.stage_names, family(config.model_type).forbidden)
+
+
+# A constructor's argument and a property of one name: the property can only be put in place after the fields are read.
+BackboneConfigMixin.out_indices = property(_get_indices, _set_indices)  # type: ignore[assignment]
+BackboneConfigMixin.out_features = property(_get_features, _set_features)  # type: ignore[assignment]

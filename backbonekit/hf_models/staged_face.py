@@ -1,0 +1,76 @@
+"""The Hugging Face face of the backbones of the transformers dialect."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from safetensors.torch import save_file
+
+from backbonekit.backbones.hf.families import family
+from backbonekit.backbones.hf_source import HFBlueprint
+from backbonekit.errors import StorageError
+from backbonekit.hf_models.backbone_build import build_backbone
+from backbonekit.hf_models.backbone_mixin import BackboneMixin
+from backbonekit.hf_models.config_mixin import BackboneConfigMixin
+from backbonekit.storage.checkpoint import WEIGHTS
+
+Face = TypeVar("Face", bound="StagedFace")
+
+
+class StagedFace(BackboneMixin):
+    """A backbone of one family. Constructed from a configuration it has random weights from a seed."""
+
+    config_class: ClassVar[type[BackboneConfigMixin]]
+
+    def __init__(
+        self, config: BackboneConfigMixin, *, seed: int = 0, backbone_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        blueprint = _blueprint(config, None, backbone_kwargs)
+        backbone, report = build_backbone(blueprint, config.selected, seed=seed)
+        super().__init__(backbone, config, report)
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Face],
+        name_or_folder: str | Path,
+        *,
+        config: BackboneConfigMixin | None = None,
+        revision: str | None = None,
+        backbone_kwargs: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> Face:
+        """Weights and configuration of a Hub repository, the local cache or a folder.
+
+        `changes`: `out_indices` or `out_features`, and fields of the configuration that its weights leave open.
+        """
+        if config is None:
+            config = cls.config_class.from_pretrained(name_or_folder, revision=revision, **changes)
+        blueprint = _blueprint(config, str(name_or_folder), backbone_kwargs)
+        backbone, report = build_backbone(blueprint, config.selected, pretrained=True, revision=revision)
+        face = cls.__new__(cls)
+        BackboneMixin.__init__(face, backbone, config, report)
+        return face
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes `config.json` and `model.safetensors` as transformers names them."""
+        self.config.save_pretrained(folder)
+        key_map = family(self.config.model_type).key_map(self.config)
+        tensors = key_map.reverse(self.backbone.state_dict())
+        path = Path(folder).expanduser() / WEIGHTS
+        try:
+            # A joined matrix is written as its parts, which must not share memory.
+            save_file({name: tensor.detach().clone() for name, tensor in tensors.items()}, path, {"format": "pt"})
+        except OSError as error:
+            raise StorageError(f"{path} could not be written: {error}.") from error
+
+
+def _blueprint(config: BackboneConfigMixin, name: str | None, backbone_kwargs: Mapping[str, Any] | None) -> HFBlueprint:
+    found = family(config.model_type)
+    return HFBlueprint(
+        name,
+        found,
+        found.config_class.from_mapping(config.to_mapping()),
+        config.num_channels,  # type: ignore[attr-defined]
+        dict(backbone_kwargs or {}),
+        None,
+    )
