@@ -1,0 +1,49 @@
+"""`backbonekit inspect WHERE`: what is in a saved folder, a recipe or a Hub repository, with nothing built."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from math import prod
+
+from backbonekit.cli.table import count, table
+from backbonekit.cli.verbs import printable
+from backbonekit.errors import RecipeError
+
+USAGE = """usage: backbonekit inspect WHERE [format=json]
+
+WHERE: a folder that backbonekit or transformers saved, a YAML recipe, or a Hub repository.
+Prints the recipe that it opens as, and its weights by part. Nothing is built and no weight is read.
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    if "-h" in words or "--help" in words:
+        print(USAGE)
+        return 0
+    places = [word.removeprefix("recipe=") for word in words if not word.startswith("format=")]
+    if len(places) != 1:
+        raise RecipeError(f"inspect takes one place to look at; {len(places)} were given.")
+    from backbonekit.recipe.dump import dump_recipe
+    from backbonekit.recipe.validate import recipe_from_mapping
+    from backbonekit.sharing.opening import open_model
+
+    opened = open_model(places[0])
+    recipe = recipe_from_mapping(opened.recipe_mapping)
+    parts: Counter[str] = Counter()
+    tensors: Counter[str] = Counter()
+    if opened.checkpoint is not None:
+        for key in opened.checkpoint.keys():
+            part = key.split(".", 1)[0]
+            parts[part] += prod(opened.checkpoint.shape(key))
+            tensors[part] += 1
+    if "format=json" in words:
+        weights = {part: {"tensors": tensors[part], "numbers": parts[part]} for part in parts}
+        print(json.dumps({"origin": opened.origin, "recipe": recipe.to_dict(), "weights": weights}))
+        return 0
+    print(printable(f"# {opened.origin}\n{dump_recipe(recipe)}"))
+    if parts:
+        rows = [(part, str(tensors[part]), count(parts[part])) for part in parts]
+        print(printable(table(("part", "tensors", "numbers"), rows, right=(1, 2))))
+    else:
+        print("no weights")
+    return 0

@@ -1,0 +1,204 @@
+"""`backbonekit predict`: pictures in, answers out: in words, drawn, and as COCO-style JSON."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
+from backbonekit.cli.progress import Progress
+from backbonekit.cli.verbs import printable
+from backbonekit.errors import RecipeError, StorageError
+
+if TYPE_CHECKING:
+    from backbonekit.assembly.composed_model import ComposedModel
+    from backbonekit.prediction.predict import Prediction
+
+KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "device", "seed")
+USAGE = """usage: python -m backbonekit.predict recipe=FOLDER image=PICTURE [key=value ...]
+
+  python -m backbonekit.predict recipe=runs/m1 image=picture.jpg output=out.png
+  python -m backbonekit.predict recipe=runs/m1 image=pictures output=drawn results=drawn/results.json
+  python -m backbonekit.predict recipe=USER/REPOSITORY image=picture.jpg task=semantic
+  python -m backbonekit.predict model=maskformer_resnet50 image=picture.jpg
+
+Prints what was found. Nothing is written unless output= or results= asks for it. Any key of the recipe can be set, as
+in `build`. Beside them:
+"""
+FLAGS = """
+  --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
+  --import MODULE   load a module that registers parts of your own
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = parse_arguments(words, KNOWN)
+    if arguments.help:
+        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        return 0
+    _check(arguments)
+    for module in arguments.imports:
+        _import(module)
+    pictures = _pictures(Path(arguments.literals["image"]))
+    outputs = _outputs(arguments, pictures)
+    model = _model(arguments)
+    note = _weights_note(model)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    return _predict(model, pictures, outputs, arguments.literals)
+
+
+def _predict(model: "ComposedModel", pictures: list[Path], outputs: dict[Path, Path], literals: dict[str, str]) -> int:
+    from backbonekit.cli.summary import summarise
+    from backbonekit.prediction.coco import CocoResults
+    from backbonekit.prediction.predict import predict_each
+    from backbonekit.prediction.writing import write_image
+    from backbonekit.visualization.draw import draw
+
+    threshold = float(literals["threshold"]) if "threshold" in literals else None
+    results = CocoResults(literals["results"], model.labels) if "results" in literals else None
+    failed: list[Prediction] = []
+    with Progress(len(pictures)) as progress:
+        for prediction in predict_each(model, pictures, task=literals.get("task"), threshold=threshold):
+            picture, result = prediction.picture, prediction.result
+            if prediction.error is not None or picture is None or result is None:
+                if len(pictures) == 1 and prediction.error is not None:
+                    raise prediction.error
+                failed.append(prediction)
+                progress.advance()
+                continue
+            source = Path(prediction.source)
+            progress.say(printable(f"{source.name}: {summarise(result, model.labels)}"))
+            if outputs:
+                write_image(outputs[source], draw(picture, result, model.labels))
+            if results is not None:
+                results.add(source.name, (picture.height, picture.width), result)
+            progress.advance()
+    if results is not None:
+        results.write()
+    return _told(failed, len(pictures))
+
+
+def _told(failed: Iterable["Prediction"], total: int) -> int:
+    """Names what could not be read; exit code 1 when there is any."""
+    lines = [f"  {printable(str(prediction.error))}" for prediction in failed]
+    if lines:
+        print(f"{len(lines)} of {total} pictures could not be used:", *lines, sep="\n", file=sys.stderr)
+    return 1 if lines else 0
+
+
+def _check(arguments: Arguments) -> None:
+    """Every fault that can be told before torch is imported."""
+    literals, faults = arguments.literals, []
+    if arguments.model is None and "recipe" not in literals:
+        faults.append("no model: give recipe=FOLDER (saved or on the Hub) or model=NAME.")
+    if arguments.multirun or arguments.cfg:
+        faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
+    image = literals.get("image")
+    if not image:
+        faults.append("no picture: give image=PICTURE or image=FOLDER.")
+    elif not Path(image).exists():
+        faults.append(f"image={image}: no such file or folder.")
+    if "threshold" in literals and not _is_share(literals["threshold"]):
+        faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
+    if not literals.get("seed", "0").isdecimal():
+        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    for name in ("output", "results"):
+        if name in literals and not literals[name]:
+            faults.append(f"{name}= wants a path.")
+    if literals.get("results") and Path(literals["results"]).suffix.lower() != ".json":
+        faults.append(f"results={literals['results']}: must end in .json.")
+    if faults:
+        raise RecipeError(faults)
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0.0 <= float(text) <= 1.0
+    except ValueError:
+        return False
+
+
+def _import(module: str) -> None:
+    # Only the command line can say this, never a recipe. The current folder counts, as it does for `python -m`.
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        import_module(module)
+    except ImportError as error:
+        raise RecipeError(f"--import {module}: {error}.") from error
+    finally:
+        sys.path.pop(0)
+
+
+def _pictures(image: Path) -> list[Path]:
+    from backbonekit.prediction.pictures import find_pictures
+
+    return find_pictures(image) if image.is_dir() else [image]
+
+
+def _outputs(arguments: Arguments, pictures: list[Path]) -> dict[Path, Path]:
+    """Where each drawing goes; empty without output=. Checked before the model is loaded: a picture given is never
+    written over, and no two drawings share a name."""
+    given = arguments.literals.get("output")
+    if given is None:
+        return {}
+    from backbonekit.prediction.writing import image_format
+
+    output = Path(given)
+    several = Path(arguments.literals["image"]).is_dir()
+    if several and output.is_file():
+        raise StorageError(f"output={given}: is a file; for a folder of pictures a folder is expected.")
+    if several or output.is_dir() or given.endswith(("/", os.sep)) or not output.suffix:
+        outputs = {picture: output / name for picture, name in zip(pictures, _names(pictures), strict=True)}
+    else:
+        image_format(output)
+        outputs = {pictures[0]: output}
+    given_files = {picture.resolve() for picture in pictures}
+    overwritten = [path for path in outputs.values() if path.resolve() in given_files]
+    if overwritten:
+        raise RecipeError(f"output={given}: {overwritten[0]} is one of the pictures given; choose another place.")
+    return outputs
+
+
+def _names(pictures: list[Path]) -> list[str]:
+    """One PNG a picture, by its stem; by its whole name, then with a number, where that is taken (a.jpg and a.png)."""
+    names: list[str] = []
+    taken: set[str] = set()  # lower case: there are file systems that do not tell the two apart
+    for number, picture in enumerate(pictures, 1):
+        choices = (f"{picture.stem}.png", f"{picture.name}.png", f"{picture.stem}_{number}.png")
+        names.append(next((name for name in choices if name.lower() not in taken), f"{number}_{picture.name}.png"))
+        taken.add(names[-1].lower())
+    return names
+
+
+def _model(arguments: Arguments) -> "ComposedModel":
+    seed = int(arguments.literals.get("seed", "0"))
+    model: Any
+    if "recipe" in arguments.literals:
+        from backbonekit.sharing.load import load_model
+
+        where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
+        model = load_model(where, arguments.overrides, revision=revision, seed=seed)
+    else:
+        from backbonekit.recipe.compose import compose_recipe
+
+        # The recipe is checked before torch is imported: a mistake is answered in under a second.
+        recipe = compose_recipe(arguments.model, arguments.overrides, config_dir=arguments.config_dir)
+        from backbonekit.assembly.build import build_composed
+
+        model = build_composed(recipe, seed=seed)
+    from backbonekit.prediction.device import pick_device
+
+    return model.to(pick_device(arguments.literals.get("device", "cpu")))
+
+
+def _weights_note(model: "ComposedModel") -> str | None:
+    """A random model answers too; the user should know that its answers mean nothing."""
+    report = model.weight_report
+    if report is None or report.pretrained_share >= 1:
+        return None
+    if report.pretrained_share == 0:
+        return "all weights are random: these answers mean nothing yet."
+    return f"{1 - report.pretrained_share:.1%} of the weights are random: train the model before you trust its answers."

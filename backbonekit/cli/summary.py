@@ -1,0 +1,74 @@
+"""A result in one line of words."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import torch
+
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.results import (
+    ClassResult,
+    DepthResult,
+    InstanceResult,
+    PanopticResult,
+    Result,
+    SemanticResult,
+)
+from backbonekit.contract.targets import IGNORE_LABEL
+
+_MOST = 8  # entries of a kind
+
+
+def summarise(result: Result | Mapping[str, Result], labels: Labels | None) -> str:
+    """What was found: things are counted, stuff and classes of pixels by their share of the picture."""
+    if isinstance(result, Mapping):
+        return "; ".join(f"{task}: {summarise(one, labels)}" for task, one in result.items())
+    if isinstance(result, ClassResult):
+        pairs = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
+        found = [f"{_name(label, labels)} {score:.0%}" for label, score in pairs]
+    elif isinstance(result, SemanticResult):
+        found = _shares(result.segmentation[result.segmentation != IGNORE_LABEL], labels, result.segmentation.numel())
+    elif isinstance(result, InstanceResult):
+        found = _counts(result.labels.tolist(), labels)
+    elif isinstance(result, PanopticResult):
+        found = _panoptic(result, labels)
+    else:
+        found = _depth(result)
+    return ", ".join(found) or "nothing found"
+
+
+def _panoptic(result: PanopticResult, labels: Labels | None) -> list[str]:
+    things = [segment.label for segment in result.segments if not segment.was_fused]
+    # of_identifier: [segments + 1], the class of each identifier where it is stuff, else -1
+    of_identifier = torch.full((len(result.segments) + 1,), -1)
+    for segment in result.segments:
+        if segment.was_fused:
+            of_identifier[segment.identifier] = segment.label
+    stuff = of_identifier[result.segmentation]
+    return _counts(things, labels) + _shares(stuff[stuff >= 0], labels, stuff.numel())
+
+
+def _depth(result: DepthResult) -> list[str]:
+    valid = result.depth[result.depth.isfinite()]
+    if not len(valid):
+        return []
+    return [f"depth {float(valid.min()):.3g} to {float(valid.max()):.3g}", f"median {float(valid.median()):.3g}"]
+
+
+def _counts(found: Iterable[int], labels: Labels | None) -> list[str]:
+    counts = Counter(found).most_common()
+    return _shortened([f"{count} {_name(label, labels)}" for label, count in counts])
+
+
+def _shares(pixels: torch.Tensor, labels: Labels | None, total: int) -> list[str]:
+    present, counts = pixels.unique(return_counts=True)
+    pairs = sorted(zip(counts.tolist(), present.tolist(), strict=True), reverse=True)
+    return _shortened([f"{_name(label, labels)} {count / total:.0%}" for count, label in pairs])
+
+
+def _shortened(entries: list[str]) -> list[str]:
+    return entries if len(entries) <= _MOST else [*entries[:_MOST], f"{len(entries) - _MOST} more"]
+
+
+def _name(label: int, labels: Labels | None) -> str:
+    return f"class {label}" if labels is None else labels.name(label)
