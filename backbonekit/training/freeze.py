@@ -1,0 +1,73 @@
+"""Freezing: parts of a backbone that training leaves as they are."""
+
+from functools import partial
+
+from torch import nn
+
+from backbonekit.contract.options import Layers
+from backbonekit.errors import ContractError
+from backbonekit.training.layer_order import stages_of
+from backbonekit.training.roles import backbone_of
+
+
+def freeze(backbone: nn.Module, *, stages: Layers = 0, norms: bool = False) -> None:
+    """Freezes the first stages of a backbone, and its norms. Takes a backbone or a whole model. In place.
+
+    `stages`: how many, counted from the input with the stem as the first: 1 is the stem, 2 the stem and the first stage
+    (Detectron2's FREEZE_AT); of a plain transformer, 1 is the patch embedding, 2 also the first block. Their weights take
+    no gradient, and they stay in eval mode.
+    `norms`: every norm with running statistics, wherever it stands in the backbone, keeps them and its scale and shift;
+    norms without statistics, such as layer norm, are left alone. For pretrained weights: fresh residual networks start
+    with scales of zero.
+
+    What is frozen stays in eval mode through every later `train()` of the model around it, and names in the state dict
+    do not change. A second call freezes more, never less.
+
+    Raises ContractError where the backbone has fewer stages.
+
+    Source: He et al., "Mask R-CNN", 2017 (frozen batch norm, first stages fixed);
+    detectron2/modeling/backbone/resnet.py: ResNet.freeze.
+    """
+    backbone = backbone_of(backbone)
+    stage_by_name, count = stages_of(backbone)
+    if not 0 <= stages <= count:
+        raise ContractError(
+            f"freeze: stages={stages}; this backbone has {count} with the stem, so 0 to {count} can be frozen."
+        )
+    frozen = {name for name, stage in stage_by_name.items() if stage < stages}
+    for name, parameter in backbone.named_parameters():
+        if name in frozen:
+            parameter.requires_grad_(False)
+    _keep_in_eval(backbone, "", frozen)
+    if norms:
+        for module in backbone.modules():
+            if any(name.startswith("running_") for name, _ in module.named_buffers(recurse=False)):
+                module.requires_grad_(False)
+                keep_in_eval(module)
+
+
+def keep_in_eval(module: nn.Module) -> None:
+    """Puts a module into eval mode for good: `train()` on it or on a module around it changes nothing below."""
+    # An attribute of the instance: it hides the method, and is copied and pickled with the module.
+    module.train = partial(_stay, module)  # type: ignore[method-assign]
+    module.train()
+
+
+def _stay(module: nn.Module, mode: bool = True) -> nn.Module:
+    return nn.Module.train(module, False)
+
+
+def _keep_in_eval(module: nn.Module, prefix: str, frozen: set[str]) -> None:
+    """Keeps the largest modules in eval mode whose whole state is frozen."""
+    state = [
+        name
+        for name, _ in [
+            *module.named_parameters(prefix, remove_duplicate=False),
+            *module.named_buffers(prefix, remove_duplicate=False),
+        ]
+    ]
+    if state and frozen.issuperset(state):
+        keep_in_eval(module)
+        return
+    for name, child in module.named_children():
+        _keep_in_eval(child, f"{prefix}.{name}" if prefix else name, frozen)
