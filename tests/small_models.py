@@ -70,6 +70,7 @@ class SmallModel(nn.Module):
         self.heads = nn.ModuleList([Head(kind) for kind in named.values() if kind is not None])
         self.processor = ImageProcessor(processing, labels)
         self.labels = labels
+        self.weight_report = None
         self.largest_batch = 0
         self.ran_in_training = False
 

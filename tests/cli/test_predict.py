@@ -1,0 +1,169 @@
+"""`backbonekit predict` over pictures and folders; every mistake is a sentence."""
+
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_models import SmallModel
+
+from backbonekit.assembly.weight_report import WeightReport, WeightSource
+from backbonekit.cli import predict
+from backbonekit.cli.progress import Progress
+from backbonekit.cli.verbs import run_verb
+from backbonekit.image_processing.reading import open_picture
+
+
+@pytest.fixture
+def model(monkeypatch):
+    """Whatever is asked for, this model is it: building and loading have tests of their own."""
+    small = SmallModel("masks")
+    monkeypatch.setattr(predict, "_model", lambda arguments: small)
+    return small
+
+
+@pytest.fixture
+def picture(tmp_path):
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:, 32:] = 255
+    (tmp_path / "in").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "in" / "half.png")
+    return tmp_path / "in" / "half.png"
+
+
+def written(folder) -> set[str]:
+    return {os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names}
+
+
+def test_without_output_nothing_is_written(model, picture, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_verb("predict", ["recipe=r", f"image={picture}"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "half.png: 1 bright, dark 50%\n"
+    assert shown.err == ""
+    assert written(tmp_path) == {"in/half.png"}
+
+
+def test_one_picture_is_drawn_and_written(model, picture, tmp_path):
+    words = ["recipe=r", f"image={picture}", f"output={tmp_path}/new/out.jpg", f"results={tmp_path}/r.json"]
+    assert run_verb("predict", [*words, "task=instance", "threshold=0.2"]) == 0
+    assert open_picture(tmp_path / "new" / "out.jpg").size == (64, 48)
+    content = json.loads((tmp_path / "r.json").read_text())
+    assert [annotation["category_id"] for annotation in content["annotations"]] == [1]
+    assert content["images"][0]["file_name"] == "half.png"
+    assert written(tmp_path) == {"in/half.png", "new/out.jpg", "r.json"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("dense", "bright 50%, dark 50%"),
+        ("depth", "depth "),
+        ("boxes", "1 bright"),
+        ("classes", "%"),
+        ({"seg": "masks", "far": "depth"}, "seg: 1 bright, dark 50%; far: depth"),
+    ],
+)
+def test_every_kind_of_answer(kind, says, picture, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(predict, "_model", lambda arguments: SmallModel(kind))
+    assert (
+        run_verb(
+            "predict", ["recipe=r", f"image={picture}", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"]
+        )
+        == 0
+    )
+    assert says in capsys.readouterr().out
+    assert open_picture(tmp_path / "out.png").width >= 64
+
+
+def test_a_folder_goes_on_past_what_it_cannot_read(model, picture, tmp_path, capsys):
+    folder = picture.parent
+    Image.new("L", (1, 1)).save(folder / "half.jpg")
+    Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(folder / "deep.png")
+    (folder / "broken.png").write_bytes(b"no")
+    (folder / "notes.txt").write_text("no picture")
+    words = ["recipe=r", f"image={folder}", f"output={tmp_path}/out", f"results={tmp_path}/out/r.json", "task=semantic"]
+    assert run_verb("predict", words) == 1
+    shown = capsys.readouterr()
+    assert [line.split(":")[0] for line in shown.out.splitlines()] == ["deep.png", "half.jpg", "half.png"]
+    assert "1 of 4 pictures could not be used" in shown.err
+    assert "broken.png: not a picture" in shown.err
+    drawn = {"deep.png", "half.png", "half.png.png"}
+    maps = {"r_maps/000001_deep.png", "r_maps/000002_half.png", "r_maps/000003_half.png"}
+    assert written(tmp_path / "out") == drawn | maps | {"r.json"}
+
+
+def test_mistakes_are_sentences(picture, tmp_path, capsys):
+    folder = picture.parent
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "broken.png").write_text("no")
+    mistakes = {
+        "": ["no model: give", "no picture: give"],
+        f"recipe=r image={tmp_path}/none.png": ["no such file or folder"],
+        f"recipe=r image={picture} threshold=2": ["threshold=2: must be"],
+        f"recipe=r image={picture} threshold=nan": ["threshold=nan: must be"],
+        f"recipe=r image={picture} seed=x": ["seed=x"],
+        f"recipe=r image={picture} results=r.txt": ["must end in .json"],
+        f"recipe=r image={picture} output=": ["output= wants a path"],
+        f"recipe=r image={picture} output={picture}": ["one of the pictures given"],
+        f"recipe=r image={folder} output={folder}": ["one of the pictures given"],
+        f"recipe=r image={folder} output={tmp_path}/file": ["is a file"],
+        f"recipe=r image={picture} output=out.xyz": ["no picture format to write"],
+        f"recipe=r image={tmp_path}/empty": ["no pictures in this folder"],
+        f"recipe=r image={picture} --cfg job": ["belong to `build`"],
+        f"recipe=r image={picture} save=x": ["save= is not known"],
+        f"recipe=r model=m image={picture}": ["both name where to start"],
+        f"recipe=r image={picture} --import no_such_module": ["--import no_such_module"],
+    }
+    for words, says in mistakes.items():
+        assert run_verb("predict", words.split()) == 2, words
+        shown = capsys.readouterr().err
+        for sentence in says:
+            assert sentence in shown, words
+        assert "Traceback" not in shown
+
+
+def test_one_broken_picture_and_a_wrong_task_are_told(model, picture, tmp_path, capsys):
+    (tmp_path / "broken.png").write_text("no")
+    assert run_verb("predict", ["recipe=r", f"image={tmp_path}/broken.png"]) == 2
+    assert "not a picture" in capsys.readouterr().err
+    assert run_verb("predict", ["recipe=r", f"image={picture}", "task=depth"]) == 2
+    assert "task='depth'" in capsys.readouterr().err
+
+
+def test_random_weights_are_told(model, picture, capsys):
+    for loaded, says in ((0, "all weights are random"), (75, "25.0% of the weights are random"), (100, "")):
+        model.weight_report = WeightReport([WeightSource("backbone", "here", 100, loaded=loaded)])
+        assert run_verb("predict", ["recipe=r", f"image={picture}"]) == 0
+        err = capsys.readouterr().err
+        assert says in err
+        assert bool(err) == bool(says)
+
+
+def test_help_names_every_argument(capsys):
+    assert run_verb("predict", ["--help"]) == 0
+    out = capsys.readouterr().out
+    for name in predict.KNOWN:
+        assert f"{name}=" in out
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_terminals_only(capsys):
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        with Progress(4, stream=stream) as progress:
+            progress.say("a line")
+            progress.advance()
+        assert ("1/4" in stream.getvalue()) == shown
+        assert stream.getvalue().endswith("\x1b[2K") == shown  # it leaves nothing behind
+    assert capsys.readouterr().out == "a line\n" * 2
+    single = Terminal()
+    with Progress(1, stream=single) as progress:
+        progress.advance()
+    assert single.getvalue() == ""
