@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import cast
 
 from timm.models._manipulate import group_with_matcher
 from torch import nn
@@ -48,15 +49,15 @@ def _body_layers(body: nn.Module, *, coarse: bool) -> tuple[dict[str, int], int]
         except AssertionError:  # RDNet has no coarse one
             return _trunk_layers(names)
         pairs = iter([(name, None) for name in [*names, UNMATCHED]])
-        layers: Mapping[str, int] = group_with_matcher(pairs, matcher, reverse=True)  # type: ignore[assignment]
+        layers = cast("Mapping[str, int]", group_with_matcher(pairs, matcher, reverse=True))  # type: ignore[arg-type]
         behind = layers[UNMATCHED]
         return {name: layers[name] for name in names if layers[name] < behind}, behind
     return _trunk_layers(names)
 
 
 def _trunk_layers(names: list[str]) -> tuple[dict[str, int], int]:
-    """Without patterns: the longest numbered list of modules (`stages.0`, `stages.1`, ...) is the trunk, one layer each;
-    what is defined before it is the stem."""
+    """Without patterns: the longest numbered list of modules (`stages.0`, `stages.1`, ...) is the trunk, one layer
+    each; what is defined before it is the stem."""
     numbered: dict[str, list[int]] = {}
     for name in names:
         found = re.match(r"(\w+)\.(\d+)\.", name)
