@@ -28,7 +28,8 @@ def parameter_groups(
     backbone; every parameter that takes a gradient stands in exactly one group.
 
     `lr`: of what stands on the backbone. `weight_decay`: of all weights but norms, biases and other vectors,
-    embeddings, tokens, tables of positions, what timm's model names, and `no_decay`: patterns of names such as `head.queries.*`.
+    embeddings, tokens, tables of positions, what timm's model names, and `no_decay`: patterns of names such as
+    `head.queries.*`.
     `layer_decay`: factor of the learning rate from each block of the backbone to the one before it, in (0, 1]; the last
     block has one factor, the stem as many as there are layers. None: one rate for the whole backbone.
     `backbone_scale`: factor of the learning rate of the whole backbone (0.1 in many detection recipes).
