@@ -16,6 +16,17 @@ MAX_BYTES = 1_048_576  # the names of ImageNet-21k's classes take about 500,000
 MAX_EVENTS = 60_000  # two for each of its names would be 44,000
 MAX_DEPTH = 16  # heads.task.head.criterion.option: 5
 MAX_KEY = 200
+# kind -> (pattern, first characters). Eighteen digits fit every number of a recipe; a longer one stays text and is
+# refused by its type.
+_PLAIN_SCALARS: dict[str, tuple[str, list[str]]] = {
+    "int": (r"[-+]?(0|[1-9][0-9]{0,17})$", list("-+0123456789")),
+    "float": (
+        r"[-+]?([0-9]{1,40}\.[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?$|[-+]?[0-9]{1,40}[eE][-+]?[0-9]{1,3}$",
+        list("-+0123456789."),
+    ),
+    "bool": (r"(true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    "null": (r"(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+}
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -96,10 +107,14 @@ def _check_events(text: str, origin: str) -> None:
             depth -= 1
 
 
+def add_plain_scalars(loader_or_dumper: Any) -> None:
+    """Teaches a class of PyYAML's which plain scalars are numbers, booleans and null by YAML 1.2."""
+    for kind, (pattern, first) in _PLAIN_SCALARS.items():
+        loader_or_dumper.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(pattern), first)
+
+
 class _PlainLoader(_LOADER):
     """SafeLoader with YAML 1.2's plain scalars, and keys that are text and unique."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
@@ -120,21 +135,8 @@ def _construct_map(loader: Any, node: Any) -> dict[str, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
-# Eighteen digits fit every number of a recipe; a longer one stays text and is refused by its type.
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]{0,17})$"), list("-+0123456789")
-)
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"[-+]?([0-9]{1,40}\.[0-9]{0,40}|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?$|[-+]?[0-9]{1,40}[eE][-+]?[0-9]{1,3}$"
-    ),
-    list("-+0123456789."),
-)
-_PlainLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_PlainLoader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"(~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_PlainLoader.yaml_implicit_resolvers = {}
+add_plain_scalars(_PlainLoader)
 _PlainLoader.add_constructor("tag:yaml.org,2002:map", _construct_map)
 _PlainLoader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
 

@@ -1,0 +1,168 @@
+"""`compose_recipe`: from a name, a file, a mapping or a recipe, and overrides, to a checked Recipe. No torch, nothing run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbonekit.errors import RecipeError, nearest
+from backbonekit.recipe.backbone_options import inferred_source
+from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find, roots_for, segments_of
+from backbonekit.recipe.defaults_list import Layer, compose_layers
+from backbonekit.recipe.forbidden import interpolations
+from backbonekit.recipe.guard import plain_mapping, read_yaml_file
+from backbonekit.recipe.interpolate import interpolated
+from backbonekit.recipe.layering import Layering
+from backbonekit.recipe.overrides import apply_edits, parse_overrides
+from backbonekit.recipe.recipe import Recipe
+from backbonekit.recipe.validate import validated
+from backbonekit.recipe.values import shown
+from backbonekit.registry.lookup import is_known, names
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def compose_recipe(
+    model: str | Path | Mapping[str, Any] | Recipe,
+    overrides: Sequence[str] = (),
+    *,
+    config_dir: str | Path | None = None,
+) -> Recipe:
+    """A recipe from the name of one that ships or lies in `config_dir`, a YAML file, a mapping or a Recipe.
+
+    `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `config_dir` wins over what
+    ships. `Recipe.notes` says what swapping a part dropped. Raises RecipeError with every fault, before torch is imported.
+    """
+    roots = roots_for(config_dir)
+    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(_SUFFIXES)):
+        name, roots = _of_file(Path(model), roots)
+        layering = _composed(name, roots)
+        faults: list[str] = []
+    elif isinstance(model, str):
+        segments_of(model)
+        layering = _composed(model, roots)
+        faults = []
+    else:
+        layering, faults = _of_mapping(model, roots)
+    edits, unread = parse_overrides(overrides)
+    faults += unread + apply_edits(layering, edits)
+    data = layering.model
+    if not isinstance(model, Mapping | Recipe):
+        data, unresolved = interpolated(data)
+        faults += unresolved
+    notes = (*(model.notes if isinstance(model, Recipe) else ()), *layering.notes)
+    return validated(data, faults=faults, notes=notes)
+
+
+def model_names(config_dir: str | Path | None = None) -> list[str]:
+    """Every recipe that `model=` can name."""
+    return config_names(roots_for(config_dir), GROUP)
+
+
+def part_names(kind: str, config_dir: str | Path | None = None) -> list[str]:
+    """Every name that `backbone=`, `neck=` or `head=` can be given: files, and for necks and heads the registry's."""
+    files = config_names(roots_for(config_dir), f"{GROUP}/{kind}")
+    return sorted({*files, *(() if kind == "backbone" else names(kind))})
+
+
+def _of_file(path: Path, roots: tuple[ConfigRoot, ...]) -> tuple[str, tuple[ConfigRoot, ...]]:
+    """A file is the recipe of its name in its own folder, which comes before the others."""
+    if not path.suffix:
+        raise RecipeError(f"{str(path)!r} is no YAML file; a saved folder is opened by load_model (recipe= on a command line).")
+    if not path.is_file():
+        raise RecipeError(f"there is no file {shown(str(path))}.")
+    segments_of(path.stem)
+    if path.parent.resolve().name == GROUP:
+        return path.stem, (ConfigRoot(path.parent.parent), *roots)
+    return path.stem, (ConfigRoot(path.parent, is_group=True), *roots)
+
+
+def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, list[str]]:
+    layering = Layering({}, _expander(roots))
+    if isinstance(model, Recipe):
+        layering.model = model.to_dict()
+        return layering, []
+    data = plain_mapping(model)
+    faults = interpolations(data)
+    if "defaults" in data:
+        faults.append("defaults: a mapping is a recipe of its own; only YAML files have defaults.")
+        del data["defaults"]
+    try:
+        layering.lay(data)
+    except RecipeError as error:
+        faults.extend(error.faults)
+    return layering, faults
+
+
+def _composed(name: str, roots: tuple[ConfigRoot, ...]) -> Layering:
+    layering = Layering({}, _expander(roots))
+    for layer in compose_layers(name, roots):
+        layering.lay(_placed(layer, layering))
+    return layering
+
+
+def _placed(layer: Layer, layering: Layering) -> dict[str, Any]:
+    """A layer's content at its place in the recipe, without what it says about parts that are no longer there."""
+    content: Any = dict(layer.content)
+    for step in reversed(layer.package.split(".") if layer.package else []):
+        content = {step: content}
+    for part in layer.stale:
+        said = content.get(part)
+        if isinstance(said, dict) and said:
+            kept = {key: value for key, value in said.items() if part == "head" and key == "num_classes"}
+            dropped = [f"{key}={shown(value)}" for key, value in said.items() if key not in kept]
+            content[part] = kept
+            if dropped:
+                layering.notes.append(f"{part}: {layer.origin} says {', '.join(dropped)} about a part that was replaced.")
+    return content
+
+
+def _expander(roots: tuple[ConfigRoot, ...]) -> Any:
+    """Names of parts as `backbone=`, `neck=`, `head=` take them."""
+
+    def expand(kind: str, name: str) -> dict[str, Any]:
+        group = f"{GROUP}/{kind}"
+        file = find(roots, f"{group}/{name}") if _is_file_name(name) else None
+        if file is not None:
+            return _part_file(kind, file, roots)
+        if kind == "backbone":
+            return _backbone_named(name, roots)
+        if is_known(kind, name):
+            return {"name": name}
+        known = {*names(kind), *config_names(roots, group)}
+        raise RecipeError(f"{kind}={shown(name, quotes=False)}: there is no {kind} of that name; {nearest(name, known)}")
+
+    return expand
+
+
+def _part_file(kind: str, file: Path, roots: tuple[ConfigRoot, ...]) -> dict[str, Any]:
+    content = read_yaml_file(file)
+    if "defaults" not in content:
+        return content
+    layering = Layering({}, _expander(roots))
+    for layer in compose_layers(f"{kind}/{file.stem}", roots):
+        layering.lay(_placed(layer, layering))
+    return layering.model.get(kind) or {}
+
+
+def _backbone_named(name: str, roots: tuple[ConfigRoot, ...]) -> dict[str, Any]:
+    """timm/NAME, SOURCE/NAME, a Hub id or a folder."""
+    if Path(name).is_dir() if "\0" not in name else False:
+        return {"source": "hf", "name": name}
+    prefix, slash, rest = name.partition("/")
+    if slash and (prefix == "timm" or (is_known("backbone", prefix) and (prefix != "hf" or "/" in rest))):
+        return {"source": prefix, "name": rest}
+    if slash:
+        return {"source": inferred_source(name, None), "name": name}
+    known = config_names(roots, f"{GROUP}/backbone")
+    raise RecipeError(
+        f"backbone={shown(name, quotes=False)}: no backbone of that name ships, and there is no such folder; "
+        f"{nearest(name, known)} timm's architectures are backbone=timm/NAME, those of the Hub backbone=OWNER/NAME."
+    )
+
+
+def _is_file_name(name: str) -> bool:
+    try:
+        segments_of(name)
+    except RecipeError:
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""The folders that recipes are composed from: the user's before the shipped one. Nothing outside them is ever read."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import backbonekit
+from backbonekit.errors import RecipeError
+
+GROUP = "model"  # the group that recipes are in; parts are in its groups backbone, neck and head
+_SUFFIXES = (".yaml", ".yml")
+_SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRoot:
+    """A folder in Hydra's layout: `model/NAME.yaml`, `model/backbone/NAME.yaml`, ...
+
+    `is_group`: the folder is itself the group `model` (a YAML file that somebody named by its path lies in it).
+    """
+
+    folder: Path
+    is_group: bool = False
+
+    def find(self, config_path: str) -> Path | None:
+        """The file of `model/backbone/NAME`, or None. Raises RecipeError for a path that would leave the folder."""
+        segments = segments_of(config_path)
+        if self.is_group:
+            if segments[0] != GROUP:
+                return None
+            segments = segments[1:]
+        for suffix in _SUFFIXES if segments else ():
+            file = self.folder.joinpath(*segments[:-1], segments[-1] + suffix)
+            if file.is_file():
+                self._check_inside(file)
+                return file
+        return None
+
+    def names(self, group: str) -> list[str]:
+        """The names of the files in a group, without those in groups below it."""
+        segments = segments_of(group)
+        if self.is_group:
+            segments = segments[1:]
+        folder = self.folder.joinpath(*segments)
+        files = folder.iterdir() if folder.is_dir() else ()
+        return sorted(file.stem for file in files if file.suffix in _SUFFIXES and _SEGMENT.fullmatch(file.stem))
+
+    def has_group(self, group: str) -> bool:
+        segments = segments_of(group)
+        if self.is_group and segments[0] == GROUP:
+            segments = segments[1:]
+        return self.folder.joinpath(*segments).is_dir()
+
+    def _check_inside(self, file: Path) -> None:
+        # A link may lead anywhere; the folder itself may be reached through one.
+        if not file.resolve().is_relative_to(self.folder.resolve()):
+            raise RecipeError(f"{str(file)!r} is a link that leaves {str(self.folder)!r}; put the file itself there.")
+
+
+def segments_of(config_path: str) -> list[str]:
+    """The parts of `model/backbone/NAME`. Raises RecipeError for what is no path inside a folder of recipes."""
+    segments = config_path.split("/")
+    if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+        raise RecipeError(
+            f"{config_path[:200]!r} is no name of a recipe or part: names of files inside the folder of recipes, without "
+            f"`..`, a leading slash or special characters."
+        )
+    return segments
+
+
+def find(roots: Iterable[ConfigRoot], config_path: str) -> Path | None:
+    """The first root's file of that path."""
+    return next((file for root in roots if (file := root.find(config_path)) is not None), None)
+
+
+def config_names(roots: Iterable[ConfigRoot], group: str) -> list[str]:
+    """All roots' names in a group, sorted."""
+    return sorted({name for root in roots for name in root.names(group)})
+
+
+@lru_cache(maxsize=1)
+def shipped_root() -> ConfigRoot:
+    """The recipes that ship: inside the installed package, or beside it in a checkout."""
+    package = Path(backbonekit.__file__).parent
+    candidates = (package / "configs", package.parent / "configs")
+    return ConfigRoot(next(folder for folder in candidates if (folder / GROUP).is_dir()))
+
+
+def roots_for(config_dir: str | Path | None) -> tuple[ConfigRoot, ...]:
+    """The user's folder, where there is one, before the shipped one. Raises RecipeError for a folder that is not there."""
+    if config_dir is None:
+        return (shipped_root(),)
+    folder = Path(config_dir)
+    if "\0" in str(config_dir) or not folder.is_dir():
+        raise RecipeError(f"--config-dir {str(config_dir)!r} is no folder.")
+    return ConfigRoot(folder), shipped_root()

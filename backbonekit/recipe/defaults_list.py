@@ -1,0 +1,213 @@
+"""Hydra's defaults lists: from a recipe's name to the files that it is composed of, in the order in which they merge.
+
+Hydra says which files and in which order; it gets them from behind the guard, and their contents are merged by us
+(`layering.py`), since merging as Hydra does would let the options of one part leak into the part that replaces it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException, MissingConfigException
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from backbonekit.errors import RecipeError, nearest
+from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find
+from backbonekit.recipe.forbidden import without_forbidden
+from backbonekit.recipe.guard import read_yaml_file
+from backbonekit.recipe.hydra_session import private_config_loader
+from backbonekit.recipe.values import shown
+
+SCHEME = "backbonekit"
+_PACKAGE_HEADER = re.compile(r"^\s*#\s*@package\s+(\S+)\s*$", re.MULTILINE)
+_active_roots: list[ConfigRoot] = []  # of the one composition that holds Hydra's lock
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One file's content, without its defaults list.
+
+    `package`: where in the recipe it belongs, "" for its root, "backbone" for a part. `stale`: the parts that this file
+    chose, or saw chosen, and that a later file overrode: what it says about them was meant for another part.
+    """
+
+    origin: str
+    package: str
+    content: dict[str, Any]
+    stale: frozenset[str]
+
+
+class RecipeSource(ConfigSource):
+    """Gives Hydra the files of the active roots. Its path is the number of the root."""
+
+    def __init__(self, provider: str, path: str) -> None:
+        self.provider = provider
+        self.path = path.removeprefix(f"{SCHEME}://")
+
+    @staticmethod
+    def scheme() -> str:
+        return SCHEME
+
+    @property
+    def _root(self) -> ConfigRoot:
+        return _active_roots[int(self.path)]
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        file = self._root.find(_without_suffix(config_path))
+        assert file is not None
+        content = _read(file)
+        body = {"defaults": content["defaults"]} if "defaults" in content else {}
+        return ConfigResult(
+            provider=self.provider,
+            path=f"{SCHEME}://{self.path}",
+            config=OmegaConf.create(body | {"_has_content_": True}),
+            header={"package": _package_header(file)},
+        )
+
+    def available(self) -> bool:
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        return bool(config_path) and self._root.has_group(config_path)
+
+    def is_config(self, config_path: str) -> bool:
+        return self._root.find(_without_suffix(config_path)) is not None
+
+    def list(self, config_path: str, results_filter: Any = None) -> "list[str]":
+        return self._root.names(config_path)
+
+
+def compose_layers(name: str, roots: Sequence[ConfigRoot]) -> list[Layer]:
+    """The layers of `model=NAME`, in merging order. Raises RecipeError."""
+    if find(roots, f"{GROUP}/{name}") is None:
+        raise RecipeError(_unknown(name, roots))
+    chosen = _defaults(name, roots)
+    choices = {key.partition("@")[0]: path for path, _, key in chosen if key is not None}
+    return [_layer(path, package, choices, roots) for path, package, _ in chosen]
+
+
+def _defaults(name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, str | None]]:
+    """(config path, package, overridable group or None) of every file, by Hydra's rules."""
+    with private_config_loader(RecipeSource) as loader:
+        _active_roots[:] = roots
+        numbers = ",".join(f"'{SCHEME}://{number}'" for number in range(len(roots)))
+        try:
+            found = loader.compute_defaults_list(
+                config_name=None, overrides=[f"+{GROUP}='{name}'", f"hydra.searchpath=[{numbers}]"], run_mode=RunMode.RUN
+            )
+        except MissingConfigException as error:
+            raise RecipeError(_missing(name, str(error.missing_cfg_file), roots)) from error
+        except (HydraException, OmegaConfBaseException, ValueError, AssertionError, RecursionError) as error:
+            if isinstance(error, RecipeError):
+                raise
+            raise RecipeError(f"model={name} could not be composed: {_sentence(error)}") from error
+        finally:
+            _active_roots.clear()
+    files = [item for item in found.defaults if item.config_path.split("/")[0] != "hydra"]
+    return [(item.config_path, item.package or "", item.override_key) for item in files]
+
+
+def _layer(path: str, package: str, choices: Mapping[str, str], roots: Sequence[ConfigRoot]) -> Layer:
+    file = find(roots, path)
+    assert file is not None
+    content = _read(file)
+    content.pop("defaults", None)
+    package = package.removeprefix("_global_").lstrip(".")
+    if package == "" and set(content) <= {GROUP}:
+        # `# @package _global_` with everything under `model`.
+        content, package = content.get(GROUP) or {}, GROUP
+    if package.split(".")[0] != GROUP:
+        raise RecipeError(f"{str(file)!r}: its package is {shown(package)}; everything in a recipe belongs under {GROUP}.")
+    seen = _choices_seen_by(path, roots, depth=0)
+    overridden = {group for group, choice in seen.items() if choices.get(group) != choice}
+    stale = frozenset(group.removeprefix(f"{GROUP}/").replace("/", ".") for group in overridden)
+    return Layer(path, package.removeprefix(GROUP).lstrip("."), content, stale)
+
+
+def _choices_seen_by(path: str, roots: Sequence[ConfigRoot], depth: int) -> dict[str, str]:
+    """Group -> config path of the choice that a file makes, or inherits from the files it lists."""
+    file = find(roots, path)
+    if file is None or depth > 16:
+        return {}
+    base = path.rpartition("/")[0]
+    seen: dict[str, str] = {}
+    for item in _read(file).get("defaults") or ():
+        if isinstance(item, str) and item != "_self_":
+            seen |= _choices_seen_by(_below(base, item.partition("@")[0]), roots, depth + 1)
+        elif isinstance(item, dict) and len(item) == 1:
+            (key, value), *_ = item.items()
+            group = _below(base, key.split(" ")[-1].partition("@")[0])
+            if isinstance(value, str):
+                seen[group] = f"{group}/{value}"
+    return seen
+
+
+def _below(base: str, path: str) -> str:
+    return path.lstrip("/") if path.startswith("/") else f"{base}/{path}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content = read_yaml_file(file)
+    _, refused = without_forbidden(content)
+    if refused:
+        raise RecipeError([f"{str(file)!r}: {fault}" for fault in refused])
+    defaults = content.get("defaults")
+    if defaults is not None:
+        _check_defaults(file, defaults)
+        # Said or not, a file's own values come after those of its defaults.
+        if not any(item == "_self_" for item in defaults):
+            overrides = [item for item in defaults if isinstance(item, dict) and "override " in next(iter(item), "")]
+            others = [item for item in defaults if item not in overrides]
+            content["defaults"] = [*others, "_self_", *overrides]
+    return content
+
+
+def _check_defaults(file: Path, defaults: Any) -> None:
+    if not isinstance(defaults, list):
+        raise RecipeError(f"{str(file)!r}: defaults must be a list, not {shown(defaults)}.")
+    for item in defaults:
+        value = next(iter(item.values()), None) if isinstance(item, dict) else item
+        names = value if isinstance(value, list) else [value]
+        keys = list(item) if isinstance(item, dict) else []
+        for name in [*names, *keys]:
+            if name is not None and (not isinstance(name, str) or ".." in name or "${" in name or "://" in name):
+                raise RecipeError(
+                    f"{str(file)!r}: {shown(name)} in defaults is refused; it names files inside the folders of recipes."
+                )
+
+
+def _package_header(file: Path) -> str | None:
+    found = _PACKAGE_HEADER.search(file.read_text(encoding="utf-8-sig")[:2_000])
+    return None if found is None else found.group(1)
+
+
+def _without_suffix(config_path: str) -> str:
+    return config_path.removesuffix(".yaml")
+
+
+def _sentence(error: Exception) -> str:
+    """Hydra's reason without the search path, on one line."""
+    return " ".join(str(error).split("Config search path")[0].split())[:500]
+
+
+def _missing(name: str, config_path: str, roots: Sequence[ConfigRoot]) -> str:
+    group, _, wanted = config_path.rpartition("/")
+    known = config_names(roots, group) if group.startswith(GROUP) else []
+    return f"model={name} lists {shown(config_path)}, which is not there; {nearest(wanted, known)}"
+
+
+def _unknown(name: str, roots: Sequence[ConfigRoot]) -> str:
+    known = config_names(roots, GROUP)
+    sentence = f"there is no recipe named {shown(name)}; {nearest(name, known)}"
+    for root in roots:
+        misplaced = root.folder / f"{name}.yaml"
+        if not root.is_group and misplaced.is_file():
+            sentence += f" {str(misplaced)!r} lies outside the group: move it to {str(root.folder / GROUP)!r}."
+    if Path(name).is_dir():
+        sentence += f" A saved folder is opened by recipe={name} (in Python: load_model)."
+    return sentence

@@ -1,0 +1,1 @@
+"""The recipes that ship. Data only: nothing is imported from here."""
