@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from backbonekit.errors import nearest
-from backbonekit.recipe.forbidden import shown_path
+from backbonekit.recipe.forbidden import shown_path, words
 from backbonekit.recipe.part_options import plain_faults
 from backbonekit.recipe.recipe import BackboneRecipe
 from backbonekit.recipe.values import MAX_TEXT, faults_of, shown
@@ -47,8 +47,10 @@ _NOT_ARGUMENTS = {
     "features_only": "every backbone gives feature maps",
     **dict.fromkeys(SELECTIONS, "it stands one level higher, in backbone"),
     **dict.fromkeys(
-        "pretrained_cfg pretrained_cfg_overlay pretrained_cfg_priority pretrained_strict pretrained_filter_fn "
-        "checkpoint_path checkpoint file hf_hub_id hf_hub_filename custom_load state_dict".split(),
+        words(
+            "pretrained_cfg pretrained_cfg_overlay pretrained_cfg_priority pretrained_strict pretrained_filter_fn "
+            "checkpoint_path checkpoint file hf_hub_id hf_hub_filename custom_load state_dict"
+        ),
         "backbone.pretrained takes a folder, a file or a Hub id",
     ),
     **dict.fromkeys(["scriptable", "exportable", "no_jit", "device", "dtype"], "it is no argument of an architecture"),
@@ -96,7 +98,7 @@ def read_backbone(data: Any, faults: list[str]) -> BackboneRecipe | None:
 
 
 def inferred_source(name: Any, config: Any) -> str:
-    """The source of a backbone that does not say it: `timm/NAME` and bare words are timm's, the rest is Hugging Face's."""
+    """The source of a backbone that names none: `timm/NAME` and bare words are timm's, the rest is Hugging Face's."""
     if isinstance(name, str) and name.startswith("timm/"):
         return "timm"
     if config is not None or not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""`compose_recipe`: from a name, a file, a mapping or a recipe, and overrides, to a checked Recipe. No torch, nothing run."""
+"""`compose_recipe`: from a name, a file, a mapping or a recipe, and overrides, to a checked Recipe. No torch."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,8 +29,9 @@ def compose_recipe(
 ) -> Recipe:
     """A recipe from the name of one that ships or lies in `config_dir`, a YAML file, a mapping or a Recipe.
 
-    `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `config_dir` wins over what
-    ships. `Recipe.notes` says what swapping a part dropped. Raises RecipeError with every fault, before torch is imported.
+    `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `config_dir` wins over
+    what ships. `Recipe.notes` says what swapping a part dropped. Raises RecipeError with every fault, before torch is
+    imported.
     """
     roots = roots_for(config_dir)
     if isinstance(model, Path) or (isinstance(model, str) and model.endswith(_SUFFIXES)):
@@ -38,6 +39,10 @@ def compose_recipe(
         layering = _composed(name, roots)
         faults: list[str] = []
     elif isinstance(model, str):
+        if "/" in model and Path(model).is_dir():
+            raise RecipeError(
+                f"{shown(model)} is a folder; a saved one is opened by load_model (recipe= on a command line)."
+            )
         segments_of(model)
         layering = _composed(model, roots)
         faults = []
@@ -67,7 +72,9 @@ def part_names(kind: str, config_dir: str | Path | None = None) -> list[str]:
 def _of_file(path: Path, roots: tuple[ConfigRoot, ...]) -> tuple[str, tuple[ConfigRoot, ...]]:
     """A file is the recipe of its name in its own folder, which comes before the others."""
     if not path.suffix:
-        raise RecipeError(f"{str(path)!r} is no YAML file; a saved folder is opened by load_model (recipe= on a command line).")
+        raise RecipeError(
+            f"{str(path)!r} is no YAML file; a saved folder is opened by load_model (recipe= on a command line)."
+        )
     if not path.is_file():
         raise RecipeError(f"there is no file {shown(str(path))}.")
     segments_of(path.stem)
@@ -112,7 +119,9 @@ def _placed(layer: Layer, layering: Layering) -> dict[str, Any]:
             dropped = [f"{key}={shown(value)}" for key, value in said.items() if key not in kept]
             content[part] = kept
             if dropped:
-                layering.notes.append(f"{part}: {layer.origin} says {', '.join(dropped)} about a part that was replaced.")
+                layering.notes.append(
+                    f"{part}: {layer.origin} says {', '.join(dropped)} about a part that was replaced."
+                )
     return content
 
 
@@ -129,7 +138,9 @@ def _expander(roots: tuple[ConfigRoot, ...]) -> Any:
         if is_known(kind, name):
             return {"name": name}
         known = {*names(kind), *config_names(roots, group)}
-        raise RecipeError(f"{kind}={shown(name, quotes=False)}: there is no {kind} of that name; {nearest(name, known)}")
+        raise RecipeError(
+            f"{kind}={shown(name, quotes=False)}: there is no {kind} of that name; {nearest(name, known)}"
+        )
 
     return expand
 
@@ -146,7 +157,7 @@ def _part_file(kind: str, file: Path, roots: tuple[ConfigRoot, ...]) -> dict[str
 
 def _backbone_named(name: str, roots: tuple[ConfigRoot, ...]) -> dict[str, Any]:
     """timm/NAME, SOURCE/NAME, a Hub id or a folder."""
-    if Path(name).is_dir() if "\0" not in name else False:
+    if "\0" not in name and Path(name).is_dir():
         return {"source": "hf", "name": name}
     prefix, slash, rest = name.partition("/")
     if slash and (prefix == "timm" or (is_known("backbone", prefix) and (prefix != "hf" or "/" in rest))):

@@ -64,8 +64,8 @@ def segments_of(config_path: str) -> list[str]:
     segments = config_path.split("/")
     if not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise RecipeError(
-            f"{config_path[:200]!r} is no name of a recipe or part: names of files inside the folder of recipes, without "
-            f"`..`, a leading slash or special characters."
+            f"{config_path[:200]!r} is no name of a recipe or part: names of files inside the folder of recipes, "
+            f"without `..`, a leading slash or special characters."
         )
     return segments
 
@@ -85,11 +85,14 @@ def shipped_root() -> ConfigRoot:
     """The recipes that ship: inside the installed package, or beside it in a checkout."""
     package = Path(backbonekit.__file__).parent
     candidates = (package / "configs", package.parent / "configs")
-    return ConfigRoot(next(folder for folder in candidates if (folder / GROUP).is_dir()))
+    found = next((folder for folder in candidates if (folder / GROUP).is_dir()), None)
+    if found is None:
+        raise RecipeError("this installation of backbonekit lacks the recipes that ship with it; install it again.")
+    return ConfigRoot(found)
 
 
 def roots_for(config_dir: str | Path | None) -> tuple[ConfigRoot, ...]:
-    """The user's folder, where there is one, before the shipped one. Raises RecipeError for a folder that is not there."""
+    """The user's folder, if any, before the shipped one. Raises RecipeError for a folder that is not there."""
     if config_dir is None:
         return (shipped_root(),)
     folder = Path(config_dir)

@@ -98,7 +98,9 @@ def _defaults(name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, st
         numbers = ",".join(f"'{SCHEME}://{number}'" for number in range(len(roots)))
         try:
             found = loader.compute_defaults_list(
-                config_name=None, overrides=[f"+{GROUP}='{name}'", f"hydra.searchpath=[{numbers}]"], run_mode=RunMode.RUN
+                config_name=None,
+                overrides=[f"+{GROUP}='{name}'", f"hydra.searchpath=[{numbers}]"],
+                run_mode=RunMode.RUN,
             )
         except MissingConfigException as error:
             raise RecipeError(_missing(name, str(error.missing_cfg_file), roots)) from error
@@ -122,7 +124,9 @@ def _layer(path: str, package: str, choices: Mapping[str, str], roots: Sequence[
         # `# @package _global_` with everything under `model`.
         content, package = content.get(GROUP) or {}, GROUP
     if package.split(".")[0] != GROUP:
-        raise RecipeError(f"{str(file)!r}: its package is {shown(package)}; everything in a recipe belongs under {GROUP}.")
+        raise RecipeError(
+            f"{str(file)!r}: its package is {shown(package)}; everything in a recipe belongs under {GROUP}."
+        )
     seen = _choices_seen_by(path, roots, depth=0)
     overridden = {group for group, choice in seen.items() if choices.get(group) != choice}
     stale = frozenset(group.removeprefix(f"{GROUP}/").replace("/", ".") for group in overridden)
@@ -177,7 +181,7 @@ def _check_defaults(file: Path, defaults: Any) -> None:
         for name in [*names, *keys]:
             if name is not None and (not isinstance(name, str) or ".." in name or "${" in name or "://" in name):
                 raise RecipeError(
-                    f"{str(file)!r}: {shown(name)} in defaults is refused; it names files inside the folders of recipes."
+                    f"{str(file)!r}: {shown(name)} in defaults is refused; it names files in the folders of recipes."
                 )
 
 

@@ -1,4 +1,4 @@
-"""What no recipe may say, at any depth: code to import, trust to give, secrets and places to use, Hydra to configure."""
+"""What no recipe may say, at any depth: code to import, trust to give, secrets and places to use, Hydra settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,26 +10,32 @@ _TRUST = "whether to trust something is the caller's to say, never the recipe's"
 _ACCESS = "where to download from and with which rights is the caller's environment, never the recipe's"
 _HYDRA = "a recipe does not configure Hydra"
 
+
+def words(text: str) -> list[str]:
+    """A list of names, written as one text."""
+    return text.split()
+
+
 FORBIDDEN: Mapping[str, str] = {
     **dict.fromkeys(
-        (
+        words(
             "_target_ target __target__ _partial_ _args_ _kwargs_ _recursive_ _convert_ class_path init_args __class__ "
-            "__type__ __reduce__ custom_imports custom_load custom_init import import_path module callable func auto_map "
-            "auto_class code_revision"
-        ).split(),
+            "__type__ __reduce__ custom_imports custom_load custom_init import import_path module callable func "
+            "auto_map auto_class code_revision"
+        ),
         _CODE,
     ),
     **dict.fromkeys(
-        "trust_remote_code trust_repo weights_only allow_pickle pickle_module unsafe safe_serialization".split(), _TRUST
+        words("trust_remote_code trust_repo weights_only allow_pickle pickle_module unsafe safe_serialization"), _TRUST
     ),
     **dict.fromkeys(
-        (
+        words(
             "token hf_token use_auth_token auth_token api_key password endpoint hf_endpoint proxies cache_dir cache "
             "hub_cache local_files_only force_download url"
-        ).split(),
+        ),
         _ACCESS,
     ),
-    **dict.fromkeys("hydra hydra/launcher hydra/job_logging searchpath callbacks job_logging".split(), _HYDRA),
+    **dict.fromkeys(words("hydra hydra/launcher hydra/job_logging searchpath callbacks job_logging"), _HYDRA),
 }
 
 

@@ -31,7 +31,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml_file(path: str | Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds. Raises RecipeError for what is missing, unreadable, no mapping or over a limit."""
+    """The mapping that a YAML file holds. Raises RecipeError for what cannot be read, is no mapping or over a limit."""
     path = Path(path)
     try:
         with path.open("rb") as file:

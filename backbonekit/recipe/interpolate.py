@@ -36,7 +36,9 @@ class _Interpolation:
             return self._referred(whole.group(1), value, path, depth)
         text = _REFERENCE.sub(lambda match: self._text(match.group(1), value, path, depth), value)
         if "${" in text:
-            self.faults.append(f"{path}: {shown(value)} cannot be read; only ${{key.of.this.recipe}} can be referred to.")
+            self.faults.append(
+                f"{path}: {shown(value)} cannot be read; only ${{key.of.this.recipe}} can be referred to."
+            )
             return None
         if len(text) > MAX_TEXT:
             self.faults.append(f"{path}: {shown(value)} becomes longer than {MAX_TEXT:,} characters.")
@@ -52,7 +54,9 @@ class _Interpolation:
 
     def _referred(self, key: str, value: str, path: str, depth: int) -> Any:
         if depth >= _MAX_DEPTH:
-            self.faults.append(f"{path}: {shown(value)} refers to a reference, {_MAX_DEPTH} times over (or in a circle).")
+            self.faults.append(
+                f"{path}: {shown(value)} refers to a reference, {_MAX_DEPTH} times over (or in a circle)."
+            )
             return None
         node: Any = self.root
         steps = key.split(".")

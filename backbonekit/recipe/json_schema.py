@@ -75,13 +75,15 @@ def _config(model_type: str) -> Schema:
 
 
 def _part(kind: str) -> Schema:
-    """One of the parts, told apart by its name; a name alone is the part with its defaults."""
+    """One of the parts, told apart by its name; a name alone is the part with its defaults.
+
+    No name is required: a file that inherits its part says only what differs.
+    """
     known = [name for name in names(kind) if _known_options(kind, name) is not None]
     others = [name for name in names(kind) if name not in known]
     choices = [_named(kind, name) for name in known]
     if others:
         choices.append({"type": "object", "properties": {"name": {"enum": others}}})
-    # A file that inherits its part says only what differs, without the name: the options of all parts, then.
     return {"anyOf": [{"enum": list(names(kind))}, *choices]}
 
 
@@ -120,7 +122,7 @@ def _options(table: Options) -> Schema:
 
 
 def _choices(schema: Any) -> Iterable[Any]:
-    return schema["anyOf"] if "anyOf" in schema else [schema]
+    return schema.get("anyOf", [schema])
 
 
 def _object(properties: Schema) -> Schema:

@@ -1,7 +1,7 @@
-"""Lays one partial recipe over another: options merge, parts replace each other, and nothing leaks from one to the next.
+"""Lays one partial recipe over another: options merge, parts replace each other, and nothing leaks between parts.
 
-A mapping merges into a mapping. But where a layer names another part (another `name`, `model_type` or `source`), that part
-starts from its own defaults: of the old one only what the whole model shares stays (`num_classes`, `in_channels`).
+A mapping merges into a mapping. But where a layer names another part (another `name` or `model_type`), that part starts
+from its own defaults: of the old one only what the whole model shares stays (`num_classes`, `in_channels`).
 """
 
 from collections.abc import Callable
@@ -136,6 +136,7 @@ class Layering:
         old = {"name": old} if isinstance(old, str) else old
         if is_swap:
             return self._swap(kind, old, self._fresh(kind, new), path)
+        assert isinstance(new, dict)  # a text is a name, so a swap
         if kind == "head" and "criterion" in new:
             criterion = self._part("criterion", old.get("criterion"), new["criterion"], f"{path}.criterion")
             return _merged(old, {**new, "criterion": None}) | {"criterion": criterion}
@@ -222,7 +223,11 @@ def _is_other_backbone(old: dict[str, Any], new: dict[str, Any]) -> bool:
     if "name" in new:
         return _differs(old, new, "name")
     config = new.get("config")
-    return isinstance(config, dict) and isinstance(old.get("config"), dict) and _differs(old["config"], config, "model_type")
+    return (
+        isinstance(config, dict)
+        and isinstance(old.get("config"), dict)
+        and _differs(old["config"], config, "model_type")
+    )
 
 
 def _differs(old: Any, new: dict[str, Any], key: str) -> bool:

@@ -1,7 +1,7 @@
 """Overrides: Hydra's grammar on every argument but `model=NAME`, applied by us to plain data.
 
-`backbone=`, `neck=`, `head=` and `head.criterion=` with a name swap the part; anything else edits a key. Swaps come first,
-whatever the order on the command line, so that an option given beside a swap belongs to the new part.
+`backbone=`, `neck=`, `head=` and `head.criterion=` with a name swap the part; anything else edits a key. Swaps come
+first, whatever the order on the command line, so that an option given beside a swap belongs to the new part.
 """
 
 from collections.abc import Sequence

@@ -53,7 +53,7 @@ class BackboneRecipe:
 
 @dataclass(frozen=True, slots=True)
 class PartRecipe:
-    """A neck, head or criterion: its registry name and all its options. `criterion`: a head's, where it is not its own."""
+    """A neck, head or criterion: its registry name and all its options. `criterion`: of a head, if not its default."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Sweeps: `backbone=resnet50,swin_tiny head.num_queries=range(50,200,50)` as one list of overrides for each combination."""
+"""Sweeps: `backbone=resnet50,swin_tiny head.num_queries=range(50,200,50)` as a list of overrides per combination."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, product

@@ -85,7 +85,7 @@ def _faults_of_choices(path: str, value: Any, choices: Sequence[Schema]) -> list
     found = [faults_of(path, value, choice) for choice in choices]
     if any(not faults for faults in found):
         return []
-    # Where one choice has the right kind (a list in place of a list), its own fault says more than all choices together.
+    # Where one choice has the right kind (a list for a list), its own fault says more than all choices together.
     for choice, faults in zip(choices, found, strict=True):
         if choice.get("type") == "array" and isinstance(value, list):
             return faults

@@ -86,8 +86,8 @@ def option_docs(docstring: str) -> dict[str, str]:
         starts = list(re.finditer(r"(?:^|(?<=[.;]\s)|(?<=\n))((?:`\w+`(?:, | and )?)+): ", paragraph))
         ends = [start.start() for start in starts[1:]] + [len(paragraph)]
         for start, end in zip(starts, ends, strict=False):
-            sentence = " ".join(paragraph[start.end() : end].split())
-            docs.update({name: sentence for name in re.findall(r"`(\w+)`", start.group(1))})
+            sentence = re.sub(";$", ".", " ".join(paragraph[start.end() : end].split()))
+            docs.update(dict.fromkeys(re.findall(r"`(\w+)`", start.group(1)), sentence))
     return docs
 
 

@@ -1,6 +1,6 @@
-"""The option table: what every shipped part takes, read from a file, so that a recipe is checked without importing torch.
+"""The option table: what every shipped part takes, read from a file, so that a recipe is checked without torch.
 
-Written from the constructors' signatures by `python -m backbonekit.registry.table`; a test tells when that was forgotten.
+Written from the constructors' signatures by `python -m backbonekit.registry.table`; a test tells if that was forgotten.
 """
 
 import json
