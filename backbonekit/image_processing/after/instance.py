@@ -10,7 +10,7 @@ from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
 from backbonekit.image_processing.after.precision import at_least_single
 from backbonekit.image_processing.after.scores import class_probabilities
-from backbonekit.image_processing.after.window import Window, on_picture, resample, window_of
+from backbonekit.image_processing.after.window import Window, on_picture, resample, strips, window_of
 
 
 def separate_instances(
@@ -54,9 +54,7 @@ def _of_picture(
         kept &= torch.isin(labels, torch.tensor(sorted(things), dtype=labels.dtype, device=labels.device))
     scores, query, labels = scores[kept], query[kept], labels[kept]
     order = scores.argsort(descending=True, stable=True)
-    # One mask at a time: a hundred at 4000 x 3000 as floats would be 5 GB.
-    masks = [on_picture(resample(mask_logits[index][None], window)[0] > 0, window, 0).cpu() for index in query[order]]
-    kept_masks = torch.stack(masks) if masks else torch.zeros((0, *geometry.original), dtype=torch.bool)
+    kept_masks = _masks(mask_logits[query[order]], window)
     filled = kept_masks.flatten(1).any(dim=1)
     masks_left = kept_masks[filled]
     return InstanceResult(
@@ -65,6 +63,15 @@ def _of_picture(
         boxes_xyxy=mask_boxes(masks_left),
         masks=masks_left,
     )
+
+
+def _masks(mask_logits: Tensor, window: Window) -> Tensor:
+    """bool [N, height, width] in the original picture: where the resampled logit is above 0."""
+    if not len(mask_logits):
+        return torch.zeros((0, *window.original), dtype=torch.bool)
+    # In strips: a hundred masks at 4000 x 3000 are 5 GB as floats and 1.2 GB as bools.
+    parts = [(resample(mask_logits, window, rows=rows) > 0).cpu() for rows in strips(window, len(mask_logits))]
+    return on_picture(torch.cat(parts, dim=1), window, 0)
 
 
 def _mask_scores(mask_logits: Tensor, window: Window) -> Tensor:

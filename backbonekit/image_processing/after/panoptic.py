@@ -57,7 +57,7 @@ def _compete(masks: Tensor, window: Window, mask_threshold: float) -> tuple[Tens
     claims = torch.zeros(count, dtype=torch.float64)
     for rows in strips(window, count):
         strip = resample(masks, window, rows=rows)
-        winners.append(strip.argmax(dim=0).cpu())
+        winners.append(strip.max(dim=0).indices.cpu())  # several times as fast as argmax over the first dimension
         claims += (strip >= mask_threshold).flatten(1).sum(dim=1).cpu()
     winner = torch.cat(winners)
     areas = torch.bincount(winner.flatten(), minlength=count).double()

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from backbonekit.contract.processing import Geometry
 
-# Resampled values held at once: 64 million floats are 256 MB, where 150 classes at 4000 x 3000 would be 7 GB.
-_VALUES_AT_ONCE = 64_000_000
+# Resampled values held at once: 16 million floats are 64 MB, where 150 classes at 4000 x 3000 would be 7 GB.
+_VALUES_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
