@@ -1,1 +1,1 @@
-"""Floor 9: open anything as a model, and share a saved one. Import the file you need."""
+"""Floor 9: open anything as a model. Import the file you need."""

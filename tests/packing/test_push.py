@@ -11,8 +11,8 @@ from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
 from backbonekit.packing.save import save_model
 from backbonekit.recipe.guard import read_yaml
-from backbonekit.sharing.push import push_folder
-from backbonekit.sharing.scrub import without_local_places
+from backbonekit.packing.push import push_folder
+from backbonekit.packing.scrub import without_local_places
 
 PARENT = "f" * 40
 

@@ -10,7 +10,7 @@ from backbonekit.packing.read import read_recipe
 from backbonekit.packing.seal import Seal
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.validate import recipe_from_mapping
-from backbonekit.sharing.scrub import without_local_places
+from backbonekit.packing.scrub import without_local_places
 from backbonekit.storage.hub import call, check_identifier
 
 
