@@ -1,7 +1,7 @@
 """From a recipe to a model: constructs every part, fills what a checkpoint covers, starts the rest from a seed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -13,6 +13,7 @@ from backbonekit.assembly.partial import fill_matching
 from backbonekit.assembly.processing import merge_processing
 from backbonekit.assembly.weight_report import WeightReport, WeightSource
 from backbonekit.assembly.wire import Branch, Wiring, wire
+from backbonekit.contract.processing import Processing
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
@@ -56,7 +57,7 @@ def build_composed(recipe: Recipe, *, seed: int = 0, warm: Warm | None = None) -
     model = ComposedModel(
         backbone,
         chains,
-        recipe=_completed(recipe, wiring, builder.commit),
+        recipe=_completed(recipe, wiring, processing, builder.commit),
         processor=ImageProcessor(processing, labels=recipe.labels),
     )
     model.weight_report = WeightReport(builder.sources, [*recipe.notes, *wiring.notes])
@@ -180,8 +181,8 @@ def _numel(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _completed(recipe: Recipe, wiring: Wiring, commit: str | None) -> Recipe:
-    """The recipe with everything that was decided: indices, inserted pyramid, configuration, commit."""
+def _completed(recipe: Recipe, wiring: Wiring, processing: Processing, commit: str | None) -> Recipe:
+    """The recipe with everything that was decided: indices, inserted pyramid, configuration, processing, commit."""
     backbone = replace(
         recipe.backbone,
         out_indices=wiring.selection.out_indices,
@@ -196,5 +197,5 @@ def _completed(recipe: Recipe, wiring: Wiring, commit: str | None) -> Recipe:
     }
     if recipe.heads:
         heads = {task: replace(parts, neck=necks[task]) for task, parts in recipe.heads.items()}
-        return replace(recipe, backbone=backbone, heads=heads)
-    return replace(recipe, backbone=backbone, neck=necks[""])
+        return replace(recipe, backbone=backbone, heads=heads, processing=asdict(processing))
+    return replace(recipe, backbone=backbone, neck=necks[""], processing=asdict(processing))

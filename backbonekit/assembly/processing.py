@@ -1,10 +1,12 @@
 """How a composed model's pictures are prepared: the backbone's own way, except where the recipe says otherwise."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from backbonekit.assembly.signature import answers_one_class
+from backbonekit.assembly.signature import answer_of
 from backbonekit.assembly.wire import Wiring
+from backbonekit.contract.answers import ClassScores
 from backbonekit.contract.processing import Processing
 from backbonekit.recipe.recipe import Recipe
 
@@ -16,10 +18,14 @@ def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     borders off, as the classifiers do that most backbones were trained in: it stretches to the crop's size instead.
     """
     processing = wiring.blueprint.processing
-    given: dict[str, Any] = dict(recipe.processing)
+    given = {key: _frozen(value) for key, value in recipe.processing.items()}
     heads = [branch.head for branch in wiring.branches.values() if branch.head is not None]
-    if processing.crop is not None and any(not answers_one_class(head.part) for head in heads):
+    if processing.crop is not None and any(answer_of(head.part) is not ClassScores for head in heads):
         processing = replace(processing, size=processing.crop, shortest_edge=None, longest_edge=None, crop=None)
     if given.keys() & {"size", "shortest_edge", "longest_edge"}:
         processing = replace(processing, size=None, shortest_edge=None, longest_edge=None, crop=None)
     return replace(processing, **given)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, get_type_hints
 
-from backbonekit.contract.answers import ClassScores
-
 
 @lru_cache(maxsize=None)
 def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
@@ -21,7 +19,6 @@ def pick(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, 
     return {name: value for name, value in options.items() if name in names}
 
 
-def answers_one_class(head: Callable[..., Any]) -> bool:
-    """Whether a head class answers with one class a picture: its forward's return annotation says so."""
-    forward = head.forward  # type: ignore[attr-defined]
-    return get_type_hints(forward).get("return") is ClassScores
+def answer_of(head: type) -> Any:
+    """The kind of answer that a head class gives: its forward's return annotation says so."""
+    return get_type_hints(head.forward).get("return")  # type: ignore[attr-defined]

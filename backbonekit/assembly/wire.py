@@ -8,7 +8,7 @@ import torch
 
 from backbonekit.assembly.select import Selection, select_levels
 from backbonekit.assembly.signature import option_names, pick
-from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.roles import Blueprint
 from backbonekit.errors import ContractError, RecipeError
@@ -149,7 +149,7 @@ def _forward(plans: Sequence[PartPlan], features: FeaturePyramid) -> None:
         if missing:
             raise ContractError(
                 f"{plan.kind} {plan.name} wants {', '.join(missing)}, which {producer} does not give. "
-                + _who_gives(missing, features)
+                + _who_gives(missing)
             )
         with torch.device("meta"):
             built = plan.construct()
@@ -159,7 +159,9 @@ def _forward(plans: Sequence[PartPlan], features: FeaturePyramid) -> None:
         producer = f"{plan.kind} {plan.name}"
 
 
-def _who_gives(extras: Sequence[str], features: FeaturePyramid) -> str:
+def _who_gives(extras: Sequence[str]) -> str:
+    # Asked over the usual pyramid: the question is which neck gives it at all.
+    features = FeaturePyramid(tuple(Level(f"p{power}", 64, 2**power) for power in (2, 3, 4, 5)))
     givers = []
     for name in names("neck"):
         try:
@@ -170,7 +172,7 @@ def _who_gives(extras: Sequence[str], features: FeaturePyramid) -> str:
         if set(extras) <= set(published.extras):
             givers.append(name)
     if not givers:
-        return "No neck gives it from these maps."
+        return "No neck that is known gives it."
     return f"The fix: neck={givers[0]}" + (f" (or {', '.join(givers[1:])})." if givers[1:] else ".")
 
 

@@ -1,7 +1,7 @@
 """`load_model`: a saved folder, a Hub repository, a YAML file or a foreign checkpoint becomes a model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from backbonekit.assembly.build import Warm, build_composed
@@ -36,5 +36,5 @@ def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
     saved = recipe_from_mapping(opened.recipe_mapping)
     recipe = compose_recipe(saved, overrides) if overrides else saved
     if opened.processing is not None and recipe.backbone == saved.backbone and not recipe.processing:
-        recipe = replace(recipe, processing=opened.processing_values())
+        recipe = replace(recipe, processing=asdict(opened.processing))
     return recipe, saved
