@@ -45,8 +45,8 @@ def identify(name: str | None, revision: str | None) -> TimmIdentity:
                 + (nearest(short, known) if known else "it has none at all; leave the tag out.")
             )
         return TimmIdentity(architecture, get_pretrained_cfg(short) or PretrainedCfg(architecture=architecture))
-    if "/" in name or Path(name).expanduser().is_dir():
-        return _from_repository(open_repository(short if short != name else name, revision=revision))
+    if "/" in short or Path(name).expanduser().is_dir():
+        return _from_repository(open_repository(short, revision=revision))
     raise RecipeError(f"timm has no architecture {architecture!r}; {nearest(architecture, _architectures())}")
 
 
