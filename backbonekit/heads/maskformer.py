@@ -104,7 +104,7 @@ class MaskFormerHead(nn.Module):
         return MaskQueries(class_logits[-1], mask_logits[-1], auxiliary or None)
 
     def _decode(self, features: Tensor, canvas: Canvas) -> list[Tensor]:
-        """The queries' states before the first layer and after each, [batch, queries, channels], before the final norm."""
+        """Queries before the first layer and after each, [batch, queries, channels], before the final norm."""
         mask = canvas.mask_at(features.shape[-2], features.shape[-1])
         # [batch, channels, height, width] -> [batch, places, channels]
         memory = features.flatten(2).transpose(1, 2)

@@ -58,8 +58,10 @@ class MultiHeadAttention(nn.Module):
 def keys_to_look_at(
     mask: Bool[Tensor, "batch height width"] | None,
 ) -> Bool[Tensor, "batch 1 1 keys"] | None:
-    """A padding mask as an attention mask over the flattened map. A picture without a single real pixel looks everywhere,
-    since a softmax over nothing is NaN."""
+    """A padding mask as an attention mask over the flattened map.
+
+    A picture without a single real pixel looks everywhere, since a softmax over nothing is NaN.
+    """
     if mask is None:
         return None
     flat = mask.flatten(1)

@@ -7,26 +7,23 @@ github.com/facebookresearch/MaskFormer, mask_former/modeling/matcher.py.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy
 import torch
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from backbonekit.contract.answers import MaskQueries
-from backbonekit.errors import ContractError
 from backbonekit.losses.mask_terms import ALPHA
 from backbonekit.losses.mask_truth import MaskTruth
 from backbonekit.losses.process_mean import mean_over_processes
-from backbonekit.ops.assignment import assign, to_host
+from backbonekit.ops.assignment import matched_pairs
 
 
 @dataclass(slots=True)
 class MaskMatches:
-    """Matched pairs, equally many in every layer. int64 [layers, pairs]: `pictures` in the batch, `rows` of the truth,
-    `queries`, `targets`. `num_masks`: scalar, how many masks a process has on average, matched or not, at least 1."""
+    """Matched pairs, equally many in every layer. int64 [layers, pairs]: `rows` of the truth, `queries`, `targets`.
+    `num_masks`: scalar, how many masks a process has on average, matched or not, at least 1."""
 
-    pictures: Tensor
     rows: Tensor
     queries: Tensor
     targets: Tensor
@@ -55,7 +52,8 @@ def match_masks(
             truth.rows_of(layer.mask_logits).flatten(2), masks, None if valid is None else valid.flatten(1)
         )
         costs.append(mask_weight * mask_cost + class_cost + dice_weight * dice_cost)
-    return _assign_on_host(torch.stack(costs), truth.present, in_range, truth.pictures, num_classes)
+    pairs = matched_pairs(torch.stack(costs), truth.present, in_range, truth.counts, num_classes, truth.is_complete)
+    return MaskMatches(*pairs.unbind(), mean_over_processes(truth.present.sum()))
 
 
 def pairwise_mask_costs(
@@ -65,7 +63,7 @@ def pairwise_mask_costs(
 ) -> tuple[Float[Tensor, "rows queries masks"], Float[Tensor, "rows queries masks"]]:
     """Focal and dice loss of every query with every mask, over the valid pixels.
 
-    Both are sums over pixels of (something of the query) x (mask or its complement), so one matrix product does for all.
+    Both sum over pixels something of the query times the mask or its complement: one matrix product does for all.
     """
     probabilities = logits.sigmoid()
     cross_entropy = -functional.logsigmoid(logits)  # of a mask pixel; of a background pixel it is this + logit
@@ -83,35 +81,3 @@ def pairwise_mask_costs(
     focal = (difference + negative.sum(-1, keepdim=True)) / counts
     areas = probabilities.sum(-1, keepdim=True) + weights.sum(-1)[:, None, :]
     return focal, 1 - (2 * overlap + 1) / (areas + 1)
-
-
-@torch.compiler.disable
-def _assign_on_host(
-    costs: Float[Tensor, "layers rows queries targets"],
-    present: Bool[Tensor, "rows targets"],
-    in_range: Bool[Tensor, "rows targets"],
-    pictures: list[int],
-    num_classes: int,
-) -> MaskMatches:
-    costs_there, present_there, in_range_there = to_host(costs, present, in_range)
-    candidates = [numpy.flatnonzero(row) for row in present_there]
-    for picture, row, columns in zip(pictures, in_range_there, candidates, strict=True):
-        wrong = columns[row[columns] == 0]
-        if wrong.size:
-            raise ContractError(
-                f"targets[{picture}]: labels[{wrong[0]}] is no class; labels are 0 to {num_classes - 1} "
-                f"(num_classes={num_classes}, which never counts background)."
-            )
-    matches = assign(costs_there, candidates)
-    columns = [
-        (pictures[row], row, query, target)
-        for layer in matches
-        for row, (queries, targets) in enumerate(layer)
-        for query, target in zip(queries, targets, strict=True)
-    ]
-    # indices: [layers, pairs, 4]
-    indices = torch.tensor(numpy.array(columns, dtype=numpy.int64).reshape(costs.shape[0], -1, 4))
-    num_masks = sum(len(columns) for columns in candidates)
-    return MaskMatches(
-        *indices.to(costs.device, non_blocking=True).unbind(-1), mean_over_processes(num_masks, costs.device)
-    )

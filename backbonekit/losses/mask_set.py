@@ -1,6 +1,7 @@
 """MaskFormer's loss: the set of predicted masks is matched to the set of true ones."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as functional
@@ -8,13 +9,16 @@ from torch import Tensor, nn
 
 from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.maps import Canvas
-from backbonekit.contract.options import Classes, Probability, Weight
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.options import Classes, Probability, Range, Weight
+from backbonekit.contract.targets import IGNORE_LABEL, Targets
 from backbonekit.errors import ContractError
 from backbonekit.losses.mask_matching import MaskMatches, match_masks
-from backbonekit.losses.mask_terms import focal_and_dice
+from backbonekit.losses.mask_terms import mask_terms
 from backbonekit.losses.mask_truth import MaskTruth, read_masks
 from backbonekit.losses.process_mean import mean_over_processes
+from backbonekit.losses.zero import zero_of
+
+Label = Annotated[int, Range(-1, 100_000)]
 
 
 class MaskSetCriterion(nn.Module):
@@ -26,7 +30,7 @@ class MaskSetCriterion(nn.Module):
 
     `num_classes`: without "no object". `class_weight`, `mask_weight`, `dice_weight`: of the terms; a larger mask or
     dice weight also makes masks matter more against classes in the matching. `no_object_weight`: of queries without a
-    mask in the cross-entropy; small, since most are.
+    mask in the cross-entropy; small, since most are. `ignore_label`: of pixels of a segmentation that nobody knows.
 
     Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), section 3.2;
     github.com/facebookresearch/MaskFormer, mask_former/modeling/criterion.py.
@@ -40,6 +44,7 @@ class MaskSetCriterion(nn.Module):
         mask_weight: Weight = 20.0,
         dice_weight: Weight = 1.0,
         no_object_weight: Probability = 0.1,
+        ignore_label: Label = IGNORE_LABEL,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -47,6 +52,7 @@ class MaskSetCriterion(nn.Module):
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
         self.no_object_weight = no_object_weight
+        self.ignore_label = ignore_label
 
     def forward(self, answer: MaskQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Scalars by name. One transfer to the host, for the matching of all pictures and layers."""
@@ -56,10 +62,12 @@ class MaskSetCriterion(nn.Module):
         # Losses are sums over many pixels: too coarse in 16 bits.
         with torch.autocast(device.type, enabled=False):
             layers = [_at_least_float32(layer) for layer in (answer, *(answer.auxiliary or ()))]
-            truth = read_masks(targets, canvas, num_classes=self.num_classes, device=device)
+            truth = read_masks(
+                targets, canvas, num_classes=self.num_classes, ignore_label=self.ignore_label, device=device
+            )
             if truth is None:
-                mean_over_processes(0, device)
-                zeros = [_zero(layer) for layer in layers]
+                mean_over_processes(torch.zeros((), device=device))
+                zeros = [zero_of(layer) for layer in layers]
                 return self._named(zeros, zeros, zeros)
             matches = match_masks(
                 layers,
@@ -79,7 +87,8 @@ class MaskSetCriterion(nn.Module):
         labels[layer_index, matches.rows, matches.queries] = truth.labels[matches.rows, matches.targets]
         losses = functional.cross_entropy(logits.flatten(0, 2), labels.flatten(), reduction="none").view_as(labels)
         weights = torch.where(labels == self.num_classes, self.no_object_weight, 1.0).to(losses.dtype)
-        return (losses * weights).sum((1, 2)) / weights.sum((1, 2))
+        # At least something: with a no_object_weight of 0 a batch without masks weighs nothing.
+        return (losses * weights).sum((1, 2)) / weights.sum((1, 2)).clamp(min=1e-6)
 
     def _named(
         self, classes: Sequence[Tensor] | Tensor, masks: Sequence[Tensor] | Tensor, dices: Sequence[Tensor] | Tensor
@@ -96,22 +105,15 @@ class MaskSetCriterion(nn.Module):
 def _mask_losses(layers: Sequence[MaskQueries], truth: MaskTruth, matches: MaskMatches) -> tuple[Tensor, Tensor]:
     """Focal and dice loss of every layer, each [layers]: sums over matched pairs by the mean number of masks."""
     matched = [
-        layer.mask_logits[pictures, queries]
-        for layer, pictures, queries in zip(layers, matches.pictures, matches.queries, strict=True)
+        truth.rows_of(layer.mask_logits)[rows, queries]
+        for layer, rows, queries in zip(layers, matches.rows, matches.queries, strict=True)
     ]
-    # All layers' pairs at once, brought to the size of the masks: [layers x pairs, height, width].
-    masks = truth.select(matches.rows.flatten(), matches.targets.flatten())
-    logits = functional.interpolate(
-        torch.cat(matched)[:, None], size=masks.shape[-2:], mode="bilinear", align_corners=False
-    )[:, 0]
-    valid = None if truth.valid is None else truth.valid[matches.rows.flatten()]
-    focal, dice = focal_and_dice(logits, masks, valid)
-    return tuple(term.view(len(layers), -1).sum(1) / matches.num_masks for term in (focal, dice))  # type: ignore[return-value]
-
-
-def _zero(answer: MaskQueries) -> Tensor:
-    """Zero, and yet a function of everything: sums over no columns, so that not even infinite logits disturb it."""
-    return answer.class_logits[..., :0].sum() + answer.mask_logits[..., :0].sum()
+    rows = matches.rows.flatten()
+    masks = truth.select(rows, matches.targets.flatten())
+    valid = None if truth.valid is None else truth.valid[rows]
+    focal, dice = mask_terms(torch.cat(matched), masks, valid)
+    shape = matches.rows.shape
+    return focal.view(shape).sum(1) / matches.num_masks, dice.view(shape).sum(1) / matches.num_masks
 
 
 def _at_least_float32(answer: MaskQueries) -> MaskQueries:

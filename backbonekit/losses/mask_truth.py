@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from backbonekit.contract.maps import Canvas
-from backbonekit.contract.targets import IGNORE_LABEL, Target, Targets
+from backbonekit.contract.targets import Target, Targets
 from backbonekit.errors import ContractError
+from backbonekit.losses.label_check import check_labels
+from backbonekit.losses.pictures import pictures_at
 from backbonekit.ops.masks import classes_present, masks_of_classes, resize_nearest
 
 
@@ -22,6 +25,7 @@ class MaskTruth:
     `masks`: bool [all targets, height, width], row after row, `counts` of each; or None, and then
     `segmentation`: int64 [rows, height, width] whose classes are the targets. It is never split into a mask for each
     class at full size: 150 classes at 800 x 1216 would be 146 MB a picture.
+    `is_complete`: whether every row has all its `counts` of targets, as masks have and segmentations need not.
     """
 
     pictures: list[int]
@@ -31,6 +35,7 @@ class MaskTruth:
     masks: Tensor | None
     counts: list[int]
     segmentation: Tensor | None
+    is_complete: bool
 
     def masks_at(self, size: tuple[int, int]) -> Tensor:
         """All masks by nearest sampling, bool [rows, targets, height, width]."""
@@ -42,9 +47,9 @@ class MaskTruth:
     def valid_at(self, size: tuple[int, int]) -> Tensor | None:
         return None if self.valid is None else resize_nearest(self.valid, size)
 
-    def rows_of(self, tensor: Tensor) -> Tensor:
+    def rows_of(self, batched: Tensor) -> Tensor:
         """Of a tensor over the batch the pictures that are rows."""
-        return tensor if len(self.pictures) == tensor.shape[0] else tensor[self.pictures]
+        return pictures_at(batched, self.pictures)
 
     def select(self, rows: Tensor, targets: Tensor) -> Tensor:
         """The full-size masks of pairs of row and target, bool [pairs, height, width]."""
@@ -55,85 +60,103 @@ class MaskTruth:
         return self.masks[(ends - torch.tensor(self.counts, device=targets.device))[rows] + targets]
 
 
-def read_masks(targets: Targets, canvas: Canvas, *, num_classes: int, device: torch.device) -> MaskTruth | None:
+def read_masks(
+    targets: Targets, canvas: Canvas, *, num_classes: int, ignore_label: int, device: torch.device
+) -> MaskTruth | None:
     """The truth of those pictures that have `labels` and `masks`, or else `segmentation`; None when no picture has.
 
-    Raises ContractError when masks do not have the canvas's size.
+    What is smaller than the canvas lies at its top left. Raises ContractError for what is larger, for labels and masks
+    that do not go together, and where the ignored label is a class.
     """
-    told = {picture: target for picture, target in enumerate(targets) if _tells(target)}
+    read = [_read(picture, target, canvas.size, ignore_label, device) for picture, target in enumerate(targets)]
+    told = [one for one in read if one is not None]
     if not told:
         return None
-    for picture, target in told.items():
-        _check(picture, target, canvas.size)
-    valid = _valid(told, canvas, device)
-    if not any(_has_masks(target) for target in told.values()):
-        segmentation = torch.stack([target["segmentation"] for target in told.values()]).to(device)
+    pictures = [one.picture for one in told]
+    valid = _valid(told, canvas, ignore_label, device)
+    segmentations = [one.segmentation for one in told if one.segmentation is not None]
+    if segmentations and 0 <= ignore_label < num_classes:
+        raise ContractError(
+            f"targets: segmentation with {num_classes} classes, of which the ignored label {ignore_label} is one. The "
+            f"fix: ignore_label=-1 for the criterion, and pixels marked so."
+        )
+    if len(segmentations) == len(told):
+        segmentation = torch.stack(segmentations)
+        check_labels(segmentation, num_classes, key="segmentation", ignore_label=ignore_label)
         labels = torch.arange(num_classes, device=device).expand(len(told), -1)
         present = classes_present(segmentation, num_classes)
-        return MaskTruth(list(told), labels, present, valid, None, [num_classes] * len(told), segmentation)
-    parts = [_labels_masks_present(target, canvas.size, num_classes, device) for target in told.values()]
-    labels, masks, present = zip(*parts, strict=True)
+        return MaskTruth(pictures, labels, present, valid, None, [num_classes] * len(told), segmentation, False)
+    labels, masks, present = zip(*[one.as_masks(num_classes) for one in told], strict=True)
     return MaskTruth(
-        pictures=list(told),
+        pictures=pictures,
         labels=pad_sequence(list(labels), batch_first=True),
         present=pad_sequence(list(present), batch_first=True),
         valid=valid,
         masks=torch.cat(masks),
         counts=[len(part) for part in labels],
         segmentation=None,
+        is_complete=not segmentations,
     )
 
 
-def _has_masks(target: Target) -> bool:
-    return "masks" in target and "labels" in target
+@dataclass(slots=True)
+class _Told:
+    """One picture's truth: `masks` bool [N, height, width] with `labels` [N], or a `segmentation` [height, width]."""
+
+    picture: int
+    labels: Tensor
+    masks: Tensor
+    segmentation: Tensor | None = None
+
+    def as_masks(self, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Labels, masks and which of them are there."""
+        if self.segmentation is None:
+            return self.labels, self.masks, torch.ones_like(self.labels, dtype=torch.bool)
+        labels = torch.arange(num_classes, device=self.segmentation.device)
+        segmentation = self.segmentation[None]
+        return labels, masks_of_classes(segmentation, labels), classes_present(segmentation, num_classes)[0]
 
 
-def _tells(target: Target) -> bool:
-    return _has_masks(target) or "segmentation" in target
-
-
-def _labels_masks_present(
-    target: Target, size: tuple[int, int], num_classes: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    if _has_masks(target):
-        labels = target["labels"].to(device)
-        masks = target["masks"].to(device, torch.bool).reshape(len(labels), *size)
-        return labels, masks, torch.ones_like(labels, dtype=torch.bool)
-    segmentation = target["segmentation"].to(device)[None]
-    labels = torch.arange(num_classes, device=device)
-    return labels, masks_of_classes(segmentation, labels), classes_present(segmentation, num_classes)[0]
-
-
-def _valid(told: dict[int, Target], canvas: Canvas, device: torch.device) -> Tensor | None:
-    """The pixels that count: no padding, nothing that a segmentation tells to ignore."""
-    read = [None if _has_masks(target) else target["segmentation"].to(device) for target in told.values()]
-    if canvas.pixel_mask is None and not any(isinstance(segmentation, Tensor) for segmentation in read):
-        return None
-    if canvas.pixel_mask is None:
-        real = torch.ones(len(told), *canvas.size, dtype=torch.bool, device=device)
-    else:
-        real = canvas.pixel_mask.bool()[list(told)]
-    kept = [
-        pixels if segmentation is None else pixels & (segmentation != IGNORE_LABEL)
-        for pixels, segmentation in zip(real, read, strict=True)
-    ]
-    return torch.stack(kept)
-
-
-def _check(picture: int, target: Target, size: tuple[int, int]) -> None:
-    key = "masks" if _has_masks(target) else "segmentation"
-    given = tuple(target[key].shape)
-    if key == "masks":
-        count = target["labels"].numel()
-        if count == 0 and target[key].numel() == 0:
-            return
-        if target["labels"].dim() != 1 or len(given) != 3 or given[0] != count:
+def _read(picture: int, target: Target, size: tuple[int, int], ignore_label: int, device: torch.device) -> _Told | None:
+    labels, masks, segmentation = target.get("labels"), target.get("masks"), target.get("segmentation")
+    if labels is not None and masks is not None:
+        if labels.dim() != 1 or (masks.dim() != 3 and len(labels)) or len(masks) != len(labels):
             raise ContractError(
-                f"targets[{picture}]: labels {list(target['labels'].shape)} and masks {list(given)} do not go together; "
+                f"targets[{picture}]: labels {list(labels.shape)} and masks {list(masks.shape)} do not go together; "
                 f"labels are [N] and masks [N, height, width]."
             )
-    if given[-2:] != size or len(given) < 2:
+        if not len(labels):  # without any mask its height and width say nothing
+            return _Told(picture, labels.to(device), torch.zeros(0, *size, dtype=torch.bool, device=device))
+        return _Told(picture, labels.to(device), _on_canvas(picture, "masks", masks.to(device, torch.bool), size, 0))
+    if segmentation is None:
+        return None
+    if segmentation.dim() != 2:
         raise ContractError(
-            f"targets[{picture}]: {key} are {list(given)} and the input is {size[0]} x {size[1]}; they must cover the "
-            f"same canvas. The fix: let the processor resize and pad pictures and targets together."
+            f"targets[{picture}]: segmentation must be [height, width], got {list(segmentation.shape)}."
         )
+    segmentation = _on_canvas(picture, "segmentation", segmentation.to(device, torch.int64), size, ignore_label)
+    nothing = segmentation.new_empty(0)
+    return _Told(picture, nothing, nothing, segmentation)
+
+
+def _on_canvas(picture: int, key: str, maps: Tensor, size: tuple[int, int], filling: int) -> Tensor:
+    """Padded at the right and below."""
+    rows, columns = size[0] - maps.shape[-2], size[1] - maps.shape[-1]
+    if rows < 0 or columns < 0:
+        raise ContractError(
+            f"targets[{picture}]: {key} cover {maps.shape[-2]}x{maps.shape[-1]} pixels, more than the input's "
+            f"{size[0]}x{size[1]}; resize and pad them together with the picture (the processor does)."
+        )
+    return functional.pad(maps, (0, columns, 0, rows), value=filling) if rows or columns else maps
+
+
+def _valid(told: list[_Told], canvas: Canvas, ignore_label: int, device: torch.device) -> Tensor | None:
+    """The pixels that count: no padding, nothing that a segmentation tells to ignore."""
+    if canvas.pixel_mask is None and all(one.segmentation is None for one in told):
+        return None
+    everything = torch.ones(canvas.size, dtype=torch.bool, device=device)
+    kept = []
+    for one in told:
+        real = everything if canvas.pixel_mask is None else canvas.pixel_mask[one.picture].bool()
+        kept.append(real if one.segmentation is None else real & (one.segmentation != ignore_label))
+    return torch.stack(kept)

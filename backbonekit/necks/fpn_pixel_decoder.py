@@ -1,17 +1,18 @@
 """MaskFormer's pixel decoder: a pyramid folded into one fine map of per-pixel embeddings."""
 
 import torch.nn.functional as functional
-from torch import Tensor, nn
+from torch import nn
 
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Count
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
+from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.map_norm import GROUPS
 
 MASK_FEATURES = "mask_features"
 STRIDES = (4, 8, 16, 32)
-GROUPS = 32  # of every GroupNorm, as in the paper's code
 
 
 class FPNPixelDecoder(nn.Module):
@@ -46,10 +47,10 @@ class FPNPixelDecoder(nn.Module):
             )
         self.positions = _positions(features, deepest)
         levels = [features.levels[position] for position in self.positions]
-        self.stem = ConvGroupNorm(levels[-1].channels, channels, kernel=3, activate=True)
+        self.stem = _convolution(levels[-1].channels, channels, 3)
         # Fine to coarse, like the levels they belong to; run in reverse.
-        self.laterals = nn.ModuleList(ConvGroupNorm(level.channels, channels, kernel=1) for level in levels[:-1])
-        self.outputs = nn.ModuleList(ConvGroupNorm(channels, channels, kernel=3, activate=True) for _ in levels[:-1])
+        self.laterals = nn.ModuleList(_convolution(level.channels, channels, 1) for level in levels[:-1])
+        self.outputs = nn.ModuleList(_convolution(channels, channels, 3) for _ in levels[:-1])
         self.mask_projection = nn.Conv2d(channels, mask_channels, kernel_size=3, padding=1)
         nn.init.kaiming_uniform_(self.mask_projection.weight, a=1)
         nn.init.zeros_(self.mask_projection.bias)  # type: ignore[arg-type]
@@ -59,12 +60,13 @@ class FPNPixelDecoder(nn.Module):
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         """Norms see the padding: a larger canvas changes the result a little, batch-mates on the same canvas do not."""
         levels = [maps.maps[position] for position in self.positions]
-        top_down = self.stem(levels[-1])
+        top_down = functional.relu(self.stem(levels[-1]))
         for level, lateral, output in zip(
             reversed(levels[:-1]), reversed(self.laterals), reversed(self.outputs), strict=True
         ):
             left = lateral(level)
-            top_down = output(left + functional.interpolate(top_down, size=left.shape[-2:], mode="nearest"))
+            top_down = left + functional.interpolate(top_down, size=left.shape[-2:], mode="nearest")
+            top_down = functional.relu(output(top_down))
         return FeatureMaps(
             maps=maps.maps,
             extras={**maps.extras, MASK_FEATURES: self.mask_projection(top_down)},
@@ -72,19 +74,10 @@ class FPNPixelDecoder(nn.Module):
         )
 
 
-class ConvGroupNorm(nn.Module):
-    """Convolution without bias, group norm and, where `activate`, ReLU."""
-
-    def __init__(self, channels: int, out_channels: int, *, kernel: int, activate: bool = False) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, out_channels, kernel_size=kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.GroupNorm(GROUPS, out_channels)
-        self.activate = activate
-        nn.init.kaiming_uniform_(self.conv.weight, a=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        features = self.norm(self.conv(features))
-        return functional.relu(features, inplace=True) if self.activate else features
+def _convolution(channels: int, out_channels: int, kernel_size: int) -> ConvolutionNorm:
+    layer = ConvolutionNorm(channels, out_channels, kernel_size=kernel_size, norm="group")
+    nn.init.kaiming_uniform_(layer.convolution.weight, a=1)
+    return layer
 
 
 def _positions(features: FeaturePyramid, deepest: int) -> tuple[int, ...]:
@@ -101,8 +94,8 @@ def _positions(features: FeaturePyramid, deepest: int) -> tuple[int, ...]:
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         raise ContractError(
-            f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, STRIDES))}; it receives strides {given}, "
-            f"so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
+            f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, STRIDES))}; it receives strides "
+            f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
             f"deepest={len(features.levels)} to fold the levels as they are."
         )
     return tuple(position for position in found.values() if position is not None)

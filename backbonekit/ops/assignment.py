@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from backbonekit.errors import ContractError
+
 
 def to_host(*tensors: Tensor) -> list[NDArray[Any]]:
     """Several tensors as arrays on the host, in the type of the first, in a single transfer: each transfer is a stop of
@@ -22,10 +24,10 @@ def to_host(*tensors: Tensor) -> list[NDArray[Any]]:
 
 
 def assign(costs: NDArray[Any], candidates: Sequence[NDArray[Any]]) -> list[list[tuple[NDArray[Any], NDArray[Any]]]]:
-    """The assignment of least total cost, for every layer and picture.
+    """The assignment of least total cost, for every layer and row.
 
-    `costs`: [layers, pictures, queries, targets], on the host. `candidates`: for every picture the columns that are
-    real targets. Returns for every layer and picture (queries, targets), sorted by query, where
+    `costs`: [layers, rows, queries, targets], on the host. `candidates`: for every row the columns that are real
+    targets. Returns for every layer and row (queries, targets), sorted by query, where
     len(queries) == len(targets) == min(number of queries, number of candidates).
 
     A cost that is not a number or infinite is taken last: a model that diverged must not stop the solver.
@@ -43,3 +45,48 @@ def assign(costs: NDArray[Any], candidates: Sequence[NDArray[Any]]) -> list[list
             [(queries, columns[targets]) for (queries, targets), columns in zip(solved, candidates, strict=True)]
         )
     return matches
+
+
+# An operator of its own, so that a compiler sees one call with a known result instead of a walk through the host.
+@torch.library.custom_op("backbonekit::matched_pairs", mutates_args=())
+def matched_pairs(
+    costs: Tensor, present: Tensor, in_range: Tensor, counts: Sequence[int], num_classes: int, is_complete: bool
+) -> Tensor:
+    """The assignment of least total cost for every layer and row, solved on the host: one transfer there, one back.
+
+    `costs`: [layers, rows, queries, targets]. `present`: bool [rows, targets], the real targets; `in_range`: bool [rows,
+    targets], those whose label is one of the `num_classes`. `counts`: how many columns each row has before its padding.
+    `is_complete`: all these are present, so that the number of pairs is known beforehand.
+
+    Returns int64 [3, layers, pairs]: rows, queries, targets; by row, then by query. Every layer has the same number of
+    pairs: the sum over rows of min(number of queries, number of targets). Raises ContractError for a label out of range.
+    """
+    costs_there, present_there, in_range_there = to_host(costs, present, in_range)
+    candidates = [numpy.flatnonzero(row) for row in present_there]
+    for row, (known, columns) in enumerate(zip(in_range_there, candidates, strict=True)):
+        wrong = columns[known[columns] == 0]
+        if wrong.size:
+            raise ContractError(
+                f"targets: labels[{wrong[0]}] of picture {row} is no class; with num_classes={num_classes} labels run "
+                f"from 0 to {num_classes - 1}."
+            )
+    pairs = [
+        (row, query, target)
+        for layer in assign(costs_there, candidates)
+        for row, (queries, targets) in enumerate(layer)
+        for query, target in zip(queries, targets, strict=True)
+    ]
+    table = numpy.array(pairs, dtype=numpy.int64).reshape(costs.shape[0], -1, 3).transpose(2, 0, 1)
+    return torch.from_numpy(numpy.ascontiguousarray(table)).to(costs.device, non_blocking=True)
+
+
+@matched_pairs.register_fake
+def _(
+    costs: Tensor, present: Tensor, in_range: Tensor, counts: Sequence[int], num_classes: int, is_complete: bool
+) -> Tensor:
+    layers, _, queries, _ = costs.shape
+    if is_complete:
+        pairs = sum(min(queries, count) for count in counts)
+    else:
+        pairs = torch.library.get_ctx().new_dynamic_size()
+    return costs.new_empty((3, layers, pairs), dtype=torch.int64)
