@@ -7,10 +7,10 @@ from backbonekit.errors import StorageError
 from backbonekit.packing.card import without_local_paths
 from backbonekit.packing.layout import CARD, RECIPE, is_ours, is_weights
 from backbonekit.packing.read import read_recipe
+from backbonekit.packing.scrub import without_local_places
 from backbonekit.packing.seal import Seal
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.validate import recipe_from_mapping
-from backbonekit.packing.scrub import without_local_places
 from backbonekit.storage.hub import call, check_identifier
 
 

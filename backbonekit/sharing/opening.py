@@ -1,7 +1,7 @@
 """Opens anything as a recipe, weights and processing: a saved model, a YAML recipe, a checkpoint of transformers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,6 @@ class Opened:
     processing: Processing | None
     origin: str
     commit: str | None
-
-    def processing_values(self) -> dict[str, Any]:
-        """The processing in the form of a recipe's block of that name; empty where there is none."""
-        if self.processing is None:
-            return {}
-        return {field.name: getattr(self.processing, field.name) for field in fields(self.processing)}
 
 
 def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:

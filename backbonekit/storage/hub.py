@@ -189,9 +189,13 @@ def _cached_commit(identifier: str, revision: str) -> str | None:
 
 def _check_blob(path: Path, identifier: str, filename: str) -> None:
     # The cache names a large file by its sha256 (a small one by a git hash), but compares only the length.
-    name = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", name) and sha256_of(path) != name:
-        raise StorageError(
-            f"{identifier}: {filename} arrived damaged (its sha256 is not {name[:12]}...): delete {path.resolve()} and"
-            " try again."
-        )
+    blob = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name) is None or sha256_of(blob) == blob.name:
+        return
+    # Left there, the next opening would take it for good.
+    for damaged in {path, blob}:
+        damaged.unlink(missing_ok=True)
+    raise StorageError(
+        f"{identifier}: {filename} arrived damaged (its sha256 is not {blob.name[:12]}...) and was removed again; try"
+        " once more."
+    )

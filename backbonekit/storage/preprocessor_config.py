@@ -110,8 +110,7 @@ class _Reader:
         name = _ENDING.sub("", given) if isinstance(given, str) else ""
         if name not in PREPROCESSOR_TYPES:
             raise self._error(
-                f"prepares pictures by {str(given)[:80]!r}, which is not known here;"
-                f" {nearest(name, PREPROCESSOR_TYPES)} Say how in the recipe: processing: {size: ..., mean: ..., std: ...}."
+                f"prepares pictures by {str(given)[:80]!r}, which is unknown; {nearest(name, PREPROCESSOR_TYPES)}"
             )
         return name, PREPROCESSOR_TYPES[name]
 

@@ -9,10 +9,10 @@ import torch
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
-from backbonekit.packing.save import save_model
-from backbonekit.recipe.guard import read_yaml
 from backbonekit.packing.push import push_folder
+from backbonekit.packing.save import save_model
 from backbonekit.packing.scrub import without_local_places
+from backbonekit.recipe.guard import read_yaml
 
 PARENT = "f" * 40
 

@@ -94,9 +94,9 @@ def test_spellings_of_all_versions(fields: dict[str, Any], expected: Processing)
     [
         (
             {"image_processor_type": "VitImageProcessor"},
-            r"'VitImageProcessor', which is not known here; did you mean 'ViT'\?",
+            r"'VitImageProcessor', which is unknown; did you mean 'ViT'\?",
         ),
-        ({"image_processor_type": ["x"]}, "not known here"),
+        ({"image_processor_type": ["x"]}, "which is unknown"),
         ({"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True}, "blue, green, red"),
         ({"image_processor_type": "DPTImageProcessor", "keep_aspect_ratio": True}, "kept aspect ratio"),
         ({"size": 224, "do_split_image": True}, "into pieces"),

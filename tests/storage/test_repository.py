@@ -1,5 +1,7 @@
 """Local folders and the offline Hub cache; ids and revisions are checked before any call."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -135,11 +137,12 @@ def test_refusals_of_the_hub_are_sentences(error: str, sentence: str, hub_cache,
         open_repository("owner/name")
 
 
-def test_a_damaged_download_is_told(tmp_path: Path):
+def test_a_damaged_download_is_told_and_removed(tmp_path: Path):
     blob = tmp_path / ("a" * 64)
     blob.write_bytes(b"other bytes")
-    with pytest.raises(StorageError, match=r"model.safetensors arrived damaged .* delete .* try again"):
+    with pytest.raises(StorageError, match=r"model.safetensors arrived damaged .* removed again; try once more"):
         hub._check_blob(blob, "owner/name", "model.safetensors")
+    assert not blob.exists()
 
 
 @pytest.mark.parametrize(
@@ -159,3 +162,12 @@ def test_the_licence_is_read_from_the_cards_header(tmp_path: Path, card: str, li
 
 def test_a_folder_without_a_card_has_no_licence(tmp_path: Path):
     assert open_repository(tmp_path).licence is None
+
+
+def test_opening_a_folder_imports_neither_torch_nor_the_hubs_client(tmp_path: Path):
+    script = (
+        "import sys; from backbonekit.storage.repository import open_repository; open_repository(sys.argv[1]).has('x');"
+        " print(sorted({'torch', 'huggingface_hub', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -62,10 +62,10 @@ def test_too_many_tensors_are_refused_at_once(tmp_path: Path):
     path = tmp_path / "model.safetensors"
     entry = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
     path.write_bytes(safetensors_bytes("{" + ",".join(f'"{n}":{entry}' for n in range(200_000)) + "}"))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(WeightsError, match=r"200,000 tensors; at most 50,000"):
         read_safetensors(path)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_header_above_the_limit_is_not_read(tmp_path: Path):
