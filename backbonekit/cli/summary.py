@@ -57,7 +57,8 @@ def _depth(result: DepthResult) -> list[str]:
 
 def _counts(found: Iterable[int], labels: Labels | None) -> list[str]:
     counts = Counter(found).most_common()
-    return _shortened([f"{count} {_name(label, labels)}" for label, count in counts])
+    between = " " if labels else " of "  # "3 person", "3 of class 20"
+    return _shortened([f"{count}{between}{_name(label, labels)}" for label, count in counts])
 
 
 def _shares(pixels: torch.Tensor, labels: Labels | None, total: int) -> list[str]:

@@ -75,7 +75,7 @@ def _from_pillow(image: Image.Image, channels: int) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
-    if array.ndim not in (2, 3) or 0 in array.shape:
+    if array.ndim not in (2, 3):
         raise ContractError(f"a picture is {_KINDS}; given: an array of shape {_shape(array)}.")
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
@@ -89,6 +89,8 @@ def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
             "uint16 (0..65535) or float (0..1)."
         )
     floats = array.astype(np.float32)
+    if not floats.size:
+        return floats
     low, high = float(floats.min()), float(floats.max())
     if not np.isfinite(floats).all():
         raise ContractError("a float picture must be finite; this one has NaN or infinity in it.")
@@ -115,6 +117,8 @@ def _channels_last(picture: Tensor) -> np.ndarray:
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    if 0 in pixels.shape:
+        raise ContractError(f"a picture has at least one pixel; given: height, width, channels {_shape(pixels)}.")
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     given = pixels.shape[-1]
     if given == channels:

@@ -8,8 +8,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from backbonekit.errors import StorageError
 
 # Formats that Pillow decodes by itself. EPS is left out on purpose: Pillow hands it to Ghostscript, an interpreter.
-# MPO is what many phones call a JPEG with a preview inside.
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}

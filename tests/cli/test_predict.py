@@ -167,3 +167,15 @@ def test_progress_is_shown_on_terminals_only(capsys):
     with Progress(1, stream=single) as progress:
         progress.advance()
     assert single.getvalue() == ""
+
+
+def test_a_shipped_model_from_the_command_line(picture, tmp_path, capsys):
+    words = ["model=maskformer_resnet50", "backbone=resnet18", "processing.shortest_edge=64", "head.num_classes=3"]
+    words += [f"image={picture}", f"output={tmp_path}/out.png", "task=semantic"]
+    assert run_verb("predict", words) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("half.png: ")
+    assert "all weights are random" in shown.err
+    assert open_picture(tmp_path / "out.png").size == (64, 48)
+    assert run_verb("predict", [*words, "head.num_queries=0.5", "nekc=fpn"]) == 2
+    assert "2 faults" in capsys.readouterr().err

@@ -44,6 +44,13 @@ def test_a_transparent_palette_gives_no_warning(colours, tmp_path):
     assert to_pixels(tmp_path / "p.png", 3).shape == (7, 5, 3)
 
 
+def test_the_first_frame_of_many_is_the_picture(colours, tmp_path):
+    frames = [Image.fromarray(colours), Image.new("RGB", (5, 7))]
+    for name, options in {"phone.mpo": {}, "film.gif": {"optimize": False}}.items():
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], **options)
+        assert to_pixels(tmp_path / name, 3).mean() > 50
+
+
 def test_sixteen_bits_keep_their_range(tmp_path):
     values = np.array([[0, 1000], [40_000, 65_535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")
@@ -87,7 +94,9 @@ def test_bool_and_half_precision():
         (np.full((4, 4, 3), 200.0), "divide by 255"),
         (np.full((4, 4, 3), np.nan), "NaN"),
         (np.zeros((4, 4, 3), dtype=np.int64), "uint8"),
-        (np.zeros((0, 4, 3), dtype=np.uint8), "0x4x3"),
+        (np.zeros((0, 4, 3), dtype=np.uint8), "at least one pixel"),
+        (np.zeros((0, 4, 3), dtype=np.float32), "at least one pixel"),
+        (Image.new("RGB", (0, 4)), "at least one pixel"),
         (np.zeros((3, 8, 8), dtype=np.uint8), "channels last"),
         (np.zeros(5, dtype=np.uint8), "shape 5"),
         (np.zeros((4, 4, 5), dtype=np.uint8), "this picture has 5"),
