@@ -12,7 +12,7 @@ from backbonekit.assembly.composed_model import Chain, ComposedModel
 from backbonekit.assembly.partial import fill_matching
 from backbonekit.assembly.processing import merge_processing
 from backbonekit.assembly.weight_report import WeightReport, WeightSource
-from backbonekit.assembly.wire import Branch, Wiring, wire
+from backbonekit.assembly.wire import Branch, PartPlan, Wiring, wire
 from backbonekit.contract.processing import Processing
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.compose import compose_recipe
@@ -92,29 +92,39 @@ class _Builder:
 
     def chain(self, task: str, branch: Branch) -> Chain:
         dot = f".{task}" if task else ""
-        old = _parts_of(self.warm.recipe, task) if self.warm else None
-        necks = []
-        for position, plan in enumerate(branch.necks):
-            before = old[0][position] if old and position < len(old[0]) else None
-            necks.append(self._part(f"neck{dot}.{position}", plan.construct, PartRecipe(plan.name, plan.options), before))
-        head = None
-        if branch.head is not None:
-            plan = branch.head
-            recipe = PartRecipe(plan.name, plan.options)
-            head = self._part(f"head{dot}", plan.construct, recipe, old[1] if old else None)
+        before = self._saved_parts(task, dot)
+        necks = [
+            self._part(f"neck{dot}.{position}", plan, before) for position, plan in enumerate(branch.necks)
+        ]
+        head = None if branch.head is None else self._part(f"head{dot}", branch.head, before)
         return Chain(necks, head, self._criterion(branch), branch.levels, branch.loss_weight)
 
+    def _saved_parts(self, task: str, dot: str) -> dict[tuple[str, str], tuple[str, PartRecipe]]:
+        """The warm model's parts of this task: (kind, name) -> (where its weights are, its recipe).
+
+        By name and not by position: inserting a pyramid moves the neck behind it.
+        """
+        if self.warm is None:
+            return {}
+        recipe = self.warm.recipe
+        parts = recipe.heads.get(task) if task else recipe
+        if parts is None:
+            return {}
+        saved = {("neck", part.name): (f"neck{dot}.{position}.", part) for position, part in enumerate(parts.neck)}
+        return saved if parts.head is None else {**saved, ("head", parts.head.name): (f"head{dot}.", parts.head)}
+
     def _part(
-        self, prefix: str, construct: Callable[[], nn.Module], part: PartRecipe, before: PartRecipe | None
+        self, prefix: str, plan: PartPlan, saved: Mapping[tuple[str, str], tuple[str, PartRecipe]]
     ) -> nn.Module:
-        checkpoint = self.warm.checkpoint.under(prefix + ".") if self.warm else None
-        if checkpoint is None or before is None or before.name != part.name or not checkpoint.keys():
-            return self._random(prefix, construct)
-        if part == before and self._keeps_backbone:
-            return self._filled(prefix, construct, checkpoint)
+        if self.warm is None or (plan.kind, plan.name) not in saved:
+            return self._random(prefix, plan.construct)
+        stored_under, before = saved[plan.kind, plan.name]
+        checkpoint = self.warm.checkpoint.under(stored_under)
+        if plan.options == before.options and self._keeps_backbone:
+            return self._filled(prefix, plan.construct, checkpoint)
         # The options changed (other classes), or the channels of a new backbone: what still fits stays.
         with seeded(self._seed_of(prefix)):
-            module = construct()
+            module = plan.construct()
         loaded, fresh = fill_matching(module, checkpoint)
         self.sources.append(WeightSource(prefix, checkpoint.origin, _numel(module), loaded=loaded, fresh=fresh))
         return module
@@ -169,12 +179,6 @@ class _Builder:
 def _identity(backbone: Any) -> tuple[Any, ...]:
     """What decides whether two backbones have the same weights."""
     return backbone.source, backbone.name, backbone.config, backbone.in_channels, backbone.args
-
-
-def _parts_of(recipe: Recipe, task: str) -> tuple[Sequence[PartRecipe], PartRecipe | None] | None:
-    if not task:
-        return recipe.neck, recipe.head
-    return (recipe.heads[task].neck, recipe.heads[task].head) if task in recipe.heads else None
 
 
 def _numel(module: nn.Module) -> int:
