@@ -16,9 +16,9 @@ class TimmBackboneConfig:
     """`backbone`: an architecture of timm, with or without a tag of weights. `num_channels`: of the pictures.
 
     `out_indices`, `out_features`: maps in timm's numbering (0 is the first of `features_only`); the last when unset.
-    `use_pretrained_backbone`: take timm's published weights. `output_stride`: of the deepest map, where the architecture
-    can be dilated. `backbone_kwargs`: more arguments of the architecture's constructor. `features_only` is always meant,
-    and `freeze_batch_norm_2d` is done by `backbonekit.freeze`.
+    `use_pretrained_backbone`: take timm's published weights. `output_stride`: of the deepest map, where the
+    architecture can be dilated. `backbone_kwargs`: more arguments of the architecture's constructor. `features_only` is
+    always meant, and `freeze_batch_norm_2d` is done by `backbonekit.freeze`.
     """
 
     backbone: str

@@ -6,17 +6,45 @@ import torch
 from backbonekit.backbones.timm_source import blueprint
 from backbonekit.errors import ContractError
 
-ANY_SIZE = """
-    resnet50 resnetv2_18 regnety_004 efficientnet_b0 mobilenetv3_large_100 convnext_atto convnextv2_atto
-    swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 pvt_v2_b0 focalnet_tiny_srf mambaout_femto
-    vgg11_bn densenet121 cspdarknet53 vit_tiny_patch16_224 deit3_small_patch16_224 eva02_tiny_patch14_224
-    vit_small_patch14_reg4_dinov2 vit_small_patch16_dinov3 vit_base_patch32_clip_224 xcit_nano_12_p16_224
-    dla34 tresnet_m hrnet_w18_small twins_svt_small mvitv2_tiny samvit_base_patch16
-""".split()
-ONE_SIZE = """
-    hiera_tiny_224 maxvit_tiny_tf_224 beit_base_patch16_224 mixer_s16_224 crossvit_9_240 coat_tiny
-    deit_tiny_distilled_patch16_224
-""".split()
+ANY_SIZE = [
+    "resnet50",
+    "resnetv2_18",
+    "regnety_004",
+    "efficientnet_b0",
+    "mobilenetv3_large_100",
+    "convnext_atto",
+    "convnextv2_atto",
+    "swin_tiny_patch4_window7_224",
+    "swinv2_tiny_window8_256",
+    "pvt_v2_b0",
+    "focalnet_tiny_srf",
+    "mambaout_femto",
+    "vgg11_bn",
+    "densenet121",
+    "cspdarknet53",
+    "vit_tiny_patch16_224",
+    "deit3_small_patch16_224",
+    "eva02_tiny_patch14_224",
+    "vit_small_patch14_reg4_dinov2",
+    "vit_small_patch16_dinov3",
+    "vit_base_patch32_clip_224",
+    "xcit_nano_12_p16_224",
+    "dla34",
+    "tresnet_m",
+    "hrnet_w18_small",
+    "twins_svt_small",
+    "mvitv2_tiny",
+    "samvit_base_patch16",
+]
+ONE_SIZE = [
+    "hiera_tiny_224",
+    "maxvit_tiny_tf_224",
+    "beit_base_patch16_224",
+    "mixer_s16_224",
+    "crossvit_9_240",
+    "coat_tiny",
+    "deit_tiny_distilled_patch16_224",
+]
 
 
 def run(name: str, size: tuple[int, int] | None):

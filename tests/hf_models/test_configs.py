@@ -1,0 +1,115 @@
+"""Configuration classes: which maps, in two spellings that follow each other; reading and writing."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backbonekit.errors import ContractError
+from backbonekit.hf_models import (
+    BackboneConfigMixin,
+    Dinov2Config,
+    MaskFormerSwinConfig,
+    ResNetConfig,
+    SwinConfig,
+    TimmBackboneConfig,
+)
+
+CONFIGS = [ResNetConfig, SwinConfig, MaskFormerSwinConfig, Dinov2Config]
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_unset_means_the_last_stage(config_class: type[BackboneConfigMixin]) -> None:
+    config = config_class()
+    assert config.out_indices == [len(config.stage_names) - 1]
+    assert config.out_features == [config.stage_names[-1]]
+    assert not config.indices_were_set
+
+
+def test_each_spelling_follows_the_other() -> None:
+    config = ResNetConfig(out_indices=(1, -1))
+    assert config.indices_were_set
+    assert (config.out_indices, config.out_features) == ([1, 4], ["stage1", "stage4"])
+    config.out_features = ("stem",)
+    assert config.out_indices == [0]
+    config.out_indices = 2
+    assert config.out_features == ["stage2"]
+    config.out_indices = None
+    assert config.out_features == ["stage4"]
+    assert ResNetConfig(out_features=["stage1"], out_indices=[1]).out_indices == [1]
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        {"out_indices": [5]},
+        {"out_indices": [-6]},
+        {"out_indices": [2, 1]},
+        {"out_indices": [1, 1]},
+        {"out_indices": [4, -1]},
+        {"out_indices": []},
+        {"out_indices": [True]},
+        {"out_indices": [1.0]},
+        {"out_indices": "1"},
+        {"out_features": ["stage9"]},
+        {"out_features": ["stage2", "stage1"]},
+        {"out_features": ["stage1"], "out_indices": [2]},
+        {"out_features": ["stage1", "stage2"], "out_indices": [1]},
+    ],
+)
+def test_a_wrong_selection_is_a_value_error_and_changes_nothing(selection: dict) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        ResNetConfig(**selection)
+    if len(selection) == 1:
+        config = ResNetConfig(out_indices=[3])
+        ((name, value),) = selection.items()
+        with pytest.raises(ContractError):
+            setattr(config, name, value)
+        assert (config.out_indices, config.out_features) == ([3], ["stage3"])
+
+
+def test_the_sentence_lists_the_stages() -> None:
+    with pytest.raises(ValueError, match="0 stem, 1 stage1, 2 stage2, 3 stage3, 4 stage4"):
+        SwinConfig(out_features=["stage5"])
+
+
+def test_maskformer_swin_has_no_map_of_the_stem() -> None:
+    with pytest.raises(ContractError, match="no map of 'stem'"):
+        MaskFormerSwinConfig(out_features=["stem"])
+
+
+def test_two_configs_share_nothing() -> None:
+    one, other = ResNetConfig(), ResNetConfig()
+    one.out_indices = [1]
+    assert other.out_indices == [4]
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_round_trip(config_class: type[BackboneConfigMixin], tmp_path: Path) -> None:
+    config = config_class(out_indices=[1, 2])
+    assert config_class.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    config.save_pretrained(tmp_path)
+    again = config_class.from_pretrained(tmp_path)
+    assert again.out_indices == [1, 2]
+    assert config_class.from_pretrained(tmp_path, out_features=["stage1"]).out_indices == [1]
+    # What transformers writes for "unset" is no wish of anybody's.
+    assert not config_class.from_dict(config_class().to_dict()).indices_were_set
+
+
+def test_what_is_written_is_read_by_transformers() -> None:
+    transformers = pytest.importorskip("transformers")
+    ours = SwinConfig(depths=[1, 1], num_heads=[3, 6], out_indices=[1])
+    theirs = transformers.SwinConfig.from_dict(ours.to_dict())
+    assert theirs.out_features == ["stage1"]
+    assert list(theirs.depths) == [1, 1]
+
+
+def test_a_timm_config_takes_its_name_first() -> None:
+    config = TimmBackboneConfig("resnet18", out_indices=[1, 2])
+    assert config.indices_were_set
+    assert config.blueprint().levels[1].name == "layer1"
+    assert not TimmBackboneConfig("resnet18").indices_were_set
+    with pytest.raises(ContractError, match="features_only"):
+        TimmBackboneConfig("resnet18", features_only=False)
+    with pytest.raises(ContractError, match=r"backbonekit\.freeze"):
+        TimmBackboneConfig("resnet18", freeze_batch_norm_2d=True)
