@@ -184,6 +184,7 @@ def _model(arguments: Arguments) -> "ComposedModel":
     else:
         from backbonekit.recipe.compose import compose_recipe
 
+        assert arguments.model is not None  # `_check` has seen to it
         # The recipe is checked before torch is imported: a mistake is answered in under a second.
         recipe = compose_recipe(arguments.model, arguments.overrides, config_dir=arguments.config_dir)
         from backbonekit.assembly.build import build_composed
