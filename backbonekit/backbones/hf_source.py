@@ -116,6 +116,7 @@ class HFBlueprint:
             family=self.family,
             levels=self.levels,
             out_indices=positions,
+            in_channels=self.in_channels,
             norm=self.norm,
             name=self.name,
             builder=self._builder,
@@ -125,11 +126,13 @@ class HFBlueprint:
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
     ) -> Checkpoint:
         """Raises RecipeError where the weights' own `config.json` describes another architecture."""
-        where = locate(pretrained, revision, self._identifier)
+        # One commit for both, where the configuration came from the repository of the weights.
+        own = self.repository if pretrained is True else None
+        where = own or locate(pretrained, revision, self._identifier)
         if isinstance(where, Repository):
             if where.has(CONFIG):
                 self._compare(where)
-            if self.repository is None and pretrained is True:
+            if pretrained is True:
                 self.repository = where
         positions = self.default_indices if out_indices is None else self._positions(out_indices)
         ours = _own_names(open_checkpoint(where))
@@ -186,23 +189,22 @@ class HFBlueprint:
                 f" {'; '.join(differences)}. Leave config out to take theirs, or pretrained to start at random."
             )
 
+    def builds(self, name: str, out_indices: Sequence[int]) -> bool:
+        """Whether a weight of the whole architecture, by our name, is part of what `construct` gives."""
+        positions = self._positions(out_indices)
+        owner, _, rest = name.partition(".")
+        if owner == "norms":
+            return self.norm == "per_stage" and rest.partition(".")[0] in {
+                level.name for level in self.levels[: positions[-1] + 1]
+            }
+        if owner != "body":
+            return True  # no name of ours: filling reports it
+        stage = self.family.stage_of(name)
+        return self._has_final_norm(positions) if stage is None else stage <= positions[-1]
+
     def _cut(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> dict[str, StoredTensor]:
         """Without what belongs to stages that are not built, and to norms that are not wanted."""
-        last = positions[-1]
-        norms = {f"{level.name}" for level in self.levels[: last + 1]} if self.norm == "per_stage" else set()
-        kept = {}
-        for key, entry in checkpoint.tensors.items():
-            owner, _, rest = key.partition(".")
-            if owner == "norms":
-                keep = rest.partition(".")[0] in norms
-            elif owner == "body":
-                stage = self.family.stage_of(key)
-                keep = self._has_final_norm(positions) if stage is None else stage <= last
-            else:
-                keep = True  # no name of ours: filling reports it
-            if keep:
-                kept[key] = entry
-        return kept
+        return {key: entry for key, entry in checkpoint.tensors.items() if self.builds(key, positions)}
 
     def _completed(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> Checkpoint:
         """With an empty tensor for each output norm that the checkpoint lacks; `adapt` makes plain ones of them."""

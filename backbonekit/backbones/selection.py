@@ -1,6 +1,8 @@
-"""Which of a built backbone's stages leave it, and how that may change afterwards."""
+"""What enters a built backbone and which of its stages leave it."""
 
 from collections.abc import Sequence
+
+from torch import Tensor
 
 from backbonekit.contract.features import Level
 from backbonekit.contract.indices import normalise_indices
@@ -37,3 +39,12 @@ def select_built(
             f" backbone.out_indices={list(positions)}."
         )
     return positions
+
+
+def check_channels(pixel_values: Tensor, in_channels: int, name: str) -> None:
+    """Raises ContractError where the pictures [batch, channels, height, width] have another number of channels."""
+    if pixel_values.ndim != 4 or pixel_values.shape[1] != in_channels:
+        raise ContractError(
+            f"{name} takes [batch, {in_channels}, height, width], got {list(pixel_values.shape)}. For another number of"
+            " channels build it with backbone.in_channels."
+        )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.selection import select_built
+from backbonekit.backbones.selection import check_channels, select_built
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
@@ -24,6 +24,7 @@ class TimmBackbone(nn.Module):
         *,
         levels: Sequence[Level],
         out_indices: tuple[int, ...],
+        in_channels: int,
         fixed_size: tuple[int, int] | None,
         name: str,
     ) -> None:
@@ -33,6 +34,7 @@ class TimmBackbone(nn.Module):
         self.built = out_indices[-1] + 1
         self.fixed_size = fixed_size
         self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
+        self.in_channels = in_channels
         self.body = body
         self._out_indices = out_indices
 
@@ -71,6 +73,7 @@ class TimmBackbone(nn.Module):
             raise ContractError(f"timm has no gradient checkpointing for {self.name}.") from error
 
     def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
             raise ContractError(self._size_sentence(pixel_values))
         indices = list(self._out_indices)

@@ -86,7 +86,12 @@ class TimmBlueprint:
         if self._may_idle:
             self._still_idle_parameters(body, positions)
         return TimmBackbone(
-            body, levels=self.levels, out_indices=positions, fixed_size=self.fixed_size, name=self.name
+            body,
+            levels=self.levels,
+            out_indices=positions,
+            in_channels=self.in_channels,
+            fixed_size=self.fixed_size,
+            name=self.name,
         ).eval()
 
     def checkpoint(

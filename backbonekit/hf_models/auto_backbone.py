@@ -73,7 +73,8 @@ class AutoBackbone:
                 use_pretrained_backbone=use_pretrained_backbone,
                 backbone_kwargs=backbone_kwargs,
             )
-        fields = open_repository(name_or_folder, revision=revision).json(FILE)
+        repository = open_repository(name_or_folder, revision=revision)
+        fields = repository.json(FILE)
         selection = {"out_indices": out_indices, "out_features": out_features}
         config = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
         if num_channels is not None:
@@ -81,7 +82,9 @@ class AutoBackbone:
         face = face_of(config.model_type)
         if not use_pretrained_backbone:
             return face(config, backbone_kwargs=backbone_kwargs)
-        return face.from_pretrained(name_or_folder, config=config, revision=revision, backbone_kwargs=backbone_kwargs)
+        return face.from_pretrained(
+            name_or_folder, config=config, revision=repository.commit, backbone_kwargs=backbone_kwargs
+        )
 
     @staticmethod
     def from_config(

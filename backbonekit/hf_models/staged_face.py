@@ -11,8 +11,9 @@ from backbonekit.backbones.hf_source import HFBlueprint
 from backbonekit.errors import StorageError
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
-from backbonekit.hf_models.config_mixin import BackboneConfigMixin
+from backbonekit.hf_models.config_mixin import FILE, BackboneConfigMixin
 from backbonekit.storage.checkpoint import WEIGHTS
+from backbonekit.storage.repository import open_repository
 
 Face = TypeVar("Face", bound="StagedFace")
 
@@ -44,7 +45,9 @@ class StagedFace(BackboneMixin):
         `changes`: `out_indices` or `out_features`, and fields of the configuration that its weights leave open.
         """
         if config is None:
-            config = cls.config_class.from_pretrained(name_or_folder, revision=revision, **changes)
+            repository = open_repository(name_or_folder, revision=revision)
+            config = cls.config_class.from_dict(repository.json(FILE), **changes)
+            revision = repository.commit  # weights and configuration of one commit
         blueprint = _blueprint(config, str(name_or_folder), backbone_kwargs)
         backbone, report = build_backbone(blueprint, config.selected, pretrained=True, revision=revision)
         face = cls.__new__(cls)

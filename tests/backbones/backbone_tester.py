@@ -1,5 +1,7 @@
 """The tests that every backbone passes. A concrete test derives from `BackboneTester` and says where it comes from."""
 
+import copy
+import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -172,6 +174,17 @@ class BackboneTester:
             assert torch.equal(empty(pixel_values).maps[-1], one(pixel_values).maps[-1])
         with torch.device("meta"):
             assert all(tensor.is_meta for tensor in blueprint.construct(indices).state_dict().values())
+
+    def test_survives_copying_and_pickling(self) -> None:
+        backbone, pixel_values = self.build(), self.picture()
+        copies = [copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))]
+        with torch.no_grad():
+            for other in copies:
+                assert torch.equal(other(pixel_values).maps[0], backbone(pixel_values).maps[0])
+
+    def test_other_pictures_are_refused_in_a_sentence(self) -> None:
+        with pytest.raises(ContractError, match=r"takes \[batch, 3, height, width\], got \[2, 4, "):
+            self.build()(self.picture(channels=4))
 
     def test_gradient_checkpointing_changes_no_gradient(self) -> None:
         if not self.recomputes:

@@ -64,3 +64,9 @@ class Family:
     @property
     def model_type(self) -> str:
         return self.config_class.model_type
+
+    def __reduce__(self) -> tuple[Callable[[str], "Family"], tuple[str]]:
+        # A pickled or copied model refers to its family by name, as to a class.
+        from backbonekit.backbones.hf.families import family
+
+        return family, (self.model_type,)

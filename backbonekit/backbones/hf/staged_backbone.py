@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 from backbonekit.backbones.hf.family import Family, OutputNorm
 from backbonekit.backbones.hf.layouts import normalised, to_map
 from backbonekit.backbones.hf.output_norms import stage_norms
-from backbonekit.backbones.selection import select_built
+from backbonekit.backbones.selection import check_channels, select_built
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import FeatureMaps
 
@@ -29,6 +29,7 @@ class StagedBackbone(nn.Module):
         family: Family,
         levels: Sequence[Level],
         out_indices: tuple[int, ...],
+        in_channels: int,
         norm: OutputNorm,
         name: str,
         builder: str,
@@ -41,6 +42,7 @@ class StagedBackbone(nn.Module):
         self.norm: OutputNorm = norm
         self.built = out_indices[-1] + 1
         self.gradient_checkpointing = False
+        self.in_channels = in_channels
         self.body = body
         self.norms = stage_norms(family, self.levels[: self.built], norm)
         self._out_indices = out_indices
@@ -84,6 +86,7 @@ class StagedBackbone(nn.Module):
         return len(self.levels) - 1 if stage is None else stage
 
     def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        check_channels(pixel_values, self.in_channels, self.name)
         x, grid = self.family.embed(self.body, pixel_values)
         units = self.family.units(self.body)
         maps: list[Tensor] = []
