@@ -49,7 +49,7 @@ parity: $(DEV) ## only the comparisons with transformers, torchvision and timm
 check: $(DEV) ## format, lint, types, floors; static, under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
 	$(BIN)/lint-imports
 
 format: $(DEV) ## put the code into shape

@@ -1,7 +1,7 @@
 """(a) The whole `build` command, against a script that does the same with transformers, and against the floor.
 
-The floor is what any tool on these libraries pays: `import timm` and creating the backbone. `build` also runs a forward;
-for the comparison with the floor that forward's own time, which the command reports, is left out.
+The floor is what any tool on these libraries pays: `import timm` and creating the backbone. `build` also runs a
+forward; for the comparison with the floor that forward's own time, which the command reports, is left out.
 """
 
 import json
@@ -42,5 +42,13 @@ def run(repeats: int = 5) -> list[Row]:
         since = time.perf_counter()
         _run([sys.executable, "-c", FLOOR])
         floor.append((time.perf_counter() - since) * 1e3)
-    rows.append(row("(a) build command without its forward / floor: import timm, create resnet50", ours, floor, unit="ms", aim=1.1))
+    rows.append(
+        row(
+            "(a) build command without its forward / floor: import timm, create resnet50",
+            ours,
+            floor,
+            unit="ms",
+            aim=1.1,
+        )
+    )
     return rows

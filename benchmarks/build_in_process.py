@@ -1,7 +1,7 @@
 """(b) Building MaskFormer with a ResNet-50 in a warm process: random, and from a checkpoint, with peak memory.
 
-Every figure comes from a fresh process that has imported everything and built once before it measures. The checkpoint is
-one that transformers saved from random weights. Peak memory is the process's resident peak over what it held before.
+Every figure comes from a fresh process that has imported everything and built once before it measures. The checkpoint
+is one that transformers saved from random weights. Peak memory is the process's resident peak over what it held before.
 """
 
 import tempfile
@@ -33,7 +33,8 @@ seconds = time.perf_counter() - since
 highest, _ = peak()
 print(json.dumps({{"ms": seconds * 1e3, "peak_mb": (highest - before) / 1e6}}))
 """
-# Tensors that are still a file's pages count only once they are read, so every parameter is read before the peak is taken.
+# Tensors that are still a file's pages count only once they are read, so every parameter is read before the peak is
+# taken.
 TOUCH = "total = sum(float(p.detach().sum()) for p in model.parameters())"
 OURS_RANDOM = """
 import backbonekit as bk
@@ -70,7 +71,13 @@ def run(repeats: int = 5) -> list[Row]:
             rows.append(row(f"(b) build in process, {name}", *times, unit="ms", aim=aim))
             peaks = [a["peak_mb"] for a, _ in pairs]
             rows.append(
-                row(f"(b) peak memory, {name}: ours / transformers", peaks, [b["peak_mb"] for _, b in pairs], unit="MB", aim=None)
+                row(
+                    f"(b) peak memory, {name}: ours / transformers",
+                    peaks,
+                    [b["peak_mb"] for _, b in pairs],
+                    unit="MB",
+                    aim=None,
+                )
             )
             size = [weights / 1e6] * repeats  # type: ignore[operator]
             limit = 1.2 if name != "random" else None

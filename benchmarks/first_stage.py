@@ -15,6 +15,8 @@ def run(repeats: int = 15) -> list[Row]:
     ours = bk.build_model("features_swin_tiny", ["backbone.out_indices=[1]"]).backbone
     pixels = picture(224)
     with torch.inference_mode():
-        timed = compare("(d) stage 1 of swin-tiny", lambda: ours(pixels), lambda: theirs(pixels), repeats=repeats, aim=0.25)
+        timed = compare(
+            "(d) stage 1 of swin-tiny", lambda: ours(pixels), lambda: theirs(pixels), repeats=repeats, aim=0.25
+        )
     held = [sum(p.numel() for p in model.parameters()) / 1e6 for model in (ours, theirs)]
     return [timed, row("(d) parameters held", [held[0]], [held[1]], unit="M", aim=0.05)]

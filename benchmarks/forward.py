@@ -1,5 +1,7 @@
 """(c) Forward of MaskFormer with a ResNet-50, one picture of 384 and of 800 pixels."""
 
+from functools import partial
+
 import torch
 
 from benchmarks.measure import Row, compare
@@ -12,7 +14,6 @@ def run(repeats: int = 9) -> list[Row]:
     with torch.inference_mode():
         for size in (384, 800):
             pixels = picture(size)
-            rows.append(
-                compare(f"(c) forward at {size}", lambda: ours(pixels), lambda: theirs(pixels), repeats=repeats, aim=1.0)  # noqa: B023
-            )
+            calls = partial(ours, pixels), partial(theirs, pixels)
+            rows.append(compare(f"(c) forward at {size}", *calls, repeats=repeats, aim=1.0))
     return rows

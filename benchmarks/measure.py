@@ -43,9 +43,7 @@ def compare(
     return row(name, *times, unit="ms", aim=aim)
 
 
-def compare_commands(
-    name: str, ours: Sequence[str], theirs: Sequence[str], *, repeats: int, aim: float | None
-) -> Row:
+def compare_commands(name: str, ours: Sequence[str], theirs: Sequence[str], *, repeats: int, aim: float | None) -> Row:
     """The same for whole processes."""
     return compare(name, lambda: _run(ours), lambda: _run(theirs), repeats=repeats, aim=aim)
 
@@ -57,9 +55,7 @@ def figures_of(program: str, *arguments: str) -> dict[str, float]:
 
 def row(name: str, ours: Sequence[float], theirs: Sequence[float], *, unit: str, aim: float | None) -> Row:
     pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-    return Row(
-        name, statistics.median(ours), statistics.median(theirs), unit, aim, len(ours), min(pairs), max(pairs)
-    )
+    return Row(name, statistics.median(ours), statistics.median(theirs), unit, aim, len(ours), min(pairs), max(pairs))
 
 
 def _run(command: Sequence[str]) -> str:

@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
-SIDE = 96  # pixels of a picture
-CELL = 48  # pixels of a cell: digits stand in a 2x2 grid with jitter, so that they touch but never hide each other
+SIDE = 64  # pixels of a picture
+CELL = 32  # pixels of a cell: digits stand in a 2x2 grid with jitter, so that they touch but never hide each other
 
 
 def split_digits(seed: int = 0):
@@ -19,7 +19,7 @@ def split_digits(seed: int = 0):
 
 
 def compose_pictures(digits, *, count: int, seed: int):
-    """`count` pictures (PIL, RGB, 96x96) and their targets: `labels` [N], `masks` bool [N, 96, 96], N from 1 to 4."""
+    """`count` pictures (PIL, RGB, 64x64) and their targets: `labels` [N], `masks` bool [N, 64, 64], N from 1 to 4."""
     random = np.random.default_rng(seed)
     pairs = [_picture(digits, random) for _ in range(count)]
     return [picture for picture, _ in pairs], [target for _, target in pairs]
@@ -32,7 +32,7 @@ def _picture(digits, random):
     labels, masks = [], []
     for cell in cells:
         image, label = digits[random.integers(len(digits))]
-        side = int(random.integers(32, CELL + 1))
+        side = int(random.integers(22, CELL + 1))
         top = (cell // 2) * CELL + int(random.integers(0, CELL - side + 1))
         left = (cell % 2) * CELL + int(random.integers(0, CELL - side + 1))
         enlarged = Image.fromarray((image * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)

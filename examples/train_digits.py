@@ -3,8 +3,8 @@
     python examples/train_digits.py                    # trains, measures, saves, reloads, draws
     python examples/train_digits.py --steps 200        # a quick look
 
-The pictures are made from the 1,797 digits (8x8 pixels, UCI Optical Recognition of Handwritten Digits) that scikit-learn
-ships: a few of them, enlarged, on a noisy background. Digits of the held-out pictures are never seen in training.
+The pictures are made of the 1,797 digits (8x8 pixels, UCI Optical Recognition of Handwritten Digits) in scikit-learn:
+a few of them, enlarged, on a noisy background. Digits of the held-out pictures are never seen in training.
 """
 
 import argparse
@@ -85,7 +85,10 @@ def save_overview(model, pictures, path: Path) -> None:
     from backbonekit.visualization.overview import overview
 
     results = model.predict(pictures, task="instance", threshold=0.5)
-    drawn = [bk.draw(picture.resize((288, 288)), _enlarged(result, 3), model.labels) for picture, result in zip(pictures, results, strict=True)]
+    drawn = [
+        bk.draw(picture.resize((288, 288)), _enlarged(result, 3), model.labels)
+        for picture, result in zip(pictures, results, strict=True)
+    ]
     overview(drawn, columns=4).save(path)
 
 

@@ -93,9 +93,7 @@ class _Builder:
     def chain(self, task: str, branch: Branch) -> Chain:
         dot = f".{task}" if task else ""
         before = self._saved_parts(task, dot)
-        necks = [
-            self._part(f"neck{dot}.{position}", plan, before) for position, plan in enumerate(branch.necks)
-        ]
+        necks = [self._part(f"neck{dot}.{position}", plan, before) for position, plan in enumerate(branch.necks)]
         head = None if branch.head is None else self._part(f"head{dot}", branch.head, before)
         return Chain(necks, head, self._criterion(branch), branch.levels, branch.loss_weight)
 
@@ -113,9 +111,7 @@ class _Builder:
         saved = {("neck", part.name): (f"neck{dot}.{position}.", part) for position, part in enumerate(parts.neck)}
         return saved if parts.head is None else {**saved, ("head", parts.head.name): (f"head{dot}.", parts.head)}
 
-    def _part(
-        self, prefix: str, plan: PartPlan, saved: Mapping[tuple[str, str], tuple[str, PartRecipe]]
-    ) -> nn.Module:
+    def _part(self, prefix: str, plan: PartPlan, saved: Mapping[tuple[str, str], tuple[str, PartRecipe]]) -> nn.Module:
         if self.warm is None or (plan.kind, plan.name) not in saved:
             return self._random(prefix, plan.construct)
         stored_under, before = saved[plan.kind, plan.name]

@@ -115,7 +115,9 @@ class ComposedModel(nn.Module):
         if "" in self.levels:
             return {"": Chain(self.neck, self.head, self.criterion, self.levels[""])}  # type: ignore[arg-type]
         return {
-            task: Chain(self.neck[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task])
+            task: Chain(
+                self.neck[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task]
+            )
             for task, levels in self.levels.items()
         }
 
@@ -156,4 +158,5 @@ class ComposedModel(nn.Module):
 
 
 def _of(parts: Any, task: str) -> nn.Module | None:
-    return parts[task] if task in parts else None
+    # ModuleDict has no `get`.
+    return parts[task] if task in parts else None  # noqa: SIM401

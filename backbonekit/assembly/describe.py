@@ -28,7 +28,7 @@ class MapRow:
 
 @dataclass(slots=True)
 class PartRow:
-    """One part. `flops`: floating-point operations of its forward (a multiply-add counts two). `seconds`: wall clock."""
+    """One part. `flops`: of its forward, a multiply-add counting two. `seconds`: wall clock."""
 
     path: str
     name: str
@@ -158,7 +158,9 @@ def _rows_out(module: nn.Module, result: Any) -> list[MapRow]:
         return _rows(module.features, result)  # type: ignore[arg-type]
     assert isinstance(result, Answer)
     return [
-        MapRow(name, value.shape[1], None, tuple(value.shape)) for name, value in result.items() if isinstance(value, Tensor)
+        MapRow(name, value.shape[1], None, tuple(value.shape))
+        for name, value in result.items()
+        if isinstance(value, Tensor)
     ]
 
 

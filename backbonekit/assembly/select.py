@@ -88,9 +88,7 @@ def _named_indices(blueprint: Blueprint, backbone: BackboneRecipe) -> tuple[int,
     return indices
 
 
-def _positions(
-    blueprint: Blueprint, levels: tuple[Level, ...], requirement: Requirement | None
-) -> tuple[int, ...]:
+def _positions(blueprint: Blueprint, levels: tuple[Level, ...], requirement: Requirement | None) -> tuple[int, ...]:
     """Positions in `levels` that satisfy a requirement whose strides are all there; all of them where it is empty."""
     if requirement is None:
         return tuple(range(len(levels)))

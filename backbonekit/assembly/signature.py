@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, get_type_hints
 
 
-@lru_cache(maxsize=None)
+@cache
 def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The keyword-only names of a constructor or of `needs`."""
     parameters = inspect.signature(function).parameters.values()

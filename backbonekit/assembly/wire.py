@@ -1,4 +1,4 @@
-"""Wiring: requirements go back from heads to the backbone, features go forward. No weight is read, none is allocated."""
+"""Wiring: requirements go back from heads to the backbone, features go forward. No weight is read or allocated."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,14 +1,12 @@
 """`backbonekit build`: compose, check, build, run once, print the wiring."""
 
 import json
-import sys
 import time
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
+from backbonekit.cli.starting import import_parts, seed_faults, start_model
 from backbonekit.cli.table import count, seconds, table
 from backbonekit.cli.verbs import printable
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
@@ -45,8 +43,7 @@ def main(words: Sequence[str]) -> int:
         print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
         return 0
     _check(arguments)
-    for module in arguments.imports:
-        _import(module)
+    import_parts(arguments.imports)
     if arguments.multirun:
         return _sweep(arguments)
     if arguments.cfg:
@@ -71,8 +68,7 @@ def _check(arguments: Arguments) -> None:
         faults.append("nothing to build: give model=NAME or recipe=FOLDER; `backbonekit list models` names what ships.")
     if literals.get("format", "table") not in ("table", "json"):
         faults.append(f"format={literals['format']}: must be table or json.")
-    if not literals.get("seed", "0").isdecimal():
-        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    faults += seed_faults(literals)
     if arguments.multirun and "save" in literals:
         faults.append("save= and -m do not go together: every row would write to the same folder.")
     if faults:
@@ -81,17 +77,6 @@ def _check(arguments: Arguments) -> None:
 
 def _sweeps_models(arguments: Arguments) -> bool:
     return arguments.multirun and any(word.startswith("model=") for word in arguments.overrides)
-
-
-def _import(module: str) -> None:
-    # Only the command line can say this, never a recipe. The current folder counts, as it does for `python -m`.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        import_module(module)
-    except ImportError as error:
-        raise RecipeError(f"--import {module}: {error}.") from error
-    finally:
-        sys.path.pop(0)
 
 
 def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
@@ -103,33 +88,13 @@ def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
 
 
 def _build(arguments: Arguments, overrides: Sequence[str]) -> tuple["ComposedModel", "Description"]:
-    seed = int(arguments.literals.get("seed", "0"))
-    if "recipe" in arguments.literals:
-        from backbonekit.sharing.load import load_model
-
-        model = load_model(
-            arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"), seed=seed
-        )
-    else:
-        # The recipe is checked before torch is imported: a mistake is answered in under a second.
-        recipe = compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
-        from backbonekit.assembly.build import build_composed
-
-        model = build_composed(recipe, seed=seed)
+    model = start_model(arguments, overrides)
     from backbonekit.assembly.describe import describe
     from backbonekit.assembly.sample import sample_input
 
-    device = _device(arguments)
-    model.to(device)
-    pixel_values, pixel_mask = sample_input(model, image=arguments.literals.get("image"), seed=seed)
-    description, _ = describe(model, pixel_values.to(device), None if pixel_mask is None else pixel_mask.to(device))
+    seed, image = int(arguments.literals.get("seed", "0")), arguments.literals.get("image")
+    description, _ = describe(model, *sample_input(model, image=image, seed=seed))
     return model, description
-
-
-def _device(arguments: Arguments) -> Any:
-    from backbonekit.prediction.device import pick_device
-
-    return pick_device(arguments.literals.get("device", "cpu"))
 
 
 def _text(model: "ComposedModel", description: "Description") -> str:
@@ -144,7 +109,8 @@ def _text(model: "ComposedModel", description: "Description") -> str:
     ]
     report = model.weight_report
     if report is not None:
-        lines += ["", f"weights: {report.pretrained_share:.0%} of the parameters from a checkpoint"]
+        share = f"{report.pretrained_share:.0%} of the parameters from a checkpoint"
+        lines += ["", f"weights: {share if report.pretrained_share else 'all random'}"]
         for source in report.sources:
             lines.append(f"  {source.part:<10} {source.origin}" + (f" ({source.licence})" if source.licence else ""))
             lines += [f"  {'':<10} {name}: {how}" for name, how in source.adapted]

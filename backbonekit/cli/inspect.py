@@ -32,7 +32,7 @@ def main(words: Sequence[str]) -> int:
     parts: Counter[str] = Counter()
     tensors: Counter[str] = Counter()
     if opened.checkpoint is not None:
-        for key in opened.checkpoint.keys():
+        for key in opened.checkpoint:
             part = key.split(".", 1)[0]
             parts[part] += prod(opened.checkpoint.shape(key))
             tensors[part] += 1

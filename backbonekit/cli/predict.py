@@ -3,12 +3,12 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
 from backbonekit.cli.progress import Progress
+from backbonekit.cli.starting import import_parts, seed_faults, start_model
 from backbonekit.cli.verbs import printable
 from backbonekit.errors import RecipeError, StorageError
 
@@ -39,11 +39,10 @@ def main(words: Sequence[str]) -> int:
         print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
         return 0
     _check(arguments)
-    for module in arguments.imports:
-        _import(module)
+    import_parts(arguments.imports)
     pictures = _pictures(Path(arguments.literals["image"]))
     outputs = _outputs(arguments, pictures)
-    model = _model(arguments)
+    model = start_model(arguments, arguments.overrides)
     note = _weights_note(model)
     if note:
         print(f"note: {note}", file=sys.stderr)
@@ -103,8 +102,7 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"image={image}: no such file or folder.")
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
-    if not literals.get("seed", "0").isdecimal():
-        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    faults += seed_faults(literals)
     for name in ("output", "results"):
         if name in literals and not literals[name]:
             faults.append(f"{name}= wants a path.")
@@ -119,17 +117,6 @@ def _is_share(text: str) -> bool:
         return 0.0 <= float(text) <= 1.0
     except ValueError:
         return False
-
-
-def _import(module: str) -> None:
-    # Only the command line can say this, never a recipe. The current folder counts, as it does for `python -m`.
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        import_module(module)
-    except ImportError as error:
-        raise RecipeError(f"--import {module}: {error}.") from error
-    finally:
-        sys.path.pop(0)
 
 
 def _pictures(image: Path) -> list[Path]:
@@ -171,28 +158,6 @@ def _names(pictures: list[Path]) -> list[str]:
         names.append(next((name for name in choices if name.lower() not in taken), f"{number}_{picture.name}.png"))
         taken.add(names[-1].lower())
     return names
-
-
-def _model(arguments: Arguments) -> "ComposedModel":
-    seed = int(arguments.literals.get("seed", "0"))
-    model: Any
-    if "recipe" in arguments.literals:
-        from backbonekit.sharing.load import load_model
-
-        where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
-        model = load_model(where, arguments.overrides, revision=revision, seed=seed)
-    else:
-        from backbonekit.recipe.compose import compose_recipe
-
-        assert arguments.model is not None  # `_check` has seen to it
-        # The recipe is checked before torch is imported: a mistake is answered in under a second.
-        recipe = compose_recipe(arguments.model, arguments.overrides, config_dir=arguments.config_dir)
-        from backbonekit.assembly.build import build_composed
-
-        model = build_composed(recipe, seed=seed)
-    from backbonekit.prediction.device import pick_device
-
-    return model.to(pick_device(arguments.literals.get("device", "cpu")))
 
 
 def _weights_note(model: "ComposedModel") -> str | None:

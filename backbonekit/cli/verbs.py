@@ -11,7 +11,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
     "predict": ("backbonekit.cli.predict", "draw what a model answers over a picture or a folder of pictures"),
     "list": ("backbonekit.cli.list", "the names that a recipe can use: models, backbones, necks, heads, criteria"),
-    "inspect": ("backbonekit.cli.inspect", "a saved folder or Hub repository: its recipe and its weights, nothing built"),
+    "inspect": (
+        "backbonekit.cli.inspect",
+        "a saved folder or Hub repository: its recipe and its weights, nothing built",
+    ),
 }
 
 
@@ -38,7 +41,9 @@ def guarded(action: Callable[[], int]) -> int:
 
 def printable(text: str) -> str:
     """Text with control characters escaped: a name from a shared recipe must not steer the terminal."""
-    return "".join(character if character == "\n" or character.isprintable() else repr(character)[1:-1] for character in text)
+    return "".join(
+        character if character == "\n" or character.isprintable() else repr(character)[1:-1] for character in text
+    )
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Which maps: `out_indices`, `out_features` and `out_strides` become sorted, unique positions. No torch here."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from backbonekit.contract.features import Level, deepest_in_octave
 from backbonekit.errors import ContractError, nearest
@@ -12,7 +13,7 @@ def normalise_indices(out_indices: int | Sequence[int], stage_names: Sequence[st
     Raises ContractError for what is empty, no whole number, out of range, repeated or unsorted; the sentence lists the
     stages and, where there is one, the fix.
     """
-    given = [out_indices] if _is_index(out_indices) else out_indices
+    given: Any = [out_indices] if _is_index(out_indices) else out_indices
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise ContractError(f"out_indices must be a list of whole numbers such as [1, 2], got {out_indices!r}.")
     given = list(given)
@@ -55,7 +56,9 @@ def indices_at_strides(out_strides: Sequence[float], levels: Sequence[Level]) ->
     missing = [stride for stride, position in zip(out_strides, found, strict=True) if position is None]
     if missing:
         strides = ", ".join(f"{level.stride:g}" for level in levels)
-        raise ContractError(f"out_strides {list(out_strides)}: no map of stride {missing[0]}; the strides are {strides}.")
+        raise ContractError(
+            f"out_strides {list(out_strides)}: no map of stride {missing[0]}; the strides are {strides}."
+        )
     return normalise_indices([position for position in found if position is not None], [level.name for level in levels])
 
 

@@ -50,9 +50,7 @@ class Blueprint(Protocol):
         """The module, cut after the largest index, on whatever device context is active."""
         ...
 
-    def checkpoint(
-        self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
-    ) -> Any:
+    def checkpoint(self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None) -> Any:
         """The weights under the constructed module's own names: a `storage.checkpoint.Checkpoint`.
 
         `out_indices`: those that `construct` is given, so that what was cut off is left out; None: all stages.

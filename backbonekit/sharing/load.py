@@ -1,13 +1,13 @@
 """`load_model`: a saved folder, a Hub repository, a YAML file or a foreign checkpoint becomes a model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from backbonekit.assembly.build import Warm, build_composed
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.recipe.compose import compose_recipe
-from backbonekit.recipe.recipe import Recipe
+from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.sharing.opening import Opened, open_model
 
@@ -17,8 +17,8 @@ def load_model(
 ) -> ComposedModel:
     """A model with its weights, in eval mode on the CPU.
 
-    `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML recipe
-    (then without weights). `overrides` change parts: those that stay the same keep their weights, and
+    `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML
+    recipe (then without weights). `overrides` change parts: those that stay the same keep their weights, and
     `model.weight_report` says which are new.
     """
     opened = open_model(where, revision=revision)
@@ -33,8 +33,9 @@ def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision
 
 
 def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
-    saved = recipe_from_mapping(opened.recipe_mapping)
-    recipe = compose_recipe(saved, overrides) if overrides else saved
-    if opened.processing is not None and recipe.backbone == saved.backbone and not recipe.processing:
-        recipe = replace(recipe, processing=asdict(opened.processing))
-    return recipe, saved
+    mapping = dict(opened.recipe_mapping)
+    if opened.processing is not None and not mapping.get("processing"):
+        # Into the recipe before the overrides, so that a new backbone brings its own mean and deviation.
+        mapping["processing"] = plain_data(asdict(opened.processing))
+    saved = recipe_from_mapping(mapping, origin=opened.origin)
+    return (compose_recipe(saved, overrides) if overrides else saved), saved

@@ -21,7 +21,9 @@ def blueprint(strides, forbidden=()):
 
 def select(strides, requirement, *, indices=None, features=None, out_strides=None, adapt="auto", forbidden=()):
     backbone = SimpleNamespace(out_indices=indices, out_features=features, out_strides=out_strides)
-    return select_levels(blueprint(strides, forbidden), backbone, {"": requirement}, {"": "neck fpn_pixel_decoder"}, adapt)
+    return select_levels(
+        blueprint(strides, forbidden), backbone, {"": requirement}, {"": "neck fpn_pixel_decoder"}, adapt
+    )
 
 
 HIERARCHY = (4, 4, 8, 16, 32)  # a stem and four stages
@@ -57,8 +59,11 @@ def test_a_plain_backbone_is_bridged_from_its_last_map():
 
 
 def test_never_refuses_the_bridge_with_the_fix():
-    with pytest.raises(ContractError, match="fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone net gives "
-                       r"stride 16 only \(12 maps\).*adapt=auto"):
+    with pytest.raises(
+        ContractError,
+        match="fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone net gives "
+        r"stride 16 only \(12 maps\).*adapt=auto",
+    ):
         select(PLAIN, PYRAMID, adapt="never")
 
 
