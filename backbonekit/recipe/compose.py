@@ -6,7 +6,16 @@ from typing import Any
 
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.backbone_options import inferred_source
-from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find, roots_for, segments_of
+from backbonekit.recipe.config_roots import (
+    GROUP,
+    ConfigRoot,
+    config_names,
+    find,
+    is_file,
+    is_folder,
+    roots_for,
+    segments_of,
+)
 from backbonekit.recipe.defaults_list import Layer, compose_layers
 from backbonekit.recipe.forbidden import interpolations
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
@@ -39,7 +48,7 @@ def compose_recipe(
         layering = _composed(name, roots)
         faults: list[str] = []
     elif isinstance(model, str):
-        if "/" in model and Path(model).is_dir():
+        if "/" in model and is_folder(model):
             raise RecipeError(
                 f"{shown(model)} is a folder; a saved one is opened by load_model (recipe= on a command line)."
             )
@@ -75,7 +84,7 @@ def _of_file(path: Path, roots: tuple[ConfigRoot, ...]) -> tuple[str, tuple[Conf
         raise RecipeError(
             f"{str(path)!r} is no YAML file; a saved folder is opened by load_model (recipe= on a command line)."
         )
-    if not path.is_file():
+    if not is_file(path):
         raise RecipeError(f"there is no file {shown(str(path))}.")
     segments_of(path.stem)
     if path.parent.resolve().name == GROUP:
@@ -118,6 +127,8 @@ def _placed(layer: Layer, layering: Layering) -> dict[str, Any]:
             kept = {key: value for key, value in said.items() if part == "head" and key == "num_classes"}
             dropped = [f"{key}={shown(value)}" for key, value in said.items() if key not in kept]
             content[part] = kept
+            if not kept:
+                del content[part]
             if dropped:
                 layering.notes.append(
                     f"{part}: {layer.origin} says {', '.join(dropped)} about a part that was replaced."
@@ -150,14 +161,14 @@ def _part_file(kind: str, file: Path, roots: tuple[ConfigRoot, ...]) -> dict[str
     if "defaults" not in content:
         return content
     layering = Layering({}, _expander(roots))
-    for layer in compose_layers(f"{kind}/{file.stem}", roots):
+    for layer in compose_layers(file.stem, roots, group=f"{GROUP}/{kind}"):
         layering.lay(_placed(layer, layering))
     return layering.model.get(kind) or {}
 
 
 def _backbone_named(name: str, roots: tuple[ConfigRoot, ...]) -> dict[str, Any]:
     """timm/NAME, SOURCE/NAME, a Hub id or a folder."""
-    if "\0" not in name and Path(name).is_dir():
+    if is_folder(name):
         return {"source": "hf", "name": name}
     prefix, slash, rest = name.partition("/")
     if slash and (prefix == "timm" or (is_known("backbone", prefix) and (prefix != "hf" or "/" in rest))):

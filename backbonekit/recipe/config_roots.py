@@ -11,6 +11,7 @@ from backbonekit.errors import RecipeError
 
 GROUP = "model"  # the group that recipes are in; parts are in its groups backbone, neck and head
 _SUFFIXES = (".yaml", ".yml")
+_MAX_SEGMENTS = 6  # model/a/b/neck/NAME
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
 
 
@@ -33,7 +34,7 @@ class ConfigRoot:
             segments = segments[1:]
         for suffix in _SUFFIXES if segments else ():
             file = self.folder.joinpath(*segments[:-1], segments[-1] + suffix)
-            if file.is_file():
+            if is_file(file):
                 self._check_inside(file)
                 return file
         return None
@@ -62,7 +63,7 @@ class ConfigRoot:
 def segments_of(config_path: str) -> list[str]:
     """The parts of `model/backbone/NAME`. Raises RecipeError for what is no path inside a folder of recipes."""
     segments = config_path.split("/")
-    if not all(_SEGMENT.fullmatch(segment) for segment in segments):
+    if len(segments) > _MAX_SEGMENTS or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise RecipeError(
             f"{config_path[:200]!r} is no name of a recipe or part: names of files inside the folder of recipes, "
             f"without `..`, a leading slash or special characters."
@@ -78,6 +79,22 @@ def find(roots: Iterable[ConfigRoot], config_path: str) -> Path | None:
 def config_names(roots: Iterable[ConfigRoot], group: str) -> list[str]:
     """All roots' names in a group, sorted."""
     return sorted({name for root in roots for name in root.names(group)})
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there; False for what no file system can have (a NUL, thousands of characters)."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there, in the same way."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +113,6 @@ def roots_for(config_dir: str | Path | None) -> tuple[ConfigRoot, ...]:
     if config_dir is None:
         return (shipped_root(),)
     folder = Path(config_dir)
-    if "\0" in str(config_dir) or not folder.is_dir():
-        raise RecipeError(f"--config-dir {str(config_dir)!r} is no folder.")
+    if not is_folder(folder):
+        raise RecipeError(f"--config-dir {str(config_dir)[:200]!r} is no folder.")
     return ConfigRoot(folder), shipped_root()

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from backbonekit.errors import RecipeError, nearest
-from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find
+from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find, is_file, is_folder
 from backbonekit.recipe.forbidden import without_forbidden
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.hydra_session import private_config_loader
@@ -82,16 +82,16 @@ class RecipeSource(ConfigSource):
         return self._root.names(config_path)
 
 
-def compose_layers(name: str, roots: Sequence[ConfigRoot]) -> list[Layer]:
-    """The layers of `model=NAME`, in merging order. Raises RecipeError."""
-    if find(roots, f"{GROUP}/{name}") is None:
+def compose_layers(name: str, roots: Sequence[ConfigRoot], *, group: str = GROUP) -> list[Layer]:
+    """The layers of `model=NAME`, or of a part (`group` is then `model/neck`), in merging order. Raises RecipeError."""
+    if find(roots, f"{group}/{name}") is None:
         raise RecipeError(_unknown(name, roots))
-    chosen = _defaults(name, roots)
+    chosen = _defaults(group, name, roots)
     choices = {key.partition("@")[0]: path for path, _, key in chosen if key is not None}
     return [_layer(path, package, choices, roots) for path, package, _ in chosen]
 
 
-def _defaults(name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, str | None]]:
+def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, str | None]]:
     """(config path, package, overridable group or None) of every file, by Hydra's rules."""
     with private_config_loader(RecipeSource) as loader:
         _active_roots[:] = roots
@@ -99,15 +99,15 @@ def _defaults(name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, st
         try:
             found = loader.compute_defaults_list(
                 config_name=None,
-                overrides=[f"+{GROUP}='{name}'", f"hydra.searchpath=[{numbers}]"],
+                overrides=[f"+{group}='{name}'", f"hydra.searchpath=[{numbers}]"],
                 run_mode=RunMode.RUN,
             )
         except MissingConfigException as error:
-            raise RecipeError(_missing(name, str(error.missing_cfg_file), roots)) from error
+            raise RecipeError(_missing(f"{group}={name}", str(error.missing_cfg_file), roots)) from error
         except (HydraException, OmegaConfBaseException, ValueError, AssertionError, RecursionError) as error:
             if isinstance(error, RecipeError):
                 raise
-            raise RecipeError(f"model={name} could not be composed: {_sentence(error)}") from error
+            raise RecipeError(f"{group}={name} could not be composed: {_sentence(error)}") from error
         finally:
             _active_roots.clear()
     files = [item for item in found.defaults if item.config_path.split("/")[0] != "hydra"]
@@ -127,22 +127,22 @@ def _layer(path: str, package: str, choices: Mapping[str, str], roots: Sequence[
         raise RecipeError(
             f"{str(file)!r}: its package is {shown(package)}; everything in a recipe belongs under {GROUP}."
         )
-    seen = _choices_seen_by(path, roots, depth=0)
+    seen = _choices_seen_by(path, roots, base=package.replace(".", "/"))
     overridden = {group for group, choice in seen.items() if choices.get(group) != choice}
     stale = frozenset(group.removeprefix(f"{GROUP}/").replace("/", ".") for group in overridden)
     return Layer(path, package.removeprefix(GROUP).lstrip("."), content, stale)
 
 
-def _choices_seen_by(path: str, roots: Sequence[ConfigRoot], depth: int) -> dict[str, str]:
-    """Group -> config path of the choice that a file makes, or inherits from the files it lists."""
+def _choices_seen_by(path: str, roots: Sequence[ConfigRoot], base: str) -> dict[str, str]:
+    """Group -> config path of the choice that a file makes, or inherits from the files it lists (below `base`)."""
     file = find(roots, path)
-    if file is None or depth > 16:
+    if file is None:
         return {}
-    base = path.rpartition("/")[0]
     seen: dict[str, str] = {}
     for item in _read(file).get("defaults") or ():
         if isinstance(item, str) and item != "_self_":
-            seen |= _choices_seen_by(_below(base, item.partition("@")[0]), roots, depth + 1)
+            listed = _below(base, item.partition("@")[0])
+            seen |= _choices_seen_by(listed, roots, listed.rpartition("/")[0])
         elif isinstance(item, dict) and len(item) == 1:
             (key, value), *_ = item.items()
             group = _below(base, key.split(" ")[-1].partition("@")[0])
@@ -199,10 +199,10 @@ def _sentence(error: Exception) -> str:
     return " ".join(str(error).split("Config search path")[0].split())[:500]
 
 
-def _missing(name: str, config_path: str, roots: Sequence[ConfigRoot]) -> str:
+def _missing(whose: str, config_path: str, roots: Sequence[ConfigRoot]) -> str:
     group, _, wanted = config_path.rpartition("/")
     known = config_names(roots, group) if group.startswith(GROUP) else []
-    return f"model={name} lists {shown(config_path)}, which is not there; {nearest(wanted, known)}"
+    return f"{whose} lists {shown(config_path)}, which is not there; {nearest(wanted, known)}"
 
 
 def _unknown(name: str, roots: Sequence[ConfigRoot]) -> str:
@@ -210,8 +210,8 @@ def _unknown(name: str, roots: Sequence[ConfigRoot]) -> str:
     sentence = f"there is no recipe named {shown(name)}; {nearest(name, known)}"
     for root in roots:
         misplaced = root.folder / f"{name}.yaml"
-        if not root.is_group and misplaced.is_file():
+        if not root.is_group and is_file(misplaced):
             sentence += f" {str(misplaced)!r} lies outside the group: move it to {str(root.folder / GROUP)!r}."
-    if Path(name).is_dir():
+    if is_folder(name):
         sentence += f" A saved folder is opened by recipe={name} (in Python: load_model)."
     return sentence

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import RLock
+from typing import Any
 
 import hydra
 from hydra import initialize
@@ -10,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigSource
-from hydra.version import VersionBase
+from hydra.version import VersionBase, setbase
 
 _LOCK = RLock()
 # From Hydra 1.4 on, naming a version is deprecated and 1.3's behaviour the oldest there is.
@@ -26,7 +27,7 @@ def private_hydra() -> Iterator[None]:
         outer.hydra = None
         try:
             if _NAMES_VERSION:
-                hydra.version.setbase("1.3")
+                setbase("1.3")
             yield
         finally:
             vars(base).clear()
@@ -40,7 +41,7 @@ def private_config_loader(source: type[ConfigSource]) -> Iterator[ConfigLoader]:
     """A loader of Hydra's that can read from `source`; no folder is made, nothing is logged, nothing is run."""
     with ExitStack() as stack:
         stack.enter_context(private_hydra())
-        version = {"version_base": "1.3"} if _NAMES_VERSION else {}
-        stack.enter_context(initialize(config_path=None, job_name="backbonekit", **version))
+        named: dict[str, Any] = {"version_base": "1.3"} if _NAMES_VERSION else {}
+        stack.enter_context(initialize(config_path=None, job_name="backbonekit", **named))
         Plugins.instance().register(source)
         yield GlobalHydra.instance().config_loader()

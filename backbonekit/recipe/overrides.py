@@ -4,6 +4,7 @@
 first, whatever the order on the command line, so that an option given beside a swap belongs to the new part.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,7 +97,8 @@ def apply_edits(layering: Layering, edits: Sequence[Edit]) -> list[str]:
 
 
 def _edit(text: str, override: Override) -> Edit:
-    key = override.key_or_group.replace("/", ".")
+    # Hydra 1.4 writes one value of a list as key[0], 1.3 as key.0.
+    key = re.sub(r"\[(\d+)\]", r".\1", override.key_or_group.replace("/", "."))
     if override.package is not None and override.package.split(".")[-1] != key.split(".")[-1]:
         raise RecipeError(f"{shown(text)}: packages (@) are for defaults lists; write {key}=....")
     path = tuple(key.split("."))

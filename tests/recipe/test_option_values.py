@@ -1,0 +1,76 @@
+import math
+
+import pytest
+
+from backbonekit.recipe.values import coerced, described, faults_of, shown
+
+WIDTH = {"type": "integer", "minimum": 1, "maximum": 16_384}
+RATE = {"type": "number", "minimum": 0, "maximum": 1}
+NORM = {"enum": ["batch", "group", "none"]}
+SIZE = {"anyOf": [{"type": "array", "items": WIDTH, "minItems": 2, "maxItems": 2}, {"type": "null"}]}
+STRIDES = {"type": "array", "items": WIDTH}
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [(1, WIDTH), (16_384, WIDTH), (0, RATE), (0.5, RATE), ("batch", NORM), (None, SIZE), ([1, 2], SIZE), ([], STRIDES)],
+)
+def test_right(value, schema):
+    assert faults_of("x", value, schema) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "sentence"),
+    [
+        (0, WIDTH, "x: given 0, must be a whole number from 1 to 16,384."),
+        (10**12, WIDTH, "x: given 1000000000000, must be a whole number from 1 to 16,384."),
+        (1.0, WIDTH, "x: given 1.0, must be a whole number from 1 to 16,384."),
+        (True, WIDTH, "x: given true, must be a whole number from 1 to 16,384."),
+        ("7", WIDTH, "x: given '7', must be a whole number from 1 to 16,384. It is text: write it without quotes."),
+        (math.nan, RATE, "x: given nan, must be a number from 0 to 1."),
+        (math.inf, RATE, "x: given inf, must be a number from 0 to 1."),
+        (-0.1, RATE, "x: given -0.1, must be a number from 0 to 1."),
+        ("batc", NORM, "x: given 'batc', must be one of batch, group, none; did you mean 'batch'?"),
+        (1, NORM, "x: given 1, must be one of batch, group, none."),
+        ([1], SIZE, "x: given a list of 1 values, must be one of 2."),
+        ([1, 0], SIZE, "x.1: given 0, must be a whole number from 1 to 16,384."),
+        (
+            7,
+            SIZE,
+            "x: given 7, must be a list of 2 values, each a whole number from 1 to 16,384 or null. "
+            "One value is a list too: [7].",
+        ),
+        (
+            "[1,2]",
+            STRIDES,
+            "x: given '[1,2]', must be a list of values, each a whole number from 1 to 16,384. "
+            "It is text: write it in square brackets without quotes inside the value, such as [1,2].",
+        ),
+    ],
+)
+def test_wrong(value, schema, sentence):
+    assert faults_of("x", value, schema) == [sentence]
+
+
+def test_a_list_has_an_end():
+    assert faults_of("x", [1] * 300, STRIDES) == ["x: given a list of 300 values, must be one of 0 to 256."]
+
+
+def test_values_become_what_the_signature_names():
+    assert coerced([1, 2], SIZE) == (1, 2)
+    assert coerced(None, SIZE) is None
+    assert type(coerced(1, RATE)) is float
+    assert coerced("batch", NORM) == "batch"
+
+
+def test_described():
+    assert described({"type": "object", "additionalProperties": WIDTH}) == "a mapping"
+    assert described(SIZE) == "a list of 2 values, each a whole number from 1 to 16,384 or null"
+
+
+def test_shown_is_short_and_harmless():
+    assert shown("a\x1b[31m\u202eb\n") == "'a\\x1b[31m\\u202eb\\n'"
+    assert len(shown("x" * 10_000)) < 110
+    assert len(shown({"a" * 5_000: ["b" * 5_000] * 50})) < 200
+    assert shown(None) == "null"
+    assert shown([True, 1, "a"]) == "[true, 1, 'a']"
