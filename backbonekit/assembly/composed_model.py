@@ -114,9 +114,10 @@ class ComposedModel(nn.Module):
         """The tasks by name; the only one of a model without names is ''."""
         if "" in self.levels:
             return {"": Chain(self.neck, self.head, self.criterion, self.levels[""])}  # type: ignore[arg-type]
+        necks: Any = self.neck
         return {
             task: Chain(
-                self.neck[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task]
+                necks[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task]
             )
             for task, levels in self.levels.items()
         }

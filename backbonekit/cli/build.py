@@ -84,6 +84,7 @@ def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
         from backbonekit.sharing.load import compose_opened
 
         return compose_opened(arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"))
+    assert arguments.model is not None  # `_check` has seen to it
     return compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
 
 

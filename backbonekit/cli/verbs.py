@@ -11,6 +11,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
     "predict": ("backbonekit.cli.predict", "draw what a model answers over a picture or a folder of pictures"),
     "list": ("backbonekit.cli.list", "the names that a recipe can use: models, backbones, necks, heads, criteria"),
+    "convert": ("backbonekit.cli.convert", "a pickled checkpoint that you trust, written again as safetensors"),
     "inspect": (
         "backbonekit.cli.inspect",
         "a saved folder or Hub repository: its recipe and its weights, nothing built",

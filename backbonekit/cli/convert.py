@@ -1,0 +1,41 @@
+"""`backbonekit convert FILE DIR`: a pickled checkpoint, written again as safetensors."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from backbonekit.cli.table import count
+from backbonekit.cli.verbs import printable
+from backbonekit.errors import RecipeError
+
+USAGE = """usage: backbonekit convert FILE DIR
+
+FILE: a .bin, .pth, .pt or .ckpt that you trust. Only tensors are read; a file that holds anything else is refused.
+DIR: where model.safetensors goes, with the config.json and preprocessor_config.json that lie beside FILE. Prefixes that
+wrappers put before names (module., _orig_mod.) are taken off. Then: backbone.pretrained=DIR, or recipe=DIR.
+"""
+_COMPANIONS = ("config.json", "preprocessor_config.json")
+
+
+def main(words: Sequence[str]) -> int:
+    if "-h" in words or "--help" in words:
+        print(USAGE)
+        return 0
+    if len(words) != 2:
+        raise RecipeError(f"convert takes a file and a folder; {len(words)} words were given. {USAGE.splitlines()[0]}")
+    file, folder = Path(words[0]).expanduser(), Path(words[1]).expanduser()
+    from backbonekit.packing.layout import is_weights
+    from backbonekit.storage.checkpoint import WEIGHTS
+    from backbonekit.storage.pickled import read_pickled
+    from backbonekit.storage.write_folder import replacing
+    from backbonekit.storage.write_tensors import save_tensors
+
+    tensors = read_pickled(file)
+    with replacing(folder, stale=is_weights, last=WEIGHTS) as new:
+        save_tensors(new, tensors)
+        for name in _COMPANIONS:
+            if (file.parent / name).is_file():
+                shutil.copyfile(file.parent / name, new / name)
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    print(printable(f"{len(tensors)} tensors, {count(numbers)} numbers, written to {folder}"))
+    return 0
