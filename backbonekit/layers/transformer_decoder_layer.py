@@ -47,8 +47,8 @@ class TransformerDecoderLayer(nn.Module):
         queries: Float[Tensor, "batch queries channels"],
         memory: Float[Tensor, "batch places channels"],
         *,
-        query_positions: Float[Tensor, "#batch queries channels"],
-        memory_positions: Float[Tensor, "#batch places channels"],
+        query_positions: Float[Tensor, "#batch #queries channels"],
+        memory_positions: Float[Tensor, "#batch #places channels"],
         memory_mask: Bool[Tensor, "batch #heads #queries places"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
         """`memory`: the flattened picture. `memory_mask`: True where a query may look."""

@@ -52,8 +52,10 @@ def match_masks(
             truth.rows_of(layer.mask_logits).flatten(2), masks, None if valid is None else valid.flatten(1)
         )
         costs.append(mask_weight * mask_cost + class_cost + dice_weight * dice_cost)
-    pairs = matched_pairs(torch.stack(costs), truth.present, in_range, truth.counts, num_classes, truth.is_complete)
-    return MaskMatches(*pairs.unbind(), mean_over_processes(truth.present.sum()))
+    rows, queries, columns = matched_pairs(
+        torch.stack(costs), truth.present, in_range, truth.counts, num_classes, truth.is_complete
+    )
+    return MaskMatches(rows, queries, columns, mean_over_processes(truth.present.sum()))
 
 
 def pairwise_mask_costs(

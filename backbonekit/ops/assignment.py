@@ -54,12 +54,13 @@ def matched_pairs(
 ) -> Tensor:
     """The assignment of least total cost for every layer and row, solved on the host: one transfer there, one back.
 
-    `costs`: [layers, rows, queries, targets]. `present`: bool [rows, targets], the real targets; `in_range`: bool [rows,
-    targets], those whose label is one of the `num_classes`. `counts`: how many columns each row has before its padding.
-    `is_complete`: all these are present, so that the number of pairs is known beforehand.
+    `costs`: [layers, rows, queries, targets]. `present`: bool [rows, targets], the real targets. `in_range`: bool
+    [rows, targets], those whose label is one of the `num_classes`. `counts`: how many columns each row has before its
+    padding. `is_complete`: all these are present, so that the number of pairs is known beforehand.
 
     Returns int64 [3, layers, pairs]: rows, queries, targets; by row, then by query. Every layer has the same number of
-    pairs: the sum over rows of min(number of queries, number of targets). Raises ContractError for a label out of range.
+    pairs, the sum over rows of min(number of queries, number of targets). Raises ContractError for a label that is no
+    class.
     """
     costs_there, present_there, in_range_there = to_host(costs, present, in_range)
     candidates = [numpy.flatnonzero(row) for row in present_there]
@@ -85,8 +86,6 @@ def _(
     costs: Tensor, present: Tensor, in_range: Tensor, counts: Sequence[int], num_classes: int, is_complete: bool
 ) -> Tensor:
     layers, _, queries, _ = costs.shape
-    if is_complete:
-        pairs = sum(min(queries, count) for count in counts)
-    else:
-        pairs = torch.library.get_ctx().new_dynamic_size()
+    known = sum(min(queries, count) for count in counts)
+    pairs = known if is_complete else torch.library.get_ctx().new_dynamic_size()
     return costs.new_empty((3, layers, pairs), dtype=torch.int64)

@@ -1,7 +1,7 @@
 """Reversible tables of weight names: foreign checkpoints read as ours, and written back."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ class _Section:
     rules: tuple[Rule, ...]
     drop: tuple[str, ...]
     prefixes: tuple[str, ...]
+    keeps: Callable[[str], bool] | None = None
 
 
 class KeyMap:
@@ -51,9 +52,15 @@ class KeyMap:
                 section.rules,
                 section.drop,
                 section.prefixes,
+                section.keeps,
             )
             for section in self._sections
         )
+
+    def keeping(self, keeps: Callable[[str], bool]) -> "KeyMap":
+        """The same table for a module of which only a part is built: a tensor whose name of ours, without the prefixes
+        of `under`, is not kept is left unread."""
+        return _of_sections(replace(section, keeps=keeps) for section in self._sections)
 
     def translate(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint under our names, still unread.
@@ -124,6 +131,8 @@ class KeyMap:
                 for position, template in enumerate(rule.foreign):
                     match = template.match(inner)
                     if match is not None:
+                        if section.keeps and not any(section.keeps(target.write(*match)) for target in rule.ours):
+                            return "dropped"
                         ours = tuple(_joined(section.ours, target.write(*match)) for target in rule.ours)
                         return rule, position, ours
             is_dropped = is_dropped or any(fnmatchcase(inner, pattern) for pattern in section.drop)

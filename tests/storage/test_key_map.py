@@ -110,6 +110,16 @@ def test_another_spelling_has_the_same_target():
     assert set(written) == {"layer.0.query.weight", "layer.0.key.weight", "layer.0.value.weight"}
 
 
+def test_what_a_smaller_module_has_not_is_left_unread():
+    table = KeyMap([Rename("layer.{i}", "block{i+1}"), Join(["q", "k"], "qk")])
+    kept = table.keeping(lambda name: not name.startswith("block3")).under("encoder", "backbone")
+    tensors = {f"encoder.layer.{index}.w": torch.ones(2) for index in range(3)}
+    checkpoint = checkpoint_of({**tensors, "encoder.q": torch.ones(2), "encoder.k": torch.ones(2)}, origin="memory")
+    found = kept.translate(checkpoint)
+    assert sorted(found.keys()) == ["backbone.block1.w", "backbone.block2.w", "backbone.qk"]
+    assert kept.reverse({"backbone.block3.w": torch.ones(2)}).keys() == {"encoder.layer.2.w"}
+
+
 def test_an_unknown_name_stays():
     translated = TABLE.translate(checkpoint_of({"strange.weight": torch.zeros(1)}, origin="memory"))
     assert translated.keys() == ("strange.weight",)

@@ -9,7 +9,7 @@ from typing import ClassVar
 from backbonekit.backbones.hf import swin
 from backbonekit.backbones.hf.family import Family
 from backbonekit.contract.processing import Processing
-from backbonekit.storage.key_map import KeyMap, Rename
+from backbonekit.storage.key_map import KeyMap, Rename, combine
 
 
 @dataclass(kw_only=True)
@@ -21,7 +21,11 @@ class MaskFormerSwinArchitecture(swin.SwinArchitecture):
 
 def _key_map(config: MaskFormerSwinArchitecture) -> KeyMap:
     norms = [Rename("hidden_states_norms.{i}", "norms.stage{i+1}")]
-    return KeyMap([*swin.block_rules(), *norms], drop=swin.DROPPED, prefixes=["model"])
+    # Everything but the norms stands under `model`, which is also how it is written back; a lone model has no prefix.
+    return combine(
+        KeyMap(swin.block_rules(), drop=swin.DROPPED).under("model", ""),
+        KeyMap([*swin.block_rules(), *norms], drop=swin.DROPPED),
+    )
 
 
 FAMILY = Family(
