@@ -115,4 +115,5 @@ def roots_for(config_dir: str | Path | None) -> tuple[ConfigRoot, ...]:
     folder = Path(config_dir)
     if not is_folder(folder):
         raise RecipeError(f"--config-dir {str(config_dir)[:200]!r} is no folder.")
-    return ConfigRoot(folder), shipped_root()
+    # A folder of recipes alone, without the folder `model` in it, is that folder itself.
+    return ConfigRoot(folder, is_group=not is_folder(folder / GROUP)), shipped_root()

@@ -314,3 +314,13 @@ def test_recipes_in_folders_of_ones_own(write):
     )
     assert compose_recipe("ablations/wide", config_dir=folder).neck[0].options["channels"] == 512
     assert compose_recipe("ablations/other", config_dir=folder).neck[0].name == "fpn"
+
+
+def test_a_folder_of_recipes_alone(tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "{defaults: [maskformer_resnet50, override neck: thin], head: {num_classes: 4}}"
+    )
+    (tmp_path / "neck").mkdir()
+    (tmp_path / "neck" / "thin.yaml").write_text("{name: fpn_pixel_decoder, channels: 64}")
+    assert compose_recipe("mine", config_dir=tmp_path).neck[0].options["channels"] == 64
+    assert "mine" in model_names(tmp_path)
