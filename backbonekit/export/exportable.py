@@ -1,0 +1,51 @@
+"""A composed model behind plain tensors: what a program that knows nothing of backbonekit can call."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.contract.answers import Answer
+
+
+class Exportable(nn.Module):
+    """Pictures to named tensors. Names are the fields of the answer (`logits`, `mask_logits`), `TASK.FIELD` with
+    several tasks, and `feature_map_0`, ... of a model without a head."""
+
+    def __init__(self, model: ComposedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        pixel_mask: Bool[Tensor, "batch height width"] | None = None,
+    ) -> dict[str, Tensor]:
+        output = self.model(pixel_values, pixel_mask)
+        if output.predictions is None:
+            return {f"feature_map_{index}": level for index, level in enumerate(output.feature_maps)}
+        if isinstance(output.predictions, Answer):
+            return _tensors(output.predictions)
+        return {
+            f"{task}.{name}": tensor
+            for task, answer in output.predictions.items()
+            for name, tensor in _tensors(answer).items()
+        }
+
+
+def _tensors(answer: Answer) -> dict[str, Tensor]:
+    return {name: value for name, value in answer.items() if isinstance(value, Tensor)}
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Every module in eval mode inside, each in its own mode again after."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
