@@ -56,7 +56,7 @@ format: $(DEV) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-table: $(DEV) ## write the option table and the editors' schema again, after a part's signature changed
+table: $(DEV) ## write the option table again, after a part's signature changed
 	$(BIN)/python -m backbonekit.registry.table
 
 bench: $(DEV) ## speed and memory, side by side with transformers

@@ -16,5 +16,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_imports_no_torch():
-    program = "import sys, backbonekit; sys.exit(any(name in sys.modules for name in ('torch', 'timm', 'hydra', 'pydantic')))"
+    program = (
+        "import sys, backbonekit; sys.exit(any(name in sys.modules for name in ('torch', 'timm', 'hydra', 'pydantic')))"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

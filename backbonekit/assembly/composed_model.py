@@ -116,9 +116,7 @@ class ComposedModel(nn.Module):
             return {"": Chain(self.neck, self.head, self.criterion, self.levels[""])}  # type: ignore[arg-type]
         necks: Any = self.neck
         return {
-            task: Chain(
-                necks[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task]
-            )
+            task: Chain(necks[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task])
             for task, levels in self.levels.items()
         }
 

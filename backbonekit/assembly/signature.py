@@ -13,6 +13,16 @@ def option_names(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)
 
 
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Every keyword-only option that has a default, with it."""
+    parameters = inspect.signature(function).parameters
+    return {
+        name: parameters[name].default
+        for name in option_names(function)
+        if parameters[name].default is not inspect.Parameter.empty
+    }
+
+
 def pick(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, Any]:
     """Those of `options` that `function` names."""
     names = option_names(function)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from backbonekit.assembly.select import Selection, select_levels
-from backbonekit.assembly.signature import option_names, pick
+from backbonekit.assembly.signature import defaults, option_names, pick
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.roles import Blueprint
@@ -126,8 +126,9 @@ def _requirement(plans: Sequence[PartPlan]) -> Requirement | None:
 
 def _pyramid_plan(requirement: Requirement | None) -> PartPlan:
     assert requirement is not None
-    options = {"strides": tuple(requirement.strides)}
-    return PartPlan("neck", PYRAMID, resolve("neck", PYRAMID), options, FeaturePyramid(()), inserted=True)
+    part = resolve("neck", PYRAMID)
+    options = {**defaults(part.__init__), "strides": tuple(requirement.strides)}
+    return PartPlan("neck", PYRAMID, part, options, FeaturePyramid(()), inserted=True)
 
 
 def _pyramid_note(blueprint: Blueprint, consumer: PartPlan, requirement: Requirement | None) -> str:

@@ -154,7 +154,7 @@ def _sweep(arguments: Arguments) -> int:
     """One row for each combination; a combination that is refused is a row that says why. Exit code 1 if any was."""
     if arguments.model is not None:
         arguments.overrides.insert(0, f"model={arguments.model}")
-    jobs = expand_sweep(arguments.overrides)
+    jobs = expand_sweep(arguments.overrides, config_dir=arguments.config_dir)
     varying = [index for index in range(len(jobs[0])) if len({job[index] for job in jobs}) > 1]
     rows: list[tuple[str, ...]] = []
     records: list[dict[str, Any]] = []

@@ -33,8 +33,8 @@ class FieldMapping(Mapping[str, Any]):
 
 
 def register_output(cls: Output) -> Output:
-    """Class decorator for a FieldMapping dataclass: makes it a pytree node, with its set fields as children, and lets it
-    be rebuilt from a single mapping: `cls({"logits": x})` is `cls(logits=x)`."""
+    """Class decorator for a FieldMapping dataclass: makes it a pytree node, with its set fields as children, and lets
+    it be rebuilt from a single mapping: `cls({"logits": x})` is `cls(logits=x)`."""
     names = {item.name for item in fields(cls)}
     from_fields = cls.__init__
 

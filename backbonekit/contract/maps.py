@@ -32,7 +32,7 @@ class Canvas:
     pixel_mask: Tensor | None = None
 
     def mask_at(self, height: int, width: int) -> Tensor | None:
-        """The mask on a feature map's grid, bool [batch, height, width], by nearest sampling; None when nothing is padded."""
+        """The mask on a map's grid, bool [batch, height, width], by nearest sampling; None when nothing is padded."""
         if self.pixel_mask is None:
             return None
         mask = self.pixel_mask[:, None].float()

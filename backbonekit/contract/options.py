@@ -1,4 +1,4 @@
-"""Types of a part's options. The signature is the schema: bounds stand in the annotation, so that every size has one."""
+"""Types of a part's options. The signature is the schema: bounds stand in the annotation, so every size has one."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

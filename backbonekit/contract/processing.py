@@ -35,8 +35,8 @@ class Geometry:
     """Where one picture went: what post-processing needs to bring an answer back to the picture's own pixels.
 
     `original`: (height, width) of the picture as given. `resized`: after the resize. `crop_offset`: (top, left) of the
-    centre crop within the resized picture. `shown`: (height, width) of real pixels on the canvas, which start at its top
-    left corner. `canvas`: (height, width) of the padded input.
+    centre crop within the resized picture. `shown`: (height, width) of real pixels on the canvas, which start at its
+    top left corner. `canvas`: (height, width) of the padded input.
     """
 
     original: tuple[int, int]

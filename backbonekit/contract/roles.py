@@ -1,4 +1,4 @@
-"""The roles that parts play. A part is final and subclasses nothing but `nn.Module`; these say what assembly may ask."""
+"""The roles that parts play. A part is final and subclasses nothing but `nn.Module`; these say what may be asked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -58,7 +58,7 @@ class Blueprint(Protocol):
         ...
 
     def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
-        """A checkpoint's tensor made to fit (stem of other channels, position table of another size) and how, or None."""
+        """A tensor made to fit (stem of other channels, position table of another size) and a word on how, or None."""
         ...
 
 

@@ -5,17 +5,15 @@ crowded scenes" (2016); Carion et al., DETR (2020), section 3.1. The solver is s
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from backbonekit.errors import ContractError
 
 
-def to_host(*tensors: Tensor) -> list[NDArray[Any]]:
+def to_host(*tensors: Tensor) -> list[numpy.ndarray]:
     """Several tensors as arrays on the host, in the type of the first, in a single transfer: each transfer is a stop of
     the device's queue."""
     flat = torch.cat([tensor.detach().flatten().to(tensors[0].dtype) for tensor in tensors]).cpu().numpy()
@@ -23,7 +21,9 @@ def to_host(*tensors: Tensor) -> list[NDArray[Any]]:
     return [part.reshape(tensor.shape) for part, tensor in zip(numpy.split(flat, ends), tensors, strict=True)]
 
 
-def assign(costs: NDArray[Any], candidates: Sequence[NDArray[Any]]) -> list[list[tuple[NDArray[Any], NDArray[Any]]]]:
+def assign(
+    costs: numpy.ndarray, candidates: Sequence[numpy.ndarray]
+) -> list[list[tuple[numpy.ndarray, numpy.ndarray]]]:
     """The assignment of least total cost, for every layer and row.
 
     `costs`: [layers, rows, queries, targets], on the host. `candidates`: for every row the columns that are real
@@ -32,9 +32,8 @@ def assign(costs: NDArray[Any], candidates: Sequence[NDArray[Any]]) -> list[list
 
     A cost that is not a number or infinite is taken last: a model that diverged must not stop the solver.
     """
-    from scipy.optimize import (
-        linear_sum_assignment,
-    )  # here, since scipy takes long to import and only training needs it
+    # Here, since scipy takes long to import and only training needs it.
+    from scipy.optimize import linear_sum_assignment
 
     # Far above any real cost, far below where sums of it lose the differences between the others.
     costs = numpy.nan_to_num(costs, nan=1e9, posinf=1e9, neginf=1e9)

@@ -10,7 +10,15 @@ LEVELS = tuple(Level(name, 8, stride) for name, stride in zip(STAGES, (4, 4, 8, 
 
 @pytest.mark.parametrize(
     ("given", "positions"),
-    [([1, 2], (1, 2)), ((1,), (1,)), (3, (3,)), ([-1], (4,)), ([-2, -1], (3, 4)), ([1, -1], (1, 4)), (range(1, 3), (1, 2))],
+    [
+        ([1, 2], (1, 2)),
+        ((1,), (1,)),
+        (3, (3,)),
+        ([-1], (4,)),
+        ([-2, -1], (3, 4)),
+        ([1, -1], (1, 4)),
+        (range(1, 3), (1, 2)),
+    ],
 )
 def test_indices_are_normalised(given, positions):
     assert normalise_indices(given, STAGES) == positions
