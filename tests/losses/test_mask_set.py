@@ -11,7 +11,7 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
 from backbonekit.losses import mask_terms as terms_module
-from backbonekit.losses import mask_truth
+from backbonekit.losses import mask_truth, process_mean
 from backbonekit.losses.mask_matching import match_masks, pairwise_mask_costs
 from backbonekit.losses.mask_set import MaskSetCriterion
 from backbonekit.losses.mask_terms import mask_terms
@@ -33,9 +33,7 @@ class TestMaskSet(CriterionTester):
     criterion = MaskSetCriterion
     options = {"num_classes": 4}
     keys = ("labels", "masks")
-    compiles = False
     layers: ClassVar[int] = 1
-    is_one_graph: ClassVar[bool] = True
 
     def answer(self, batch):
         answers = [
@@ -189,7 +187,7 @@ class TestMaskSet(CriterionTester):
         def total(answer, targets):
             return sum(criterion(answer, targets, Canvas(SIZE)).values())
 
-        compiled = torch.compile(total, backend="eager", fullgraph=self.is_one_graph)
+        compiled = torch.compile(total, backend="eager", fullgraph=self.compiles)
         for start in range(3):  # other numbers of masks
             answer, targets = self.answer(2), [self.target(start), self.target(start + 1)]
             torch.testing.assert_close(compiled(answer, targets), total(answer, targets))
@@ -210,7 +208,7 @@ class TestMaskSetWithAuxiliary(TestMaskSet):
 
 class TestMaskSetOnSegmentations(TestMaskSet):
     keys = ("segmentation",)
-    is_one_graph = False  # which classes there are is seen on the host
+    compiles = False  # not as one graph: how many classes there are is seen on the host
 
     def target(self, index):
         return {"segmentation": torch.where(blobs(1, seed=index)[0], index % 3 + 1, 0)}
@@ -228,6 +226,40 @@ class TestMaskSetOnSegmentations(TestMaskSet):
         truth = read_masks(targets, Canvas(SIZE), num_classes=150, ignore_label=255, device=torch.device("cpu"))
         assert truth.masks is None
         assert truth.present.sum(1).tolist() == [2, 2]
+
+
+@pytest.fixture
+def three_processes(monkeypatch):
+    """This process and two others, which have 5 and 7 masks. Gives the list of calls."""
+    calls = []
+
+    def all_reduce(count):
+        calls.append(count.item())
+        count += 5 + 7
+
+    monkeypatch.setattr(process_mean.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(process_mean.distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(process_mean.distributed, "all_reduce", all_reduce)
+    return calls
+
+
+def test_masks_are_counted_over_all_processes(three_processes, monkeypatch):
+    tester = TestMaskSet()
+    answer, targets = tester.answer(3), tester.targets(3)  # 2 + 3 + 4 masks
+    together = tester.run(answer, targets)
+    assert three_processes == [9]
+    monkeypatch.undo()
+    alone = tester.run(answer, targets)
+    torch.testing.assert_close(together["mask"], alone["mask"] * 9 / 7)  # 21 masks in 3 processes
+    torch.testing.assert_close(together["dice"], alone["dice"] * 9 / 7)
+    torch.testing.assert_close(together["class"], alone["class"])
+
+
+@pytest.mark.parametrize("target", [{}, TestMaskSet().empty_target()])
+def test_a_process_without_masks_takes_part_in_the_count(three_processes, target):
+    tester = TestMaskSet()
+    tester.run(tester.answer(2), [target, target])
+    assert three_processes == [0]
 
 
 def truth_of(targets, num_classes=4):
