@@ -29,9 +29,9 @@ class FeaturePyramidNetwork(nn.Module):
     `norm`: after each convolution; the paper has none.
     `extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head asks for certain
     strides, the coarsest of them are the extra ones.
-    `extra`: how they are made. `max_pool`: every second position of the level before (Lin et al.; no parameters).
-    `convolution`: 3x3 convolutions of stride 2, the first on the coarsest published level, ReLU between them (FCOS,
-    RetinaNet on P5). `convolution_of_input`: the same, the first on the coarsest input map (RetinaNet on C5).
+    `extra`: how they are made: every second position of the level before (`max_pool`, as in the paper), or 3x3
+    convolutions of stride 2 with ReLU between them, the first on the coarsest published level (`convolution`, as in
+    FCOS and RetinaNet on P5) or on the coarsest input map (`convolution_of_input`, as in RetinaNet on C5).
 
     Publishes p2, p3, ... by octave, in the strides that it receives; extras pass through.
 
