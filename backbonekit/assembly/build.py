@@ -82,8 +82,13 @@ class _Builder:
         def construct() -> nn.Module:
             return blueprint.construct(indices)  # type: ignore[return-value]
 
-        if self.warm is not None and self._keeps_backbone:
-            return self._filled("backbone", construct, self.warm.checkpoint.under("backbone."), adapt=blueprint.adapt)
+        if self.warm is not None and self._is_same_architecture:
+            saved = self.warm.checkpoint.under("backbone.")
+            if not self._has_same_backbone:
+                return self._matched("backbone", construct, saved, adapt=blueprint.adapt)
+            # Other parts may want fewer stages than were saved.
+            may_exceed = () if self._has_same_parts else ("*",)
+            return self._filled("backbone", construct, saved, adapt=blueprint.adapt, may_exceed=may_exceed)
         if not wanted.pretrained:
             return self._random("backbone", construct)
         checkpoint = blueprint.checkpoint(wanted.pretrained, wanted.revision, indices)
@@ -92,13 +97,18 @@ class _Builder:
 
     def chain(self, task: str, branch: Branch) -> Chain:
         dot = f".{task}" if task else ""
-        before = self._saved_parts(task, dot)
-        necks = [self._part(f"neck{dot}.{position}", plan, before) for position, plan in enumerate(branch.necks)]
-        head = None if branch.head is None else self._part(f"head{dot}", branch.head, before)
+        saved = self._saved_parts(task, dot)
+        necks = []
+        for position, plan in enumerate(branch.necks):
+            nth = [other.name for other in branch.necks[:position]].count(plan.name)
+            necks.append(self._part(f"neck{dot}.{position}", plan, saved.get(("neck", plan.name, nth))))
+        head = None
+        if branch.head is not None:
+            head = self._part(f"head{dot}", branch.head, saved.get(("head", branch.head.name, 0)))
         return Chain(necks, head, self._criterion(branch), branch.levels, branch.loss_weight)
 
-    def _saved_parts(self, task: str, dot: str) -> dict[tuple[str, str], tuple[str, PartRecipe]]:
-        """The warm model's parts of this task: (kind, name) -> (where its weights are, its recipe).
+    def _saved_parts(self, task: str, dot: str) -> dict[tuple[str, str, int], str]:
+        """The warm model's parts of this task: (kind, name, how many of that name before it) -> where its weights are.
 
         By name and not by position: inserting a pyramid moves the neck behind it.
         """
@@ -108,35 +118,64 @@ class _Builder:
         parts = recipe.heads.get(task) if task else recipe
         if parts is None:
             return {}
-        saved = {("neck", part.name): (f"neck{dot}.{position}.", part) for position, part in enumerate(parts.neck)}
-        return saved if parts.head is None else {**saved, ("head", parts.head.name): (f"head{dot}.", parts.head)}
+        saved: dict[tuple[str, str, int], str] = {}
+        for position, part in enumerate(parts.neck):
+            nth = [other.name for other in parts.neck[:position]].count(part.name)
+            saved["neck", part.name, nth] = f"neck{dot}.{position}."
+        if parts.head is not None:
+            saved["head", parts.head.name, 0] = f"head{dot}."
+        return saved
 
-    def _part(self, prefix: str, plan: PartPlan, saved: Mapping[tuple[str, str], tuple[str, PartRecipe]]) -> nn.Module:
-        if self.warm is None or (plan.kind, plan.name) not in saved:
+    def _part(self, prefix: str, plan: PartPlan, stored_under: str | None) -> nn.Module:
+        if self.warm is None or stored_under is None:
             return self._random(prefix, plan.construct)
-        stored_under, before = saved[plan.kind, plan.name]
         checkpoint = self.warm.checkpoint.under(stored_under)
-        if plan.options == before.options and self._keeps_backbone:
+        if self._has_same_backbone and self._has_same_parts:
             return self._filled(prefix, plan.construct, checkpoint)
-        # The options changed (other classes), or the channels of a new backbone: what still fits stays.
-        with seeded(self._seed_of(prefix)):
-            module = plan.construct()
-        loaded, fresh = fill_matching(module, checkpoint)
-        self.sources.append(WeightSource(prefix, checkpoint.origin, _numel(module), loaded=loaded, fresh=fresh))
-        return module
+        return self._matched(prefix, plan.construct, checkpoint)
 
     @property
-    def _keeps_backbone(self) -> bool:
+    def _is_same_architecture(self) -> bool:
+        """Whether the warm model's backbone has weights for this one, though perhaps not all, or of another shape."""
         return self.warm is not None and _identity(self.recipe.backbone) == _identity(self.warm.recipe.backbone)
 
-    def _filled(
+    @property
+    def _has_same_backbone(self) -> bool:
+        return self.warm is not None and self.recipe.backbone == self.warm.recipe.backbone
+
+    @property
+    def _has_same_parts(self) -> bool:
+        # All of them: one neck's width is the shape of another part's weights.
+        return self.warm is not None and _parts_of(self.recipe) == _parts_of(self.warm.recipe)
+
+    def _matched(
         self, prefix: str, construct: Callable[[], nn.Module], checkpoint: Checkpoint, *, adapt: Adapt | None = None
+    ) -> nn.Module:
+        """After a change of options (other classes), or of what a part receives: what still fits stays."""
+        with seeded(self._seed_of(prefix)):
+            module = construct()
+        report = fill_matching(module, checkpoint, adapt=adapt)
+        self._note_source(prefix, module, report, checkpoint)
+        return module
+
+    def _filled(
+        self,
+        prefix: str,
+        construct: Callable[[], nn.Module],
+        checkpoint: Checkpoint,
+        *,
+        adapt: Adapt | None = None,
+        may_exceed: Sequence[str] = (),
     ) -> nn.Module:
         with seeded(self._seed_of(prefix)):
             with without_weights():
                 module = construct()
-            report: FillReport = fill(module, checkpoint, adapt=adapt)
+            report = fill(module, checkpoint, adapt=adapt, may_exceed=may_exceed)
             finish(module)
+        self._note_source(prefix, module, report, checkpoint)
+        return module
+
+    def _note_source(self, prefix: str, module: nn.Module, report: FillReport, checkpoint: Checkpoint) -> None:
         self.sources.append(
             WeightSource(
                 prefix,
@@ -149,7 +188,6 @@ class _Builder:
                 licence=checkpoint.licence,
             )
         )
-        return module
 
     def _random(self, prefix: str, construct: Callable[[], nn.Module]) -> nn.Module:
         with seeded(self._seed_of(prefix)):
@@ -173,8 +211,15 @@ class _Builder:
 
 
 def _identity(backbone: Any) -> tuple[Any, ...]:
-    """What decides whether two backbones have the same weights."""
-    return backbone.source, backbone.name, backbone.config, backbone.in_channels, backbone.args
+    """What decides whether one backbone's weights can be another's: the architecture, and where they were asked from.
+
+    Arguments are not part of it: most (drop_path_rate, output_stride) change no weight.
+    """
+    return backbone.source, backbone.name, backbone.config, backbone.pretrained, backbone.revision
+
+
+def _parts_of(recipe: Recipe) -> tuple[Any, ...]:
+    return recipe.neck, recipe.head, recipe.heads
 
 
 def _numel(module: nn.Module) -> int:

@@ -1,24 +1,43 @@
 """Keeps the weights that still fit after a swap; the rest starts at random."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from backbonekit.storage.checkpoint import Checkpoint
+from backbonekit.storage.fill import Adapt, FillReport
 
 
-def fill_matching(module: nn.Module, checkpoint: Checkpoint) -> tuple[int, list[str]]:
-    """Copies every tensor of the same name and shape into a constructed module.
+def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | None = None) -> FillReport:
+    """Copies every tensor of the same name and shape, or that `adapt` gives that shape, into a constructed module.
 
-    Returns how many parameters (numbers) were loaded and the names of those tensors that were not.
+    The others keep the values of the construction and are `missing` in the report.
     """
-    available = set(checkpoint.keys())
-    loaded, fresh = 0, []
+    tensors = module.state_dict(keep_vars=True)
+    report = FillReport(checkpoint.origin, surplus=[key for key in checkpoint if key not in tensors])
+    report.total_parameters = sum(parameter.numel() for parameter in module.parameters())
     parameters = {name for name, _ in module.named_parameters()}
     with torch.no_grad():
-        for name, tensor in module.state_dict(keep_vars=True).items():
-            if name in available and tuple(checkpoint.shape(name)) == tuple(tensor.shape):
-                tensor.copy_(checkpoint.tensor(name))
-                loaded += tensor.numel() if name in parameters else 0
-            else:
-                fresh.append(name)
-    return loaded, fresh
+        for name, tensor in tensors.items():
+            stored = _fitting(name, tuple(tensor.shape), checkpoint, adapt, report)
+            if stored is None:
+                report.missing.append(name)
+                continue
+            tensor.copy_(stored)
+            report.loaded.append(name)
+            report.loaded_parameters += tensor.numel() if name in parameters else 0
+    return report
+
+
+def _fitting(
+    name: str, shape: tuple[int, ...], checkpoint: Checkpoint, adapt: Adapt | None, report: FillReport
+) -> Tensor | None:
+    if name not in checkpoint:
+        return None
+    if checkpoint.shape(name) == shape:
+        return checkpoint.tensor(name)
+    adapted = adapt(name, checkpoint.tensor(name), shape) if adapt is not None else None
+    if adapted is None:
+        return None
+    tensor, how = adapted
+    report.adapted.append((name, how))
+    return tensor
