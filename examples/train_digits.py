@@ -84,11 +84,10 @@ def save_overview(model, pictures, path: Path) -> None:
     """What the model says, drawn over each picture, side by side."""
     from backbonekit.visualization.overview import overview
 
-    results = model.predict(pictures, task="instance", threshold=0.5)
-    drawn = [
-        bk.draw(picture.resize((288, 288)), _enlarged(result, 3), model.labels)
-        for picture, result in zip(pictures, results, strict=True)
-    ]
+    # The processor brings them back to 64 pixels; the answers come in the enlarged picture's own.
+    enlarged = [picture.resize((256, 256)) for picture in pictures]
+    results = model.predict(enlarged, task="instance", threshold=0.5)
+    drawn = [bk.draw(picture, result, model.labels) for picture, result in zip(enlarged, results, strict=True)]
     overview(drawn, columns=4).save(path)
 
 
