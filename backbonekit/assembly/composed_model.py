@@ -13,6 +13,7 @@ from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.results import Result
 from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.recipe import Recipe
 
@@ -91,6 +92,8 @@ class ComposedModel(nn.Module):
 
         `targets`: one dict a picture (`contract/targets.py`); then `loss` and `losses` are set, in train and eval mode.
         """
+        if targets is not None and len(targets) != pixel_values.shape[0]:
+            raise ContractError(f"{len(targets)} targets for {pixel_values.shape[0]} pictures; give one dict a picture.")
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
         maps = self.backbone(pixel_values)
         answers: dict[str, Answer] = {}
