@@ -14,7 +14,7 @@ def randomise_weights(module: nn.Module, seed: int = 0) -> nn.Module:
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim > 1:
-                width = parameter[0].numel()
+                width = max(parameter[0].numel(), 1)  # 1: of a tensor without values
                 uniform(parameter, -1.7 / width**0.5, 1.7 / width**0.5)  # 1.7: variance 1 / fan in
             elif name.endswith("weight"):
                 uniform(parameter, 0.75, 1.25)

@@ -15,7 +15,11 @@ from backbonekit.hf_models.timm_backbone import TimmBackbone, TimmBackboneConfig
 from backbonekit.storage.repository import open_repository
 
 _FACES = {
+    "convnext": "backbonekit.hf_models.convnext:ConvNextBackbone",
+    "convnextv2": "backbonekit.hf_models.convnextv2:ConvNextV2Backbone",
     "dinov2": "backbonekit.hf_models.dinov2:Dinov2Backbone",
+    "dinov2_with_registers": "backbonekit.hf_models.dinov2_with_registers:Dinov2WithRegistersBackbone",
+    "dinov3_convnext": "backbonekit.hf_models.dinov3_convnext:DINOv3ConvNextBackbone",
     "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
     "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",
     "swin": "backbonekit.hf_models.swin:SwinBackbone",

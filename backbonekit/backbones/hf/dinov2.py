@@ -28,14 +28,13 @@ from backbonekit.storage.key_map import Join, KeyMap, Rename, Rule
 
 
 @dataclass(kw_only=True)
-class Dinov2Architecture(ArchitectureConfig):
-    """`use_swiglu_ffn`: gated feed-forward of two thirds the width. `apply_layernorm`: the final norm on every map.
+class Dinov2Fields(ArchitectureConfig):
+    """The fields that the model types of DINOv2 have in common.
 
-    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the class token
-    is handed along in `prefix_tokens`.
+    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the tokens
+    before the places are handed along in `prefix_tokens`.
     """
 
-    model_type: ClassVar[str] = "dinov2"
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
     free_fields: ClassVar[frozenset[str]] = frozenset(
         {"num_channels", "image_size", "drop_path_rate", "layerscale_value"}
@@ -60,7 +59,6 @@ class Dinov2Architecture(ArchitectureConfig):
     use_swiglu_ffn: bool = False
     apply_layernorm: bool = True
     reshape_hidden_states: bool = True
-    use_mask_token: bool = True
 
     def _supported(self) -> list[str]:
         faults = self._refusals({"hidden_dropout_prob": (0.0,), "attention_probs_dropout_prob": (0.0,)})
@@ -69,24 +67,39 @@ class Dinov2Architecture(ArchitectureConfig):
         for field in ("image_size", "patch_size"):
             height, width = sides(getattr(self, field))
             if height != width:
-                faults.append(f"dinov2 config: {field} must be a square, got {height} x {width}.")
+                faults.append(f"{self.model_type} config: {field} must be a square, got {height} x {width}.")
         if self.hidden_size % self.num_attention_heads:
             faults.append(
-                f"dinov2 config: num_attention_heads={self.num_attention_heads} does not divide"
+                f"{self.model_type} config: num_attention_heads={self.num_attention_heads} does not divide"
                 f" hidden_size={self.hidden_size}."
             )
         if max(sides(self.patch_size)) > max(sides(self.image_size)):
-            faults.append(f"dinov2 config: patch_size={self.patch_size} is larger than image_size={self.image_size}.")
+            faults.append(
+                f"{self.model_type} config: patch_size={self.patch_size} is larger than image_size={self.image_size}."
+            )
         return faults
 
 
-def _levels(config: Dinov2Architecture) -> tuple[Level, ...]:
+@dataclass(kw_only=True)
+class Dinov2Architecture(Dinov2Fields):
+    """`use_swiglu_ffn`: gated feed-forward of two thirds the width. `apply_layernorm`: the final norm on every map.
+    `use_mask_token`: whether transformers keeps a token for masked training, which has no part in the maps.
+    """
+
+    model_type: ClassVar[str] = "dinov2"
+
+    use_mask_token: bool = True
+
+
+def levels(config: Dinov2Fields, prefix_tokens: int = 1) -> tuple[Level, ...]:
+    """Stem and blocks, each with the same channels and stride."""
     patch = sides(config.patch_size)[0]
     names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
-    return tuple(Level(name, config.hidden_size, patch, prefix_tokens=1) for name in names)
+    return tuple(Level(name, config.hidden_size, patch, prefix_tokens=prefix_tokens) for name in names)
 
 
-def _construct_body(config: Dinov2Architecture, plan: BodyPlan) -> nn.Module:
+def construct_body(config: Dinov2Fields, plan: BodyPlan) -> nn.Module:
+    """timm's ViT with the blocks that are wanted."""
     width = int(config.hidden_size * config.mlp_ratio)
     if config.use_swiglu_ffn:
         # Two thirds, rounded up to a multiple of 8; timm's packed layer holds gate and value.
@@ -117,7 +130,7 @@ def _construct_body(config: Dinov2Architecture, plan: BodyPlan) -> nn.Module:
     return body
 
 
-def _embed(body: VisionTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def embed(body: VisionTransformer, pixel_values: Tensor, *, antialias: bool = False) -> tuple[Tensor, tuple[int, int]]:
     """[batch, 1 + height * width, channels], the class token first. Pixels beyond the last whole patch are left out."""
     x = body.patch_embed.proj(pixel_values)
     grid = (x.shape[-2], x.shape[-1])
@@ -127,7 +140,7 @@ def _embed(body: VisionTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple
     table: Tensor = body.pos_embed  # type: ignore[assignment]
     # transformers resamples wherever the picture is no square, also onto the table's own number of places.
     is_native = grid[0] == grid[1] and pixel_values.shape[-2] == pixel_values.shape[-1] and x.shape[1] == table.shape[1]
-    return x + (table if is_native else interpolated_positions(table, grid, prefix=1)), grid
+    return x + (table if is_native else interpolated_positions(table, grid, prefix=1, antialias=antialias)), grid
 
 
 def _resample_positions(table: Tensor, size: int) -> Tensor:
@@ -135,13 +148,15 @@ def _resample_positions(table: Tensor, size: int) -> Tensor:
     return interpolated_positions(table, (side, side), prefix=1)
 
 
-def _units(body: VisionTransformer) -> Sequence[Sequence[nn.Module]]:
+def units(body: VisionTransformer) -> Sequence[Sequence[nn.Module]]:
+    """One block a stage."""
     return [[block] for block in body.blocks]
 
 
-def _key_map(config: Dinov2Architecture) -> KeyMap:
+def rules(config: Dinov2Fields) -> list[Rule]:
+    """Everything that the model types have in common."""
     block, ours = "encoder.layer.{i}", "body.blocks.{i}"
-    rules: list[Rule] = [
+    found: list[Rule] = [
         Rename("embeddings.cls_token", "body.cls_token"),
         Rename("embeddings.position_embeddings", "body.pos_embed"),
         Rename("embeddings.patch_embeddings.projection", "body.patch_embed.proj"),
@@ -157,18 +172,26 @@ def _key_map(config: Dinov2Architecture) -> KeyMap:
         Rename("layernorm", "body.norm"),
     ]
     if config.use_swiglu_ffn:
-        rules += [
+        found += [
             Rename(f"{block}.mlp.weights_in", f"{ours}.mlp.fc1"),
             Rename(f"{block}.mlp.weights_out", f"{ours}.mlp.fc2"),
             Join([f"{block}.mlp.{name}_proj" for name in ("gate", "up")], f"{ours}.mlp.fc1"),
             Rename(f"{block}.mlp.down_proj", f"{ours}.mlp.fc2"),
         ]
     else:
-        rules += [Rename(f"{block}.mlp.fc1", f"{ours}.mlp.fc1"), Rename(f"{block}.mlp.fc2", f"{ours}.mlp.fc2")]
-    return KeyMap(rules, drop=["classifier.*", "embeddings.mask_token"], prefixes=["dinov2"])
+        found += [Rename(f"{block}.mlp.fc1", f"{ours}.mlp.fc1"), Rename(f"{block}.mlp.fc2", f"{ours}.mlp.fc2")]
+    return found
 
 
-def _stage_of(name: str) -> int | None:
+DROPPED = ("classifier.*", "embeddings.mask_token")
+
+
+def _key_map(config: Dinov2Architecture) -> KeyMap:
+    return KeyMap(rules(config), drop=DROPPED, prefixes=["dinov2"])
+
+
+def stage_of(name: str) -> int | None:
+    """From `body.blocks.N`; the final norm belongs to none."""
     if name.startswith("body.norm."):
         return None
     found = re.match(r"body\.blocks\.(\d+)\.", name)
@@ -177,13 +200,13 @@ def _stage_of(name: str) -> int | None:
 
 FAMILY = Family(
     config_class=Dinov2Architecture,
-    levels=_levels,
-    construct_body=_construct_body,
-    embed=_embed,
-    units=_units,
+    levels=levels,
+    construct_body=construct_body,
+    embed=embed,
+    units=units,
     layout="tokens",
     key_map=_key_map,
-    stage_of=_stage_of,
+    stage_of=stage_of,
     stem="body.patch_embed.proj.weight",
     default_norm=lambda config: "final" if config.apply_layernorm else "none",
     final_norm="every",

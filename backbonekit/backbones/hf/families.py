@@ -6,7 +6,11 @@ from backbonekit.backbones.hf.family import Family
 from backbonekit.errors import RecipeError, nearest
 
 _MODULES = {
+    "convnext": "backbonekit.backbones.hf.convnext",
+    "convnextv2": "backbonekit.backbones.hf.convnextv2",
     "dinov2": "backbonekit.backbones.hf.dinov2",
+    "dinov2_with_registers": "backbonekit.backbones.hf.dinov2_with_registers",
+    "dinov3_convnext": "backbonekit.backbones.hf.dinov3_convnext",
     "maskformer-swin": "backbonekit.backbones.hf.maskformer_swin",
     "resnet": "backbonekit.backbones.hf.resnet",
     "swin": "backbonekit.backbones.hf.swin",
