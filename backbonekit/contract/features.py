@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import log2
-from types import MappingProxyType
 
 
 def octave(stride: float) -> int:
@@ -31,7 +30,8 @@ class FeaturePyramid:
     """The levels that a part publishes, fine to coarse, and named extras beside them (`mask_features`, `memory`)."""
 
     levels: tuple[Level, ...]
-    extras: Mapping[str, Level] = field(default_factory=lambda: MappingProxyType({}))
+    # A dict and no read-only view of one, which cannot be copied or pickled, and every neck holds its pyramid.
+    extras: Mapping[str, Level] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
