@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from backbonekit.contract.answers import Answer, ModelOutput
+from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.results import Result
@@ -34,7 +35,8 @@ class Chain:
     levels: Sequence[int]
     loss_weight: float = 1.0
 
-    def answer(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Answer | None:
+    def maps(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        """From the backbone's maps to what enters the head."""
         tokens = maps.prefix_tokens
         maps = FeatureMaps(
             maps=tuple(maps.maps[position] for position in self.levels),
@@ -43,7 +45,7 @@ class Chain:
         )
         for neck in self.neck:
             maps = neck(maps, canvas)
-        return None if self.head is None else self.head(maps, canvas, targets)
+        return maps
 
     def losses(self, answer: Answer, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Weighted scalar terms by name."""
@@ -93,21 +95,25 @@ class ComposedModel(nn.Module):
         `targets`: one dict a picture (`contract/targets.py`); then `loss` and `losses` are set, in train and eval mode.
         """
         if targets is not None and len(targets) != pixel_values.shape[0]:
-            raise ContractError(f"{len(targets)} targets for {pixel_values.shape[0]} pictures; give one dict a picture.")
+            raise ContractError(
+                f"{len(targets)} targets for {pixel_values.shape[0]} pictures; give one dict a picture."
+            )
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
         maps = self.backbone(pixel_values)
+        feature_maps = maps.maps
         answers: dict[str, Answer] = {}
         losses: dict[str, Tensor] = {}
         for task, chain in self.chains().items():
-            answer = chain.answer(maps, canvas, targets)
-            if answer is None:
+            entering = chain.maps(maps, canvas)
+            if chain.head is None:
+                feature_maps = entering.maps
                 continue
-            answers[task] = answer
+            answers[task] = answer = chain.head(entering, canvas, targets)
             if targets is not None:
                 prefix = f"{task}." if task else ""
                 losses |= {prefix + name: term for name, term in chain.losses(answer, targets, canvas).items()}
         return ModelOutput(
-            feature_maps=maps.maps,
+            feature_maps=feature_maps,
             predictions=answers.get("") if "" in self.levels else answers,
             loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
             losses=losses or None,
@@ -122,6 +128,12 @@ class ComposedModel(nn.Module):
             task: Chain(necks[task], _of(self.head, task), _of(self.criterion, task), levels, self.loss_weights[task])
             for task, levels in self.levels.items()
         }
+
+    @property
+    def features(self) -> FeaturePyramid:
+        """What `feature_maps` are: the backbone's levels, or without a head those that the last neck gives."""
+        neck, is_headless = list(self.neck.children()), "" in self.levels and self.head is None
+        return (neck[-1] if is_headless and neck else self.backbone).features  # type: ignore[return-value]
 
     @property
     def labels(self) -> Labels | None:

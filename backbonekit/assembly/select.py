@@ -1,6 +1,6 @@
 """Which of a backbone's maps a model uses: what the recipe names, or what the parts ask for."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from backbonekit.contract.features import FeaturePyramid, Level, deepest_in_octave
@@ -35,10 +35,13 @@ def select_levels(
     requirements: Mapping[str, Requirement | None],
     consumers: Mapping[str, str],
     adapt: str,
+    *,
+    without_head: Container[str] = (),
 ) -> Selection:
     """Indices for the backbone and the levels for each task.
 
-    `consumers`: per task, the part that the requirement is of, as the sentences call it. Raises ContractError.
+    `consumers`: per task, the part that the requirement is of, as the sentences call it. `without_head`: the tasks
+    whose necks feed nothing, so that maps which the recipe names are what is wanted. Raises ContractError.
     """
     named = _named_indices(blueprint, backbone)
     if named is None:
@@ -50,6 +53,8 @@ def select_levels(
     bridged: set[str] = set()
     for task, requirement in requirements.items():
         missing = requirement.missing_strides(FeaturePyramid(levels)) if requirement else ()
+        if missing and named is not None and task in without_head and not _is_plain(blueprint):
+            requirement, missing = Requirement(), ()
         if requirement and missing:
             _refuse_unless_plain(blueprint, named, levels, requirement, missing, consumers[task], adapt)
             bridged.add(task)
@@ -114,8 +119,8 @@ def _refuse_unless_plain(
     consumer: str,
     adapt: str,
 ) -> None:
-    everything = tuple(level for index, level in enumerate(blueprint.levels) if index not in blueprint.forbidden)
-    plain = FeaturePyramid(everything).is_single_stride
+    everything = _everything(blueprint)
+    plain = _is_plain(blueprint)
     if plain and adapt == "auto":
         return
     wants = ", ".join(map(str, requirement.strides))
@@ -125,7 +130,7 @@ def _refuse_unless_plain(
         raise ContractError(
             f"{problem}, so {lacks} is missing. The fix: adapt=auto, or put simple_feature_pyramid first in neck."
         )
-    if named is not None and not requirement.missing_strides(FeaturePyramid(everything)):
+    if named is not None and not requirement.missing_strides(everything):
         raise ContractError(
             f"{problem} with out_indices {list(named)}, so {lacks} is missing. The fix: backbone.out_indices=auto, "
             f"or backbone.out_strides=[{wants}]."
@@ -134,6 +139,17 @@ def _refuse_unless_plain(
         f"{problem} at most, so {lacks} is missing, and no neck makes a finer level of a pyramid. The fix: another "
         f"backbone, or a neck or head that starts at stride {levels[0].stride:g}."
     )
+
+
+def _everything(blueprint: Blueprint) -> FeaturePyramid:
+    """All maps that the architecture can give."""
+    return FeaturePyramid(
+        tuple(level for index, level in enumerate(blueprint.levels) if index not in blueprint.forbidden)
+    )
+
+
+def _is_plain(blueprint: Blueprint) -> bool:
+    return _everything(blueprint).is_single_stride
 
 
 def _strides(levels: tuple[Level, ...]) -> str:

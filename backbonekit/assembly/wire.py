@@ -73,7 +73,8 @@ def wire(recipe: Recipe) -> Wiring:
     drafts = {task: _draft(task, neck, head) for task, (neck, head) in _tasks(recipe).items()}
     requirements = {task: _requirement(plans) for task, plans in drafts.items()}
     consumers = {task: f"{plans[0].kind} {plans[0].name}" for task, plans in drafts.items() if plans}
-    selection = select_levels(blueprint, backbone, requirements, consumers, recipe.adapt)
+    without_head = {task for task, (_, head) in _tasks(recipe).items() if head is None}
+    selection = select_levels(blueprint, backbone, requirements, consumers, recipe.adapt, without_head=without_head)
     branches: dict[str, Branch] = {}
     for task, plans in drafts.items():
         if task in selection.bridged:

@@ -83,7 +83,8 @@ class BoxQueries(Answer):
 class ModelOutput(FieldMapping):
     """What a composed model returns.
 
-    `feature_maps`: the backbone's maps, fine to coarse, each [batch, channels, height, width].
+    `feature_maps`: the backbone's maps, fine to coarse, each [batch, channels, height, width];
+    of a model without a head those of its last neck.
     `predictions`: the head's answer; a dict of answers by task with several heads; None without a head.
     `loss`: scalar, the sum of `losses`; None without targets. `losses`: every weighted term by name, scalars.
     """
