@@ -42,6 +42,8 @@ _PUBLIC = {
     "ConvNextV2Backbone": "backbonekit.hf_models",
     "DINOv3ConvNextConfig": "backbonekit.hf_models",
     "DINOv3ConvNextBackbone": "backbonekit.hf_models",
+    "PvtV2Config": "backbonekit.hf_models",
+    "PvtV2Backbone": "backbonekit.hf_models",
     "TimmBackboneConfig": "backbonekit.hf_models",
     "TimmBackbone": "backbonekit.hf_models",
 }
@@ -79,6 +81,8 @@ __all__ = [  # noqa: RUF022 - by subject
     "ConvNextV2Backbone",
     "DINOv3ConvNextConfig",
     "DINOv3ConvNextBackbone",
+    "PvtV2Config",
+    "PvtV2Backbone",
     "TimmBackboneConfig",
     "TimmBackbone",
     "RecipeError",

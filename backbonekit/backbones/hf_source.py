@@ -83,7 +83,9 @@ class HFBlueprint:
         self.name = name or family.model_type
         self.norm: OutputNorm = _checked_args(family, config, args)
         self._built = replace(config, **{key: value for key, value in args.items() if key != "norm"})
-        self.levels: tuple[Level, ...] = family.levels(config)
+        # With the pictures' own channels, because of some families they are the first level's.
+        seen: Any = {"num_channels": in_channels}
+        self.levels: tuple[Level, ...] = family.levels(replace(config, **seen))
         self.forbidden = family.forbidden
         self.default_indices = (len(self.levels) - 1,)
         self.canvas = family.canvas(config)

@@ -21,6 +21,8 @@ _PUBLIC = {
     "Dinov2WithRegistersConfig": f"{_HERE}.dinov2_with_registers",
     "MaskFormerSwinBackbone": f"{_HERE}.maskformer_swin",
     "MaskFormerSwinConfig": f"{_HERE}.maskformer_swin",
+    "PvtV2Backbone": f"{_HERE}.pvt_v2",
+    "PvtV2Config": f"{_HERE}.pvt_v2",
     "ResNetBackbone": f"{_HERE}.resnet",
     "ResNetConfig": f"{_HERE}.resnet",
     "SwinBackbone": f"{_HERE}.swin",

@@ -21,6 +21,7 @@ _FACES = {
     "dinov2_with_registers": "backbonekit.hf_models.dinov2_with_registers:Dinov2WithRegistersBackbone",
     "dinov3_convnext": "backbonekit.hf_models.dinov3_convnext:DINOv3ConvNextBackbone",
     "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
+    "pvt_v2": "backbonekit.hf_models.pvt_v2:PvtV2Backbone",
     "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",
     "swin": "backbonekit.hf_models.swin:SwinBackbone",
 }

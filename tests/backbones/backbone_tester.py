@@ -94,7 +94,9 @@ class BackboneTester:
     def test_takes_other_numbers_of_channels(self, channels: int) -> None:
         backbone = self.build(channels)
         with torch.no_grad():
-            assert backbone(self.picture(channels=channels, batch=1)).maps[0].isfinite().all()
+            maps = backbone(self.picture(channels=channels, batch=1)).maps
+        assert maps[0].isfinite().all()
+        assert backbone.features.channels == tuple(feature_map.shape[1] for feature_map in maps)
         assert len(self.blueprint(channels).processing.mean) == channels
 
     def test_gradient_reaches_every_parameter(self) -> None:
@@ -102,7 +104,8 @@ class BackboneTester:
         every = self.every_index(blueprint)
         for indices in (every, every[-1:], every[:1]):
             backbone = randomise_weights(blueprint.construct(indices))
-            outputs = MapsOnly(backbone)(self.picture())
+            # The picture takes one too: where it is itself a map, there may be nothing else to reach.
+            outputs = MapsOnly(backbone)(self.picture().requires_grad_())
             torch.stack([(each * torch.randn_like(each)).sum() for each in outputs]).sum().backward()
             idle = [
                 name

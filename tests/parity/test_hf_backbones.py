@@ -13,6 +13,7 @@ from backbonekit.backbones.hf_source import HFBlueprint, blueprint
 from backbonekit.storage.checkpoint import checkpoint_of
 from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import FillReport, fill
+from tests.parity import convolutional_configs
 from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
@@ -114,6 +115,12 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 ONE_OF_EACH = ("resnet-bottleneck", "swin", "maskformer-swin", "dinov2", "dinov2-gated", "dinov2-with-registers")
+CONFIGS |= convolutional_configs.CONFIGS
+ONE_OF_EACH += convolutional_configs.ONE_OF_EACH
+WITHOUT = {
+    "Model": {*convolutional_configs.WITHOUT_MODEL},
+    "ForImageClassification": {"maskformer-swin", *convolutional_configs.WITHOUT_CLASSIFIER},
+}
 SIZES = ((64, 64), (131, 87), (97, 64), (60, 60))
 
 
@@ -150,6 +157,14 @@ def assert_same(given: tuple[Tensor, ...], expected: tuple[Tensor, ...], toleran
         assert one.shape == other.shape
         scale = other.abs().max()
         assert (one - other).abs().max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in CONFIGS.values()}))
+def test_defaults_are_those_of_transformers(name: str) -> None:
+    theirs = getattr(transformers, name)()
+    for field, value in family(theirs.model_type).config_class().to_mapping().items():
+        default = getattr(theirs, field)
+        assert value == (list(default) if isinstance(default, tuple) else default), field
 
 
 @pytest.mark.parametrize("key", CONFIGS)
@@ -209,18 +224,18 @@ def test_whole_models_are_read_too(key: str, whole: str, tmp_path: Path) -> None
     config.out_indices = every_index(config)
     name = type(config).__name__.replace("Config", whole)
     if not hasattr(transformers, name):
-        assert config.model_type == "maskformer-swin"
+        assert config.model_type in WITHOUT[whole]
         return
     model = randomise_weights(getattr(transformers, name)(config)).eval()
     model.save_pretrained(tmp_path / "whole")
     theirs = transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(tmp_path / "whole").eval()
-    ours, report, _ = load(tmp_path / "whole", every_index(config))
+    ours, report, source = load(tmp_path / "whole", every_index(config))
     pixel_values = torch.randn(1, 3, 70, 90)
     with torch.no_grad():
         assert_same(ours(pixel_values).maps, theirs(pixel_values).feature_maps, 1e-4)
     # These checkpoints hold no norms of the maps; they start as they do in transformers, and the report says so.
     assert all(name.startswith("norms.") for name, _ in report.adapted)
-    assert bool(report.adapted) == ("swin" in config.model_type)
+    assert bool(report.adapted) == (source.norm == "per_stage")
 
 
 @pytest.mark.parametrize("key", ONE_OF_EACH)
@@ -259,7 +274,9 @@ def test_what_we_write_loads_in_transformers(key: str, tmp_path: Path) -> None:
         assert_same(ours(pixel_values).maps, theirs.eval()(pixel_values).feature_maps, 1e-4)
 
 
-@pytest.mark.parametrize("key", ["swin-fine-deep", "maskformer-swin", "dinov2"])
+@pytest.mark.parametrize(
+    "key", ["swin-fine-deep", "maskformer-swin", "dinov2", *convolutional_configs.WITH_STOCHASTIC_DEPTH]
+)
 def test_stochastic_depth_is_where_transformers_has_it(key: str, tmp_path: Path) -> None:
     config = oracle_config(key, drop_path_rate=0.3)
     theirs = transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)](config)
@@ -276,8 +293,9 @@ def test_stochastic_depth_is_where_transformers_has_it(key: str, tmp_path: Path)
 
 @pytest.mark.parametrize("key", ONE_OF_EACH)
 def test_training_without_chance_is_equal(key: str, tmp_path: Path) -> None:
-    changes = {} if key.startswith("resnet") else {"drop_path_rate": 0.0}
-    config = oracle_config(key, **changes)
+    config = oracle_config(key)
+    if hasattr(config, "drop_path_rate"):
+        config.drop_path_rate = 0.0
     config.out_indices = every_index(config)
     theirs = randomise_weights(transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)](config)).eval()
     theirs.save_pretrained(tmp_path)

@@ -12,6 +12,7 @@ _MODULES = {
     "dinov2_with_registers": "backbonekit.backbones.hf.dinov2_with_registers",
     "dinov3_convnext": "backbonekit.backbones.hf.dinov3_convnext",
     "maskformer-swin": "backbonekit.backbones.hf.maskformer_swin",
+    "pvt_v2": "backbonekit.backbones.hf.pvt_v2",
     "resnet": "backbonekit.backbones.hf.resnet",
     "swin": "backbonekit.backbones.hf.swin",
 }

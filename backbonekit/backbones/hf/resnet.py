@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet, downsample_conv
 from torch import Tensor, nn
 
+from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.contract.features import Level
@@ -20,15 +21,6 @@ from backbonekit.contract.processing import Processing
 from backbonekit.storage.key_map import KeyMap, Rename
 
 _STEM_CHANNELS = 64  # written into timm's ResNet
-_ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "relu6": nn.ReLU6,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "swish": nn.SiLU,
-    "leaky_relu": nn.LeakyReLU,
-    "mish": nn.Mish,
-}
 
 
 @dataclass(kw_only=True)
@@ -51,7 +43,7 @@ class ResNetArchitecture(ArchitectureConfig):
     downsample_in_bottleneck: bool = False
 
     def _supported(self) -> list[str]:
-        faults = self._refusals({"hidden_act": tuple(_ACTIVATIONS), "embedding_size": (_STEM_CHANNELS,)})
+        faults = self._refusals({"hidden_act": tuple(ACTIVATIONS), "embedding_size": (_STEM_CHANNELS,)})
         if len(self.hidden_sizes) != len(self.depths) or not self.depths:
             faults.append(
                 f"resnet config: hidden_sizes has {len(self.hidden_sizes)} values and depths {len(self.depths)}; they"
@@ -112,7 +104,7 @@ def _halve(block: nn.Module, config: ResNetArchitecture) -> None:
 
 
 def _set_activation(body: nn.Module, config: ResNetArchitecture) -> None:
-    activation = _ACTIVATIONS[config.hidden_act]
+    activation = ACTIVATIONS[config.hidden_act]
     last = "act3" if config.layer_type == "bottleneck" else "act2"
     body.act1 = activation()
     for _, layer in _layers(body):

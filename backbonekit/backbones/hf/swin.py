@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
 from backbonekit.backbones.hf.swin_block import PadThenShiftBlock
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
@@ -101,7 +102,7 @@ def construct_body(config: SwinArchitecture, plan: BodyPlan) -> nn.Module:
         strict_img_size=False,
         mlp_ratio=config.mlp_ratio,
         qkv_bias=config.qkv_bias,
-        drop_path_rate=_rate_of_last_built(config.drop_path_rate, sum(depths), sum(config.depths)),
+        drop_path_rate=rate_of_last_built(config.drop_path_rate, depths, config.depths),
     )
     body.patch_embed.dynamic_img_pad = True  # type: ignore[assignment]
     for stage in body.layers:
@@ -116,11 +117,6 @@ def construct_body(config: SwinArchitecture, plan: BodyPlan) -> nn.Module:
     if plan.last == 0:
         body.layers = nn.Sequential()
     return body
-
-
-def _rate_of_last_built(rate: float, built: int, total: int) -> float:
-    """Rates rise linearly from 0 to `rate` over all blocks, so the deepest of the first `built` ones has less."""
-    return rate * (built - 1) / max(total - 1, 1)
 
 
 def embed(body: SwinTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
