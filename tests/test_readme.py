@@ -58,5 +58,8 @@ def test_python_blocks(folder, monkeypatch):
 
 def test_make_targets_exist():
     makefile = (Path(__file__).parent.parent / "Makefile").read_text()
-    for target in set(re.findall(r"make ([a-z-]+)", README)):
+    targets = set(re.findall(r"^make ([a-z-]+)", README, flags=re.MULTILINE))
+    targets |= {word for words in re.findall(r"`make ([a-z -]+)`", README) for word in words.split()}
+    assert {"demo", "test", "example"} <= targets
+    for target in targets:
         assert f"\n{target}:" in makefile, target

@@ -20,7 +20,7 @@ from backbonekit.image_processing.reading import open_picture
 def model(monkeypatch):
     """Whatever is asked for, this model is it: building and loading have tests of their own."""
     small = SmallModel("masks")
-    monkeypatch.setattr(predict, "_model", lambda arguments: small)
+    monkeypatch.setattr(predict, "start_model", lambda *_: small)
     return small
 
 
@@ -67,7 +67,7 @@ def test_one_picture_is_drawn_and_written(model, picture, tmp_path):
     ],
 )
 def test_every_kind_of_answer(kind, says, picture, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(predict, "_model", lambda arguments: SmallModel(kind))
+    monkeypatch.setattr(predict, "start_model", lambda *_: SmallModel(kind))
     assert (
         run_verb(
             "predict", ["recipe=r", f"image={picture}", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"]
