@@ -7,6 +7,12 @@ DEV := $(VENV)/.installed-dev
 # One thread a worker: two test workers on two cores would otherwise fight for them.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 PYTHONPATH=
 WORKERS ?= 2
+# The parts once more with every shape in a signature checked; what traces code (compile, export) cannot see through that.
+CHECKED := layers ops necks heads losses backbones assembly
+COMMA := ,
+EMPTY :=
+SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix backbonekit.,$(CHECKED)) beartype.beartype) \
+	-k "not compile and not export and not graph and not waits" $(addprefix tests/,layers ops necks heads losses)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all check format parity bench example table clean
@@ -39,6 +45,7 @@ example: $(DEV) ## train the digits example (minutes) and draw what it learned
 
 test: $(DEV) ## set up, then run the tests (minutes, no network)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -q $(SHAPES)
 
 test-all: $(DEV) ## the tests with those that take long
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS)

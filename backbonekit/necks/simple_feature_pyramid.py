@@ -98,5 +98,5 @@ def _scaled_channels(channels: int, step: int) -> int:
     return max(channels // 2 ** max(step, 0), 1)
 
 
-def _tidy(stride: float) -> float:
+def _tidy(stride: float) -> float | int:
     return int(stride) if stride == int(stride) else stride
