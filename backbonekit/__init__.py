@@ -44,6 +44,8 @@ _PUBLIC = {
     "DINOv3ConvNextBackbone": "backbonekit.hf_models",
     "PvtV2Config": "backbonekit.hf_models",
     "PvtV2Backbone": "backbonekit.hf_models",
+    "Swinv2Config": "backbonekit.hf_models",
+    "Swinv2Backbone": "backbonekit.hf_models",
     "TimmBackboneConfig": "backbonekit.hf_models",
     "TimmBackbone": "backbonekit.hf_models",
 }
@@ -83,6 +85,8 @@ __all__ = [  # noqa: RUF022 - by subject
     "DINOv3ConvNextBackbone",
     "PvtV2Config",
     "PvtV2Backbone",
+    "Swinv2Config",
+    "Swinv2Backbone",
     "TimmBackboneConfig",
     "TimmBackbone",
     "RecipeError",

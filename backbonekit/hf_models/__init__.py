@@ -27,6 +27,8 @@ _PUBLIC = {
     "ResNetConfig": f"{_HERE}.resnet",
     "SwinBackbone": f"{_HERE}.swin",
     "SwinConfig": f"{_HERE}.swin",
+    "Swinv2Backbone": f"{_HERE}.swinv2",
+    "Swinv2Config": f"{_HERE}.swinv2",
     "TimmBackbone": f"{_HERE}.timm_backbone",
     "TimmBackboneConfig": f"{_HERE}.timm_backbone",
 }

@@ -24,6 +24,7 @@ _FACES = {
     "pvt_v2": "backbonekit.hf_models.pvt_v2:PvtV2Backbone",
     "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",
     "swin": "backbonekit.hf_models.swin:SwinBackbone",
+    "swinv2": "backbonekit.hf_models.swinv2:Swinv2Backbone",
 }
 
 

@@ -67,14 +67,3 @@ class TestGatedDinov2(BackboneTester):
         "use_swiglu_ffn": True,
         "apply_layernorm": False,
     }
-
-
-class TestDinov2WithRegisters(BackboneTester):
-    source = "hf"
-    config = {
-        "model_type": "dinov2_with_registers",
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": 64,
-    }

@@ -13,7 +13,7 @@ from backbonekit.backbones.hf_source import HFBlueprint, blueprint
 from backbonekit.storage.checkpoint import checkpoint_of
 from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import FillReport, fill
-from tests.parity import convolutional_configs
+from tests.parity import convolutional_configs, transformer_configs
 from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
@@ -115,11 +115,15 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 ONE_OF_EACH = ("resnet-bottleneck", "swin", "maskformer-swin", "dinov2", "dinov2-gated", "dinov2-with-registers")
-CONFIGS |= convolutional_configs.CONFIGS
-ONE_OF_EACH += convolutional_configs.ONE_OF_EACH
+CONFIGS |= convolutional_configs.CONFIGS | transformer_configs.CONFIGS
+ONE_OF_EACH += convolutional_configs.ONE_OF_EACH + transformer_configs.ONE_OF_EACH
 WITHOUT = {
-    "Model": {*convolutional_configs.WITHOUT_MODEL},
-    "ForImageClassification": {"maskformer-swin", *convolutional_configs.WITHOUT_CLASSIFIER},
+    "Model": {*convolutional_configs.WITHOUT_MODEL, *transformer_configs.WITHOUT_MODEL},
+    "ForImageClassification": {
+        "maskformer-swin",
+        *convolutional_configs.WITHOUT_CLASSIFIER,
+        *transformer_configs.WITHOUT_CLASSIFIER,
+    },
 }
 SIZES = ((64, 64), (131, 87), (97, 64), (60, 60))
 
@@ -127,6 +131,14 @@ SIZES = ((64, 64), (131, 87), (97, 64), (60, 60))
 def oracle_config(key: str, **changes: Any) -> Any:
     name, fields = CONFIGS[key]
     return getattr(transformers, name)(**{**fields, **changes})
+
+
+def fitting(config: Any, height: int, width: int) -> tuple[int, int]:
+    """The size, or the only one that the model takes."""
+    if config.model_type not in transformer_configs.OF_ONE_SIZE:
+        return height, width
+    size = config.image_size
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def every_index(config: Any) -> list[int]:
@@ -177,7 +189,7 @@ def test_every_map_is_equal(key: str, tmp_path: Path) -> None:
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 1e-10)):
         theirs.to(dtype), ours.to(dtype)
         for size in SIZES:
-            pixel_values = torch.randn(2, 3, *size, dtype=dtype)
+            pixel_values = torch.randn(2, 3, *fitting(theirs.config, *size), dtype=dtype)
             with torch.no_grad():
                 assert_same(ours(pixel_values).maps, theirs(pixel_values).feature_maps, tolerance)
     assert list(ours.features.channels) == list(theirs.channels)
@@ -188,7 +200,7 @@ def test_every_map_is_equal(key: str, tmp_path: Path) -> None:
 def test_each_cut_is_equal_and_reads_no_more_than_it_needs(key: str, tmp_path: Path) -> None:
     theirs = oracle(key)
     theirs.save_pretrained(tmp_path)
-    pixel_values = torch.randn(1, 3, 75, 52)
+    pixel_values = torch.randn(1, 3, *fitting(theirs.config, 75, 52))
     with torch.no_grad():
         expected = theirs(pixel_values).feature_maps
     for position, index in enumerate(every_index(theirs.config)):
@@ -204,7 +216,7 @@ def test_gradients_are_equal(key: str, tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     ours, _, source = load(tmp_path, every_index(theirs.config))
     theirs.double(), ours.double()
-    pixel_values = torch.randn(2, 3, 67, 50, dtype=torch.float64, requires_grad=True)
+    pixel_values = torch.randn(2, 3, *fitting(theirs.config, 67, 50), dtype=torch.float64, requires_grad=True)
     for maps in (theirs(pixel_values).feature_maps, ours(pixel_values).maps):
         torch.stack([(each * torch.cos(each)).sum() for each in maps]).sum().backward()
     key_map = family(theirs.config.model_type).key_map(source.architecture)
@@ -230,7 +242,7 @@ def test_whole_models_are_read_too(key: str, whole: str, tmp_path: Path) -> None
     model.save_pretrained(tmp_path / "whole")
     theirs = transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(tmp_path / "whole").eval()
     ours, report, source = load(tmp_path / "whole", every_index(config))
-    pixel_values = torch.randn(1, 3, 70, 90)
+    pixel_values = torch.randn(1, 3, *fitting(config, 70, 90))
     with torch.no_grad():
         assert_same(ours(pixel_values).maps, theirs(pixel_values).feature_maps, 1e-4)
     # These checkpoints hold no norms of the maps; they start as they do in transformers, and the report says so.
@@ -244,7 +256,7 @@ def test_names_in_memory_are_read_too(key: str, tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
     save_file({name: t.contiguous() for name, t in theirs.state_dict().items()}, tmp_path / "model.safetensors")
     ours, _, _ = load(tmp_path, every_index(theirs.config))
-    pixel_values = torch.randn(1, 3, 50, 61)
+    pixel_values = torch.randn(1, 3, *fitting(theirs.config, 50, 61))
     with torch.no_grad():
         assert_same(ours(pixel_values).maps, theirs(pixel_values).feature_maps, 1e-4)
 
@@ -269,20 +281,26 @@ def test_what_we_write_loads_in_transformers(key: str, tmp_path: Path) -> None:
     if key == "dinov2-without-registers":
         idle += ("embeddings.register_tokens",)  # a tensor of none
     assert all(any(name.startswith(part) or part in name for part in idle) for name in info["missing_keys"])
-    pixel_values = torch.randn(1, 3, 71, 58)
+    pixel_values = torch.randn(1, 3, *fitting(config, 71, 58))
     with torch.no_grad():
         assert_same(ours(pixel_values).maps, theirs.eval()(pixel_values).feature_maps, 1e-4)
 
 
 @pytest.mark.parametrize(
-    "key", ["swin-fine-deep", "maskformer-swin", "dinov2", *convolutional_configs.WITH_STOCHASTIC_DEPTH]
+    "key",
+    [
+        *("swin-fine-deep", "maskformer-swin", "dinov2"),
+        *convolutional_configs.WITH_STOCHASTIC_DEPTH,
+        *transformer_configs.WITH_STOCHASTIC_DEPTH,
+    ],
 )
 def test_stochastic_depth_is_where_transformers_has_it(key: str, tmp_path: Path) -> None:
     config = oracle_config(key, drop_path_rate=0.3)
     theirs = transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)](config)
     rates = [module.drop_prob for module in theirs.modules() if type(module).__name__.endswith("DropPath")]
     source = blueprint(None, config=config.to_dict(), revision=None, in_channels=3, args={})
-    uses = 2 if config.model_type == "dinov2" else 1  # transformers runs one module for both branches
+    # transformers runs one module for both branches
+    uses = 2 if key == "dinov2" or key in transformer_configs.WITH_STOCHASTIC_DEPTH else 1
     for last in (len(config.stage_names) - 1, 2):
         ours = source.construct([last])
         given = [module.drop_prob for module in ours.modules() if type(module).__name__ == "DropPath"]
@@ -300,7 +318,7 @@ def test_training_without_chance_is_equal(key: str, tmp_path: Path) -> None:
     theirs = randomise_weights(transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)](config)).eval()
     theirs.save_pretrained(tmp_path)
     ours, _, _ = load(tmp_path, every_index(config))
-    pixel_values = torch.randn(3, 3, 66, 65)
+    pixel_values = torch.randn(3, 3, *fitting(config, 66, 65))
     assert_same(ours.train()(pixel_values).maps, theirs.train()(pixel_values).feature_maps, 1e-4)
 
 

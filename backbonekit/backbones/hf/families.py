@@ -15,6 +15,7 @@ _MODULES = {
     "pvt_v2": "backbonekit.backbones.hf.pvt_v2",
     "resnet": "backbonekit.backbones.hf.resnet",
     "swin": "backbonekit.backbones.hf.swin",
+    "swinv2": "backbonekit.backbones.hf.swinv2",
 }
 
 

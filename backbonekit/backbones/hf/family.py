@@ -17,7 +17,7 @@ OutputNorm = Literal["none", "final", "per_stage"]
 
 @dataclass(frozen=True, slots=True)
 class BodyPlan:
-    """How much of an architecture is built. `last`: the deepest stage; 0 is the stem alone.
+    """How much of an architecture is built. `last`: the deepest level's position; mostly 0 is the stem alone.
 
     `final_norm`: whether the architecture's own last normalisation is wanted.
     """
@@ -27,16 +27,23 @@ class BodyPlan:
     final_norm: bool
 
 
+def nothing_beside(body: nn.Module, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
+    """Of units that take their input alone."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Family:
     """A model type of transformers on a timm architecture. The functions take the family's own configuration class.
 
-    `levels`: every map, stem first. `forbidden`: positions that transformers names and does not give.
+    `levels`: every map, the stem first where there is one. `forbidden`: positions that transformers names and does not give.
     `construct_body`: the timm model, cut after `BodyPlan.last`; nothing of it lies idle.
     `embed(body, pixel_values)`: the stem's output in `layout` and its grid (height, width).
     `units(body)`: for each stage after the stem, the modules that it runs through; each can be checkpointed.
+    `has_stem`: whether position 0 is the stem. Where it is not, what `embed` gives runs through the first of `units`.
+    `beside(body, x, grid)`: what the units take beside their input, such as rotations; made once for each forward.
     `key_map`: transformers' un-prefixed names to those of the constructed module (`body.` and `norms.`).
-    `stage_of(name)`: the stage that a weight of `body` belongs to; 0 for the stem; None for the final normalisation.
+    `stage_of(name)`: the position of the level that a weight of `body` belongs to; None for the final normalisation.
     `stem`: the weight that sees the pixels. `position_table`: the weight whose size follows the picture's, or None.
     `default_norm`: what transformers does to the maps. `final_norm`: the stages that the final norm fits.
     `norm_epsilon`: of per-stage norms. `resample_positions(table, size)`: the table of the same architecture made for
@@ -57,6 +64,8 @@ class Family:
     processing: Processing
     canvas: Callable[[Any], tuple[int, int]]
     norm_epsilon: float = 1e-5
+    has_stem: bool = True
+    beside: Callable[[Any, Tensor, tuple[int, int]], tuple[Any, ...]] = nothing_beside
     forbidden: frozenset[int] = frozenset()
     position_table: str | None = None
     resample_positions: Callable[[Tensor, int], Tensor] | None = None

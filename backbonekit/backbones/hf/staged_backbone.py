@@ -1,6 +1,7 @@
 """A backbone of the transformers dialect: a timm model run stage by stage, tapped where transformers taps its own."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from backbonekit.contract.maps import FeatureMaps
 
 
 class StagedBackbone(nn.Module):
-    """Pictures to the maps of the stages in `out_indices`, where 0 is the stem.
+    """Pictures to the maps of the stages in `out_indices`, where 0 is the stem if the family has one.
 
     `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
     stage; those of stages that are not given take no gradient. `stage_names`: every stage of the architecture, built or
@@ -89,11 +90,13 @@ class StagedBackbone(nn.Module):
         check_channels(pixel_values, self.in_channels, self.name)
         x, grid = self.family.embed(self.body, pixel_values)
         units = self.family.units(self.body)
+        beside = self.family.beside(self.body, x, grid)
+        first = 1 if self.family.has_stem else 0
         maps: list[Tensor] = []
         prefix_tokens: list[Tensor | None] = []
         for index in range(self._out_indices[-1] + 1):
-            if index > 0:
-                x = self._through(units[index - 1], x)
+            if index >= first:
+                x = self._through(units[index - first], x, beside)
             if index in self._out_indices:
                 feature_map, prefix = to_map(self._normalised(x, index), self.family.layout, grid)
                 maps.append(feature_map)
@@ -103,10 +106,10 @@ class StagedBackbone(nn.Module):
             prefix_tokens=tuple(prefix_tokens) if any(tokens is not None for tokens in prefix_tokens) else (),
         )
 
-    def _through(self, units: Sequence[nn.Module], x: Tensor) -> Tensor:
+    def _through(self, units: Sequence[nn.Module], x: Tensor, beside: tuple[Any, ...]) -> Tensor:
         recompute = self.gradient_checkpointing and self.training
         for unit in units:
-            x = checkpoint(unit, x, use_reentrant=False) if recompute else unit(x)  # type: ignore[assignment]
+            x = checkpoint(unit, x, *beside, use_reentrant=False) if recompute else unit(x, *beside)  # type: ignore
         return x
 
     def _normalised(self, x: Tensor, index: int) -> Tensor:

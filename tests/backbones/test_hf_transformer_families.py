@@ -1,0 +1,42 @@
+"""Each transformer family of the transformers dialect under the tests that every backbone passes."""
+
+from tests.backbones.backbone_tester import BackboneTester
+
+
+class TestDinov2WithRegisters(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "dinov2_with_registers",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 64,
+    }
+
+
+class TestPvtV2(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "pvt_v2",
+        "hidden_sizes": [16, 24, 40],
+        "depths": [1, 2, 1],
+        "num_encoder_blocks": 3,
+        "num_attention_heads": [1, 2, 4],
+        "sr_ratios": [4, 2, 1],
+        "patch_sizes": [7, 3, 3],
+        "strides": [4, 2, 2],
+        "mlp_ratios": [2, 2, 2],
+    }
+    exports = True
+
+
+class TestSwinv2(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "swinv2",
+        "embed_dim": 24,
+        "depths": [1, 2, 2],
+        "num_heads": [2, 4, 4],
+        "window_size": 4,
+        "image_size": 64,
+    }

@@ -1,0 +1,54 @@
+"""Configurations of the transformer families for the comparison with transformers: small, and each with a graph of its
+own."""
+
+from typing import Any
+
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pvt-v2": (
+        "PvtV2Config",
+        {"hidden_sizes": [16, 24, 32, 40], "depths": [2, 1, 2, 1], "num_attention_heads": [1, 2, 4, 5]},
+    ),
+    "pvt-v2-linear-three-stages": (
+        "PvtV2Config",
+        {
+            "hidden_sizes": [12, 24, 20],
+            "depths": [1, 2, 1],
+            "num_encoder_blocks": 3,
+            "num_attention_heads": [1, 3, 5],
+            "sr_ratios": [3, 2, 1],
+            "patch_sizes": [7, 3, 3],
+            "strides": [4, 2, 2],
+            "mlp_ratios": [2, 3, 4],
+            "qkv_bias": False,
+            "linear_attention": True,
+            "layer_norm_eps": 1e-2,
+        },
+    ),
+    "swinv2": (
+        "Swinv2Config",
+        {"embed_dim": 24, "depths": [2, 2, 2], "num_heads": [2, 4, 8], "window_size": 4, "image_size": 64},
+    ),
+    "swinv2-measured-in-other-windows": (
+        "Swinv2Config",
+        {
+            "embed_dim": 16,
+            "depths": [1, 3, 2, 2],
+            "num_heads": [1, 2, 4, 8],
+            "window_size": 5,
+            "pretrained_window_sizes": [3, 4, 0, 2],
+            "patch_size": 2,
+            "image_size": [91, 64],
+            "qkv_bias": False,
+            "layer_norm_eps": 1e-3,
+            "mlp_ratio": 2.5,
+        },
+    ),
+}
+ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2")
+# Each runs one module for both branches of a block, where there are two here.
+WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2")
+# Of these transformers has no such class.
+WITHOUT_MODEL: frozenset[str] = frozenset()
+WITHOUT_CLASSIFIER: frozenset[str] = frozenset()
+# These take pictures of one size.
+OF_ONE_SIZE: frozenset[str] = frozenset()
