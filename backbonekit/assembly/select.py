@@ -62,13 +62,14 @@ def select_levels(
         if requirement is None and named is None:
             wanted[task] = tuple(blueprint.default_indices)
         else:
-            wanted[task] = tuple(available[position] for position in _positions(blueprint, levels, requirement))
+            positions = _positions(blueprint, levels, requirement, named, consumers.get(task, ""))
+            wanted[task] = tuple(available[position] for position in positions)
     chosen = named if named is not None else tuple(sorted({index for indices in wanted.values() for index in indices}))
-    positions = {index: position for position, index in enumerate(chosen)}
+    place = {index: position for position, index in enumerate(chosen)}
     return Selection(
         out_indices=chosen,
         features=FeaturePyramid(tuple(blueprint.levels[index] for index in chosen)),
-        wanted={task: tuple(positions[index] for index in indices) for task, indices in wanted.items()},
+        wanted={task: tuple(place[index] for index in indices) for task, indices in wanted.items()},
         bridged=frozenset(bridged),
         chosen=named is None,
     )
@@ -93,16 +94,27 @@ def _named_indices(blueprint: Blueprint, backbone: BackboneRecipe) -> tuple[int,
     return indices
 
 
-def _positions(blueprint: Blueprint, levels: tuple[Level, ...], requirement: Requirement | None) -> tuple[int, ...]:
+def _positions(
+    blueprint: Blueprint,
+    levels: tuple[Level, ...],
+    requirement: Requirement | None,
+    named: tuple[int, ...] | None,
+    consumer: str,
+) -> tuple[int, ...]:
     """Positions in `levels` that satisfy a requirement whose strides are all there; all of them where it is empty."""
     if requirement is None:
         return tuple(range(len(levels)))
     found = [deepest_in_octave(levels, stride) for stride in requirement.strides]
     by_stride = {position for position in found if position is not None}
     if requirement.last > len(levels):
+        given = f" with out_indices {list(named)}" if named is not None else " at most"
+        everything = len(_everything(blueprint).levels)
+        fix = "backbone.out_indices=auto"
+        if requirement.last > everything:
+            fix = f"another backbone, or options of {consumer} that want at most {everything}"
         raise ContractError(
-            f"{requirement.last} maps are wanted and {blueprint.name} gives {len(levels)} "
-            f"({_strides(levels)}); name more out_indices, or leave them out."
+            f"{consumer} wants {requirement.last} maps; backbone {blueprint.name} gives {len(levels)} "
+            f"({_strides(levels)}){given}. The fix: {fix}."
         )
     by_depth = set(range(len(levels) - requirement.last, len(levels)))
     if not by_stride and not by_depth:
@@ -136,8 +148,8 @@ def _refuse_unless_plain(
             f"or backbone.out_strides=[{wants}]."
         )
     raise ContractError(
-        f"{problem} at most, so {lacks} is missing, and no neck makes a finer level of a pyramid. The fix: another "
-        f"backbone, or a neck or head that starts at stride {levels[0].stride:g}."
+        f"{problem} at most, so {lacks} is missing. The fix: another backbone, or simple_feature_pyramid first in "
+        f"neck, which makes all of them from the last map."
     )
 
 

@@ -30,6 +30,10 @@ class PartPlan:
     publishes: FeaturePyramid | None = None
     inserted: bool = False
 
+    @property
+    def shown(self) -> str:
+        return f"{self.kind} {self.name}"
+
     def construct(self) -> torch.nn.Module:
         return self.part(self.receives, **self.options)
 
@@ -72,7 +76,7 @@ def wire(recipe: Recipe) -> Wiring:
     notes: list[str] = []
     drafts = {task: _draft(task, neck, head) for task, (neck, head) in _tasks(recipe).items()}
     requirements = {task: _requirement(plans) for task, plans in drafts.items()}
-    consumers = {task: f"{plans[0].kind} {plans[0].name}" for task, plans in drafts.items() if plans}
+    consumers = {task: f"{plans[0].shown}{_of_task(task)}" for task, plans in drafts.items() if plans}
     without_head = {task for task, (_, head) in _tasks(recipe).items() if head is None}
     selection = select_levels(blueprint, backbone, requirements, consumers, recipe.adapt, without_head=without_head)
     branches: dict[str, Branch] = {}
@@ -81,7 +85,8 @@ def wire(recipe: Recipe) -> Wiring:
             plans.insert(0, _pyramid_plan(requirements[task]))
             notes.append(_pyramid_note(blueprint, plans[1], requirements[task]))
         levels = selection.levels_for(task)
-        _forward(plans, FeaturePyramid(tuple(selection.features.levels[position] for position in levels)))
+        entering = FeaturePyramid(tuple(selection.features.levels[position] for position in levels))
+        _forward(plans, entering, producer=f"backbone {blueprint.name}", task=task)
         branches[task] = _branch(recipe, task, plans, levels)
     return Wiring(blueprint, selection, branches, notes)
 
@@ -136,32 +141,35 @@ def _pyramid_note(blueprint: Blueprint, consumer: PartPlan, requirement: Require
     assert requirement is not None
     strides = ", ".join(map(str, requirement.strides))
     return (
-        f"{PYRAMID} inserted: {consumer.kind} {consumer.name} wants levels at strides {strides}; {blueprint.name} has "
+        f"{PYRAMID} inserted: {consumer.shown} wants levels at strides {strides}; {blueprint.name} has "
         f"the single stride {blueprint.levels[-1].stride:g} (adapt: never refuses this instead)"
     )
 
 
-def _forward(plans: Sequence[PartPlan], features: FeaturePyramid) -> None:
-    """Constructs every part on the meta device from what the one before publishes."""
-    producer = "the backbone"
+def _forward(plans: Sequence[PartPlan], features: FeaturePyramid, *, producer: str, task: str) -> None:
+    """Constructs every part on the meta device from what the one before, first of all `producer`, publishes."""
     for plan in plans:
         plan.receives = features
         requirement = plan.part.needs(None, **pick(plan.options, plan.part.needs))  # type: ignore[attr-defined]
         missing = requirement.missing_extras(features)
         if missing:
             raise ContractError(
-                f"{plan.kind} {plan.name} wants {', '.join(missing)}, which {producer} does not give. "
-                + _who_gives(missing)
+                f"{plan.shown}{_of_task(task)} wants {', '.join(missing)}, which {producer} does not give. "
+                + _who_gives(missing, f"heads.{task}.neck" if task else "neck")
             )
         with torch.device("meta"):
             built = plan.construct()
         if plan.kind == "neck":
             features = built.features  # type: ignore[assignment]
             plan.publishes = features
-        producer = f"{plan.kind} {plan.name}"
+        producer = plan.shown
 
 
-def _who_gives(extras: Sequence[str]) -> str:
+def _of_task(task: str) -> str:
+    return f" of task {task}" if task else ""
+
+
+def _who_gives(extras: Sequence[str], path: str) -> str:
     # Asked over the usual pyramid: the question is which neck gives it at all.
     features = FeaturePyramid(tuple(Level(f"p{power}", 64, 2**power) for power in (2, 3, 4, 5)))
     givers = []
@@ -175,7 +183,7 @@ def _who_gives(extras: Sequence[str]) -> str:
             givers.append(name)
     if not givers:
         return "No neck that is known gives it."
-    return f"The fix: neck={givers[0]}" + (f" (or {', '.join(givers[1:])})." if givers[1:] else ".")
+    return f"The fix: {path}={givers[0]}" + (f" (or {', '.join(givers[1:])})." if givers[1:] else ".")
 
 
 def _branch(recipe: Recipe, task: str, plans: list[PartPlan], levels: tuple[int, ...]) -> Branch:
