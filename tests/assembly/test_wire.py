@@ -1,0 +1,257 @@
+"""How parts come to fit: which maps a model takes, what is inserted, and the sentences for what cannot be."""
+
+import pytest
+import torch
+
+import backbonekit as bk
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.necks.channel_mapper import ChannelMapper
+from backbonekit.packing.read import read_recipe
+from backbonekit.registry import lookup
+from tests.assembly.recipes import (
+    CLASSIFICATION,
+    DINOV2,
+    FCN,
+    MASKFORMER,
+    PIXEL_DECODER,
+    RESNET,
+    TIMM_CONVNEXT,
+    TIMM_RESNET,
+    TIMM_VIT,
+    maskformer,
+)
+
+DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
+
+
+# sentences
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (
+            maskformer(DINOV2, adapt="never"),
+            "neck fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone dinov2 gives strides 14, 14, 14, "
+            "14, so 4, 8, 32 is missing. The fix: adapt=auto, or put simple_feature_pyramid first in neck.",
+        ),
+        (
+            maskformer({**RESNET, "out_indices": [4]}),
+            "neck fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone resnet gives stride 32 with "
+            "out_indices [4], so 4, 8, 16 is missing. The fix: backbone.out_indices=auto, or "
+            "backbone.out_strides=[4, 8, 16, 32].",
+        ),
+        (
+            {"backbone": RESNET, "neck": None, "head": MASKFORMER},
+            "head maskformer wants mask_features, which backbone resnet does not give. The fix: "
+            "neck=fpn_pixel_decoder.",
+        ),
+        (
+            {"backbone": RESNET, "neck": {"name": "fpn"}, "head": MASKFORMER},
+            "head maskformer wants mask_features, which neck fpn does not give. The fix: neck=fpn_pixel_decoder.",
+        ),
+        (
+            {"backbone": RESNET, "heads": {"seg": {"head": MASKFORMER}, "cls": {"head": CLASSIFICATION}}},
+            "head maskformer of task seg wants mask_features, which backbone resnet does not give. The fix: "
+            "heads.seg.neck=fpn_pixel_decoder.",
+        ),
+        (
+            {"backbone": {**RESNET, "out_indices": [2, 4]}, "heads": {"cls": {"head": CLASSIFICATION}, "seg": DECODED}},
+            "neck fpn_pixel_decoder of task seg wants levels at strides 4, 8, 16, 32; backbone resnet gives strides 8, "
+            "32 with out_indices [2, 4], so 4, 16 is missing.",
+        ),
+        (
+            {"backbone": {**RESNET, "out_indices": [4]}, "head": FCN},
+            "head fcn wants 2 maps; backbone resnet gives 1 (stride 32) with out_indices [4]. The fix: "
+            "backbone.out_indices=auto.",
+        ),
+        (
+            {"backbone": RESNET, "neck": {**PIXEL_DECODER, "deepest": 9}, "head": MASKFORMER},
+            "neck fpn_pixel_decoder wants 9 maps; backbone resnet gives 5 (strides 4, 4, 8, 16, 32) at most. The fix: "
+            "another backbone, or options of neck fpn_pixel_decoder that want at most 5.",
+        ),
+        (
+            {"backbone": {**TIMM_CONVNEXT, "args": {"patch_size": 8}}, **DECODED},
+            "backbone convnext_atto gives strides 8, 16, 32, 32 at most, so 4 is missing. The fix: another backbone, "
+            "or simple_feature_pyramid first in neck, which makes all of them from the last map.",
+        ),
+        (
+            {"backbone": {**RESNET, "out_indices": [1, 9]}, "head": FCN},
+            "out_indices [1, 9]: 9 out of range; the stages are 0 stem, 1 stage1, 2 stage2, 3 stage3, 4 stage4 (-1 is "
+            "the last).",
+        ),
+        (
+            {"backbone": {**RESNET, "out_indices": [-1, 1]}, "head": FCN},
+            "out_indices [-1, 1] is not in network order; did you mean [1, 4]?",
+        ),
+        (
+            {"backbone": {**RESNET, "out_features": ["stage5"]}},
+            "out_features: no stage 'stage5'; did you mean 'stage4'?",
+        ),
+        (
+            {"backbone": {**RESNET, "out_strides": [64]}},
+            "out_strides [64]: no map of stride 64; the strides are 4, 4, 8, 16, 32.",
+        ),
+        (
+            {"backbone": RESNET, "neck": {**PIXEL_DECODER, "channels": 48}, "head": MASKFORMER},
+            "neck fpn_pixel_decoder: channels=48 is no multiple of 32",
+        ),
+        (
+            {"backbone": RESNET, "head": {**CLASSIFICATION, "pool": "class_token"}},
+            "pool=class_token wants a class token; level stage4 comes without one.",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_with_producer_consumer_and_fix(recipe, said):
+    with pytest.raises(ContractError) as caught:
+        bk.build_model(recipe)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "fix"),
+    [
+        (maskformer(DINOV2, adapt="never"), ["adapt=auto"]),
+        (maskformer(DINOV2, adapt="never"), ["neck=[{name: simple_feature_pyramid},{name: fpn_pixel_decoder}]"]),
+        (maskformer({**RESNET, "out_indices": [4]}), ["backbone.out_indices=auto"]),
+        (maskformer({**RESNET, "out_indices": [4]}), ["backbone.out_strides=[4,8,16,32]"]),
+        ({"backbone": RESNET, "head": MASKFORMER}, ["neck=fpn_pixel_decoder"]),
+        (
+            {"backbone": RESNET, "heads": {"seg": {"head": MASKFORMER}, "cls": {"head": CLASSIFICATION}}},
+            ["heads.seg.neck=fpn_pixel_decoder"],
+        ),
+        (
+            {"backbone": {**TIMM_CONVNEXT, "args": {"patch_size": 8}}, **DECODED},
+            ["neck=[{name: simple_feature_pyramid, channels: 32},{name: fpn_pixel_decoder}]"],
+        ),
+    ],
+)
+def test_the_fix_that_a_sentence_names_is_one(recipe, fix):
+    with pytest.raises(ContractError):
+        bk.build_model(recipe)
+    assert bk.build_model(recipe, fix)
+
+
+def test_an_unknown_option_of_a_registered_part_is_told_with_the_nearest(monkeypatch):
+    monkeypatch.setattr(lookup, "_REGISTERED", {})
+    bk.register("neck", "own_mapper", ChannelMapper)
+    own = {"name": "own_mapper", "chanels": 8, "norms": "group"}
+    with pytest.raises(RecipeError) as caught:
+        bk.build_model({"backbone": RESNET, "heads": {"seg": {"neck": own, "head": FCN}, "b": {"head": FCN}}})
+    assert len(caught.value.faults) == 2
+    assert "heads.seg.neck.chanels: own_mapper has no such option; did you mean 'channels'?" in str(caught.value)
+    assert "heads.seg.neck.norms: own_mapper has no such option; did you mean 'norm'?" in str(caught.value)
+    assert bk.build_model({"backbone": RESNET, "neck": {"name": "own_mapper", "channels": 32}})
+
+
+# which maps
+
+
+@pytest.mark.parametrize(
+    ("backbone", "rest", "chosen"),
+    [
+        (RESNET, DECODED, (1, 2, 3, 4)),
+        (TIMM_RESNET, DECODED, (1, 2, 3, 4)),
+        (TIMM_CONVNEXT, DECODED, (0, 1, 2, 3)),
+        (RESNET, {"head": CLASSIFICATION}, (4,)),
+        (RESNET, {"head": FCN}, (3, 4)),
+        (RESNET, {"neck": {"name": "fpn"}, "head": FCN}, (3, 4)),
+        (RESNET, {"neck": {"name": "fpn"}}, (1, 2, 3, 4)),
+        (RESNET, {}, (4,)),
+        (TIMM_VIT, {"neck": {**PIXEL_DECODER, "deepest": 2}, "head": MASKFORMER}, (1, 2)),
+        (TIMM_VIT, {"head": {**CLASSIFICATION, "pool": "class_token"}}, (2,)),
+    ],
+)
+def test_auto_takes_what_the_next_part_needs(backbone, rest, chosen):
+    model = bk.build_model({"backbone": {**backbone, "out_indices": "auto"}, **rest})
+    assert model.recipe.backbone.out_indices == chosen
+    assert len(model(torch.randn(1, 3, 64, 64)).feature_maps) == len(chosen)
+
+
+def test_several_tasks_get_the_union_and_each_its_own():
+    heads = {"seg": DECODED, "dense": {"head": FCN}, "cls": {"head": CLASSIFICATION}}
+    model = bk.build_model({"backbone": RESNET, "heads": heads})
+    assert model.recipe.backbone.out_indices == (1, 2, 3, 4)
+    assert model.levels == {"seg": (0, 1, 2, 3), "dense": (2, 3), "cls": (3,)}
+    output = model(torch.randn(2, 3, 64, 64))
+    assert list(output.predictions) == ["seg", "dense", "cls"]
+    assert output.predictions["cls"].logits.shape == (2, 4)
+
+
+def test_more_maps_than_a_part_needs_are_given_but_not_to_it():
+    model = bk.build_model({"backbone": {**RESNET, "out_indices": [0, 1, 4]}, "head": CLASSIFICATION})
+    assert len(model(torch.randn(1, 3, 64, 64)).feature_maps) == 3
+    assert model.levels == {"": (2,)}
+
+
+def test_stages_that_nobody_needs_are_not_built():
+    whole = bk.build_model({"backbone": RESNET, "head": CLASSIFICATION})
+    early = bk.build_model({"backbone": {**RESNET, "out_indices": [2]}, "head": CLASSIFICATION})
+    assert any("layer4" in name for name in whole.state_dict())
+    assert not any("layer3" in name or "layer4" in name for name in early.state_dict())
+
+
+# the inserted pyramid
+
+
+def test_an_inserted_pyramid_is_reported_and_recorded(tmp_path):
+    model = bk.build_model(maskformer(TIMM_VIT))
+    assert model.weight_report is not None
+    (note,) = model.weight_report.notes
+    assert note == (
+        "simple_feature_pyramid inserted: neck fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; "
+        "vit_tiny_patch16_224 has the single stride 16 (adapt: never refuses this instead)"
+    )
+    saved, _ = read_recipe(model.save_pretrained(tmp_path / "m1") / "recipe.yaml")
+    assert [neck["name"] for neck in saved["neck"]] == ["simple_feature_pyramid", "fpn_pixel_decoder"]
+    assert saved["backbone"]["out_indices"] == [2]
+    # Recorded, so it is a part like any other: nothing is left to insert.
+    again = bk.build_model({**saved, "adapt": "never"})
+    assert again.weight_report is not None
+    assert again.weight_report.notes == []
+    assert again.recipe.neck == model.recipe.neck
+
+
+def test_a_pyramid_is_inserted_for_the_task_that_wants_one():
+    heads = {"seg": DECODED, "cls": {"head": {**CLASSIFICATION, "pool": "class_token"}}}
+    model = bk.build_model({"backbone": DINOV2, "heads": heads})
+    assert [part.name for part in model.recipe.heads["seg"].neck] == ["simple_feature_pyramid", "fpn_pixel_decoder"]
+    assert model.recipe.heads["cls"].neck == ()
+    assert model.recipe.backbone.out_indices == (3,)
+
+
+def test_an_inserted_pyramid_goes_when_a_backbone_comes_that_needs_none(tmp_path):
+    folder = bk.build_model(maskformer(TIMM_VIT)).save_pretrained(tmp_path / "m1")
+    model = bk.load_model(folder, ["backbone=timm/resnet10t"])
+    assert [part.name for part in model.recipe.neck] == ["fpn_pixel_decoder"]
+    assert model.recipe.backbone.out_indices == (1, 2, 3, 4)
+
+
+# the guide
+
+
+SMALL_HEAD = ["neck.channels=64", "head.layers=1", "head.feedforward=64", "head.num_queries=5"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "overrides"),
+    [
+        # MaskFormerConfig(backbone="microsoft/resnet-50")
+        ("maskformer_resnet50", []),
+        # MaskFormerConfig(backbone_config=ResNetConfig())
+        (maskformer({"source": "hf", "config": bk.ResNetConfig().to_mapping()}), []),
+        # MaskFormerConfig(backbone="resnet50", use_timm_backbone=True), and with TimmBackboneConfig("resnet50")
+        ("maskformer_resnet50", ["backbone=timm/resnet50"]),
+    ],
+)
+def test_the_guides_maskformers_run_with_default_indices(recipe, overrides):
+    """With transformers 5.23 all three are constructed and none of them runs: one map enters a decoder of four."""
+    model = bk.build_model(recipe, [*overrides, *SMALL_HEAD])
+    output = model(torch.randn(1, 3, 64, 64))
+    assert [tuple(level.shape) for level in output.feature_maps] == [
+        (1, 256, 16, 16),
+        (1, 512, 8, 8),
+        (1, 1024, 4, 4),
+        (1, 2048, 2, 2),
+    ]
+    assert output.predictions.mask_logits.shape == (1, 5, 16, 16)
