@@ -20,9 +20,11 @@ _FACES = {
     "dinov2": "backbonekit.hf_models.dinov2:Dinov2Backbone",
     "dinov2_with_registers": "backbonekit.hf_models.dinov2_with_registers:Dinov2WithRegistersBackbone",
     "dinov3_convnext": "backbonekit.hf_models.dinov3_convnext:DINOv3ConvNextBackbone",
+    "dinov3_vit": "backbonekit.hf_models.dinov3_vit:DINOv3ViTBackbone",
     "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
     "pvt_v2": "backbonekit.hf_models.pvt_v2:PvtV2Backbone",
     "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",
+    "rt_detr_resnet": "backbonekit.hf_models.rt_detr_resnet:RTDetrResNetBackbone",
     "swin": "backbonekit.hf_models.swin:SwinBackbone",
     "swinv2": "backbonekit.hf_models.swinv2:Swinv2Backbone",
 }

@@ -39,6 +39,24 @@ class TestDINOv3ConvNext(BackboneTester):
     config = {"model_type": "dinov3_convnext", "hidden_sizes": [12, 16, 24], "depths": [1, 2, 1]}
 
 
+class TestRTDetrResNet(BackboneTester):
+    source = "hf"
+    config = {"model_type": "rt_detr_resnet", "embedding_size": 16, "hidden_sizes": [32, 64, 64], "depths": [1, 2, 1]}
+    exports = True
+
+
+class TestBasicRTDetrResNet(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "rt_detr_resnet",
+        "embedding_size": 16,
+        "hidden_sizes": [16, 24],
+        "depths": [1, 2],
+        "layer_type": "basic",
+        "hidden_act": "silu",
+    }
+
+
 REFUSED = [
     ({"model_type": "convnext", "hidden_act": "gelu_10"}, "hidden_act='gelu_10' is not supported, only 'relu'"),
     ({"model_type": "convnext", "depths": [1, 1]}, "hidden_sizes has 4 values and depths 2; .* 4 stages"),
@@ -50,6 +68,10 @@ REFUSED = [
         "each of 5 stages .*, of which there are at most 4",
     ),
     ({"model_type": "dinov3_convnext", "patch_size": 8}, "'patch_size' is not supported"),
+    ({"model_type": "rt_detr_resnet", "layer_type": "basic"}, "need hidden_sizes\\[0\\] to be embedding_size=64"),
+    ({"model_type": "rt_detr_resnet", "embedding_size": 33}, "must be even, got 33"),
+    ({"model_type": "rt_detr_resnet", "depths": [1]}, "rt_detr_resnet config: hidden_sizes has 4 values and depths 1"),
+    ({"model_type": "rt_detr_resnet", "hidden_act": "selu"}, "hidden_act='selu' is not supported"),
 ]
 
 

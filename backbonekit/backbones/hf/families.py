@@ -11,9 +11,11 @@ _MODULES = {
     "dinov2": "backbonekit.backbones.hf.dinov2",
     "dinov2_with_registers": "backbonekit.backbones.hf.dinov2_with_registers",
     "dinov3_convnext": "backbonekit.backbones.hf.dinov3_convnext",
+    "dinov3_vit": "backbonekit.backbones.hf.dinov3_vit",
     "maskformer-swin": "backbonekit.backbones.hf.maskformer_swin",
     "pvt_v2": "backbonekit.backbones.hf.pvt_v2",
     "resnet": "backbonekit.backbones.hf.resnet",
+    "rt_detr_resnet": "backbonekit.backbones.hf.rt_detr_resnet",
     "swin": "backbonekit.backbones.hf.swin",
     "swinv2": "backbonekit.backbones.hf.swinv2",
 }

@@ -43,16 +43,20 @@ class ResNetArchitecture(ArchitectureConfig):
     downsample_in_bottleneck: bool = False
 
     def _supported(self) -> list[str]:
-        faults = self._refusals({"hidden_act": tuple(ACTIVATIONS), "embedding_size": (_STEM_CHANNELS,)})
+        return self._refusals({"embedding_size": (_STEM_CHANNELS,)}) + self._stage_faults()
+
+    def _stage_faults(self) -> list[str]:
+        faults = self._refusals({"hidden_act": tuple(ACTIVATIONS)})
         if len(self.hidden_sizes) != len(self.depths) or not self.depths:
             faults.append(
-                f"resnet config: hidden_sizes has {len(self.hidden_sizes)} values and depths {len(self.depths)}; they"
-                " are one for each stage."
+                f"{self.model_type} config: hidden_sizes has {len(self.hidden_sizes)} values and depths"
+                f" {len(self.depths)}; they are one for each stage."
             )
         uneven = [size for size in self.hidden_sizes if size % self.expansion]
         if uneven:
             faults.append(
-                f"resnet config: hidden_sizes of bottleneck layers are multiples of {self.expansion}, got {uneven[0]}."
+                f"{self.model_type} config: hidden_sizes of bottleneck layers are multiples of {self.expansion}, got"
+                f" {uneven[0]}."
             )
         return faults
 
@@ -62,13 +66,26 @@ class ResNetArchitecture(ArchitectureConfig):
         return 4 if self.layer_type == "bottleneck" else 1
 
 
-def _levels(config: ResNetArchitecture) -> tuple[Level, ...]:
+def levels(config: ResNetArchitecture) -> tuple[Level, ...]:
+    """Stem and stages; the stem is the pooled one."""
     first = 8 if config.downsample_in_first_stage else 4
     stages = (Level(f"stage{i + 1}", size, first * 2**i) for i, size in enumerate(config.hidden_sizes))
     return (Level("stem", config.embedding_size, 4), *stages)
 
 
 def _construct_body(config: ResNetArchitecture, plan: BodyPlan) -> nn.Module:
+    body = construct_stages(config, plan)
+    if config.downsample_in_first_stage:
+        _halve(body.get_submodule("layer1.0"), config)
+    finish_body(body, config, plan)
+    return body
+
+
+def construct_stages(config: ResNetArchitecture, plan: BodyPlan, *, deep_stem_width: int | None = None) -> ResNet:
+    """timm's ResNet without what is behind the last stage.
+
+    `deep_stem_width`: channels of the first two of three small convolutions in place of a large one.
+    """
     stages = max(plan.last, 1)  # timm's ResNet has at least one,
     is_lone_block = sum(config.depths[:stages]) == 1  # and at least two blocks
     body = ResNet(
@@ -77,20 +94,24 @@ def _construct_body(config: ResNetArchitecture, plan: BodyPlan) -> nn.Module:
         num_classes=0,
         in_chans=plan.in_channels,
         channels=tuple(size // config.expansion for size in config.hidden_sizes[:stages]),
+        stem_type="" if deep_stem_width is None else "deep",
+        stem_width=deep_stem_width or _STEM_CHANNELS,
     )
     if is_lone_block:
         del body.layer1[1]  # type: ignore[union-attr]
-    for index in range(stages):
-        first = body.get_submodule(f"layer{index + 1}.0")
-        if index == 0 and config.downsample_in_first_stage:
-            _halve(first, config)
-        if config.downsample_in_bottleneck and config.layer_type == "bottleneck":
+    return body
+
+
+def finish_body(body: ResNet, config: ResNetArchitecture, plan: BodyPlan) -> None:
+    """Activations and strides where the configuration wants them; no stage for the stem alone."""
+    if config.downsample_in_bottleneck and config.layer_type == "bottleneck":
+        for _, layer in _layers(body):
+            first = layer.get_submodule("0")
             first.conv1.stride, first.conv2.stride = first.conv2.stride, first.conv1.stride  # type: ignore[union-attr]
     if config.hidden_act != "relu":
         _set_activation(body, config)
     if plan.last == 0:
         del body.layer1
-    return body
 
 
 def _halve(block: nn.Module, config: ResNetArchitecture) -> None:
@@ -116,12 +137,14 @@ def _layers(body: nn.Module) -> list[tuple[str, nn.Module]]:
     return [(name, module) for name, module in body.named_children() if name.startswith("layer")]
 
 
-def _embed(body: ResNet, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def embed(body: ResNet, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """[batch, channels, height, width], pooled."""
     x = body.maxpool(body.act1(body.bn1(body.conv1(pixel_values))))
     return x, (x.shape[-2], x.shape[-1])
 
 
-def _units(body: nn.Module) -> Sequence[Sequence[nn.Module]]:
+def units(body: nn.Module) -> Sequence[Sequence[nn.Module]]:
+    """A stage is its blocks."""
     return [list(layer.children()) for _, layer in _layers(body)]
 
 
@@ -142,20 +165,21 @@ def _key_map(config: ResNetArchitecture) -> KeyMap:
     )
 
 
-def _stage_of(name: str) -> int | None:
+def stage_of(name: str) -> int:
+    """From `body.layerN`."""
     found = re.match(r"body\.layer(\d+)\.", name)
     return int(found.group(1)) if found else 0
 
 
 FAMILY = Family(
     config_class=ResNetArchitecture,
-    levels=_levels,
+    levels=levels,
     construct_body=_construct_body,
-    embed=_embed,
-    units=_units,
+    embed=embed,
+    units=units,
     layout="NCHW",
     key_map=_key_map,
-    stage_of=_stage_of,
+    stage_of=stage_of,
     stem="body.conv1.weight",
     default_norm=lambda config: "none",
     final_norm="never",
