@@ -1,4 +1,5 @@
-"""(e) A training step (forward, loss, backward) of MaskFormer with a ResNet-50: 2 pictures of 20 masks each."""
+"""(e) A training step (forward, loss, backward) of MaskFormer with a ResNet-50: 2 pictures of 20 masks each, with and
+without the losses of earlier decoder layers."""
 
 import torch
 
@@ -10,7 +11,11 @@ MASKS = 20
 
 
 def run(repeats: int = 7) -> list[Row]:
-    ours, theirs = maskformer_pair()
+    return [_step(repeats, auxiliary=False), _step(repeats, auxiliary=True)]
+
+
+def _step(repeats: int, *, auxiliary: bool) -> Row:
+    ours, theirs = maskformer_pair(auxiliary=auxiliary)
     ours.train()
     theirs.train()
     pixels = picture(SIZE, batch=2)
@@ -27,4 +32,5 @@ def run(repeats: int = 7) -> list[Row]:
         theirs.zero_grad()
         theirs(pixels, mask_labels=[kept.float() for kept in masks], class_labels=labels).loss.backward()
 
-    return [compare(f"(e) training step, 2 x {MASKS} masks at {SIZE}", our_step, their_step, repeats=repeats, aim=0.8)]
+    name = f"(e) training step, 2 x {MASKS} masks at {SIZE}" + (", auxiliary losses" if auxiliary else "")
+    return compare(name, our_step, their_step, repeats=repeats, aim=0.8)
