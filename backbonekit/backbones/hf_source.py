@@ -38,9 +38,10 @@ def blueprint(
 ) -> "HFBlueprint":
     """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both.
 
-    `args`: `norm` (none, final or per_stage: what is done to the maps; each family has its default) and the fields of
-    the configuration that matter in training only, such as `drop_path_rate`. Reads `config.json` alone, and only where
-    `config` is not given. Raises RecipeError, ContractError, StorageError.
+    `args`: `norm` (what is done to the maps: none, final, last, which is the final norm on the last stage alone, or
+    per_stage; each family has its default) and the fields of the configuration that matter in training only, such as
+    `drop_path_rate`. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
+    ContractError, StorageError.
     """
     repository = None
     if config is None:
@@ -173,8 +174,10 @@ class HFBlueprint:
         return f"AutoBackbone.from_pretrained({self._identifier!r}"
 
     def _has_final_norm(self, positions: tuple[int, ...]) -> bool:
-        reaches = self.family.final_norm == "every" or positions[-1] == len(self.levels) - 1
-        return self.norm == "final" and reaches
+        is_last = positions[-1] == len(self.levels) - 1
+        return (self.norm in ("final", "last") and is_last) or (
+            self.norm == "final" and self.family.final_norm == "every"
+        )
 
     def _compare(self, repository: Repository) -> None:
         stored = repository.json(CONFIG)

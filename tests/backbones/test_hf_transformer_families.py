@@ -40,3 +40,34 @@ class TestSwinv2(BackboneTester):
         "window_size": 4,
         "image_size": 64,
     }
+
+
+class TestDINOv3ViT(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "dinov3_vit",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_register_tokens": 2,
+        "pos_embed_rescale": None,
+    }
+    exports = True
+
+
+class TestDINOv3ViTNormedAtItsEnd(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "dinov3_vit",
+        "hidden_size": 24,
+        "intermediate_size": 40,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "patch_size": 8,
+        "use_gated_mlp": True,
+        "hidden_act": "silu",
+        "key_bias": True,
+        "apply_layernorm": False,
+        "pos_embed_rescale": None,
+    }

@@ -43,12 +43,53 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "mlp_ratio": 2.5,
         },
     ),
+    "dinov3-vit": (
+        "DINOv3ViTConfig",
+        {
+            "hidden_size": 32,
+            "intermediate_size": 50,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_register_tokens": 2,
+            "pos_embed_rescale": None,
+        },
+    ),
+    "dinov3-vit-gated": (
+        "DINOv3ViTConfig",
+        {
+            "hidden_size": 48,
+            "intermediate_size": 33,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "patch_size": 12,
+            "hidden_act": "silu",
+            "use_gated_mlp": True,
+            "key_bias": True,
+            "apply_layernorm": False,
+            "rope_theta": 20.0,
+            "layer_norm_eps": 1e-3,
+        },
+    ),
+    "dinov3-vit-unbiased": (
+        "DINOv3ViTConfig",
+        {
+            "hidden_size": 24,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "query_bias": False,
+            "value_bias": False,
+            "proj_bias": False,
+            "mlp_bias": False,
+            "num_register_tokens": 1,
+        },
+    ),
 }
-ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2")
+ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2", "dinov3-vit")
 # Each runs one module for both branches of a block, where there are two here.
-WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2")
+WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit")
 # Of these transformers has no such class.
 WITHOUT_MODEL: frozenset[str] = frozenset()
-WITHOUT_CLASSIFIER: frozenset[str] = frozenset()
+WITHOUT_CLASSIFIER = frozenset({"dinov3_vit"})
 # These take pictures of one size.
 OF_ONE_SIZE: frozenset[str] = frozenset()

@@ -12,7 +12,7 @@ from backbonekit.contract.processing import Processing
 from backbonekit.storage.key_map import KeyMap
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
-OutputNorm = Literal["none", "final", "per_stage"]
+OutputNorm = Literal["none", "final", "last", "per_stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ def nothing_beside(body: nn.Module, x: Tensor, grid: tuple[int, int]) -> tuple[A
 class Family:
     """A model type of transformers on a timm architecture. The functions take the family's own configuration class.
 
-    `levels`: every map, the stem first where there is one. `forbidden`: positions that transformers names and does not give.
+    `levels`: every map, the stem first where there is one. `forbidden`: positions that transformers names and does not
+    give.
     `construct_body`: the timm model, cut after `BodyPlan.last`; nothing of it lies idle.
     `embed(body, pixel_values)`: the stem's output in `layout` and its grid (height, width).
     `units(body)`: for each stage after the stem, the modules that it runs through; each can be checkpointed.

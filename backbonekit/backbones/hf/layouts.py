@@ -30,11 +30,13 @@ def to_map(x: Tensor, layout: Layout, grid: tuple[int, int]) -> tuple[Tensor, Te
     return spatial.permute(0, 3, 1, 2).contiguous(), x[:, :prefix] if prefix else None
 
 
-def interpolated_positions(table: Tensor, grid: tuple[int, int], *, prefix: int, antialias: bool = False) -> Tensor:
+def interpolated_positions(
+    table: Tensor, grid: tuple[int, int], *, prefix: int, antialias: bool = False, in_float32: bool = True
+) -> Tensor:
     """A position table [1, prefix + side * side, channels] for another grid (height, width).
 
-    Bicubic to a size and in float32, as transformers does and timm does not. The prefix stays. `antialias`: smooth
-    before making it smaller, which the older models do not.
+    Bicubic to a size, as transformers does and timm does not. The prefix stays. `antialias`: smooth before making it
+    smaller, which the older models do not. `in_float32`: whatever the table's type, which some models do not.
     Source: DINOv2, https://github.com/facebookresearch/dinov2, dinov2/models/vision_transformer.py,
     interpolate_pos_encoding.
     """
@@ -42,8 +44,8 @@ def interpolated_positions(table: Tensor, grid: tuple[int, int], *, prefix: int,
     side = round(places.shape[1] ** 0.5)
     # [1, side * side, channels] -> [1, channels, side, side]
     square = places.unflatten(1, (side, side)).permute(0, 3, 1, 2)
-    resized = functional.interpolate(
-        square.float(), size=grid, mode="bicubic", align_corners=False, antialias=antialias
-    ).to(table.dtype)
+    square = square.float() if in_float32 else square
+    resized = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False, antialias=antialias)
+    resized = resized.to(table.dtype)
     # [1, channels, height, width] -> [1, height * width, channels]
     return torch.cat((tokens, resized.flatten(2).transpose(1, 2)), dim=1)

@@ -11,7 +11,7 @@ from backbonekit.errors import ContractError
 
 def check_output_norm(family: Family, norm: OutputNorm) -> None:
     """Raises ContractError where a family has no such norm."""
-    if norm == "final" and family.final_norm == "never":
+    if norm in ("final", "last") and family.final_norm == "never":
         raise ContractError(f"args.norm: {family.model_type} has no final norm; use none or per_stage.")
 
 

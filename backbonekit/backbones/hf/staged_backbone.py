@@ -115,8 +115,8 @@ class StagedBackbone(nn.Module):
     def _normalised(self, x: Tensor, index: int) -> Tensor:
         if self.norm == "per_stage":
             return normalised(x, self.family.layout, self.norms[self.levels[index].name])
-        fits = self.family.final_norm == "every" or index == len(self.levels) - 1
-        if self.norm == "final" and fits:
+        is_last = index == len(self.levels) - 1
+        if (self.norm in ("final", "last") and is_last) or (self.norm == "final" and self.family.final_norm == "every"):
             return normalised(x, self.family.layout, self.body.norm)  # type: ignore[arg-type]
         return x
 

@@ -1,0 +1,30 @@
+"""What single transformer families do otherwise than all the others, against transformers."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+transformers = pytest.importorskip("transformers")
+
+from tests.parity.test_hf_backbones import assert_same, every_index, load, oracle_config  # noqa: E402
+from tests.weights import randomise_weights  # noqa: E402
+
+pytestmark = pytest.mark.parity
+
+
+def test_dinov3_disturbs_coordinates_in_training_as_transformers_does(tmp_path: Path) -> None:
+    config = oracle_config("dinov3-vit", pos_embed_shift=0.3, pos_embed_jitter=1.5, pos_embed_rescale=2.0)
+    config.out_indices = every_index(config)
+    theirs = randomise_weights(transformers.DINOv3ViTBackbone(config)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours, _, _ = load(tmp_path, every_index(config))
+    pixel_values = torch.randn(2, 3, 64, 80)
+    still = ours(pixel_values).maps
+    maps = []
+    for model in (ours.train(), theirs.train()):
+        torch.manual_seed(3)
+        out = model(pixel_values)
+        maps.append(out.maps if model is ours else out.feature_maps)
+    assert_same(maps[0], maps[1], 1e-4)
+    assert (maps[0][-1] - still[-1]).abs().max() > 0.01
