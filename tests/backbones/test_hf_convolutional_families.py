@@ -57,6 +57,53 @@ class TestBasicRTDetrResNet(BackboneTester):
     }
 
 
+class TestHGNetV2(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "hgnet_v2",
+        "depths": [1, 1, 1],
+        "stem_channels": [3, 8, 12],
+        "stage_in_channels": [12, 16, 24],
+        "stage_mid_channels": [8, 12, 12],
+        "stage_out_channels": [16, 24, 32],
+        "stage_num_blocks": [1, 2, 1],
+        "stage_numb_of_layers": [2, 1, 2],
+        "stage_downsample": [False, True, True],
+        "stage_light_block": [False, True, False],
+        "stage_kernel_size": [3, 5, 3],
+        "use_learnable_affine_block": True,
+    }
+    exports = True
+
+
+class TestBit(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "bit",
+        "embedding_size": 16,
+        "hidden_sizes": [32, 32, 64],
+        "depths": [1, 2, 1],
+        "num_groups": 8,
+    }
+    args = {"drop_path_rate": 0.2}
+    exports = True
+
+
+class TestBitAsTensorFlowPads(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "bit",
+        "embedding_size": 16,
+        "hidden_sizes": [32, 48],
+        "depths": [1, 2],
+        "num_groups": 4,
+        "layer_type": "bottleneck",
+        "global_padding": "same",
+        "embedding_dynamic_padding": True,
+    }
+    exports = True
+
+
 REFUSED = [
     ({"model_type": "convnext", "hidden_act": "gelu_10"}, "hidden_act='gelu_10' is not supported, only 'relu'"),
     ({"model_type": "convnext", "depths": [1, 1]}, "hidden_sizes has 4 values and depths 2; .* 4 stages"),
@@ -71,6 +118,16 @@ REFUSED = [
     ({"model_type": "rt_detr_resnet", "layer_type": "basic"}, "need hidden_sizes\\[0\\] to be embedding_size=64"),
     ({"model_type": "rt_detr_resnet", "embedding_size": 33}, "must be even, got 33"),
     ({"model_type": "rt_detr_resnet", "depths": [1]}, "rt_detr_resnet config: hidden_sizes has 4 values and depths 1"),
+    ({"model_type": "hgnet_v2", "stem_strides": [2, 1, 1, 1, 1]}, r"stem_strides=\(2, 1, 1, 1, 1\) is not supported"),
+    ({"model_type": "hgnet_v2", "stage_downsample_strides": [2, 2, 1, 2]}, "stage_downsample_strides other than 2"),
+    ({"model_type": "hgnet_v2", "depths": [1, 1]}, "stage_in_channels has 4 values and depths 2"),
+    ({"model_type": "hgnet_v2", "stage_in_channels": [48, 96, 512, 1024]}, "is 96, but 128 channels arrive there"),
+    ({"model_type": "hgnet_v2", "stage_kernel_size": [3, 4, 5, 5]}, "stage_kernel_size must be odd"),
+    ({"model_type": "bit", "global_padding": "valid"}, "global_padding='VALID' is not supported, only None, 'SAME'"),
+    ({"model_type": "bit", "output_stride": 16}, "output_stride=16 is not supported"),
+    ({"model_type": "bit", "width_factor": 2}, "width_factor=2 is not supported"),
+    ({"model_type": "bit", "hidden_sizes": [256, 512, 1024, 2044]}, "multiples of 8, got 2044"),
+    ({"model_type": "bit", "num_groups": 24}, "num_groups=24 does not divide 64 channels"),
     ({"model_type": "rt_detr_resnet", "hidden_act": "selu"}, "hidden_act='selu' is not supported"),
 ]
 
@@ -88,3 +145,9 @@ def test_the_first_map_of_dinov3_convnext_is_the_picture() -> None:
     assert torch.equal(backbone(pixel_values).maps[0], pixel_values)
     assert backbone.features.channels == (5,)
     assert not backbone.state_dict()
+
+
+def test_hgnet_v2_writes_the_channels_of_its_pictures_where_transformers_looks_for_them() -> None:
+    found = blueprint(None, config={"model_type": "hgnet_v2", "num_channels": 5}, revision=None, in_channels=5, args={})
+    assert found.config["stem_channels"] == [5, 32, 48]
+    assert found.construct([0]).state_dict()["body.stem.stem1.conv.weight"].shape[1] == 5

@@ -78,9 +78,87 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "rt-detr-resnet-equal": ("RTDetrResNetConfig", {"embedding_size": 32, "hidden_sizes": [32], "depths": [1]}),
+    "hgnet-v2": (
+        "HGNetV2Config",
+        {
+            "stem_channels": [3, 8, 12],
+            "stage_in_channels": [12, 16, 24, 32],
+            "stage_mid_channels": [8, 12, 12, 16],
+            "stage_out_channels": [16, 24, 32, 48],
+            "stage_num_blocks": [1, 2, 1, 1],
+            "stage_numb_of_layers": [2, 1, 2, 1],
+        },
+    ),
+    "hgnet-v2-affine": (
+        "HGNetV2Config",
+        {
+            "stem_channels": [3, 8, 12],
+            "stage_in_channels": [12, 16],
+            "stage_mid_channels": [8, 12],
+            "stage_out_channels": [16, 20],
+            "stage_num_blocks": [2, 2],
+            "stage_numb_of_layers": [2, 2],
+            "stage_downsample": [True, False],
+            "stage_light_block": [True, False],
+            "stage_kernel_size": [5, 3],
+            "depths": [1, 1],
+            "use_learnable_affine_block": True,
+            "hidden_act": "silu",
+        },
+    ),
+    "bit": (
+        "BitConfig",
+        {"embedding_size": 16, "hidden_sizes": [32, 32, 64, 96], "depths": [2, 1, 2, 1], "num_groups": 8},
+    ),
+    "bit-as-tensorflow": (
+        "BitConfig",
+        {
+            "embedding_size": 24,
+            "hidden_sizes": [32, 64],
+            "depths": [1, 2],
+            "num_groups": 4,
+            "global_padding": "same",
+            "embedding_dynamic_padding": True,
+            "hidden_act": "gelu",
+        },
+    ),
+    "bit-postactivation": (
+        "BitConfig",
+        {
+            "embedding_size": 16,
+            "hidden_sizes": [32, 48],
+            "depths": [1, 2],
+            "num_groups": 4,
+            "layer_type": "bottleneck",
+            "embedding_dynamic_padding": True,
+        },
+    ),
+    "bit-postactivation-same": (
+        "BitConfig",
+        {
+            "embedding_size": 16,
+            "hidden_sizes": [16, 32],
+            "depths": [2, 1],
+            "num_groups": 2,
+            "layer_type": "bottleneck",
+            "global_padding": "SAME",
+            "hidden_act": "silu",
+        },
+    ),
 }
-ONE_OF_EACH = ("convnext", "convnextv2", "dinov3-convnext", "rt-detr-resnet", "rt-detr-resnet-basic")
-WITH_STOCHASTIC_DEPTH = ("convnext", "convnextv2", "dinov3-convnext")
+ONE_OF_EACH = (
+    "convnext",
+    "convnextv2",
+    "dinov3-convnext",
+    "rt-detr-resnet",
+    "rt-detr-resnet-basic",
+    "hgnet-v2-affine",
+    "bit",
+    "bit-postactivation",
+)
+WITH_STOCHASTIC_DEPTH = ("convnext", "convnextv2", "dinov3-convnext", "bit")
 # Of these transformers has no such class.
-WITHOUT_MODEL = frozenset({"rt_detr_resnet"})
+WITHOUT_MODEL = frozenset({"rt_detr_resnet", "hgnet_v2"})
 WITHOUT_CLASSIFIER = frozenset({"dinov3_convnext", "rt_detr_resnet"})
+# Norms behind the last stage, which no map passes and which a backbone of transformers has all the same.
+IDLE = ("bit.norm",)
