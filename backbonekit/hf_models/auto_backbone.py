@@ -15,6 +15,7 @@ from backbonekit.hf_models.timm_backbone import TimmBackbone, TimmBackboneConfig
 from backbonekit.storage.repository import open_repository
 
 _FACES = {
+    "beit": "backbonekit.hf_models.beit:BeitBackbone",
     "bit": "backbonekit.hf_models.bit:BitBackbone",
     "convnext": "backbonekit.hf_models.convnext:ConvNextBackbone",
     "convnextv2": "backbonekit.hf_models.convnextv2:ConvNextV2Backbone",
@@ -22,6 +23,7 @@ _FACES = {
     "dinov2_with_registers": "backbonekit.hf_models.dinov2_with_registers:Dinov2WithRegistersBackbone",
     "dinov3_convnext": "backbonekit.hf_models.dinov3_convnext:DINOv3ConvNextBackbone",
     "dinov3_vit": "backbonekit.hf_models.dinov3_vit:DINOv3ViTBackbone",
+    "focalnet": "backbonekit.hf_models.focalnet:FocalNetBackbone",
     "hgnet_v2": "backbonekit.hf_models.hgnet_v2:HGNetV2Backbone",
     "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
     "pvt_v2": "backbonekit.hf_models.pvt_v2:PvtV2Backbone",

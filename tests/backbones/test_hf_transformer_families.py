@@ -71,3 +71,31 @@ class TestDINOv3ViTNormedAtItsEnd(BackboneTester):
         "apply_layernorm": False,
         "pos_embed_rescale": None,
     }
+
+
+class TestBeit(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "beit",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 64,
+        "use_relative_position_bias": True,
+        "use_absolute_position_embeddings": True,
+    }
+    exports = True
+
+
+class TestBeitWithSharedBias(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "beit",
+        "hidden_size": 24,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 80,
+        "use_shared_relative_position_bias": True,
+    }

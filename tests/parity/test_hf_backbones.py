@@ -303,7 +303,7 @@ def test_stochastic_depth_is_where_transformers_has_it(key: str, tmp_path: Path)
     rates = [module.drop_prob for module in theirs.modules() if type(module).__name__.endswith("DropPath")]
     source = blueprint(None, config=config.to_dict(), revision=None, in_channels=3, args={})
     # transformers runs one module for both branches
-    uses = 2 if key == "dinov2" or key in transformer_configs.WITH_STOCHASTIC_DEPTH else 1
+    uses = 2 if key.startswith(("dinov2", "focalnet")) or key in transformer_configs.WITH_STOCHASTIC_DEPTH else 1
     for last in (len(config.stage_names) - 1, 2):
         ours = source.construct([last])
         given = [module.drop_prob for module in ours.modules() if type(module).__name__ == "DropPath"]

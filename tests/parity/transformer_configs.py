@@ -84,10 +84,53 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "num_register_tokens": 1,
         },
     ),
+    "beit": (
+        "BeitConfig",
+        {
+            "hidden_size": 32,
+            "intermediate_size": 50,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "image_size": 64,
+            "use_relative_position_bias": True,
+        },
+    ),
+    "beit-all-positions": (
+        "BeitConfig",
+        {
+            "hidden_size": 24,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "image_size": 60,
+            "patch_size": 12,
+            "use_relative_position_bias": True,
+            "use_shared_relative_position_bias": True,
+            "use_absolute_position_embeddings": True,
+            "use_mask_token": True,
+            "layer_norm_eps": 1e-3,
+        },
+    ),
+    "beit-shared-unscaled": (
+        "BeitConfig",
+        {
+            "hidden_size": 24,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 96,
+            "use_shared_relative_position_bias": True,
+            "layer_scale_init_value": 0.0,
+        },
+    ),
+    "beit-without-positions": (
+        "BeitConfig",
+        {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2},
+    ),
 }
-ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2", "dinov3-vit")
+ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2", "dinov3-vit", "beit", "beit-all-positions")
 # Each runs one module for both branches of a block, where there are two here.
-WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit")
+WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit", "beit")
 # Of these transformers has no such class.
 WITHOUT_MODEL: frozenset[str] = frozenset()
 WITHOUT_CLASSIFIER = frozenset({"dinov3_vit"})

@@ -6,6 +6,7 @@ from backbonekit.backbones.hf.family import Family
 from backbonekit.errors import RecipeError, nearest
 
 _MODULES = {
+    "beit": "backbonekit.backbones.hf.beit",
     "bit": "backbonekit.backbones.hf.bit",
     "convnext": "backbonekit.backbones.hf.convnext",
     "convnextv2": "backbonekit.backbones.hf.convnextv2",
@@ -13,6 +14,7 @@ _MODULES = {
     "dinov2_with_registers": "backbonekit.backbones.hf.dinov2_with_registers",
     "dinov3_convnext": "backbonekit.backbones.hf.dinov3_convnext",
     "dinov3_vit": "backbonekit.backbones.hf.dinov3_vit",
+    "focalnet": "backbonekit.backbones.hf.focalnet",
     "hgnet_v2": "backbonekit.backbones.hf.hgnet_v2",
     "maskformer-swin": "backbonekit.backbones.hf.maskformer_swin",
     "pvt_v2": "backbonekit.backbones.hf.pvt_v2",

@@ -1,0 +1,45 @@
+"""What the configurations of the transformer families refuse, by name."""
+
+from typing import Any
+
+import pytest
+
+from backbonekit.backbones.hf_source import blueprint
+from backbonekit.errors import RecipeError
+
+PVT = {"model_type": "pvt_v2"}
+SWIN = {"model_type": "swinv2"}
+DINOV3 = {"model_type": "dinov3_vit"}
+BEIT = {"model_type": "beit"}
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"model_type": "dinov2_with_registers", "use_mask_token": True}, "'use_mask_token' is not supported"),
+        ({"model_type": "dinov2_with_registers", "image_size": [56, 70]}, "dinov2_with_registers config: image_size"),
+        ({**PVT, "depths": [2, 2]}, "one for each"),
+        ({**PVT, "num_encoder_blocks": 3}, "num_encoder_blocks=3 must be the number of stages"),
+        ({**PVT, "strides": [4, 2, 2, 1]}, "strides=(4, 2, 2, 1) is not supported"),
+        ({**PVT, "patch_sizes": [4, 2, 2, 2]}, "patch_sizes=(4, 2, 2, 2) is not supported"),
+        ({**PVT, "hidden_act": "relu"}, "source: transformers"),
+        ({**PVT, "num_attention_heads": [1, 2, 7, 8]}, "stage 3 has 160 channels"),
+        ({**SWIN, "use_absolute_embeddings": True}, "source: transformers"),
+        ({**SWIN, "pretrained_window_sizes": [0, 0]}, "one for each stage"),
+        ({**SWIN, "pretrained_window_sizes": [1, 0, 0, 0]}, "no positions to measure in"),
+        ({**SWIN, "image_size": 16}, "at least 32"),
+        ({**DINOV3, "query_bias": False}, "query_bias=False, key_bias=False, value_bias=True is not supported"),
+        ({**DINOV3, "attention_dropout": 0.1}, "attention_dropout=0.1 is not supported"),
+        ({**DINOV3, "hidden_size": 390}, "a multiple of 4 * num_attention_heads = 24"),
+        ({**DINOV3, "patch_size": [16, 8]}, "must be a square"),
+        ({**DINOV3, "return_class_token": True}, "'return_class_token' is not supported"),
+        ({**BEIT, "add_fpn": True}, "add_fpn=True is not supported"),
+        ({**BEIT, "image_size": [224, 448]}, "must be a square"),
+        ({**BEIT, "num_attention_heads": 7}, "does not divide"),
+        ({**BEIT, "patch_size": 256}, "larger than"),
+    ],
+)
+def test_wrong_configurations(config: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        blueprint(None, config=config, revision=None, in_channels=3, args={})
+    assert sentence in str(caught.value)
