@@ -58,6 +58,8 @@ _PUBLIC = {
     "BeitBackbone": "backbonekit.hf_models",
     "FocalNetConfig": "backbonekit.hf_models",
     "FocalNetBackbone": "backbonekit.hf_models",
+    "VitDetConfig": "backbonekit.hf_models",
+    "VitDetBackbone": "backbonekit.hf_models",
     "TimmBackboneConfig": "backbonekit.hf_models",
     "TimmBackbone": "backbonekit.hf_models",
 }
@@ -111,6 +113,8 @@ __all__ = [  # noqa: RUF022 - by subject
     "BeitBackbone",
     "FocalNetConfig",
     "FocalNetBackbone",
+    "VitDetConfig",
+    "VitDetBackbone",
     "TimmBackboneConfig",
     "TimmBackbone",
     "RecipeError",

@@ -43,6 +43,8 @@ _PUBLIC = {
     "Swinv2Config": f"{_HERE}.swinv2",
     "TimmBackbone": f"{_HERE}.timm_backbone",
     "TimmBackboneConfig": f"{_HERE}.timm_backbone",
+    "VitDetBackbone": f"{_HERE}.vitdet",
+    "VitDetConfig": f"{_HERE}.vitdet",
 }
 
 __all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -31,6 +31,7 @@ _FACES = {
     "rt_detr_resnet": "backbonekit.hf_models.rt_detr_resnet:RTDetrResNetBackbone",
     "swin": "backbonekit.hf_models.swin:SwinBackbone",
     "swinv2": "backbonekit.hf_models.swinv2:Swinv2Backbone",
+    "vitdet": "backbonekit.hf_models.vitdet:VitDetBackbone",
 }
 
 

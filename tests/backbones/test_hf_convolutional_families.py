@@ -104,6 +104,34 @@ class TestBitAsTensorFlowPads(BackboneTester):
     exports = True
 
 
+class TestFocalNet(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "focalnet",
+        "embed_dim": 8,
+        "depths": [1, 2, 1],
+        "focal_levels": [2, 1, 2],
+        "focal_windows": [3, 5, 3],
+    }
+    exports = True
+
+
+class TestFocalNetWithAllOptions(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "focalnet",
+        "embed_dim": 12,
+        "depths": [2, 1],
+        "focal_levels": [3, 2],
+        "focal_windows": [3, 1],
+        "use_conv_embed": True,
+        "use_layerscale": True,
+        "use_post_layernorm": True,
+        "use_post_layernorm_in_modulation": True,
+        "normalize_modulator": True,
+    }
+
+
 REFUSED = [
     ({"model_type": "convnext", "hidden_act": "gelu_10"}, "hidden_act='gelu_10' is not supported, only 'relu'"),
     ({"model_type": "convnext", "depths": [1, 1]}, "hidden_sizes has 4 values and depths 2; .* 4 stages"),
@@ -128,6 +156,10 @@ REFUSED = [
     ({"model_type": "bit", "width_factor": 2}, "width_factor=2 is not supported"),
     ({"model_type": "bit", "hidden_sizes": [256, 512, 1024, 2044]}, "multiples of 8, got 2044"),
     ({"model_type": "bit", "num_groups": 24}, "num_groups=24 does not divide 64 channels"),
+    ({"model_type": "focalnet", "patch_size": 2}, r"patch_size=2 is not supported, only 4, \(4, 4\)"),
+    ({"model_type": "focalnet", "hidden_dropout_prob": 0.1}, "hidden_dropout_prob=0.1 is not supported"),
+    ({"model_type": "focalnet", "depths": [1, 1]}, "focal_windows has 4 values and depths 2"),
+    ({"model_type": "focalnet", "focal_windows": [3, 3, 4, 3]}, "focal_windows must be odd"),
     ({"model_type": "rt_detr_resnet", "hidden_act": "selu"}, "hidden_act='selu' is not supported"),
 ]
 
@@ -151,3 +183,11 @@ def test_hgnet_v2_writes_the_channels_of_its_pictures_where_transformers_looks_f
     found = blueprint(None, config={"model_type": "hgnet_v2", "num_channels": 5}, revision=None, in_channels=5, args={})
     assert found.config["stem_channels"] == [5, 32, 48]
     assert found.construct([0]).state_dict()["body.stem.stem1.conv.weight"].shape[1] == 5
+
+
+def test_a_stage_of_focalnet_ends_with_the_downsampling_in_front_of_the_next() -> None:
+    found = blueprint(None, config=TestFocalNet.config, revision=None, in_channels=3, args={})
+    assert [(level.channels, level.stride) for level in found.levels] == [(8, 4), (16, 8), (32, 16), (32, 16)]
+    names = set(found.construct([1]).state_dict())
+    assert "body.layers.1.downsample.proj.weight" in names
+    assert not any(name.startswith(("body.layers.1.blocks", "body.layers.2")) for name in names)

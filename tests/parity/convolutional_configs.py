@@ -145,6 +145,46 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "hidden_act": "silu",
         },
     ),
+    "focalnet": (
+        "FocalNetConfig",
+        {
+            "embed_dim": 8,
+            "depths": [1, 2, 1, 1],
+            "hidden_sizes": [16, 32, 64, 64],
+            "focal_levels": [2, 1, 2, 1],
+            "focal_windows": [3, 5, 3, 3],
+            "drop_path_rate": 0.0,
+        },
+    ),
+    "focalnet-all-options": (
+        "FocalNetConfig",
+        {
+            "embed_dim": 12,
+            "depths": [2, 2],
+            "hidden_sizes": [24, 24],
+            "focal_levels": [3, 2],
+            "focal_windows": [3, 1],
+            "use_conv_embed": True,
+            "use_layerscale": True,
+            "use_post_layernorm": True,
+            "use_post_layernorm_in_modulation": True,
+            "normalize_modulator": True,
+            "layer_norm_eps": 1e-2,
+            "hidden_act": "relu",
+            "mlp_ratio": 2.5,
+        },
+    ),
+    "focalnet-lone-stage": (
+        "FocalNetConfig",
+        {
+            "embed_dim": 12,
+            "depths": [1],
+            "hidden_sizes": [12],
+            "focal_levels": [1],
+            "focal_windows": [5],
+            "use_post_layernorm": True,
+        },
+    ),
 }
 ONE_OF_EACH = (
     "convnext",
@@ -155,10 +195,12 @@ ONE_OF_EACH = (
     "hgnet-v2-affine",
     "bit",
     "bit-postactivation",
+    "focalnet",
+    "focalnet-all-options",
 )
-WITH_STOCHASTIC_DEPTH = ("convnext", "convnextv2", "dinov3-convnext", "bit")
+WITH_STOCHASTIC_DEPTH = ("convnext", "convnextv2", "dinov3-convnext", "bit", "focalnet-all-options")
 # Of these transformers has no such class.
 WITHOUT_MODEL = frozenset({"rt_detr_resnet", "hgnet_v2"})
 WITHOUT_CLASSIFIER = frozenset({"dinov3_convnext", "rt_detr_resnet"})
 # Norms behind the last stage, which no map passes and which a backbone of transformers has all the same.
-IDLE = ("bit.norm",)
+IDLE = ("bit.norm", "focalnet.layernorm")

@@ -22,6 +22,7 @@ _MODULES = {
     "rt_detr_resnet": "backbonekit.backbones.hf.rt_detr_resnet",
     "swin": "backbonekit.backbones.hf.swin",
     "swinv2": "backbonekit.backbones.hf.swinv2",
+    "vitdet": "backbonekit.backbones.hf.vitdet",
 }
 
 
