@@ -1,0 +1,37 @@
+"""Small models and batches for the engines: one head, and two of which some pictures have a truth for only one."""
+
+from typing import Any
+
+import torch
+
+import backbonekit as bk
+from backbonekit.assembly.composed_model import ComposedModel
+from tests.assembly.recipes import CLASSIFICATION, FCN, RESNET, maskformer
+
+SIZE = (64, 64)
+RECIPES: dict[str, dict[str, Any]] = {
+    "maskformer": maskformer(RESNET),
+    "two_heads": {
+        "backbone": RESNET,
+        "heads": {"seg": {"neck": {"name": "fpn", "channels": 64}, "head": FCN}, "cls": {"head": CLASSIFICATION}},
+    },
+}
+
+
+def model_of(name: str) -> ComposedModel:
+    return bk.build_model(RECIPES[name])
+
+
+def sample(index: int) -> dict[str, Any]:
+    """One picture and its truth, as a data set gives it. Every third has no truth at all, as pictures of a second data
+    set have none for a task; every other third has one without a mask."""
+    generator = torch.Generator().manual_seed(index)
+    masks = torch.zeros(2, *SIZE, dtype=torch.bool)
+    masks[0, :32], masks[1, 32:, : 16 + index] = True, True
+    truth: dict[str, Any] = {"labels": torch.tensor([index % 4, 1]), "masks": masks, "class": torch.tensor(index % 4)}
+    truth["segmentation"] = torch.randint(0, 4, SIZE, generator=generator)
+    if index % 3 == 1:
+        truth = {}
+    if index % 3 == 2:
+        truth = {"labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, *SIZE, dtype=torch.bool)}
+    return {"pixel_values": torch.randn(3, *SIZE, generator=generator), "target": truth}
