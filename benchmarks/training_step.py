@@ -30,7 +30,8 @@ def _step(repeats: int, *, auxiliary: bool) -> Row:
 
     def their_step() -> None:
         theirs.zero_grad()
-        theirs(pixels, mask_labels=[kept.float() for kept in masks], class_labels=labels).loss.backward()
+        truth = {"mask_labels": [kept.float() for kept in masks], "class_labels": labels}
+        theirs(pixels, **truth, output_hidden_states=auxiliary).loss.backward()  # without them it cannot judge layers
 
     name = f"(e) training step, 2 x {MASKS} masks at {SIZE}" + (", auxiliary losses" if auxiliary else "")
     return compare(name, our_step, their_step, repeats=repeats, aim=0.8)
