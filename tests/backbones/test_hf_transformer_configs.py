@@ -11,6 +11,7 @@ PVT = {"model_type": "pvt_v2"}
 SWIN = {"model_type": "swinv2"}
 DINOV3 = {"model_type": "dinov3_vit"}
 BEIT = {"model_type": "beit"}
+VITDET = {"model_type": "vitdet"}
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,10 @@ BEIT = {"model_type": "beit"}
         ({**BEIT, "image_size": [224, 448]}, "must be a square"),
         ({**BEIT, "num_attention_heads": 7}, "does not divide"),
         ({**BEIT, "patch_size": 256}, "larger than"),
+        ({**VITDET, "use_absolute_position_embeddings": False}, "source: transformers"),
+        ({**VITDET, "dropout_prob": 0.1}, "dropout_prob=0.1 is not supported"),
+        ({**VITDET, "pretrain_image_size": [224, 112]}, "pretrain_image_size must be a square"),
+        ({**VITDET, "window_block_indices": [-1]}, "window_block_indices[0] must lie in"),
     ],
 )
 def test_wrong_configurations(config: dict[str, Any], sentence: str) -> None:

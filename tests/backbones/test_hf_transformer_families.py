@@ -99,3 +99,20 @@ class TestBeitWithSharedBias(BackboneTester):
         "image_size": 80,
         "use_shared_relative_position_bias": True,
     }
+
+
+class TestVitDet(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "vitdet",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 64,
+        "pretrain_image_size": 48,
+        "window_block_indices": [0],
+        "window_size": 3,
+        "residual_block_indices": [1],
+        "use_relative_position_embeddings": True,
+    }
+    exports = True

@@ -127,12 +127,42 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         "BeitConfig",
         {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2},
     ),
+    "vitdet": (
+        "VitDetConfig",
+        {
+            "hidden_size": 32,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "image_size": 96,
+            "pretrain_image_size": 64,
+            "window_block_indices": [0, 2],
+            "window_size": 3,
+            "residual_block_indices": [1],
+            "use_relative_position_embeddings": True,
+        },
+    ),
+    "vitdet-without-windows": (
+        "VitDetConfig",
+        {
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "patch_size": 8,
+            "image_size": [64, 40],
+            "mlp_ratio": 3,
+            "hidden_act": "relu",
+            "qkv_bias": False,
+            "pretrain_image_size": [96, 96],
+            "residual_block_indices": [0, 1],
+            "layer_norm_eps": 1e-3,
+        },
+    ),
 }
-ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2", "dinov3-vit", "beit", "beit-all-positions")
+ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2", "dinov3-vit", "beit", "beit-all-positions", "vitdet")
 # Each runs one module for both branches of a block, where there are two here.
-WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit", "beit")
+WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit", "beit", "vitdet")
 # Of these transformers has no such class.
 WITHOUT_MODEL: frozenset[str] = frozenset()
-WITHOUT_CLASSIFIER = frozenset({"dinov3_vit"})
+WITHOUT_CLASSIFIER = frozenset({"dinov3_vit", "vitdet"})
 # These take pictures of one size.
 OF_ONE_SIZE: frozenset[str] = frozenset()

@@ -123,7 +123,7 @@ def _construct_body(config: BeitArchitecture, plan: BodyPlan) -> nn.Module:
     )
     for block in body.blocks:
         block.__class__ = GridBiasBlock
-        block.position_bias = _bias(config) if config.use_relative_position_bias else None
+        block.position_bias = _bias(config) if config.use_relative_position_bias else None  # type: ignore
     if plan.last > 0 and config.use_shared_relative_position_bias:
         body.rel_pos_bias = _bias(config)  # type: ignore[assignment]
     body.norm = nn.Identity()
