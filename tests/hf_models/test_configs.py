@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from backbonekit.backbones.hf.families import model_types
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import (
     BackboneConfigMixin,
-    Dinov2Config,
     MaskFormerSwinConfig,
     ResNetConfig,
     SwinConfig,
     TimmBackboneConfig,
 )
+from backbonekit.hf_models.auto_backbone import face_of
 
-CONFIGS = [ResNetConfig, SwinConfig, MaskFormerSwinConfig, Dinov2Config]
+CONFIGS = [face_of(model_type).config_class for model_type in model_types()]
 
 
 @pytest.mark.parametrize("config_class", CONFIGS)
@@ -91,7 +92,7 @@ def test_round_trip(config_class: type[BackboneConfigMixin], tmp_path: Path) -> 
     config.save_pretrained(tmp_path)
     again = config_class.from_pretrained(tmp_path)
     assert again.out_indices == [1, 2]
-    assert config_class.from_pretrained(tmp_path, out_features=["stage1"]).out_indices == [1]
+    assert config_class.from_pretrained(tmp_path, out_features=[again.stage_names[1]]).out_indices == [1]
     # What transformers writes for "unset" is no wish of anybody's.
     assert not config_class.from_dict(config_class().to_dict()).indices_were_set
 
