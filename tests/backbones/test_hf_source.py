@@ -109,7 +109,7 @@ def test_a_whole_model_is_pointed_to_its_backbone(tmp_path: Path) -> None:
 def test_arguments_are_checked() -> None:
     with pytest.raises(RecipeError, match="takes no such argument; did you mean 'norm'"):
         plan(config=RESNET, norms="final")
-    with pytest.raises(RecipeError, match="one of none, final, per_stage"):
+    with pytest.raises(RecipeError, match="one of none, final, last, per_stage"):
         plan(config=RESNET, norm="some")
     with pytest.raises(ContractError, match="resnet has no final norm"):
         plan(config=RESNET, norm="final")
