@@ -27,7 +27,7 @@ DINOV2 = {
     "config": {
         "model_type": "dinov2",
         "hidden_size": 32,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "image_size": 56,
     },
@@ -37,7 +37,7 @@ TIMM_CONVNEXT = {"source": "timm", "name": "convnext_atto", "args": {"depths": [
 TIMM_VIT = {
     "source": "timm",
     "name": "vit_tiny_patch16_224",
-    "args": {"depth": 3, "embed_dim": 32, "num_heads": 2},
+    "args": {"depth": 2, "embed_dim": 32, "num_heads": 2},
 }
 
 PIXEL_DECODER = {"name": "fpn_pixel_decoder", "channels": 64, "mask_channels": 16}

@@ -44,13 +44,13 @@ class TestMaskFormerOnDinov2(MaskFormerTester):
 
     recipe = maskformer(DINOV2)
     maps = ((32, 14),)
-    out_indices = (3,)
+    out_indices = (2,)
 
 
 class TestMaskFormerOnTimmViT(MaskFormerTester):
     recipe = maskformer(TIMM_VIT)
     maps = ((32, 16),)
-    out_indices = (2,)
+    out_indices = (1,)
 
 
 class TestFCN(ModelTester):
@@ -70,9 +70,9 @@ class TestClassifier(ModelTester):
 
 
 class TestFeatures(ModelTester):
-    recipe = {"backbone": {**SWIN, "out_indices": [1, -1]}}
-    maps = ((16, 4), (128, 32))
-    out_indices = (1, 4)
+    recipe = {"backbone": {**TIMM_VIT, "out_indices": [0, -1]}}
+    maps = ((32, 16), (32, 16))
+    out_indices = (0, 1)
     has_head = False
 
 

@@ -110,11 +110,19 @@ def term(logits: Tensor, segmentation: Tensor) -> Tensor:
     return functional.cross_entropy(logits, segmentation, ignore_index=255)
 
 
-@pytest.mark.parametrize("size", [(64, 64), (97, 65)])
-def test_the_convnext_classifier_is_timms(size):
+@pytest.fixture(scope="module")
+def convnext() -> tuple[nn.Module, nn.Module]:
     ours = bk.build_model("classifier_convnext_tiny")
     theirs = timm.create_model(ours.recipe.backbone.name, pretrained=False).eval()
     filled(ours, theirs, CONVNEXT)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("size", [(64, 64), (97, 65)])
+def test_the_convnext_classifier_is_timms(convnext, size):
+    ours, theirs = convnext
+    ours.zero_grad()
+    theirs.zero_grad()
     pixel_values = torch.randn(2, 3, *size, dtype=torch.float64)
     classes = torch.tensor([3, 997])
     expected = theirs(pixel_values)
