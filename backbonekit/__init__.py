@@ -60,6 +60,8 @@ _PUBLIC = {
     "FocalNetBackbone": "backbonekit.hf_models",
     "VitDetConfig": "backbonekit.hf_models",
     "VitDetBackbone": "backbonekit.hf_models",
+    "HieraConfig": "backbonekit.hf_models",
+    "HieraBackbone": "backbonekit.hf_models",
     "TimmBackboneConfig": "backbonekit.hf_models",
     "TimmBackbone": "backbonekit.hf_models",
 }
@@ -115,6 +117,8 @@ __all__ = [  # noqa: RUF022 - by subject
     "FocalNetBackbone",
     "VitDetConfig",
     "VitDetBackbone",
+    "HieraConfig",
+    "HieraBackbone",
     "TimmBackboneConfig",
     "TimmBackbone",
     "RecipeError",

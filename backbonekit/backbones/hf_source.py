@@ -145,7 +145,8 @@ class HFBlueprint:
 
     def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
         if key.startswith("norms.") and tensor.numel() == 0:
-            value = 1.0 if key.endswith("weight") else 0.0
+            weight, bias = self.family.norm_start(self.architecture)
+            value = weight if key.endswith("weight") else bias
             return torch.full(shape, value), "not in the checkpoint: starts as plain normalisation"
         if key == self.family.stem:
             return adapt_stem(tensor, self.in_channels, pretrained_channels=tensor.shape[1])

@@ -6,6 +6,7 @@ from typing import Any
 _HERE = "backbonekit.hf_models"
 _PUBLIC = {
     "AutoBackbone": f"{_HERE}.auto_backbone",
+    "AutoImageProcessor": f"{_HERE}.auto_image_processor",
     "BackboneConfigMixin": f"{_HERE}.config_mixin",
     "BackboneMixin": f"{_HERE}.backbone_mixin",
     "BackboneOutput": f"{_HERE}.backbone_output",
@@ -29,6 +30,11 @@ _PUBLIC = {
     "FocalNetConfig": f"{_HERE}.focalnet",
     "HGNetV2Backbone": f"{_HERE}.hgnet_v2",
     "HGNetV2Config": f"{_HERE}.hgnet_v2",
+    "HieraBackbone": f"{_HERE}.hiera",
+    "HieraConfig": f"{_HERE}.hiera",
+    "MaskFormerConfig": f"{_HERE}.maskformer_config",
+    "MaskFormerForInstanceSegmentation": f"{_HERE}.maskformer",
+    "MaskFormerForInstanceSegmentationOutput": f"{_HERE}.maskformer",
     "MaskFormerSwinBackbone": f"{_HERE}.maskformer_swin",
     "MaskFormerSwinConfig": f"{_HERE}.maskformer_swin",
     "PvtV2Backbone": f"{_HERE}.pvt_v2",

@@ -25,6 +25,7 @@ _FACES = {
     "dinov3_vit": "backbonekit.hf_models.dinov3_vit:DINOv3ViTBackbone",
     "focalnet": "backbonekit.hf_models.focalnet:FocalNetBackbone",
     "hgnet_v2": "backbonekit.hf_models.hgnet_v2:HGNetV2Backbone",
+    "hiera": "backbonekit.hf_models.hiera:HieraBackbone",
     "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
     "pvt_v2": "backbonekit.hf_models.pvt_v2:PvtV2Backbone",
     "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",

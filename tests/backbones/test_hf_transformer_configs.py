@@ -12,6 +12,7 @@ SWIN = {"model_type": "swinv2"}
 DINOV3 = {"model_type": "dinov3_vit"}
 BEIT = {"model_type": "beit"}
 VITDET = {"model_type": "vitdet"}
+HIERA = {"model_type": "hiera"}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,13 @@ VITDET = {"model_type": "vitdet"}
         ({**VITDET, "dropout_prob": 0.1}, "dropout_prob=0.1 is not supported"),
         ({**VITDET, "pretrain_image_size": [224, 112]}, "pretrain_image_size must be a square"),
         ({**VITDET, "window_block_indices": [-1]}, "window_block_indices[0] must lie in"),
+        ({**HIERA, "num_heads": [1, 2]}, "one for each"),
+        ({**HIERA, "num_query_pool": 4}, "must be less than the 4 stages"),
+        ({**HIERA, "embed_dim_multiplier": 1.5}, "embed_dim_multiplier=1.5 is not supported"),
+        ({**HIERA, "num_heads": [1, 2, 5, 8]}, "stage 3 has 384 channels"),
+        ({**HIERA, "image_size": [100, 100]}, "must be multiples of 8"),
+        ({**HIERA, "image_size": [32, 32], "masked_unit_size": [16, 16]}, "does not divide the map of stage 1"),
+        ({**HIERA, "masked_unit_size": [4, 4]}, "pooled away"),
     ],
 )
 def test_wrong_configurations(config: dict[str, Any], sentence: str) -> None:

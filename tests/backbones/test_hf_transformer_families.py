@@ -1,5 +1,8 @@
 """Each transformer family of the transformers dialect under the tests that every backbone passes."""
 
+import pytest
+
+from backbonekit.errors import ContractError
 from tests.backbones.backbone_tester import BackboneTester
 
 
@@ -116,3 +119,22 @@ class TestVitDet(BackboneTester):
         "use_relative_position_embeddings": True,
     }
     exports = True
+
+
+class TestHiera(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "hiera",
+        "embed_dim": 16,
+        "depths": [1, 2, 1],
+        "num_heads": [1, 2, 4],
+        "image_size": [64, 96],
+        "num_query_pool": 2,
+        "masked_unit_attention": [True, True, False],
+    }
+    sizes = ((64, 96),)
+    exports = True
+
+    def test_other_sizes_are_refused_in_a_sentence(self) -> None:
+        with pytest.raises(ContractError, match="a grid of 16 x 24, and this picture has 16 x 16"):
+            self.build()(self.picture((64, 64)))

@@ -133,6 +133,25 @@ def oracle_config(key: str, **changes: Any) -> Any:
     return getattr(transformers, name)(**{**fields, **changes})
 
 
+@pytest.fixture(autouse=True)
+def _hiera_as_in_its_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers' HieraBackbone leaves out the ordering of tokens that its HieraModel starts with."""
+    hiera = transformers.models.hiera.modeling_hiera
+    construct = hiera.HieraBackbone.__init__
+
+    def construct_and_order(self: Any, config: Any) -> None:
+        construct(self, config)
+        schedule = [config.query_stride] * (len(config.depths) - 1)
+
+        def ordered(module: nn.Module, given: Any, embedded: tuple[Tensor, Any, Any]) -> tuple[Tensor, Any, Any]:
+            tokens = hiera.unroll(embedded[0], tuple(config.image_size), config.patch_stride, schedule)
+            return (tokens, *embedded[1:])
+
+        self.embeddings.register_forward_hook(ordered)
+
+    monkeypatch.setattr(hiera.HieraBackbone, "__init__", construct_and_order)
+
+
 def fitting(config: Any, height: int, width: int) -> tuple[int, int]:
     """The size, or the only one that the model takes."""
     if config.model_type not in transformer_configs.OF_ONE_SIZE:

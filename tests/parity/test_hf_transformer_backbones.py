@@ -28,3 +28,21 @@ def test_dinov3_disturbs_coordinates_in_training_as_transformers_does(tmp_path: 
         maps.append(out.maps if model is ours else out.feature_maps)
     assert_same(maps[0], maps[1], 1e-4)
     assert (maps[0][-1] - still[-1]).abs().max() > 0.01
+
+
+def test_hiera_is_transformers_whole_model_and_not_its_backbone(tmp_path: Path) -> None:
+    config = oracle_config("hiera")
+    config.out_indices = every_index(config)
+    whole = randomise_weights(transformers.HieraModel(config)).eval()
+    whole.save_pretrained(tmp_path)
+    ours, _, _ = load(tmp_path, every_index(config), norm="none")
+    pixel_values = torch.randn(2, 3, *config.image_size)
+    with torch.no_grad():
+        expected = whole(pixel_values, output_hidden_states=True).reshaped_hidden_states
+        maps = ours(pixel_values).maps
+        assert_same(maps, tuple(each.permute(0, 3, 1, 2) for each in expected), 1e-4)
+        backbone = transformers.HieraBackbone.from_pretrained(tmp_path, out_indices=[1]).eval()
+        normed, _, _ = load(tmp_path, [1])
+        given, theirs = normed(pixel_values).maps[0], backbone(pixel_values).feature_maps[0]
+    # It attends and pools across the picture; when this fails, transformers orders the tokens.
+    assert (given - theirs).abs().max() > 0.1 * theirs.abs().max()

@@ -157,12 +157,43 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "layer_norm_eps": 1e-3,
         },
     ),
+    "hiera": (
+        "HieraConfig",
+        {"embed_dim": 16, "depths": [1, 2, 2, 1], "num_heads": [1, 2, 4, 8], "image_size": [64, 96]},
+    ),
+    "hiera-pooled-once": (
+        "HieraConfig",
+        {
+            "embed_dim": 12,
+            "depths": [2, 1, 2],
+            "num_heads": [2, 3, 2],
+            "image_size": [72, 48],
+            "patch_size": [5, 5],
+            "patch_stride": [3, 3],
+            "patch_padding": [2, 2],
+            "num_query_pool": 1,
+            "masked_unit_size": [4, 4],
+            "masked_unit_attention": [False, True, False],
+            "mlp_ratio": 2.5,
+            "hidden_act": "relu",
+            "layer_norm_eps": 1e-3,
+        },
+    ),
 }
-ONE_OF_EACH = ("pvt-v2", "pvt-v2-linear-three-stages", "swinv2", "dinov3-vit", "beit", "beit-all-positions", "vitdet")
+ONE_OF_EACH = (
+    "pvt-v2",
+    "pvt-v2-linear-three-stages",
+    "swinv2",
+    "dinov3-vit",
+    "beit",
+    "beit-all-positions",
+    "vitdet",
+    "hiera",
+)
 # Each runs one module for both branches of a block, where there are two here.
-WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit", "beit", "vitdet")
+WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit", "beit", "vitdet", "hiera")
 # Of these transformers has no such class.
 WITHOUT_MODEL: frozenset[str] = frozenset()
 WITHOUT_CLASSIFIER = frozenset({"dinov3_vit", "vitdet"})
 # These take pictures of one size.
-OF_ONE_SIZE: frozenset[str] = frozenset()
+OF_ONE_SIZE = frozenset({"hiera"})

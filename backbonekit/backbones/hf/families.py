@@ -16,6 +16,7 @@ _MODULES = {
     "dinov3_vit": "backbonekit.backbones.hf.dinov3_vit",
     "focalnet": "backbonekit.backbones.hf.focalnet",
     "hgnet_v2": "backbonekit.backbones.hf.hgnet_v2",
+    "hiera": "backbonekit.backbones.hf.hiera",
     "maskformer-swin": "backbonekit.backbones.hf.maskformer_swin",
     "pvt_v2": "backbonekit.backbones.hf.pvt_v2",
     "resnet": "backbonekit.backbones.hf.resnet",

@@ -32,6 +32,11 @@ def nothing_beside(body: nn.Module, x: Tensor, grid: tuple[int, int]) -> tuple[A
     return ()
 
 
+def as_normalisation_starts(config: Any) -> tuple[float, float]:
+    """Weight and bias that change nothing."""
+    return 1.0, 0.0
+
+
 @dataclass(frozen=True)
 class Family:
     """A model type of transformers on a timm architecture. The functions take the family's own configuration class.
@@ -47,8 +52,8 @@ class Family:
     `stage_of(name)`: the position of the level that a weight of `body` belongs to; None for the final normalisation.
     `stem`: the weight that sees the pixels. `position_table`: the weight whose size follows the picture's, or None.
     `default_norm`: what transformers does to the maps. `final_norm`: the stages that the final norm fits.
-    `norm_epsilon`: of per-stage norms. `resample_positions(table, size)`: the table of the same architecture made for
-    another number of positions.
+    `norm_epsilon`: of per-stage norms. `norm_start`: weight and bias of those that a checkpoint lacks.
+    `resample_positions(table, size)`: the table of the same architecture made for another number of positions.
     """
 
     config_class: type[ArchitectureConfig]
@@ -65,6 +70,7 @@ class Family:
     processing: Processing
     canvas: Callable[[Any], tuple[int, int]]
     norm_epsilon: float = 1e-5
+    norm_start: Callable[[Any], tuple[float, float]] = as_normalisation_starts
     has_stem: bool = True
     beside: Callable[[Any, Tensor, tuple[int, int]], tuple[Any, ...]] = nothing_beside
     forbidden: frozenset[int] = frozenset()

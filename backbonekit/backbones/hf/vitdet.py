@@ -129,7 +129,7 @@ def _construct_body(config: VitDetArchitecture, plan: BodyPlan) -> nn.Module:
 
 def _embed(body: VisionTransformerSAM, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """[batch, height, width, channels]. Pixels beyond the last whole patch are left out."""
-    x = body.patch_embed.proj(pixel_values).permute(0, 2, 3, 1)
+    x = body.patch_embed.proj(pixel_values).permute(0, 2, 3, 1)  # type: ignore
     grid = (x.shape[1], x.shape[2])
     table: Tensor = body.pos_embed  # type: ignore[assignment]
     if grid[0] != grid[1] or grid[0] * grid[1] != table.shape[1] - 1:
