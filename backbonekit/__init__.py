@@ -23,6 +23,7 @@ _PUBLIC = {
     "gradient_checkpointing": "backbonekit.training.gradient_checkpointing",
     "register": "backbonekit.registry.lookup",
     "AutoBackbone": "backbonekit.hf_models",
+    "AutoImageProcessor": "backbonekit.hf_models",
     "BackboneMixin": "backbonekit.hf_models",
     "BackboneConfigMixin": "backbonekit.hf_models",
     "BackboneOutput": "backbonekit.hf_models",
@@ -64,6 +65,9 @@ _PUBLIC = {
     "HieraBackbone": "backbonekit.hf_models",
     "TimmBackboneConfig": "backbonekit.hf_models",
     "TimmBackbone": "backbonekit.hf_models",
+    "MaskFormerConfig": "backbonekit.hf_models",
+    "MaskFormerForInstanceSegmentation": "backbonekit.hf_models",
+    "MaskFormerForInstanceSegmentationOutput": "backbonekit.hf_models",
 }
 
 __all__ = [  # noqa: RUF022 - by subject
@@ -80,6 +84,7 @@ __all__ = [  # noqa: RUF022 - by subject
     "gradient_checkpointing",
     "register",
     "AutoBackbone",
+    "AutoImageProcessor",
     "BackboneMixin",
     "BackboneConfigMixin",
     "BackboneOutput",
@@ -121,6 +126,9 @@ __all__ = [  # noqa: RUF022 - by subject
     "HieraBackbone",
     "TimmBackboneConfig",
     "TimmBackbone",
+    "MaskFormerConfig",
+    "MaskFormerForInstanceSegmentation",
+    "MaskFormerForInstanceSegmentationOutput",
     "RecipeError",
     "ContractError",
     "WeightsError",

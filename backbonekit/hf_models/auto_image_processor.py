@@ -1,0 +1,221 @@
+"""`AutoImageProcessor`: pictures in, and answers out, under transformers' names."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from backbonekit.backbones.timm_source import blueprint
+from backbonekit.contract.answers import DenseDepth, DenseLogits, MaskQueries
+from backbonekit.contract.processing import Processing
+from backbonekit.errors import ContractError, StorageError
+from backbonekit.hf_models.answers_by_name import geometries_for, read_answer, sizes_for
+from backbonekit.hf_models.config_mixin import FILE
+from backbonekit.hf_models.prepared_pictures import PreparedPictures
+from backbonekit.hf_models.segmentation_labels import binary_masks, listed_maps
+from backbonekit.image_processing.after.depth import depth_maps
+from backbonekit.image_processing.after.instance import separate_instances
+from backbonekit.image_processing.after.panoptic import segment_panoptic
+from backbonekit.image_processing.after.semantic import segment_dense, segment_masks
+from backbonekit.image_processing.pixels import Picture
+from backbonekit.image_processing.processor import ImageProcessor, listed
+from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.storage.repository import Repository, open_repository
+
+Sizes = Sequence[tuple[int, int]] | Tensor
+_TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
+# Image processors of transformers that always give a pixel_mask.
+_PADDING = ("MaskFormer", "Mask2Former", "OneFormer", "Detr", "ConditionalDetr", "DeformableDetr", "GroundingDino")
+
+
+class AutoImageProcessor:
+    """Prepares pictures as a repository's `preprocessor_config.json` says; see `from_pretrained`.
+
+    `processing`: what is done to a picture. `always_masks`: give a `pixel_mask` even where nothing is padded.
+    `do_reduce_labels`: label 0 of a segmentation map is nothing, label 1 the first class. `ignore_index`: the label of
+    pixels that belong to no mask.
+    """
+
+    def __init__(
+        self,
+        processing: Processing,
+        *,
+        always_masks: bool = False,
+        do_reduce_labels: bool = False,
+        ignore_index: int | None = None,
+    ) -> None:
+        self.processing = processing
+        self.always_masks = always_masks
+        self.do_reduce_labels = do_reduce_labels
+        self.ignore_index = ignore_index
+        self._processor = ImageProcessor(processing)
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path, *, revision: str | None = None) -> "AutoImageProcessor":
+        """A Hub repository, what the local cache has of it, or a folder; saved by backbonekit or by transformers.
+
+        `timm/NAME`, and a folder that timm saved: as timm evaluates that architecture's weights. Raises StorageError.
+        """
+        name = str(name_or_folder)
+        if name.startswith(_TIMM_PREFIXES):
+            return cls(_timm_processing(name, revision))
+        repository = open_repository(name_or_folder, revision=revision)
+        if not repository.has(PREPROCESSOR_CONFIG):
+            if repository.has(FILE) and "architecture" in repository.json(FILE):
+                return cls(_timm_processing(name, revision))
+            raise StorageError(
+                f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so nobody says how its pictures are prepared. A"
+                " model built here has its own: model.processor."
+            )
+        return cls._read(repository)
+
+    @classmethod
+    def _read(cls, repository: Repository) -> "AutoImageProcessor":
+        shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
+        fields = repository.json(PREPROCESSOR_CONFIG)
+        kind = str(fields.get("image_processor_type") or fields.get("feature_extractor_type") or "")
+        pads = fields.get("do_pad")
+        ignored = fields.get("ignore_index")
+        if ignored is not None and (not isinstance(ignored, int) or isinstance(ignored, bool)):
+            raise StorageError(f"{shown} has ignore_index {str(ignored)[:60]!r}; a whole number or null is expected.")
+        return cls(
+            read_processing(fields, shown=shown),
+            always_masks=kind.startswith(_PADDING) and pads is not False,
+            # Before transformers 4.29 it was called reduce_labels.
+            do_reduce_labels=fields.get("do_reduce_labels", fields.get("reduce_labels")) is True,
+            ignore_index=ignored,
+        )
+
+    def __call__(
+        self,
+        images: Picture | Sequence[Picture],
+        segmentation_maps: Any = None,
+        *,
+        instance_id_to_semantic_id: Mapping[int, int] | Sequence[Mapping[int, int]] | None = None,
+        return_tensors: Literal["pt", "np"] = "pt",
+        do_reduce_labels: bool | None = None,
+        ignore_index: int | None = None,
+    ) -> PreparedPictures:
+        """`images`: one picture or a list, as `ImageProcessor` reads them. `segmentation_maps`: for each picture
+        [height, width] of labels, or with `instance_id_to_semantic_id` of instances; they become `mask_labels` and
+        `class_labels`, a mask for each label that occurs. `do_reduce_labels`, `ignore_index`: instead of the own ones.
+        Raises ContractError, StorageError.
+        """
+        if return_tensors not in ("pt", "np"):
+            raise ContractError(f"return_tensors={return_tensors!r}: known are 'pt' (torch) and 'np' (NumPy).")
+        pictures = listed(images)
+        batch, geometries = self._processor.prepare(pictures)
+        values, mask = batch["pixel_values"], batch["pixel_mask"]
+        if mask is None and self.always_masks:
+            mask = values.new_ones((values.shape[0], *values.shape[-2:]), dtype=torch.bool)
+        prepared = PreparedPictures(values, None if mask is None else mask.long())
+        if segmentation_maps is not None:
+            maps = listed_maps(segmentation_maps, [geometry.original for geometry in geometries])
+            classes = instance_id_to_semantic_id
+            tables = [classes] * len(maps) if classes is None or isinstance(classes, Mapping) else list(classes)
+            if len(tables) != len(maps):
+                raise ContractError(f"{len(tables)} instance_id_to_semantic_id for {len(maps)} segmentation maps.")
+            reduces = self.do_reduce_labels if do_reduce_labels is None else do_reduce_labels
+            ignored = self.ignore_index if ignore_index is None else ignore_index
+            pairs = [
+                binary_masks(labels, geometry, table, do_reduce_labels=reduces, ignore_index=ignored)
+                for labels, geometry, table in zip(maps, geometries, tables, strict=True)
+            ]
+            prepared.mask_labels = [masks for masks, _ in pairs]
+            prepared.class_labels = [labels for _, labels in pairs]
+        return prepared.to_numpy() if return_tensors == "np" else prepared
+
+    def post_process_semantic_segmentation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[Tensor]:
+        """int64 [height, width] for each picture: the class of every pixel, at `target_sizes`, else at the answer's."""
+        answer = read_answer(outputs, (MaskQueries, DenseLogits))
+        if isinstance(answer, MaskQueries):
+            results = segment_masks(answer, geometries_for(answer.mask_logits, target_sizes))
+        else:
+            results = segment_dense(answer, geometries_for(answer.logits, target_sizes), scoring="softmax")
+        return [result.segmentation for result in results]
+
+    def post_process_instance_segmentation(
+        self,
+        outputs: Any,
+        threshold: float = 0.5,
+        target_sizes: Sizes | None = None,
+        return_binary_maps: bool = False,
+    ) -> list[dict[str, Any]]:
+        """For each picture `segmentation`, int64 [height, width] of identifiers with -1 where there is none, and
+        `segments_info`, best first: `id`, `label_id`, `score`, `was_fused`. Where masks overlap the better one is seen.
+
+        `return_binary_maps`: `segmentation` is bool [instances, height, width], overlaps kept.
+        """
+        answer = read_answer(outputs, (MaskQueries,))
+        sizes = sizes_for(target_sizes, answer.mask_logits)
+        written = []
+        found = separate_instances(answer, geometries_for(answer.mask_logits, None), threshold=threshold)
+        for result, size in zip(found, sizes, strict=True):
+            assert result.masks is not None
+            # As transformers does: the masks are enlarged and not the logits.
+            masks = functional.interpolate(result.masks[None].float(), size=size, mode="nearest")[0].bool()
+            drawn = torch.full(size, -1)
+            for identifier in reversed(range(len(masks))):
+                drawn[masks[identifier]] = identifier
+            segments = [
+                {"id": identifier, "label_id": label, "was_fused": False, "score": round(score, 6)}
+                for identifier, (label, score) in enumerate(
+                    zip(result.labels.tolist(), result.scores.tolist(), strict=True)
+                )
+            ]
+            written.append({"segmentation": masks if return_binary_maps else drawn, "segments_info": segments})
+        return written
+
+    def post_process_panoptic_segmentation(
+        self,
+        outputs: Any,
+        threshold: float = 0.5,
+        mask_threshold: float = 0.5,
+        overlap_mask_area_threshold: float = 0.8,
+        label_ids_to_fuse: set[int] | None = None,
+        target_sizes: Sizes | None = None,
+    ) -> list[dict[str, Any]]:
+        """For each picture `segmentation`, int64 [height, width] of identifiers from 1 with 0 where there is none, and
+        `segments_info`, one for each identifier: `id`, `label_id`, `score`, `was_fused`.
+
+        `label_ids_to_fuse`: stuff, of which all regions are one segment.
+        """
+        answer = read_answer(outputs, (MaskQueries,))
+        found = segment_panoptic(
+            answer,
+            geometries_for(answer.mask_logits, target_sizes),
+            threshold=threshold,
+            mask_threshold=mask_threshold,
+            overlap_threshold=overlap_mask_area_threshold,
+            stuff=frozenset(label_ids_to_fuse or ()),
+        )
+        return [
+            {
+                "segmentation": result.segmentation,
+                "segments_info": [
+                    {
+                        "id": segment.identifier,
+                        "label_id": segment.label,
+                        "was_fused": segment.was_fused,
+                        "score": round(segment.score, 6),
+                    }
+                    for segment in result.segments
+                ],
+            }
+            for result in found
+        ]
+
+    def post_process_depth_estimation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[dict[str, Tensor]]:
+        """For each picture `predicted_depth`, float [height, width]."""
+        answer = read_answer(outputs, (DenseDepth,))
+        return [
+            {"predicted_depth": result.depth}
+            for result in depth_maps(answer, geometries_for(answer.depth, target_sizes))
+        ]
+
+
+def _timm_processing(name: str, revision: str | None) -> Processing:
+    return blueprint(name, config=None, revision=revision, in_channels=3, args={}).processing

@@ -1,0 +1,14 @@
+"""A Hugging Face cache in a temporary folder, with repositories that were never downloaded."""
+
+from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def cache_repository(cache: Path, identifier: str, folder: Path) -> None:
+    """The files of `folder` as the Hub repository `identifier` at `COMMIT`."""
+    place = cache / ("models--" + identifier.replace("/", "--"))
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text(COMMIT)
+    (place / "snapshots").mkdir()
+    (place / "snapshots" / COMMIT).symlink_to(folder.resolve())
