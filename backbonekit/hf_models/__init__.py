@@ -51,6 +51,8 @@ _PUBLIC = {
     "TimmBackboneConfig": f"{_HERE}.timm_backbone",
     "VitDetBackbone": f"{_HERE}.vitdet",
     "VitDetConfig": f"{_HERE}.vitdet",
+    "VitPoseBackbone": f"{_HERE}.vitpose_backbone",
+    "VitPoseBackboneConfig": f"{_HERE}.vitpose_backbone",
 }
 
 __all__ = list(_PUBLIC)  # pyright: ignore[reportUnsupportedDunderAll]

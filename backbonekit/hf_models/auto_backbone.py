@@ -33,6 +33,7 @@ _FACES = {
     "swin": "backbonekit.hf_models.swin:SwinBackbone",
     "swinv2": "backbonekit.hf_models.swinv2:Swinv2Backbone",
     "vitdet": "backbonekit.hf_models.vitdet:VitDetBackbone",
+    "vitpose_backbone": "backbonekit.hf_models.vitpose_backbone:VitPoseBackbone",
 }
 
 

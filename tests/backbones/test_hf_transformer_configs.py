@@ -13,6 +13,7 @@ DINOV3 = {"model_type": "dinov3_vit"}
 BEIT = {"model_type": "beit"}
 VITDET = {"model_type": "vitdet"}
 HIERA = {"model_type": "hiera"}
+VITPOSE = {"model_type": "vitpose_backbone"}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,8 @@ HIERA = {"model_type": "hiera"}
         ({**HIERA, "image_size": [100, 100]}, "must be multiples of 8"),
         ({**HIERA, "image_size": [32, 32], "masked_unit_size": [16, 16]}, "does not divide the map of stage 1"),
         ({**HIERA, "masked_unit_size": [4, 4]}, "pooled away"),
+        ({**VITPOSE, "num_experts": 6}, "num_experts=6 is not supported"),
+        ({**VITPOSE, "image_size": [268, 192]}, "do not go together"),
     ],
 )
 def test_wrong_configurations(config: dict[str, Any], sentence: str) -> None:

@@ -138,3 +138,19 @@ class TestHiera(BackboneTester):
     def test_other_sizes_are_refused_in_a_sentence(self) -> None:
         with pytest.raises(ContractError, match="a grid of 16 x 24, and this picture has 16 x 16"):
             self.build()(self.picture((64, 64)))
+
+
+class TestVitPoseBackbone(BackboneTester):
+    source = "hf"
+    config = {
+        "model_type": "vitpose_backbone",
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": [64, 48],
+    }
+    sizes = ((64, 48),)
+
+    def test_other_sizes_are_refused_in_a_sentence(self) -> None:
+        with pytest.raises(ContractError, match="a grid of 4 x 3, and this picture has 4 x 4"):
+            self.build()(self.picture((64, 64)))

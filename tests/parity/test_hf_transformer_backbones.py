@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from backbonekit.backbones.hf_source import blueprint
+from backbonekit.storage.construct import without_weights
+from backbonekit.storage.fill import fill
+
 transformers = pytest.importorskip("transformers")
 
 from tests.parity.test_hf_backbones import assert_same, every_index, load, oracle_config  # noqa: E402
@@ -46,3 +50,17 @@ def test_hiera_is_transformers_whole_model_and_not_its_backbone(tmp_path: Path) 
         given, theirs = normed(pixel_values).maps[0], backbone(pixel_values).feature_maps[0]
     # It attends and pools across the picture; when this fails, transformers orders the tokens.
     assert (given - theirs).abs().max() > 0.1 * theirs.abs().max()
+
+
+def test_the_backbone_of_a_pose_model_is_read(tmp_path: Path) -> None:
+    config = oracle_config("vitpose")
+    config.out_indices = every_index(config)
+    whole = transformers.VitPoseForPoseEstimation(transformers.VitPoseConfig(backbone_config=config))
+    randomise_weights(whole).eval().save_pretrained(tmp_path)
+    source = blueprint(None, config=config.to_dict(), revision=None, in_channels=3, args={})
+    with without_weights():
+        ours = source.construct(every_index(config))
+    fill(ours, source.checkpoint(str(tmp_path / "model.safetensors"), None, every_index(config)))
+    pixel_values = torch.randn(2, 3, *config.image_size)
+    with torch.no_grad():
+        assert_same(ours(pixel_values).maps, whole.backbone(pixel_values).feature_maps, 1e-4)

@@ -179,6 +179,24 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
             "layer_norm_eps": 1e-3,
         },
     ),
+    "vitpose": (
+        "VitPoseBackboneConfig",
+        {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": [64, 48]},
+    ),
+    "vitpose-unbiased": (
+        "VitPoseBackboneConfig",
+        {
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 40,
+            "patch_size": 8,
+            "mlp_ratio": 3,
+            "hidden_act": "relu",
+            "qkv_bias": False,
+            "layer_norm_eps": 1e-3,
+        },
+    ),
 }
 ONE_OF_EACH = (
     "pvt-v2",
@@ -193,7 +211,7 @@ ONE_OF_EACH = (
 # Each runs one module for both branches of a block, where there are two here.
 WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vit", "beit", "vitdet", "hiera")
 # Of these transformers has no such class.
-WITHOUT_MODEL: frozenset[str] = frozenset()
-WITHOUT_CLASSIFIER = frozenset({"dinov3_vit", "vitdet"})
+WITHOUT_MODEL = frozenset({"vitpose_backbone"})
+WITHOUT_CLASSIFIER = frozenset({"dinov3_vit", "vitdet", "vitpose_backbone"})
 # These take pictures of one size.
-OF_ONE_SIZE = frozenset({"hiera"})
+OF_ONE_SIZE = frozenset({"hiera", "vitpose_backbone"})

@@ -24,6 +24,7 @@ _MODULES = {
     "swin": "backbonekit.backbones.hf.swin",
     "swinv2": "backbonekit.backbones.hf.swinv2",
     "vitdet": "backbonekit.backbones.hf.vitdet",
+    "vitpose_backbone": "backbonekit.backbones.hf.vitpose_backbone",
 }
 
 
