@@ -155,8 +155,7 @@ class AutoImageProcessor:
         found = separate_instances(answer, geometries_for(answer.mask_logits, None), threshold=threshold)
         for result, size in zip(found, sizes, strict=True):
             assert result.masks is not None
-            # As transformers does: the masks are enlarged and not the logits.
-            masks = functional.interpolate(result.masks[None].float(), size=size, mode="nearest")[0].bool()
+            masks = _enlarged(result.masks, size)
             drawn = torch.full(size, -1)
             for identifier in reversed(range(len(masks))):
                 drawn[masks[identifier]] = identifier
@@ -219,3 +218,10 @@ class AutoImageProcessor:
 
 def _timm_processing(name: str, revision: str | None) -> Processing:
     return blueprint(name, config=None, revision=revision, in_channels=3, args={}).processing
+
+
+def _enlarged(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """bool [N, height, width] to `size`. The masks and not the logits, as transformers does."""
+    if not len(masks):
+        return masks.new_zeros((0, *size))  # interpolate takes no empty tensor
+    return functional.interpolate(masks[None].float(), size=size, mode="nearest")[0].bool()

@@ -1,0 +1,246 @@
+"""`AutoImageProcessor`: files of transformers, of ours and of timm; inputs and results equal to transformers'."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torch.nn.functional as functional
+from huggingface_hub import constants
+from PIL import Image
+
+import backbonekit
+from backbonekit import ModelOutput
+from backbonekit.contract.answers import DenseDepth, DenseLogits, MaskQueries
+from backbonekit.errors import ContractError, StorageError
+from backbonekit.hf_models import AutoImageProcessor
+from tests.hf_cache import cache_repository
+
+SIZES = [(33, 47), (120, 80), (61, 61), (97, 301)]
+MASKFORMER = {
+    "image_processor_type": "MaskFormerImageProcessor",
+    "size": {"shortest_edge": 64, "longest_edge": 128},
+    "size_divisor": 32,
+}
+
+
+def pictures(sizes=SIZES) -> list[np.ndarray]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def processor_of(folder: Path, **fields) -> AutoImageProcessor:
+    (folder / "preprocessor_config.json").write_text(json.dumps({**MASKFORMER, **fields}))
+    return AutoImageProcessor.from_pretrained(folder)
+
+
+def queries(seed: int = 0) -> MaskQueries:
+    """Few classes, smooth masks, and every picture with something to find."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(2, 6, 4, 5, generator=generator) * 6
+    masks = functional.interpolate(coarse, size=(24, 30), mode="bicubic")
+    return MaskQueries(torch.randn(2, 6, 4, generator=generator) * 3, masks)
+
+
+def test_the_call_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "swin").mkdir()
+    file = {"image_processor_type": "ViTFeatureExtractor", "size": 224, "resample": 3}
+    (tmp_path / "swin" / "preprocessor_config.json").write_text(json.dumps(file))
+    cache_repository(tmp_path / "hub", "microsoft/swin-tiny-patch4-window7-224", tmp_path / "swin")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    processor = AutoImageProcessor.from_pretrained("microsoft/swin-tiny-patch4-window7-224")
+    inputs = processor(Image.new("RGB", (64, 48), "navy"), return_tensors="pt")
+    assert list(inputs) == ["pixel_values"]
+    assert inputs["pixel_values"].shape == inputs.pixel_values.shape == (1, 3, 224, 224)
+    assert inputs.to("cpu").pixel_values.dtype == torch.float32
+    assert isinstance(processor(pictures(), return_tensors="np").pixel_values, np.ndarray)
+    with pytest.raises(ContractError, match="'pt'"):
+        processor(pictures(), return_tensors="tf")
+
+
+def test_timm_by_name_and_by_folder(tmp_path: Path) -> None:
+    named = AutoImageProcessor.from_pretrained("timm/resnet50.a1_in1k")
+    expected = timm.data.resolve_model_data_config(timm.create_model("resnet50.a1_in1k"))
+    assert named.processing.crop == expected["input_size"][1:]
+    assert named.processing.mean == expected["mean"]
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_resnet"}))
+    assert AutoImageProcessor.from_pretrained(tmp_path)(pictures()).pixel_values.shape == (4, 3, 160, 160)
+
+
+def test_a_folder_of_ours_prepares_as_its_model_does(tmp_path: Path) -> None:
+    overrides = ["backbone=timm/test_resnet", "processing.shortest_edge=64", "processing.longest_edge=96"]
+    model = backbonekit.build_model("fcn_resnet50", overrides)
+    model.save_pretrained(tmp_path / "m1")
+    ours, inputs = model.processor(pictures()), AutoImageProcessor.from_pretrained(tmp_path / "m1")(pictures())
+    assert torch.equal(inputs.pixel_values, ours["pixel_values"])
+    assert torch.equal(inputs.pixel_mask, ours["pixel_mask"].long())
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"has no preprocessor_config\.json"):
+        AutoImageProcessor.from_pretrained(tmp_path)
+    with pytest.raises(StorageError, match="ignore_index 'x'"):
+        processor_of(tmp_path, ignore_index="x")
+
+
+def test_maps_that_do_not_fit_are_told(tmp_path: Path) -> None:
+    processor = processor_of(tmp_path)
+    images = pictures([(20, 30)])
+    with pytest.raises(ContractError, match="2 segmentation maps"):
+        processor(images, [np.zeros((20, 30))] * 2)
+    with pytest.raises(ContractError, match=r"shape \[30, 20\], its picture 20 x 30"):
+        processor(images, np.zeros((30, 20)))
+    with pytest.raises(ContractError, match="an ignore_index, such as 255"):
+        processor(images, np.zeros((20, 30)), do_reduce_labels=True)
+    with pytest.raises(ContractError, match="no class for instance 7"):
+        processor(images, np.full((20, 30), 7), instance_id_to_semantic_id={1: 2})
+    with pytest.raises(ContractError, match="2 instance_id_to_semantic_id for 1"):
+        processor(images, np.full((20, 30), 7), instance_id_to_semantic_id=[{7: 2}] * 2)
+
+
+def test_padding_is_in_no_mask(tmp_path: Path) -> None:
+    images = pictures([(64, 64), (64, 128)])
+    inputs = processor_of(tmp_path)(images, [np.full((64, 64), 3), np.full((64, 128), 1)])
+    assert inputs.pixel_mask.sum((1, 2)).tolist() == [64 * 64, 64 * 128]
+    assert torch.equal(inputs.mask_labels[0][0], inputs.pixel_mask[0].float())
+    assert [labels.tolist() for labels in inputs.class_labels] == [[3], [1]]
+
+
+def test_a_picture_without_any_label_has_no_mask(tmp_path: Path) -> None:
+    inputs = processor_of(tmp_path, ignore_index=255)(pictures([(64, 64)]), [np.full((64, 64), 255)])
+    assert (inputs.mask_labels[0].shape, inputs.class_labels[0].shape) == ((0, 64, 64), (0,))
+
+
+def test_outputs_of_every_form_are_read(tmp_path: Path) -> None:
+    processor, answer = processor_of(tmp_path), queries()
+    named = {"class_queries_logits": answer.class_logits, "masks_queries_logits": answer.mask_logits}
+    expected = processor.post_process_semantic_segmentation(answer)
+    for outputs in (named, ModelOutput((), predictions=answer)):
+        given = processor.post_process_semantic_segmentation(outputs)
+        assert all(torch.equal(one, other) for one, other in zip(given, expected, strict=True))
+    logits = torch.randn(1, 3, 4, 6)
+    (dense,) = processor.post_process_semantic_segmentation(DenseLogits(logits), [(8, 12)])
+    assert torch.equal(dense, functional.interpolate(logits, size=(8, 12), mode="bilinear")[0].argmax(0))
+    (depth,) = processor.post_process_depth_estimation({"predicted_depth": torch.ones(1, 4, 6)}, [(8, 12)])
+    assert torch.allclose(depth["predicted_depth"], torch.ones(8, 12))
+    with pytest.raises(ContractError, match="given: DenseDepth"):
+        processor.post_process_instance_segmentation(DenseDepth(torch.ones(1, 4, 6)))
+    with pytest.raises(ContractError, match="1 target_sizes for 2"):
+        processor.post_process_panoptic_segmentation(answer, target_sizes=[(3, 4)])
+
+
+def test_where_instances_overlap_the_better_one_is_seen(tmp_path: Path) -> None:
+    answer = MaskQueries(torch.tensor([[[3.0, 0, 0], [0, 9.0, 0]]]), torch.full((1, 2, 4, 4), 9.0))
+    (result,) = processor_of(tmp_path).post_process_instance_segmentation(answer)
+    assert result["segmentation"].unique().tolist() == [0]
+    assert [segment["label_id"] for segment in result["segments_info"]] == [1, 0]
+    (none,) = processor_of(tmp_path).post_process_instance_segmentation(answer, threshold=1.0)
+    assert none["segmentation"].unique().tolist() == [-1]
+    assert none["segments_info"] == []
+
+
+@pytest.fixture
+def reference():
+    """An image processor of transformers in its Pillow form."""
+    pytest.importorskip("transformers")
+
+    def make(folder: str, name: str, **options):
+        return getattr(pytest.importorskip(f"transformers.models.{folder}.image_processing_pil_{folder}"), name)(
+            **options
+        )
+
+    return make
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    ("folder", "name", "options"),
+    [
+        ("vit", "ViTImageProcessorPil", {"size": {"height": 32, "width": 56}}),
+        ("convnext", "ConvNextImageProcessorPil", {"size": {"shortest_edge": 56}, "crop_pct": 0.875}),
+        ("convnext", "ConvNextImageProcessorPil", {"size": {"shortest_edge": 384}}),
+        ("bit", "BitImageProcessorPil", {"size": {"shortest_edge": 50}, "crop_size": {"height": 44, "width": 40}}),
+        ("maskformer", "MaskFormerImageProcessorPil", {"size": MASKFORMER["size"]}),
+    ],
+)
+def test_a_saved_file_prepares_as_transformers_does(folder, name, options, reference, tmp_path: Path) -> None:
+    theirs = reference(folder, name, **options)
+    theirs.save_pretrained(tmp_path)
+    expected, given = theirs(pictures(), return_tensors="pt"), AutoImageProcessor.from_pretrained(tmp_path)(pictures())
+    assert set(given) == set(expected)
+    assert (given.pixel_values - expected["pixel_values"]).abs().max() < 1e-5
+    if "pixel_mask" in expected:
+        assert torch.equal(given.pixel_mask, expected["pixel_mask"])
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("reduces", [False, True])
+@pytest.mark.parametrize("instances", [False, True])
+def test_segmentation_maps_become_the_same_masks(reduces, instances, reference, tmp_path: Path) -> None:
+    theirs = reference(
+        "maskformer",
+        "MaskFormerImageProcessorPil",
+        size=MASKFORMER["size"],
+        do_reduce_labels=reduces,
+        ignore_index=255,
+    )
+    theirs.save_pretrained(tmp_path)
+    ours = AutoImageProcessor.from_pretrained(tmp_path)
+    assert (ours.do_reduce_labels, ours.ignore_index) == (reduces, 255)
+    images = pictures([(70, 90), (140, 180)])  # both become 64 x 96
+    generator = np.random.default_rng(3)
+    maps = [generator.choice([0, 1, 4, 9, 255], size=image.shape[:2]).astype(np.uint8) for image in images]
+    table = {0: 0, 1: 3, 4: 3, 9: 2, 10: 2, 5: 3, 2: 1, 255: 1, 256: 1} if instances else None
+    expected = theirs(images, segmentation_maps=maps, instance_id_to_semantic_id=table, return_tensors="pt")
+    given = ours(images, segmentation_maps=maps, instance_id_to_semantic_id=table)
+    for key in ("mask_labels", "class_labels"):
+        for one, other in zip(given[key], expected[key], strict=True):
+            assert one.dtype == other.dtype
+            assert torch.equal(one, other), key
+
+
+class Outputs:
+    def __init__(self, answer: MaskQueries) -> None:
+        self.class_queries_logits, self.masks_queries_logits = answer.class_logits, answer.mask_logits
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("target_sizes", [None, [(50, 61), (24, 30)]])
+@pytest.mark.parametrize("seed", range(4))
+def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_path: Path) -> None:
+    theirs, ours = reference("maskformer", "MaskFormerImageProcessorPil"), processor_of(tmp_path)
+    answer = queries(seed)
+    outputs = Outputs(answer)
+
+    semantic = theirs.post_process_semantic_segmentation(outputs, target_sizes)
+    for one, other in zip(ours.post_process_semantic_segmentation(answer, target_sizes), semantic, strict=True):
+        assert (one != other).float().mean() < 1e-3  # a tie on a border
+    options = {"threshold": 0.3, "target_sizes": target_sizes}
+    instance = theirs.post_process_instance_segmentation(outputs, **options, return_binary_maps=True)
+    given = ours.post_process_instance_segmentation(answer, **options, return_binary_maps=True)
+    found = 0
+    for one, other in zip(given, instance, strict=True):
+        # transformers leaves the order open.
+        order = sorted(range(len(other["segments_info"])), key=lambda place: -other["segments_info"][place]["score"])
+        infos = [other["segments_info"][place] for place in order]
+        assert [info["label_id"] for info in one["segments_info"]] == [info["label_id"] for info in infos]
+        for mine, yours in zip(one["segments_info"], infos, strict=True):
+            assert abs(mine["score"] - yours["score"]) < 1e-5
+        if infos:
+            assert torch.equal(one["segmentation"], other["segmentation"][order].bool())
+        found += len(infos)
+    panoptic = theirs.post_process_panoptic_segmentation(
+        outputs, **options, overlap_mask_area_threshold=0.3, label_ids_to_fuse=set()
+    )
+    given = ours.post_process_panoptic_segmentation(answer, **options, overlap_mask_area_threshold=0.3)
+    for one, other in zip(given, panoptic, strict=True):
+        keys = ("id", "label_id", "was_fused")
+        assert [[info[key] for key in keys] for info in one["segments_info"]] == [
+            [info[key] for key in keys] for info in other["segments_info"]
+        ]
+        assert (one["segmentation"] != other["segmentation"].clamp(min=0)).float().mean() < 1e-3
+        found += len(other["segments_info"])
+    assert found
