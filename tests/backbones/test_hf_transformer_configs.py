@@ -35,7 +35,6 @@ VITPOSE = {"model_type": "vitpose_backbone"}
         ({**DINOV3, "attention_dropout": 0.1}, "attention_dropout=0.1 is not supported"),
         ({**DINOV3, "hidden_size": 390}, "a multiple of 4 * num_attention_heads = 24"),
         ({**DINOV3, "patch_size": [16, 8]}, "must be a square"),
-        ({**DINOV3, "return_class_token": True}, "'return_class_token' is not supported"),
         ({**BEIT, "add_fpn": True}, "add_fpn=True is not supported"),
         ({**BEIT, "image_size": [224, 448]}, "must be a square"),
         ({**BEIT, "num_attention_heads": 7}, "does not divide"),

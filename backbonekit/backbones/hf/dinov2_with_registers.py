@@ -31,6 +31,10 @@ class Dinov2WithRegistersArchitecture(dinov2.Dinov2Fields):
     """
 
     model_type: ClassVar[str] = "dinov2_with_registers"
+    # The last two stood in configurations before the class was published; transformers does not read them.
+    derived_fields: ClassVar[frozenset[str]] = frozenset(
+        {"initializer_range", "interpolate_antialias", "interpolate_offset"}
+    )
 
     patch_size: Square = 16
     num_register_tokens: Annotated[int, Range(0, 1_024)] = 4

@@ -37,11 +37,12 @@ class DINOv3ViTArchitecture(ArchitectureConfig):
     `num_register_tokens`: tokens without a place, handed along in `prefix_tokens` after the class token.
     `pos_embed_shift`, `pos_embed_jitter`, `pos_embed_rescale`: how far coordinates are moved or stretched in training.
 
-    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width].
+    `reshape_hidden_states` and `return_class_token` change nothing here: maps are always [batch, channels, height,
+    width], and the class token is handed along.
     """
 
     model_type: ClassVar[str] = "dinov3_vit"
-    derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
+    derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range", "return_class_token"})
     free_fields: ClassVar[frozenset[str]] = frozenset(
         {"num_channels", "image_size", "drop_path_rate", "layerscale_value", "apply_layernorm"}
         | {"reshape_hidden_states", "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"}
