@@ -54,7 +54,7 @@ def _backbone() -> Schema:
         {
             "source": {"enum": list(names("backbone"))},
             "name": {"anyOf": [_TEXT, _NULL], "description": "Hub id, local folder, or timm architecture"},
-            "config": {"anyOf": [_NULL, *(_config(model_type) for model_type in config_families())]},
+            "config": {"anyOf": [_NULL, *(_config(model_type) for model_type in config_families()), _other_config()]},
             "pretrained": {"anyOf": [{"type": "boolean"}, _TEXT], "description": "or a folder, file or Hub id"},
             "revision": {"anyOf": [_TEXT, _NULL]},
             "out_indices": {"anyOf": [{"const": "auto"}, {"type": "integer"}, indices]},
@@ -64,6 +64,12 @@ def _backbone() -> Schema:
             "args": {"type": "object", "description": "the architecture's own arguments"},
         }
     )
+
+
+def _other_config() -> Schema:
+    """Of families that only the transformers source builds; its fields are known once that library is asked."""
+    other: Schema = {"type": "string", "not": {"enum": list(config_families())}}
+    return {"type": "object", "properties": {"model_type": other}, "required": ["model_type"]}
 
 
 def _config(model_type: str) -> Schema:

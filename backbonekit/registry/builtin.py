@@ -8,6 +8,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "backbone": {  # by source, not by architecture
             "hf": "backbonekit.backbones.hf_source:blueprint",
             "timm": "backbonekit.backbones.timm_source:blueprint",
+            "transformers": "backbonekit.backbones.transformers_source:blueprint",
         },
         "neck": {
             "channel_mapper": "backbonekit.necks.channel_mapper:ChannelMapper",

@@ -15,6 +15,8 @@ def accepts(value, schema) -> bool:
     """The part of JSON Schema that is used here."""
     if "anyOf" in schema and not any(accepts(value, choice) for choice in schema["anyOf"]):
         return False
+    if "not" in schema and accepts(value, schema["not"]):
+        return False
     if "const" in schema and value != schema["const"]:
         return False
     if "enum" in schema and value not in schema["enum"]:
@@ -36,6 +38,8 @@ def accepts(value, schema) -> bool:
     if not right:
         return False
     if kind == "object":
+        if any(key not in value for key in schema.get("required", [])):
+            return False
         rest = schema.get("additionalProperties", True)
         return all(
             accepts(item, schema["properties"][key])
