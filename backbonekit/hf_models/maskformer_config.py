@@ -111,8 +111,8 @@ class MaskFormerConfig:
             mapping["backbone"]["revision"] = own.revision
             mapping["backbone"]["args"] |= dict(own.backbone_kwargs)
         elif own is None and self.backbone is not None:
-            mapping["backbone"] = self._named_backbone()
-            chosen = mapping["backbone"].get("out_features", mapping["backbone"].get("out_indices"))
+            mapping["backbone"] = named = self._named_backbone()
+            chosen = named["out_features"] if "out_features" in named else named["out_indices"]
             mapping["neck"]["deepest"] = 0 if chosen == "auto" else len(chosen)
         return recipe_from_mapping(plain_data(mapping), origin="MaskFormerConfig")
 
@@ -353,9 +353,9 @@ def _config_of_recipe(recipe: Recipe) -> BackboneConfig:
         raise ContractError(f"the backbone {backbone.name} is known by name alone; build the model first.")
     config = config_of({**backbone.config, "num_channels": backbone.in_channels})
     if backbone.out_features is not None:
-        config.out_features = backbone.out_features
+        config.out_features = backbone.out_features  # pyright: ignore[reportAttributeAccessIssue]
     if backbone.out_indices is not None:
-        config.out_indices = backbone.out_indices
+        config.out_indices = backbone.out_indices  # pyright: ignore[reportAttributeAccessIssue]
     return config
 
 

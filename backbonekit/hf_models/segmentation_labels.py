@@ -46,7 +46,8 @@ def binary_masks(
     """
     if do_reduce_labels and ignore_index is None:
         raise ContractError("do_reduce_labels makes label 0 the ignored one. The fix: an ignore_index, such as 255.")
-    moved = move_target({"segmentation": labels}, geometry)["segmentation"]
+    moved = move_target({"segmentation": labels}, geometry).get("segmentation")
+    assert moved is not None
     if do_reduce_labels:
         assert ignore_index is not None
         moved = torch.where(moved == 0, ignore_index, moved - 1)
