@@ -1,5 +1,6 @@
 """A backbone of transformers, as that library runs it, behind our contract: maps in network order, every map NCHW."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
 
@@ -19,6 +20,10 @@ class TransformersBackbone(nn.Module):
     depends on take no gradient. `stages`: for each parameter of the body the first map that depends on it.
     `fixed_size`: (height, width) where the architecture takes no other picture, or None. `grid`: (height, width) of the
     maps where the body gives tokens instead of them, or None.
+
+    Where an architecture takes sizes of some multiple alone (the windows of LW-DETR and RF-DETR), the error is
+    transformers' own: processing.size_divisor is the fix. Pickle it before its first forward; afterwards it holds hooks
+    of transformers that pickle refuses.
     """
 
     def __init__(
@@ -104,10 +109,12 @@ class TransformersBackbone(nn.Module):
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Recomputes each block in backward, where transformers can. Raises ContractError where it cannot."""
         try:
-            if enabled:
-                self.body.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-            else:
-                self.body.gradient_checkpointing_disable()  # type: ignore[operator]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the later name is not in all versions of 5
+                if enabled:
+                    self.body.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+                else:
+                    self.body.gradient_checkpointing_disable()  # type: ignore[operator]
         except ValueError as error:
             raise ContractError(f"transformers has no gradient checkpointing for {self.name}.") from error
 

@@ -195,6 +195,21 @@ def test_constructs_from_a_seed_without_weights_and_on_meta() -> None:
             assert_equal(copy.deepcopy(one)(picture(*source.canvas)).maps, expected)
 
 
+def test_gradient_checkpointing_changes_no_gradient() -> None:
+    backbone = randomise_weights(plan(PIXIO).construct([3]))
+    backbone.train()
+    seen = []
+    for enabled in (False, True):
+        backbone.set_gradient_checkpointing(enabled)
+        backbone.zero_grad()
+        backbone(picture(32, 32)).maps[0].square().mean().backward()
+        seen.append([each.grad.clone() for each in backbone.parameters() if each.grad is not None])
+        assert any(vars(module).get("gradient_checkpointing") for module in backbone.modules()) is enabled
+    assert_equal(seen[1], seen[0])
+    with pytest.raises(ContractError, match="no gradient checkpointing for resnet"):
+        plan(RESNET).construct([1]).set_gradient_checkpointing()
+
+
 def test_compiles_as_one_graph() -> None:
     torch._dynamo.reset()
     backbone = randomise_weights(plan(TEXTNET).construct([1, 4]))
