@@ -11,6 +11,7 @@ from backbonekit.contract.targets import Targets
 from backbonekit.losses.label_check import check_labels
 from backbonekit.losses.pictures import pictures_at
 from backbonekit.losses.zero import zero_of
+from backbonekit.ops.precision import at_least_single
 
 
 class CrossEntropy(nn.Module):
@@ -33,5 +34,5 @@ class CrossEntropy(nn.Module):
             return {"cross_entropy": zero_of(answer)}
         classes = torch.stack([given.reshape(()) for given in truth.values()]).to(answer.logits.device).long()
         check_labels(classes, self.num_classes, key="class")
-        logits = pictures_at(answer.logits, list(truth)).float()
+        logits = at_least_single(pictures_at(answer.logits, list(truth)))
         return {"cross_entropy": functional.cross_entropy(logits, classes, label_smoothing=self.label_smoothing)}

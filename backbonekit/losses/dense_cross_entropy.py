@@ -15,6 +15,7 @@ from backbonekit.errors import ContractError, RecipeError
 from backbonekit.losses.label_check import check_labels
 from backbonekit.losses.pictures import pictures_at
 from backbonekit.losses.zero import zero_of
+from backbonekit.ops.precision import at_least_single
 from backbonekit.ops.resize import resize_bilinear
 
 Label = Annotated[int, Range(-1, 100_000)]
@@ -91,7 +92,7 @@ class DenseCrossEntropy(nn.Module):
     ) -> Tensor:
         if labels is None:
             return zero_of(logits)
-        logits = pictures_at(logits, known).float()
+        logits = at_least_single(pictures_at(logits, known))
         if logits.shape[-2:] != labels.shape[-2:]:
             logits = resize_bilinear(logits, (labels.shape[-2], labels.shape[-1]))
         total = functional.cross_entropy(

@@ -17,6 +17,7 @@ from backbonekit.losses.mask_terms import mask_terms
 from backbonekit.losses.mask_truth import MaskTruth, read_masks
 from backbonekit.losses.process_mean import mean_over_processes
 from backbonekit.losses.zero import zero_of
+from backbonekit.ops.precision import at_least_single
 
 Label = Annotated[int, Range(-1, 100_000)]
 
@@ -117,5 +118,4 @@ def _mask_losses(layers: Sequence[MaskQueries], truth: MaskTruth, matches: MaskM
 
 
 def _at_least_float32(answer: MaskQueries) -> MaskQueries:
-    dtype = torch.promote_types(answer.class_logits.dtype, torch.float32)
-    return MaskQueries(answer.class_logits.to(dtype), answer.mask_logits.to(dtype))
+    return MaskQueries(at_least_single(answer.class_logits), at_least_single(answer.mask_logits))

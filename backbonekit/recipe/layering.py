@@ -70,6 +70,17 @@ class Layering:
         if isinstance(config, dict) and _differs(old.get("config"), config, "model_type"):
             old = {**old, "config": None}
         self.model["backbone"] = _merged(old, new)
+        if "in_channels" in new and new["in_channels"] != old.get("in_channels", 3):
+            self._drop_statistics(new["in_channels"])
+
+    def _drop_statistics(self, in_channels: Any) -> None:
+        """Takes the mean and deviation of other channels out of the processing: the backbone has its own for these."""
+        processing = self.model.get("processing")
+        dropped = [key for key in ("mean", "std") if isinstance(processing, dict) and processing.get(key) is not None]
+        if isinstance(processing, dict) and dropped:
+            self.model["processing"] = {key: item for key, item in processing.items() if key not in dropped}
+            names = " and ".join(f"processing.{key}" for key in dropped)
+            self.notes.append(f"{names} dropped: not of {shown(in_channels)} channels.")
 
     def _swap_backbone(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         dropped = [

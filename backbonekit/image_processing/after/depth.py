@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from backbonekit.contract.answers import DenseDepth
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import DepthResult
-from backbonekit.image_processing.after.precision import at_least_single
 from backbonekit.image_processing.after.window import on_picture, resample, window_of
+from backbonekit.ops.precision import at_least_single
 
 
 def depth_maps(answer: DenseDepth, geometries: Sequence[Geometry]) -> list[DepthResult]:

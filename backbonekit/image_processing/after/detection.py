@@ -8,8 +8,8 @@ from torch import Tensor
 from backbonekit.contract.answers import BoxQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
-from backbonekit.image_processing.after.precision import at_least_single
 from backbonekit.image_processing.after.scores import class_probabilities
+from backbonekit.ops.precision import at_least_single
 
 
 def detect(

@@ -8,9 +8,9 @@ from torch import Tensor
 from backbonekit.contract.answers import MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
-from backbonekit.image_processing.after.precision import at_least_single
 from backbonekit.image_processing.after.scores import class_probabilities
 from backbonekit.image_processing.after.window import Window, on_picture, resample, strips, window_of
+from backbonekit.ops.precision import at_least_single
 
 
 def separate_instances(

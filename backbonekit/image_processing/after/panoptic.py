@@ -9,8 +9,8 @@ from torch import Tensor
 from backbonekit.contract.answers import MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import PanopticResult, Segment
-from backbonekit.image_processing.after.precision import at_least_single
 from backbonekit.image_processing.after.window import Window, on_picture, resample, strips, window_of
+from backbonekit.ops.precision import at_least_single
 
 
 def segment_panoptic(

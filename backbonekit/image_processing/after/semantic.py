@@ -9,9 +9,9 @@ from backbonekit.contract.answers import DenseLogits, MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import SemanticResult
 from backbonekit.contract.targets import IGNORE_LABEL
-from backbonekit.image_processing.after.precision import at_least_single
 from backbonekit.image_processing.after.scores import class_probabilities
 from backbonekit.image_processing.after.window import on_picture, resample, strips, window_of
+from backbonekit.ops.precision import at_least_single
 
 
 def segment_dense(
