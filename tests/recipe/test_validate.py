@@ -65,7 +65,8 @@ def test_all_faults_at_once():
     )
     assert found == [
         "hed is unknown; did you mean 'head'?",
-        "backbone.config.depth: resnet has no such field; did you mean 'depths'? source: transformers reads any configuration.",
+        "backbone.config.depth: resnet has no such field; did you mean 'depths'?"
+        " source: transformers reads any configuration.",
         "backbone.in_channels: given 0, must be a whole number from 1 to 1,024.",
         "neck.channels: given '64', must be a whole number from 1 to 16,384. It is text: write it without quotes.",
         "head.num_querys: maskformer has no such option; did you mean 'num_queries'?",
