@@ -236,7 +236,12 @@ _FIELDS = tuple(
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 )
 # What a file may say besides: generic fields, and the second names of fields that are there.
-_PASSED_OVER = (GENERIC_FIELDS - set(_FIELDS)) | {"hidden_size", "num_attention_heads", "num_hidden_layers"}
+_PASSED_OVER = (GENERIC_FIELDS - set(_FIELDS)) | {
+    "hidden_size",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_queries",
+}
 _TIMM_FIELDS = {field.name for field in dataclass_fields(TimmBackboneConfig)} - {"backbone"}
 _DECODER = {
     "num_queries": "num_queries",

@@ -1,5 +1,6 @@
 """What an `AutoImageProcessor` returns: a mapping with attributes, made for `model(**inputs)`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +33,13 @@ class PreparedPictures(FieldMapping):
         """The same as NumPy arrays."""
         return self._mapped(lambda tensor: tensor.numpy())
 
-    def _mapped(self, change: Any) -> "PreparedPictures":
+    def _mapped(self, change: Callable[[Tensor], Any]) -> "PreparedPictures":
+        def each(labels: list[Tensor] | None) -> list[Any] | None:
+            return None if labels is None else [change(one) for one in labels]
+
         return PreparedPictures(
-            **{
-                key: [change(one) for one in value] if isinstance(value, list) else change(value)
-                for key, value in self.items()
-            }
+            pixel_values=change(self.pixel_values),
+            pixel_mask=None if self.pixel_mask is None else change(self.pixel_mask),
+            mask_labels=each(self.mask_labels),
+            class_labels=each(self.class_labels),
         )

@@ -16,8 +16,9 @@ from backbonekit.image_processing.targets import move_target
 
 def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
     """One int64 [height, width] for each picture. Raises ContractError where they do not go with the pictures."""
-    is_one = isinstance(given, Image.Image) or (isinstance(given, np.ndarray | Tensor) and given.ndim == 2)
-    listed = [given] if is_one else list(given)
+    if isinstance(given, Image.Image) or (isinstance(given, np.ndarray | Tensor) and given.ndim == 2):
+        given = [given]
+    listed: list[Any] = list(given)
     if len(listed) != len(sizes):
         raise ContractError(f"{len(sizes)} pictures and {len(listed)} segmentation maps were given; each has one.")
     maps = [torch.as_tensor(np.array(one) if isinstance(one, Image.Image) else one).long() for one in listed]

@@ -142,6 +142,21 @@ def test_where_instances_overlap_the_better_one_is_seen(tmp_path: Path) -> None:
     assert none["segments_info"] == []
 
 
+def test_regions_of_one_stuff_class_are_one_segment(tmp_path: Path) -> None:
+    masks = torch.full((1, 3, 6, 6), -9.0)
+    masks[0, 0, :, :2], masks[0, 1, :, 2:4], masks[0, 2, :, 4:] = 9, 9, 9
+    classes = torch.tensor([[[9.0, 0, 0], [0, 9.0, 0], [9.0, 0, 0]]])
+    processor, answer = processor_of(tmp_path), MaskQueries(classes, masks)
+    (fused,) = processor.post_process_panoptic_segmentation(answer, label_ids_to_fuse={0})
+    assert fused["segmentation"][0].tolist() == [1, 1, 2, 2, 1, 1]
+    assert [(info["id"], info["label_id"], info["was_fused"]) for info in fused["segments_info"]] == [
+        (1, 0, True),
+        (2, 1, False),
+    ]
+    (apart,) = processor.post_process_panoptic_segmentation(answer)
+    assert apart["segmentation"][0].tolist() == [1, 1, 2, 2, 3, 3]
+
+
 @pytest.fixture
 def reference():
     """An image processor of transformers in its Pillow form."""

@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import constants
 
 import backbonekit
-from backbonekit import Dinov2Config, ResNetBackbone, ResNetConfig, SwinConfig, TimmBackboneConfig
+from backbonekit import Dinov2Config, ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig, TimmBackboneConfig
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models import MaskFormerConfig, MaskFormerForInstanceSegmentation
 from tests.hf_cache import COMMIT, cache_repository
@@ -95,6 +95,13 @@ def test_a_plain_transformer_gets_its_pyramid() -> None:
     model = built(backbone_config=config)
     assert [part.name for part in model.model.recipe.neck] == ["simple_feature_pyramid", "fpn_pixel_decoder"]
     assert model(torch.randn(1, 3, 56, 56)).masks_queries_logits.shape == (1, 7, 16, 16)
+
+
+def test_a_swin_by_name_has_its_four_maps(tmp_path: Path) -> None:
+    SwinBackbone(SwinConfig(**SWIN)).save_pretrained(tmp_path)
+    model = built(backbone=str(tmp_path), use_pretrained_backbone=True)
+    assert [level.shape[1] for level in model(torch.randn(1, 3, 64, 64)).feature_maps] == [12, 24, 48, 96]
+    assert model.weight_report.sources[0].loaded > 0
 
 
 def test_indices_of_a_named_backbone_are_honoured(hub: Path) -> None:
@@ -210,6 +217,41 @@ def test_the_seed_decides_and_the_global_state_is_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(one.model.head.queries.weight, again.model.head.queries.weight)
     assert not torch.equal(one.model.head.queries.weight, other.model.head.queries.weight)
+
+
+def test_an_older_file_of_the_hub_is_read() -> None:
+    # Of transformers 4: generic fields in every nested mapping, a Swin whose own choice of maps does not count.
+    generic = {"_name_or_path": "", "add_cross_attention": False, "torch_dtype": "float32", "num_labels": 2}
+    file = {
+        **generic,
+        "architectures": ["MaskFormerForInstanceSegmentation"],
+        "model_type": "maskformer",
+        "transformers_version": "4.25.0",
+        "backbone_config": {**generic, **SWIN, "model_type": "swin", "out_features": ["stage4"], "num_layers": 4},
+        "decoder_config": {**generic, "model_type": "detr", "d_model": 32, "num_queries": 7},
+        "num_attention_heads": 8,
+        "num_hidden_layers": 6,
+        "num_queries": 7,
+        "id2label": {"0": "cat", "1": "dog"},
+        "label2id": {"cat": 0, "dog": 1},
+    }
+    recipe = MaskFormerConfig.from_dict(file).recipe()
+    assert recipe.backbone.out_indices == (1, 2, 3, 4)
+    assert (recipe.head.options["num_queries"], recipe.labels.names) == (7, ("cat", "dog"))
+    with pytest.raises(RecipeError, match="did you mean 'mask_weight'"):
+        MaskFormerConfig.from_dict({**file, "mask_weigth": 3.0})
+
+
+def test_it_compiles_and_exports_in_one_piece() -> None:
+    model = built(backbone_config=resnet())
+    pictures = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = model(pictures, torch.ones(1, 64, 64, dtype=torch.int64))
+        compiled = torch.compile(model, fullgraph=True, backend="eager")
+        given = compiled(pictures, torch.ones(1, 64, 64, dtype=torch.int64))
+        exported = torch.export.export(model, (pictures,)).module()(pictures)
+    for out in (given, exported):
+        assert torch.allclose(out.masks_queries_logits, expected.masks_queries_logits, atol=1e-5)
 
 
 def test_labels_go_together() -> None:
