@@ -6,10 +6,10 @@ from backbonekit.backbones.hf.families import family, model_types
 
 HEADER = """# Families of transformers that are built natively
 
-`source: hf` reads the `config.json` and the weights of these families and runs them on timm modules. For each one a test
-holds the maps at every index, at several sizes that are multiples of nothing (where the family takes any), the gradients,
-and the weights written back, equal to transformers' (1e-4 relative in fp32, 1e-10 in fp64, all weights randomised). Every
-other backbone of transformers runs through `source: transformers`, the optional extra.
+`source: hf` reads the `config.json` and the weights of these families and runs them on timm modules. For each one a
+test holds the maps at every index, at several sizes that are multiples of nothing (where the family takes any), the
+gradients, and the weights written back, equal to transformers' (1e-4 relative in fp32, 1e-10 in fp64, all weights
+randomised). Every other backbone of transformers runs through `source: transformers`, the optional extra.
 
 Indices are transformers' own. Channels and strides are those of the family's default configuration; `norm` is what is
 done to a map before it is handed out (`backbone.args.norm` changes it where the family has it).
