@@ -22,8 +22,8 @@ class TransformersBackbone(nn.Module):
     maps where the body gives tokens instead of them, or None.
 
     Where an architecture takes sizes of some multiple alone (the windows of LW-DETR and RF-DETR), the error is
-    transformers' own: processing.size_divisor is the fix. Pickle it before its first forward; afterwards it holds hooks
-    of transformers that pickle refuses.
+    transformers' own: processing.size_divisor is the fix. Some bodies hold hooks of transformers that pickle refuses;
+    `copy.deepcopy` takes them.
     """
 
     def __init__(

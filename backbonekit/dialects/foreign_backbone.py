@@ -38,6 +38,9 @@ def read_backbone(config: Mapping[str, Any]) -> ForeignBackbone:
         raise RecipeError(
             f"backbone_config.model_type={given!r} is not supported; {nearest(given, [*model_types(), TIMM])}"
         )
+    if "in_channels" in config:
+        # The first MaskFormers on the Hub say it so.
+        config = {"num_channels": config["in_channels"], **{k: v for k, v in config.items() if k != "in_channels"}}
     in_channels = config.get("num_channels") or 3
     blueprint = hf_source.blueprint(None, config=config, revision=None, in_channels=in_channels, args={})
     indices = _indices(config, blueprint.levels)

@@ -64,7 +64,7 @@ class BackboneConfigMixin(ArchitectureConfig):
         if not selection:
             selection = {key: fields[key] for key in ("out_features", "out_indices") if fields.get(key) is not None}
             # transformers writes the default out, so the default says nothing about anybody's wish.
-            if selection.get("out_features", config.stage_names[-1:]) == config.stage_names[-1:]:
+            if selection.get("out_features") == config.stage_names[-1:]:
                 selection = {}
         if selection:
             chosen = agreed_indices(

@@ -206,3 +206,8 @@ def test_class_names_that_are_none(config):
     faults = []
     read_class_names(config, faults)
     assert len(faults) == 1
+
+
+def test_the_first_files_of_the_hub_say_channels_in_their_own_words():
+    config = {"backbone_config": {"model_type": "swin", "in_channels": 4}}
+    assert recipe(**config)["backbone"]["in_channels"] == 4

@@ -162,3 +162,8 @@ def test_the_package_has_the_names() -> None:
     assert backbonekit.BackboneMixin is BackboneMixin
     with pytest.raises(AttributeError, match="no attribute 'AutoBackbon'"):
         backbonekit.hf_models.AutoBackbon  # noqa: B018
+
+
+def test_indices_alone_in_a_mapping_are_a_wish() -> None:
+    fields = {"model_type": "resnet", "hidden_sizes": [64, 96], "depths": [1, 1], "layer_type": "basic"}
+    assert AutoBackbone.from_config({**fields, "out_indices": [0, 1]}).out_indices == [0, 1]
