@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from backbonekit.cli.verbs import run_verb
+from backbonekit.registry import lookup
 
 TINY = ["model=maskformer_digits"]
 
@@ -128,6 +129,7 @@ def test_a_mistake_is_told_before_torch_is_imported():
 
 
 def test_own_parts_come_from_the_command_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(lookup, "_REGISTERED", dict(lookup._REGISTERED))  # other tests see what ships
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_parts_of_a_test.py").write_text(
         "import backbonekit as bk\n"
