@@ -58,7 +58,7 @@ build = lambda: MaskFormerForInstanceSegmentation.from_pretrained(sys.argv[1]).e
 """
 
 
-def run(repeats: int = 5) -> list[Row]:
+def run(repeats: int = 3) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         weights = figures_of(SAVE, folder)

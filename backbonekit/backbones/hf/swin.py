@@ -108,6 +108,7 @@ def construct_body(config: SwinArchitecture, plan: BodyPlan) -> nn.Module:
     for stage in body.layers:
         for block in stage.blocks:  # type: ignore[union-attr]
             block.__class__ = PadThenShiftBlock  # no new state, only the order of two steps
+            block.attn.fused_attn = True  # timm leaves it off; torch's own is faster, and what transformers runs
             block.drop_path2 = nn.Identity()
             block.norm1.eps = block.norm2.eps = config.layer_norm_eps
     is_whole = stages == len(config.depths)
