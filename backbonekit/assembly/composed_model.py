@@ -48,10 +48,8 @@ class Chain:
         return maps
 
     def losses(self, answer: Answer, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """Weighted scalar terms by name."""
-        if self.criterion is None:
-            return {}
-        terms = self.criterion(answer, targets, canvas)
+        """Weighted scalar terms by name: the criterion's, or those that the head's own forward made."""
+        terms = (answer.get("losses") or {}) if self.criterion is None else self.criterion(answer, targets, canvas)
         return terms if self.loss_weight == 1.0 else {name: term * self.loss_weight for name, term in terms.items()}
 
 

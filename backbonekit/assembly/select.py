@@ -106,20 +106,31 @@ def _positions(
         return tuple(range(len(levels)))
     found = [deepest_in_octave(levels, stride) for stride in requirement.strides]
     by_stride = {position for position in found if position is not None}
-    if requirement.last > len(levels):
+    count = max(requirement.last, requirement.spread)
+    if count > len(levels):
         given = f" with out_indices {list(named)}" if named is not None else " at most"
         everything = len(_everything(blueprint).levels)
         fix = "backbone.out_indices=auto"
-        if requirement.last > everything:
+        if count > everything:
             fix = f"another backbone, or options of {consumer} that want at most {everything}"
         raise ContractError(
-            f"{consumer} wants {requirement.last} maps; backbone {blueprint.name} gives {len(levels)} "
+            f"{consumer} wants {count} maps; backbone {blueprint.name} gives {len(levels)} "
             f"({_strides(levels)}){given}. The fix: {fix}."
         )
     by_depth = set(range(len(levels) - requirement.last, len(levels)))
+    by_depth |= set(_spread(levels, requirement.spread))
     if not by_stride and not by_depth:
         return tuple(range(len(levels)))
     return tuple(sorted(by_stride | by_depth))
+
+
+def _spread(levels: tuple[Level, ...], count: int) -> tuple[int, ...]:
+    """Positions of `count` levels, the last among them: evenly spaced where all have one stride, else the deepest."""
+    if not FeaturePyramid(levels).is_single_stride:
+        return tuple(range(len(levels) - count, len(levels)))
+    # What enters the first block is a level too, but no step in depth.
+    blocks = sum(level.name != "stem" for level in levels)
+    return tuple(len(levels) - 1 - blocks * before // count for before in reversed(range(count)))
 
 
 def _refuse_unless_plain(

@@ -71,11 +71,73 @@ class BoxQueries(Answer):
 
     `class_logits`: [batch, queries, classes (+ 1 with "no object", last)]; `scoring` on the head says which.
     `boxes_cxcywh`: [batch, queries, 4], centre and size, in [0, 1] of the picture without its padding.
+    `auxiliary`: the same for every earlier decoder layer, first layer first. `proposals`: what an encoder proposed
+    before the first layer, trained like one more layer. `denoising`: answers to disturbed copies of the truth.
     """
 
     class_logits: Tensor
     boxes_cxcywh: Tensor
     auxiliary: tuple["BoxQueries", ...] | None = None
+    proposals: "BoxQueries | None" = None
+    denoising: "DenoisingQueries | None" = None
+
+
+@register_output
+@dataclass(eq=False)
+class DenoisingQueries(Answer):
+    """Answers to queries that were made from the truth by adding noise; no matching is needed to judge them.
+
+    `layers`: of every decoder layer, first to last, each [batch, groups x slots, ...]. `target_index`: int64
+    [batch, queries], which of the picture's boxes a query was made from; -1 for none. `is_positive`: bool
+    [batch, queries], whether it should find that box again or answer that there is nothing.
+    """
+
+    layers: tuple[BoxQueries, ...]
+    target_index: Tensor
+    is_positive: Tensor
+
+
+@register_output
+@dataclass(eq=False)
+class BoxCandidates(Answer):
+    """A box at every place of every level; they overlap, so post-processing suppresses doubles.
+
+    Each field is a tuple by level, fine to coarse, of [batch, places, ...]; places by row, column, then anchor.
+    `class_logits`: [batch, places, classes], before sigmoid. `boxes_xyxy`: [batch, places, 4] in pixels of the canvas.
+    `regression`: [batch, places, 4], the raw numbers that the boxes were decoded from, for the loss. `anchors_xyxy`:
+    [places, 4], what they are relative to. `quality_logits`: [batch, places, 1], how well a box is centred, or None.
+    """
+
+    class_logits: tuple[Tensor, ...]
+    boxes_xyxy: tuple[Tensor, ...]
+    regression: tuple[Tensor, ...]
+    anchors_xyxy: tuple[Tensor, ...]
+    quality_logits: tuple[Tensor, ...] | None = None
+
+
+@register_output
+@dataclass(eq=False)
+class Detections(Answer):
+    """Boxes that are final: as many a picture as were found, so every field is a tuple by picture.
+
+    `boxes_xyxy`: float [N, 4] in pixels of the canvas. `scores`: float [N] in [0, 1]. `labels`: int64 [N], 0..C-1.
+    `mask_probabilities`: float [N, 1, side, side], each mask on its own box, in [0, 1]; None of a head without masks.
+    `losses`: weighted scalars by name, of a head whose loss is part of its forward; None without targets.
+    """
+
+    boxes_xyxy: tuple[Tensor, ...]
+    scores: tuple[Tensor, ...]
+    labels: tuple[Tensor, ...]
+    mask_probabilities: tuple[Tensor, ...] | None = None
+    losses: dict[str, Tensor] | None = None
+
+
+@register_output
+@dataclass(eq=False)
+class Heatmaps(Answer):
+    """Where each keypoint may be. `heatmaps`: [batch, keypoints, height, width], high where the keypoint is."""
+
+    heatmaps: Tensor
 
 
 @register_output

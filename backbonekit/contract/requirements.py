@@ -11,11 +11,14 @@ class Requirement:
 
     `strides`: one level in each of these octaves, fine to coarse; a pyramid.
     `last`: this many of the deepest levels, whatever their strides (a classifier wants 1).
+    `spread`: this many levels, evenly over the depth of a plain transformer (of 12 blocks and 4 levels the 3rd, 6th, 9th
+    and 12th); of a hierarchical backbone the deepest.
     `extras`: names that a neck must add, such as `mask_features`.
     """
 
     strides: tuple[int, ...] = ()
     last: int = 0
+    spread: int = 0
     extras: tuple[str, ...] = ()
 
     def missing_strides(self, features: FeaturePyramid) -> tuple[int, ...]:
@@ -29,5 +32,6 @@ class Requirement:
         return Requirement(
             strides=tuple(sorted({*self.strides, *other.strides})),
             last=max(self.last, other.last),
+            spread=max(self.spread, other.spread),
             extras=tuple(dict.fromkeys((*self.extras, *other.extras))),
         )

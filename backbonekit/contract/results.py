@@ -56,4 +56,12 @@ class DepthResult:
     depth: Tensor
 
 
-Result = ClassResult | SemanticResult | InstanceResult | PanopticResult | DepthResult
+@dataclass(slots=True)
+class KeypointResult:
+    """`keypoints`: float [K, 2], x and y in pixels. `scores`: float [K], the heights of their peaks."""
+
+    keypoints: Tensor
+    scores: Tensor
+
+
+Result = ClassResult | SemanticResult | InstanceResult | PanopticResult | DepthResult | KeypointResult

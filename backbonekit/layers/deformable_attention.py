@@ -1,0 +1,112 @@
+"""Attention that looks at a few learned places around a reference instead of everywhere.
+
+Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.1;
+github.com/fundamentalvision/Deformable-DETR, models/ops/modules/ms_deform_attn.py. Different numbers of points a level
+and discrete sampling: Lv et al., "RT-DETRv2: Improved Baseline with Bag-of-Freebies" (2024).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from backbonekit.contract.options import Channels, Heads
+from backbonekit.errors import ContractError
+from backbonekit.ops.deformable_sampling import Sampling, deformable_sampling
+
+
+class DeformableAttention(nn.Module):
+    """Every query and head reads a few points of each level; where and how much follows from the query alone.
+
+    `channels`: of queries, memory and output. `heads`: divides `channels`. `points`: how many each level is read at,
+    in the order of levels; more look further at their cost. `offset_scale`: how far points reach, in boxes, where
+    references are boxes. `project`: a linear layer on the values and on the result; D-FINE has none. `sampling`:
+    `nearest` for deployment without bilinear sampling.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        heads: Heads = 8,
+        points: Sequence[int] = (4, 4, 4, 4),
+        offset_scale: float = 0.5,
+        project: bool = True,
+        sampling: Sampling = "bilinear",
+    ) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ContractError(f"heads={heads} does not divide channels={channels}.")
+        self.heads = heads
+        self.points = tuple(points)
+        self.offset_scale = offset_scale
+        self.sampling: Sampling = sampling
+        self.offsets = nn.Linear(channels, heads * sum(self.points) * 2)
+        self.weights = nn.Linear(channels, heads * sum(self.points))
+        self.value = nn.Linear(channels, channels) if project else nn.Identity()
+        self.output = nn.Linear(channels, channels) if project else nn.Identity()
+        self._initialise()
+
+    def forward(
+        self,
+        queries: Float[Tensor, "batch queries channels"],
+        references: Float[Tensor, "#batch queries #levels coordinates"],
+        memory: Float[Tensor, "batch places channels"],
+        shapes: Sequence[tuple[int, int]],
+        memory_mask: Bool[Tensor, "batch places"] | None = None,
+    ) -> Float[Tensor, "batch queries channels"]:
+        """`queries`: with their positions. `references`: x, y (or x, y, width, height of a box) in [0, 1] of a level,
+        padding included. `memory`: the maps by row, level after level. `shapes`: (height, width) of each level.
+        `memory_mask`: True on real places; others read as zero."""
+        values = self.value(memory)
+        if memory_mask is not None:
+            values = values.masked_fill(~memory_mask[..., None], 0.0)
+        # offsets: [batch, queries, heads, points of all levels, 2]
+        offsets = self.offsets(queries).unflatten(-1, (self.heads, -1, 2))
+        weights = self.weights(queries).unflatten(-1, (self.heads, -1)).softmax(-1)
+        return self.output(
+            deformable_sampling(
+                values.unflatten(-1, (self.heads, -1)),
+                shapes,
+                self._locations(references, offsets, shapes),
+                weights,
+                points=self.points,
+                sampling=self.sampling,
+            )
+        )
+
+    def _locations(self, references: Tensor, offsets: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """Offsets count places of a level around a point, and shares of the box around a box's centre."""
+        located = []
+        for level, ((height, columns), offset) in enumerate(
+            zip(shapes, offsets.split(self.points, dim=3), strict=True)
+        ):
+            # reference: [batch, queries, 1, 1, 2 or 4]
+            reference = references[:, :, min(level, references.shape[2] - 1), None, None, :]
+            if reference.shape[-1] == 2:
+                steps = torch.stack((offset[..., 0] / columns, offset[..., 1] / height), dim=-1)
+            else:
+                steps = offset * (self.offset_scale / self.points[level]) * reference[..., 2:]
+            located.append(reference[..., :2] + steps)
+        return torch.cat(located, dim=3)
+
+    def _initialise(self) -> None:
+        """As the paper: head h looks in direction h, point k at distance k; all places weigh the same."""
+        nn.init.zeros_(self.offsets.weight)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+        angles = [2 * math.pi * head / self.heads for head in range(self.heads)]
+        bias = []
+        for angle in angles:
+            x, y = math.cos(angle), math.sin(angle)
+            reach = max(abs(x), abs(y))
+            for count in self.points:
+                bias += [[x / reach * (point + 1), y / reach * (point + 1)] for point in range(count)]
+        with torch.no_grad():
+            self.offsets.bias.copy_(torch.tensor(bias).flatten())
+        for layer in (self.value, self.output):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)

@@ -1,0 +1,57 @@
+"""One layer of an encoder: places look at each other, then think.
+
+Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.3;
+github.com/facebookresearch/detr, models/transformer.py.
+"""
+
+import torch.nn.functional as functional
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from backbonekit.contract.options import Channels, Heads, Probability
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.attention import MultiHeadAttention
+from backbonekit.layers.feedforward import FeedForward
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
+
+    Positions are added to queries and keys, never to values.
+    `heads`: of the attention. `feedforward`: hidden width. `dropout`: on both branches. `attention_dropout`: on the
+    attention weights. `activation_dropout`: inside the feed-forward.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        heads: Heads = 8,
+        feedforward: Channels = 2048,
+        dropout: Probability = 0.0,
+        attention_dropout: Probability = 0.0,
+        activation_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.self_attention_norm = nn.LayerNorm(channels)
+        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward_norm = nn.LayerNorm(channels)
+        self.dropout = dropout
+
+    def forward(
+        self,
+        places: Float[Tensor, "batch places channels"],
+        *,
+        positions: Float[Tensor, "#batch #places channels"],
+        mask: Bool[Tensor, "batch #heads #places places"] | None = None,
+    ) -> Float[Tensor, "batch places channels"]:
+        """`mask`: True where a place may look."""
+        asking = places + positions
+        seen = self.self_attention(asking, asking, places, mask)
+        places = self.self_attention_norm(places + self._drop(seen))
+        return self.feedforward_norm(places + self._drop(self.feedforward(places)))
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        return functional.dropout(branch, self.dropout, self.training)

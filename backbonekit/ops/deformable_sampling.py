@@ -1,0 +1,61 @@
+"""Values read at a few learned places of several maps: the core of deformable attention, in plain torch.
+
+Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), equation 3;
+github.com/fundamentalvision/Deformable-DETR, models/ops/functions/ms_deform_attn_func.py.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Float
+from torch import Tensor
+
+Sampling = Literal["bilinear", "nearest"]
+
+
+def deformable_sampling(
+    values: Float[Tensor, "batch places heads width"],
+    shapes: Sequence[tuple[int, int]],
+    locations: Float[Tensor, "batch queries heads points 2"],
+    weights: Float[Tensor, "batch queries heads points"],
+    *,
+    points: Sequence[int],
+    sampling: Sampling = "bilinear",
+) -> Float[Tensor, "batch queries channels"]:
+    """The weighted sum of values at `locations`, each head by itself; heads side by side in the result.
+
+    `values`: the maps' places by row, level after level. `shapes`: (height, width) of each level. `points`: how many of
+    the points read each level, in the order of levels; they sum to the size of that axis. `locations`: x and y, 0 and
+    1 at a level's outer edges. `sampling`: between four places, zero beyond the edge; or the `nearest` one, the edge's
+    own beyond it (the discrete sampling of RT-DETR v2, which has no gradient for locations).
+    """
+    batch, _, heads, width = values.shape
+    queries = locations.shape[1]
+    # values: [batch x heads, width, places]; locations: [batch x heads, queries, points, 2]
+    values = values.permute(0, 2, 3, 1).flatten(0, 1)
+    locations = locations.transpose(1, 2).flatten(0, 1)
+    levels = values.split([height * columns for height, columns in shapes], dim=-1)
+    sample = _between if sampling == "bilinear" else _nearest
+    sampled = [
+        sample(level.unflatten(-1, shape), places)
+        for level, shape, places in zip(levels, shapes, locations.split(list(points), dim=2), strict=True)
+    ]
+    # sampled: [batch x heads, width, queries, points]
+    weighted = torch.cat(sampled, dim=-1) * weights.transpose(1, 2).flatten(0, 1)[:, None]
+    return weighted.sum(-1).view(batch, heads * width, queries).transpose(1, 2)
+
+
+def _between(level: Tensor, locations: Tensor) -> Tensor:
+    return functional.grid_sample(level, 2 * locations - 1, align_corners=False)
+
+
+def _nearest(level: Tensor, locations: Tensor) -> Tensor:
+    """[rows, width, height, columns] at [rows, queries, points, 2] -> [rows, width, queries, points]."""
+    height, columns = level.shape[-2:]
+    # As the reference: half a place is added before the fraction is cut off.
+    x = (locations[..., 0] * columns + 0.5).long().clamp(0, columns - 1)
+    y = (locations[..., 1] * height + 0.5).long().clamp(0, height - 1)
+    index = (y * columns + x).flatten(1)[:, None].expand(-1, level.shape[1], -1)
+    return level.flatten(2).gather(2, index).unflatten(-1, locations.shape[1:3])
