@@ -11,8 +11,8 @@ class Requirement:
 
     `strides`: one level in each of these octaves, fine to coarse; a pyramid.
     `last`: this many of the deepest levels, whatever their strides (a classifier wants 1).
-    `spread`: this many levels, evenly over the depth of a plain transformer (of 12 blocks and 4 levels the 3rd, 6th, 9th
-    and 12th); of a hierarchical backbone the deepest.
+    `spread`: this many levels, evenly over the depth of a plain transformer (4 of 12 blocks: the 3rd, 6th, 9th and
+    12th); of a hierarchical backbone the deepest.
     `extras`: names that a neck must add, such as `mask_features`.
     """
 

@@ -81,3 +81,23 @@ def test_a_map_that_exists_by_name_only_is_refused():
     assert select(HIERARCHY, PYRAMID, forbidden=(0,)).out_indices == (1, 2, 3, 4)
     with pytest.raises(ContractError, match=r"no map at 0 \(stage0\)"):
         select(HIERARCHY, PYRAMID, indices=[0, 1], forbidden=(0,))
+
+
+def test_levels_spread_over_the_depth_of_a_plain_backbone():
+    assert select(PLAIN, Requirement(spread=4)).out_indices == (2, 5, 8, 11)
+    assert select(PLAIN, Requirement(spread=3)).out_indices == (3, 7, 11)
+    with_stem = blueprint((16,) * 13)
+    with_stem.levels = (Level("stem", 8, 16), *with_stem.levels[1:])
+    backbone = SimpleNamespace(out_indices=None, out_features=None, out_strides=None)
+    selection = select_levels(with_stem, backbone, {"": Requirement(spread=4)}, {"": "head dpt"}, "auto")
+    assert selection.out_indices == (3, 6, 9, 12)
+
+
+def test_of_a_hierarchy_the_deepest_are_taken():
+    assert select(HIERARCHY, Requirement(spread=4)).out_indices == (1, 2, 3, 4)
+    assert select(HIERARCHY, Requirement(spread=2), indices=[1, 2, 4]).levels_for("") == (1, 2)
+
+
+def test_more_levels_than_there_are_is_refused():
+    with pytest.raises(ContractError, match=r"wants 4 maps; backbone net gives 2 .* with out_indices \[3, 11\]"):
+        select(PLAIN, Requirement(spread=4), indices=[3, 11])
