@@ -13,8 +13,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Processing:
     """Resize, centre crop, scale to [0, 1], normalise, pad; in this order.
 
-    Resize is one of: `size` (height, width), aspect ratio given up; or `shortest_edge`, with `longest_edge` as its
-    bound; or neither. `size_divisor` rounds both sides of the resized picture up. `crop` (height, width) is cut from
+    Resize is one of: `size` (height, width), aspect ratio given up unless `keep_aspect_ratio`; or `shortest_edge`, with
+    `longest_edge` as its bound; or neither. `keep_aspect_ratio`: the side that `size` changes least becomes as long as
+    it says, the other one follows, and both are rounded to the nearest multiple of `multiple_of`. `size_divisor` rounds both sides of the resized picture up. `crop` (height, width) is cut from
     the centre. `mean` and `std` are per channel of the [0, 1] picture. `canvas` (height, width) fixes the padded size;
     without it a batch is padded to its largest picture.
     """
@@ -23,6 +24,8 @@ class Processing:
     shortest_edge: int | None = None
     longest_edge: int | None = None
     size_divisor: int = 1
+    keep_aspect_ratio: bool = False
+    multiple_of: int = 1
     crop: tuple[int, int] | None = None
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = IMAGENET_MEAN

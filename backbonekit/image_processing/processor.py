@@ -152,6 +152,13 @@ def _faults(processing: Processing) -> list[str]:
         faults.append(f"processing.std={list(processing.std)}: every number must be above 0.")
     if processing.size is not None and (processing.shortest_edge is not None or processing.longest_edge is not None):
         faults.append("processing.size and processing.shortest_edge/longest_edge are two ways to resize; give one.")
+    if processing.keep_aspect_ratio and processing.size is None:
+        faults.append("processing.keep_aspect_ratio needs the size to come near to: give processing.size.")
+    if processing.multiple_of > 1 and not processing.keep_aspect_ratio:
+        faults.append(
+            f"processing.multiple_of={processing.multiple_of} rounds the sides of a picture that keeps its aspect ratio;"
+            " give processing.keep_aspect_ratio: true, or size_divisor."
+        )
     sides = {
         "size": processing.size,
         "crop": processing.crop,
@@ -159,6 +166,7 @@ def _faults(processing: Processing) -> list[str]:
         "shortest_edge": processing.shortest_edge,
         "longest_edge": processing.longest_edge,
         "size_divisor": processing.size_divisor,
+        "multiple_of": processing.multiple_of,
     }
     for name, value in sides.items():
         numbers = () if value is None else value if isinstance(value, tuple) else (value,)

@@ -30,7 +30,7 @@ def resized_size(original: tuple[int, int], processing: Processing) -> tuple[int
 
 def _before_divisor(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
     if processing.size is not None:
-        return processing.size
+        return _by_least_change(original, processing) if processing.keep_aspect_ratio else processing.size
     short, long = min(original), max(original)
     edge: float
     if processing.shortest_edge is not None:
@@ -49,6 +49,18 @@ def _before_divisor(original: tuple[int, int], processing: Processing) -> tuple[
     if width < height:
         return int(edge * height / width), rounded
     return rounded, int(edge * width / height)
+
+
+def _by_least_change(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
+    """Both sides by the factor that is nearer to 1, then to the nearest multiple.
+
+    Source: DPT (Ranftl et al., 2021), github.com/isl-org/DPT `dpt/transforms.py: Resize`, resize method "minimal".
+    """
+    assert processing.size is not None
+    by_height, by_width = processing.size[0] / original[0], processing.size[1] / original[1]
+    scale = by_width if abs(1 - by_width) < abs(1 - by_height) else by_height
+    height, width = (max(1, round(scale * side / processing.multiple_of)) * processing.multiple_of for side in original)
+    return height, width
 
 
 def crop_box(resized: tuple[int, int], crop: tuple[int, int] | None) -> tuple[int, int, int, int]:

@@ -86,7 +86,12 @@ def _line(text: str) -> str:
 
 def _input_sentences(processing: Processing) -> list[str]:
     sentences = []
-    if processing.size is not None:
+    if processing.size is not None and processing.keep_aspect_ratio:
+        sentences.append(
+            f"Resized at its own aspect ratio towards {processing.size[0]} x {processing.size[1]} (height x width), to"
+            f" multiples of {processing.multiple_of}."
+        )
+    elif processing.size is not None:
         sentences.append(f"Resized to {processing.size[0]} x {processing.size[1]} (height x width).")
     elif processing.shortest_edge is not None:
         bound = f", the longer one at most {processing.longest_edge}" if processing.longest_edge else ""

@@ -19,6 +19,7 @@ _PROCESSING_BOUNDS: dict[str, Schema] = {
     "shortest_edge": _EDGE,
     "longest_edge": _EDGE,
     "size_divisor": {"minimum": 1, "maximum": 1_024},
+    "multiple_of": {"minimum": 1, "maximum": 1_024},
     "crop": _EDGE,
     "mean": {"minimum": -1_000, "maximum": 1_000},
     "std": {"minimum": 1e-6, "maximum": 1_000},

@@ -11,7 +11,12 @@ from typing import Any
 
 from backbonekit.contract.processing import Interpolation, Processing
 from backbonekit.errors import StorageError, nearest
-from backbonekit.storage.preprocessor_types import PREPROCESSOR_TYPES, UNTYPED, PreprocessorType
+from backbonekit.storage.preprocessor_types import (
+    PREPROCESSOR_TYPES,
+    REFUSED_TYPES,
+    UNTYPED,
+    PreprocessorType,
+)
 
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
 
@@ -52,6 +57,9 @@ def write_processing(processing: Processing) -> dict[str, Any]:
         fields["crop_size"] = {"height": processing.crop[0], "width": processing.crop[1]}
     if processing.size_divisor > 1 or kind == "MaskFormer":
         fields["size_divisor"] = processing.size_divisor
+    if processing.keep_aspect_ratio:
+        fields["keep_aspect_ratio"] = True
+        fields["ensure_multiple_of"] = processing.multiple_of
     if processing.canvas is not None:
         fields["do_pad"] = True
         fields["pad_size"] = {"height": processing.canvas[0], "width": processing.canvas[1]}
@@ -71,10 +79,14 @@ def _fitting_type(processing: Processing) -> tuple[str | None, dict[str, int] | 
     elif processing.longest_edge is not None:
         size = {"max_height": processing.longest_edge, "max_width": processing.longest_edge}
     if processing.size_divisor == 1 and processing.canvas is None:
+        if processing.keep_aspect_ratio:
+            return ("DPT" if processing.crop is None else None), size
         if processing.size is not None:
             return ("ViT" if processing.crop is None else "DeiT"), size
         if size is None or (processing.longest_edge is None and processing.crop is not None):
             return "Bit", size
+    if processing.keep_aspect_ratio:
+        return None, size
     is_bounded = processing.longest_edge is not None or processing.size is not None
     return ("MaskFormer" if processing.crop is None and is_bounded else None), size
 
@@ -96,6 +108,8 @@ class _Reader:
             shortest_edge=shortest,
             longest_edge=longest,
             size_divisor=self._divisor(),
+            keep_aspect_ratio=self._keeps_aspect_ratio(),
+            multiple_of=self._multiple() if self._keeps_aspect_ratio() else 1,
             crop=crop,
             interpolation=self._interpolation(),
             mean=mean,
@@ -108,6 +122,11 @@ class _Reader:
         if given is None:
             return "", UNTYPED
         name = _ENDING.sub("", given) if isinstance(given, str) else ""
+        if name in REFUSED_TYPES:
+            raise self._error(
+                f"prepares pictures by {given!r}, which {REFUSED_TYPES[name]}; that is not done here. The fix: prepare"
+                " them with transformers; for the backbone alone, a copy of its folder without this file."
+            )
         if name not in PREPROCESSOR_TYPES:
             raise self._error(
                 f"prepares pictures by {str(given)[:80]!r}, which is unknown; {nearest(name, PREPROCESSOR_TYPES)}"
@@ -115,12 +134,15 @@ class _Reader:
         return name, PREPROCESSOR_TYPES[name]
 
     def _refuse_what_cannot_be_said(self) -> None:
-        if self._flag("do_flip_channel_order", False):
+        if self._flag("do_flip_channel_order", self.type.reverses_channels):
             raise self._error("wants the channels in the order blue, green, red, which is not done here.")
         if self._flag("do_split_image", False):
             raise self._error("cuts pictures into pieces, which is not done here.")
-        if self._flag("do_resize", True) and self._flag("keep_aspect_ratio", False):
-            raise self._error("resizes to the nearest multiple at a kept aspect ratio, which is not done here.")
+        if self.type.divides == "centred" and self._flag("do_pad", False) and self._value("size_divisor", None):
+            raise self._error("pads pictures on all four sides to a multiple, which is not done here.")
+
+    def _keeps_aspect_ratio(self) -> bool:
+        return self._flag("do_resize", True) and self._flag("keep_aspect_ratio", False)
 
     def _sizes(self) -> tuple[tuple[int, int] | None, int | None, int | None, tuple[int, int] | None]:
         """size, shortest_edge, longest_edge, crop."""
@@ -136,6 +158,8 @@ class _Reader:
             given = self._from_old_size(given)
         sides = {key: self._side(f"size.{key}", value) for key, value in given.items() if value is not None}
         keys = set(sides)
+        if self._keeps_aspect_ratio() and keys != {"height", "width"}:
+            raise self._error(f"keeps the aspect ratio, for which a size has height and width; it has {dict(given)}.")
         if keys == {"height", "width"}:
             size = self._to_multiple(sides["height"]), self._to_multiple(sides["width"])
             return size, None, None, crop
@@ -177,8 +201,13 @@ class _Reader:
         return {"height": side, "width": side}
 
     def _to_multiple(self, side: int) -> int:
-        multiple = self._value("ensure_multiple_of", 1)
-        return side if multiple == 1 else max(1, round(side / self._side("ensure_multiple_of", multiple))) * multiple
+        if self._keeps_aspect_ratio():
+            return side  # what is rounded then are the sides of each picture
+        multiple = self._multiple()
+        return side if multiple == 1 else max(1, round(side / multiple)) * multiple
+
+    def _multiple(self) -> int:
+        return self._side("ensure_multiple_of", self._value("ensure_multiple_of", 1))
 
     def _crop(self) -> tuple[int, int] | None:
         if not self._flag("do_center_crop", self.type.crop is not None):
@@ -193,7 +222,7 @@ class _Reader:
         return self._pair("pad_size", given) if given is not None and self._flag("do_pad", True) else None
 
     def _divisor(self) -> int:
-        if not self._flag("do_resize", True):
+        if not self._flag("do_resize", True) or self.type.divides == "centred":
             return 1
         # Before transformers 4.27 it was called size_divisibility. Null and 0 switch it off.
         for key in ("size_divisor", "size_divisibility"):

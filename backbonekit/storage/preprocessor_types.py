@@ -20,7 +20,9 @@ class PreprocessorType:
     """Defaults of one image processor.
 
     `size`: as its file would have it. `one_side`: what a single number for the size is, the side of a square or the
-    shortest edge. `crop`: the side of the centre crop that it does unless told otherwise.
+    shortest edge. `crop`: the side of the centre crop that it does unless told otherwise. `divides`: what `size_divisor`
+    does, rounding the resized sides up, or (`centred`) padding all around, which it does only when `do_pad` says so.
+    `reverses_channels`: it gives blue, green, red unless told otherwise.
     """
 
     size: Mapping[str, int] | None
@@ -30,6 +32,8 @@ class PreprocessorType:
     std: tuple[float, ...] = IMAGENET_STD
     crop: int | None = None
     size_divisor: int = 1
+    divides: Literal["rounded", "centred"] = "rounded"
+    reverses_channels: bool = False
     sizing: Sizing = "plain"
     does_normalize: bool = True
 
@@ -58,7 +62,7 @@ PREPROCESSOR_TYPES: Mapping[str, PreprocessorType] = {
     "ConditionalDetr": _detection(),
     "ConvNext": _shortest(384, BICUBIC, sizing="convnext", **_HALVES),
     "DINOv3ViT": _square(224, BILINEAR),
-    "DPT": _square(384, BICUBIC, **_HALVES),
+    "DPT": _square(384, BICUBIC, divides="centred", **_HALVES),
     "DeformableDetr": _detection(),
     "DeiT": _square(256, BICUBIC, crop=224, **_HALVES),
     "Detr": _detection(),
@@ -69,13 +73,23 @@ PREPROCESSOR_TYPES: Mapping[str, PreprocessorType] = {
     "MaskFormer": _detection(size_divisor=32),
     "MobileNetV1": _shortest(256, BILINEAR, crop=224, **_HALVES),
     "MobileNetV2": _shortest(256, BILINEAR, crop=224, **_HALVES),
+    "MobileViT": _shortest(224, BICUBIC, crop=256, does_normalize=False, reverses_channels=True, **_HALVES),
     "OneFormer": _detection(),
     "PoolFormer": _shortest(224, BICUBIC, crop=224, sizing="poolformer"),
+    "PromptDepthAnything": _square(384, BICUBIC, divides="centred", **_HALVES),
     "Pvt": _square(224, BICUBIC),
+    "RfDetr": _detection(),
     "RTDetr": _square(640, BILINEAR, does_normalize=False),
     "Segformer": _square(512, BILINEAR),
     "Siglip": _square(224, BICUBIC, **_HALVES),
+    "TextNet": _shortest(640, BILINEAR, size_divisor=32),
     "ViT": _square(224, BILINEAR, **_HALVES),
+}
+
+# Known, and refused: what they do beyond resizing, cropping, padding and normalising.
+REFUSED_TYPES: Mapping[str, str] = {
+    "VitMatte": "appends a trimap to each picture as its fourth channel",
+    "ZoeDepth": "surrounds each picture with a reflection of its border and resamples it corner to corner",
 }
 
 # For a file that names no type, as the oldest and our own for what no type of transformers can do.

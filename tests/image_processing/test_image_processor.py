@@ -22,6 +22,10 @@ class TestLongestEdge(ProcessorTester):
     processing = Processing(longest_edge=64, canvas=(64, 64), interpolation="bicubic")
 
 
+class TestLeastChange(ProcessorTester):
+    processing = Processing(size=(42, 56), keep_aspect_ratio=True, multiple_of=14, interpolation="bicubic")
+
+
 class TestCropped(ProcessorTester):
     processing = Processing(shortest_edge=48, crop=(40, 40), interpolation="bicubic")
 
@@ -72,6 +76,8 @@ def test_values_are_normalised_as_written():
         (Processing(mean=(0.5,)), "one for each channel"),
         (Processing(std=(0.0, 1.0, 1.0)), "above 0"),
         (Processing(size_divisor=0), "size_divisor=0"),
+        (Processing(shortest_edge=8, keep_aspect_ratio=True), r"give processing\.size"),
+        (Processing(size=(8, 8), multiple_of=14), "keep_aspect_ratio: true"),
         (Processing(crop=(0, 5)), "at least 1 pixel"),
     ],
 )

@@ -83,6 +83,28 @@ HALF = (0.5, 0.5, 0.5)
             },
             Processing(size=(392, 378), interpolation="bicubic", mean=HALF, std=HALF),
         ),
+        (
+            {
+                "image_processor_type": "DPTImageProcessor",
+                "size": {"height": 518, "width": 518},
+                "ensure_multiple_of": 14,
+                "keep_aspect_ratio": True,
+                "do_pad": False,
+                "size_divisor": 32,
+            },
+            Processing(
+                size=(518, 518),
+                keep_aspect_ratio=True,
+                multiple_of=14,
+                interpolation="bicubic",
+                mean=HALF,
+                std=HALF,
+            ),
+        ),
+        (
+            {"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": False, "crop_size": 192},
+            Processing(shortest_edge=224, crop=(192, 192), interpolation="bicubic", mean=(0.0,) * 3, std=(1.0,) * 3),
+        ),
     ],
 )
 def test_spellings_of_all_versions(fields: dict[str, Any], expected: Processing):
@@ -98,7 +120,11 @@ def test_spellings_of_all_versions(fields: dict[str, Any], expected: Processing)
         ),
         ({"image_processor_type": ["x"]}, "which is unknown"),
         ({"image_processor_type": "ViTImageProcessor", "do_flip_channel_order": True}, "blue, green, red"),
-        ({"image_processor_type": "DPTImageProcessor", "keep_aspect_ratio": True}, "kept aspect ratio"),
+        ({"image_processor_type": "DPTImageProcessor", "do_pad": True, "size_divisor": 14}, "on all four sides"),
+        ({"size": {"shortest_edge": 8}, "keep_aspect_ratio": True}, "a size has height and width"),
+        ({"image_processor_type": "MobileViTImageProcessor"}, "blue, green, red"),
+        ({"image_processor_type": "ZoeDepthImageProcessor"}, "a reflection of its border.*without this file"),
+        ({"image_processor_type": "VitMatteImageProcessorFast"}, "trimap"),
         ({"size": 224, "do_split_image": True}, "into pieces"),
         ({}, "does not say the size"),
         ({"size": -1}, "has size '-1'; a whole number from 1 to 16,384"),
@@ -129,6 +155,9 @@ KINDS = [
     replace(PLAIN, size=(30, 40), crop=(20, 10), interpolation="nearest"),
     replace(PLAIN, size=(30, 40), size_divisor=8),
     replace(PLAIN, size=(30, 40), canvas=(64, 64)),
+    replace(PLAIN, size=(30, 40), keep_aspect_ratio=True),
+    replace(PLAIN, size=(30, 40), keep_aspect_ratio=True, multiple_of=7),
+    replace(PLAIN, size=(30, 40), keep_aspect_ratio=True, multiple_of=7, canvas=(210, 140)),
     replace(PLAIN, shortest_edge=30),
     replace(PLAIN, shortest_edge=30, crop=(20, 24)),
     replace(PLAIN, shortest_edge=30, longest_edge=50),
@@ -171,11 +200,14 @@ def test_each_type_prepares_as_transformers_does(name: str, size: tuple[int, int
     kind = PREPROCESSOR_TYPES[name]
     assert kind.size is not None
     small = {key: value // 10 for key, value in kind.size.items()}
-    crop = {} if kind.crop is None else {"crop_size": {"height": kind.crop // 10, "width": kind.crop // 10}}
-    processor = cls(size=small, **crop)
+    # No larger than the picture: where a crop would add a border, theirs adds it on all sides and ours at two.
+    side = None if kind.crop is None else min(kind.crop // 10, *small.values())
+    crop = {} if side is None else {"crop_size": {"height": side, "width": side}}
+    order = {"do_flip_channel_order": False} if kind.reverses_channels else {}
+    processor = cls(size=small, **crop, **order)
     fields = json.loads(processor.to_json_string())
     # What the file says and what the class does where it is silent must come to the same.
-    silent = {"size": small, **crop, "image_processor_type": fields["image_processor_type"]}
+    silent = {"size": small, **crop, **order, "image_processor_type": fields["image_processor_type"]}
     found = read_processing(fields)
     assert found == read_processing(silent)
     given = picture(*size)
@@ -185,6 +217,21 @@ def test_each_type_prepares_as_transformers_does(name: str, size: tuple[int, int
     # The torchvision processors resample in another arithmetic than Pillow: two steps of 1/255, over the deviation.
     allowed = 1e-4 if cls.__name__.endswith("Pil") else 2.01 / 255 / min(found.std)
     assert (ours - expected).abs().max() <= allowed
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("multiple", [1, 14])
+@pytest.mark.parametrize("size", [(61, 83), (97, 50), (64, 64), (20, 130), (300, 31)])
+def test_the_least_change_is_that_of_transformers(size: tuple[int, int], multiple: int):
+    transformers = pytest.importorskip("transformers")
+    processor = transformers.DPTImageProcessorPil(
+        size={"height": 70, "width": 98}, keep_aspect_ratio=True, ensure_multiple_of=multiple
+    )
+    given = picture(*size)
+    found = read_processing(json.loads(processor.to_json_string()))
+    ours, expected = ImageProcessor(found)(given)["pixel_values"][0], theirs(processor, given)
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() <= 1e-4
 
 
 @pytest.mark.parity
