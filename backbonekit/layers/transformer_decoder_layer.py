@@ -1,4 +1,4 @@
-"""One layer of a query decoder: queries look at each other, then at the picture, then think.
+"""One layer of a query decoder: queries look at each other and at the picture, then think.
 
 Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.3;
 github.com/facebookresearch/detr, models/transformer.py.
@@ -17,6 +17,8 @@ from backbonekit.layers.feedforward import FeedForward
 class TransformerDecoderLayer(nn.Module):
     """Self-attention, cross-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
 
+    `cross_first`: the picture before the other queries, as in Mask2Former, where queries have something to tell only
+    after they looked.
     Positions are added to queries and keys, never to values.
     `heads`: of both attentions. `feedforward`: hidden width. `dropout`: on each of the three branches.
     `attention_dropout`: on the attention weights. `activation_dropout`: inside the feed-forward.
@@ -32,6 +34,7 @@ class TransformerDecoderLayer(nn.Module):
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
+        cross_first: bool = False,
     ) -> None:
         super().__init__()
         self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
@@ -41,6 +44,7 @@ class TransformerDecoderLayer(nn.Module):
         self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = dropout
+        self.cross_first = cross_first
 
     def forward(
         self,
@@ -52,12 +56,24 @@ class TransformerDecoderLayer(nn.Module):
         memory_mask: Bool[Tensor, "batch #heads #queries places"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
         """`memory`: the flattened picture. `memory_mask`: True where a query may look."""
-        asking = queries + query_positions
-        seen = self.self_attention(asking, asking, queries)
-        queries = self.self_attention_norm(queries + self._drop(seen))
-        seen = self.cross_attention(queries + query_positions, memory + memory_positions, memory, memory_mask)
-        queries = self.cross_attention_norm(queries + self._drop(seen))
+        keys = memory + memory_positions
+        if self.cross_first:
+            queries = self._look_at_memory(queries, query_positions, keys, memory, memory_mask)
+            queries = self._look_at_queries(queries, query_positions)
+        else:
+            queries = self._look_at_queries(queries, query_positions)
+            queries = self._look_at_memory(queries, query_positions, keys, memory, memory_mask)
         return self.feedforward_norm(queries + self._drop(self.feedforward(queries)))
+
+    def _look_at_queries(self, queries: Tensor, positions: Tensor) -> Tensor:
+        asking = queries + positions
+        return self.self_attention_norm(queries + self._drop(self.self_attention(asking, asking, queries)))
+
+    def _look_at_memory(
+        self, queries: Tensor, positions: Tensor, keys: Tensor, memory: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        seen = self.cross_attention(queries + positions, keys, memory, mask)
+        return self.cross_attention_norm(queries + self._drop(seen))
 
     def _drop(self, branch: Tensor) -> Tensor:
         return functional.dropout(branch, self.dropout, self.training)

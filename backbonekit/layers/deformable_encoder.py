@@ -1,0 +1,126 @@
+"""Several maps of one picture read each other: the encoder of Deformable DETR and of Mask2Former's pixel decoder.
+
+Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
+github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as functional
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.deformable_attention import DeformableAttention
+from backbonekit.layers.feedforward import FeedForward
+from backbonekit.layers.sine_positions import SinePositions
+from backbonekit.ops.level_places import join_places, place_references, real_shares, split_places
+
+
+class DeformableEncoderLayer(nn.Module):
+    """Deformable self-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
+
+    `levels`: how many maps there are. `points`: how many places of each map a place reads. The rest as in
+    `TransformerEncoderLayer`.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        levels: Count,
+        heads: Heads = 8,
+        points: Count = 4,
+        feedforward: Channels = 1024,
+        dropout: Probability = 0.0,
+        activation_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.self_attention = DeformableAttention(channels, heads=heads, points=(points,) * levels)
+        self.self_attention_norm = nn.LayerNorm(channels)
+        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward_norm = nn.LayerNorm(channels)
+        self.dropout = dropout
+
+    def forward(
+        self,
+        places: Float[Tensor, "batch places channels"],
+        *,
+        positions: Float[Tensor, "#batch places channels"],
+        references: Float[Tensor, "#batch places levels 2"],
+        shapes: Sequence[tuple[int, int]],
+        mask: Bool[Tensor, "batch places"] | None = None,
+    ) -> Float[Tensor, "batch places channels"]:
+        """`references`: of `place_references`. `mask`: True on real places; the others are read as zero."""
+        seen = self.self_attention(places + positions, references, places, shapes, mask)
+        places = self.self_attention_norm(places + self._drop(seen))
+        return self.feedforward_norm(places + self._drop(self.feedforward(places)))
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        return functional.dropout(branch, self.dropout, self.training)
+
+
+class DeformableEncoder(nn.Module):
+    """Layers in which every place of every map reads a few places of all maps.
+
+    `levels`: how many maps, at least 1; each has an embedding that is added to its sine positions. The other options
+    are those of `DeformableEncoderLayer`. The maps' order is the order of the weights: Mask2Former's run coarse to
+    fine, Deformable DETR's fine to coarse.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        levels: Count,
+        layers: Layers = 6,
+        heads: Heads = 8,
+        points: Count = 4,
+        feedforward: Channels = 1024,
+        dropout: Probability = 0.0,
+        activation_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.positions = SinePositions(channels)
+        self.level_embedding = nn.Parameter(torch.empty(levels, channels))
+        self.layers = nn.ModuleList(
+            DeformableEncoderLayer(
+                channels,
+                levels=levels,
+                heads=heads,
+                points=points,
+                feedforward=feedforward,
+                dropout=dropout,
+                activation_dropout=activation_dropout,
+                activation=activation,
+            )
+            for _ in range(layers)
+        )
+        nn.init.normal_(self.level_embedding)
+        for layer in self.layers:
+            for linear in (layer.feedforward.widen, layer.feedforward.narrow):  # type: ignore[union-attr]
+                nn.init.xavier_uniform_(linear.weight)  # type: ignore[union-attr]
+
+    def forward(
+        self, maps: Sequence[Float[Tensor, "batch channels _ _"]], canvas: Canvas
+    ) -> list[Float[Tensor, "batch channels _ _"]]:
+        """Maps of the same shapes. Padding is not read where the canvas has a mask."""
+        places, shapes = join_places(maps)
+        masks = [canvas.mask_at(height, width) for height, width in shapes]
+        positions = [
+            self.positions(one, mask).flatten(2).transpose(1, 2) + embedding
+            for one, mask, embedding in zip(maps, masks, self.level_embedding, strict=True)
+        ]
+        real = [mask for mask in masks if mask is not None]
+        mask = torch.cat([one.flatten(1) for one in real], dim=1) if real else None
+        shares = real_shares(real, places.dtype) if real else None
+        references = place_references(shapes, like=places, shares=shares)
+        joined = torch.cat(positions, dim=1)
+        for layer in self.layers:
+            places = layer(places, positions=joined, references=references, shapes=shapes, mask=mask)
+        return split_places(places, shapes)
