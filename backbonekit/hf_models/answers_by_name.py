@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from backbonekit.contract.answers import Answer, DenseDepth, DenseLogits, MaskQueries, ModelOutput
+from backbonekit.contract.answers import Answer, BoxQueries, DenseDepth, DenseLogits, MaskQueries, ModelOutput
 from backbonekit.contract.processing import Geometry
 from backbonekit.errors import ContractError
 
@@ -15,6 +15,7 @@ Kind = TypeVar("Kind", bound=Answer)
 _NAMES: dict[type[Answer], tuple[str, ...]] = {
     MaskQueries: ("class_queries_logits", "masks_queries_logits"),
     DenseLogits: ("logits",),
+    BoxQueries: ("logits", "pred_boxes"),
     DenseDepth: ("predicted_depth",),
 }
 

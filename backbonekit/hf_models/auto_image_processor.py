@@ -9,48 +9,66 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from backbonekit.backbones.timm_source import blueprint
-from backbonekit.contract.answers import DenseDepth, DenseLogits, MaskQueries
+from backbonekit.contract.answers import BoxQueries, DenseDepth, DenseLogits, MaskQueries
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models.answers_by_name import geometries_for, read_answer, sizes_for
+from backbonekit.hf_models.box_results import BOX_SCORING, found_boxes
 from backbonekit.hf_models.config_mixin import FILE
+from backbonekit.hf_models.detection_labels import detection_labels, listed_annotations
 from backbonekit.hf_models.prepared_pictures import PreparedPictures
-from backbonekit.hf_models.segmentation_labels import binary_masks, listed_maps
+from backbonekit.hf_models.segmentation_labels import binary_masks, dense_labels, listed_maps
 from backbonekit.image_processing.after.depth import depth_maps
 from backbonekit.image_processing.after.instance import separate_instances
 from backbonekit.image_processing.after.panoptic import segment_panoptic
 from backbonekit.image_processing.after.semantic import segment_dense, segment_masks
 from backbonekit.image_processing.pixels import Picture
 from backbonekit.image_processing.processor import ImageProcessor, listed
-from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, processor_kind, read_processing
 from backbonekit.storage.repository import Repository, open_repository
 
 Sizes = Sequence[tuple[int, int]] | Tensor
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
 # Image processors of transformers that always give a pixel_mask.
-_PADDING = ("MaskFormer", "Mask2Former", "OneFormer", "Detr", "ConditionalDetr", "DeformableDetr", "GroundingDino")
+_PADDING = {
+    "MaskFormer",
+    "Mask2Former",
+    "OneFormer",
+    "Detr",
+    "ConditionalDetr",
+    "DeformableDetr",
+    "GroundingDino",
+    "RfDetr",
+}
+# And those that make of segmentation maps one label for each pixel.
+_DENSE = {"Beit", "DPT", "MobileNetV2", "MobileViT", "Segformer"}
 
 
 class AutoImageProcessor:
     """Prepares pictures as a repository's `preprocessor_config.json` says; see `from_pretrained`.
 
-    `processing`: what is done to a picture. `always_masks`: give a `pixel_mask` even where nothing is padded.
-    `do_reduce_labels`: label 0 of a segmentation map is nothing, label 1 the first class. `ignore_index`: the label of
-    pixels that belong to no mask.
+    `processing`: what is done to a picture. `kind`: the image processor of transformers that it stands for, such as
+    `Detr`; "" for none. `always_masks`: give a `pixel_mask` even where nothing is padded. `do_reduce_labels`: label 0
+    of a segmentation map is nothing, label 1 the first class. `ignore_index`: the label of pixels that belong to no
+    mask. `do_convert_annotations`: boxes become relative to the picture.
     """
 
     def __init__(
         self,
         processing: Processing,
         *,
+        kind: str = "",
         always_masks: bool = False,
         do_reduce_labels: bool = False,
         ignore_index: int | None = None,
+        do_convert_annotations: bool = True,
     ) -> None:
         self.processing = processing
+        self.kind = kind
         self.always_masks = always_masks
         self.do_reduce_labels = do_reduce_labels
         self.ignore_index = ignore_index
+        self.do_convert_annotations = do_convert_annotations
         self._processor = ImageProcessor(processing)
 
     @classmethod
@@ -76,17 +94,19 @@ class AutoImageProcessor:
     def _read(cls, repository: Repository) -> "AutoImageProcessor":
         shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
         fields = repository.json(PREPROCESSOR_CONFIG)
-        kind = str(fields.get("image_processor_type") or fields.get("feature_extractor_type") or "")
+        kind = processor_kind(fields)
         pads = fields.get("do_pad")
         ignored = fields.get("ignore_index")
         if ignored is not None and (not isinstance(ignored, int) or isinstance(ignored, bool)):
             raise StorageError(f"{shown} has ignore_index {str(ignored)[:60]!r}; a whole number or null is expected.")
         return cls(
             read_processing(fields, shown=shown),
-            always_masks=kind.startswith(_PADDING) and pads is not False,
+            kind=kind,
+            always_masks=pads is True if kind == "RTDetr" else kind in _PADDING and pads is not False,
             # Before transformers 4.29 it was called reduce_labels.
             do_reduce_labels=fields.get("do_reduce_labels", fields.get("reduce_labels")) is True,
             ignore_index=ignored,
+            do_convert_annotations=fields.get("do_convert_annotations") is not False,
         )
 
     def __call__(
@@ -95,38 +115,88 @@ class AutoImageProcessor:
         segmentation_maps: Any = None,
         *,
         instance_id_to_semantic_id: Mapping[int, int] | Sequence[Mapping[int, int]] | None = None,
+        annotations: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        return_segmentation_masks: bool = False,
         return_tensors: Literal["pt", "np"] = "pt",
         do_reduce_labels: bool | None = None,
         ignore_index: int | None = None,
     ) -> PreparedPictures:
         """`images`: one picture or a list, as `ImageProcessor` reads them. `segmentation_maps`: for each picture
-        [height, width] of labels, or with `instance_id_to_semantic_id` of instances; they become `mask_labels` and
+        [height, width] of labels, or with `instance_id_to_semantic_id` of instances. They become `labels`, int64
+        [batch, height, width], where a Segformer, BEiT, DPT or MobileViT is prepared for; else `mask_labels` and
         `class_labels`, a mask for each label that occurs. `do_reduce_labels`, `ignore_index`: instead of the own ones.
-        Raises ContractError, StorageError.
+        `annotations`: COCO's for detection, one a picture; they become `labels`, see `detection_labels`, with masks if
+        `return_segmentation_masks`. Raises ContractError, StorageError.
         """
         if return_tensors not in ("pt", "np"):
             raise ContractError(f"return_tensors={return_tensors!r}: known are 'pt' (torch) and 'np' (NumPy).")
+        if segmentation_maps is not None and annotations is not None:
+            raise ContractError("segmentation_maps and annotations were given; a model learns from one of them.")
         pictures = listed(images)
         batch, geometries = self._processor.prepare(pictures)
         values, mask = batch["pixel_values"], batch["pixel_mask"]
         if mask is None and self.always_masks:
             mask = values.new_ones((values.shape[0], *values.shape[-2:]), dtype=torch.bool)
         prepared = PreparedPictures(values, None if mask is None else mask.long())
+        if annotations is not None:
+            given = listed_annotations(annotations, len(pictures))
+            prepared.labels = [
+                detection_labels(
+                    one, geometry, converts=self.do_convert_annotations, with_masks=return_segmentation_masks
+                )
+                for one, geometry in zip(given, geometries, strict=True)
+            ]
         if segmentation_maps is not None:
             maps = listed_maps(segmentation_maps, [geometry.original for geometry in geometries])
-            classes = instance_id_to_semantic_id
-            tables = [classes] * len(maps) if classes is None or isinstance(classes, Mapping) else list(classes)
-            if len(tables) != len(maps):
-                raise ContractError(f"{len(tables)} instance_id_to_semantic_id for {len(maps)} segmentation maps.")
             reduces = self.do_reduce_labels if do_reduce_labels is None else do_reduce_labels
-            ignored = self.ignore_index if ignore_index is None else ignore_index
-            pairs = [
-                binary_masks(labels, geometry, table, do_reduce_labels=reduces, ignore_index=ignored)
-                for labels, geometry, table in zip(maps, geometries, tables, strict=True)
-            ]
-            prepared.mask_labels = [masks for masks, _ in pairs]
-            prepared.class_labels = [labels for _, labels in pairs]
+            if self.kind in _DENSE:
+                dense = [
+                    dense_labels(labels, geometry, do_reduce_labels=reduces)
+                    for labels, geometry in zip(maps, geometries, strict=True)
+                ]
+                prepared.labels = torch.stack(dense)
+            else:
+                ignored = self.ignore_index if ignore_index is None else ignore_index
+                pairs = [
+                    binary_masks(labels, geometry, table, do_reduce_labels=reduces, ignore_index=ignored)
+                    for labels, geometry, table in zip(
+                        maps, geometries, _tables(instance_id_to_semantic_id, len(maps)), strict=True
+                    )
+                ]
+                prepared.mask_labels = [masks for masks, _ in pairs]
+                prepared.class_labels = [labels for _, labels in pairs]
         return prepared.to_numpy() if return_tensors == "np" else prepared
+
+    def post_process_object_detection(
+        self,
+        outputs: Any,
+        threshold: float = 0.5,
+        target_sizes: Sizes | None = None,
+        *,
+        top_k: int | None = None,
+        use_focal_loss: bool | None = None,
+    ) -> list[dict[str, Tensor]]:
+        """For each picture `scores`, `labels` and `boxes` (x0 y0 x1 y1) of what scores above `threshold`.
+
+        Boxes are in pixels of `target_sizes`, the (height, width) of each picture as it was given to this processor,
+        or in [0, 1] without. `use_focal_loss`: scored by a sigmoid for each class, else by a softmax with a last column
+        for "no object"; known from the kind of processor where that is one for detection. `top_k`: how many pairs of
+        query and class (or queries) are looked at. Raises ContractError where nobody says how boxes are scored.
+        """
+        answer = read_answer(outputs, (BoxQueries,))
+        scoring, most = BOX_SCORING.get(self.kind, (None, None))
+        if use_focal_loss is not None:
+            scoring = "sigmoid" if use_focal_loss else "softmax_with_null"
+        if scoring is None:
+            source = f"a processor of kind {self.kind}" if self.kind else "a file that names no processor"
+            raise ContractError(
+                f"how boxes are scored is not known from {source}: give"
+                " use_focal_loss=False (DETR: softmax with 'no object') or use_focal_loss=True (Deformable DETR,"
+                " RT-DETR and later: sigmoid). A model built here knows it itself: model.predict."
+            )
+        sizes = None if target_sizes is None else [(int(height), int(width)) for height, width in target_sizes]
+        looked_at = most if top_k is None else top_k
+        return found_boxes(answer, scoring=scoring, top_k=looked_at, threshold=threshold, sizes=sizes)
 
     def post_process_semantic_segmentation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[Tensor]:
         """int64 [height, width] for each picture: the class of every pixel, at `target_sizes`, else at the answer's."""
@@ -214,6 +284,14 @@ class AutoImageProcessor:
             {"predicted_depth": result.depth}
             for result in depth_maps(answer, geometries_for(answer.depth, target_sizes))
         ]
+
+
+def _tables(classes: Mapping[int, int] | Sequence[Mapping[int, int]] | None, maps: int) -> list[Any]:
+    """For each map the class of each instance in it."""
+    tables = [classes] * maps if classes is None or isinstance(classes, Mapping) else list(classes)
+    if len(tables) != maps:
+        raise ContractError(f"{len(tables)} instance_id_to_semantic_id for {maps} segmentation maps.")
+    return tables
 
 
 def _timm_processing(name: str, revision: str | None) -> Processing:

@@ -17,13 +17,15 @@ class PreparedPictures(FieldMapping):
 
     `pixel_mask`: int64 [batch, height, width], 1 where a real pixel is. `mask_labels`: for each picture float
     [masks, height, width], 1 inside and 0 elsewhere, padding included. `class_labels`: for each picture int64 [masks].
-    What is None is no key.
+    `labels`: int64 [batch, height, width], or for each picture what `detection_labels` describes. What is None is
+    no key.
     """
 
     pixel_values: Tensor
     pixel_mask: Tensor | None = None
     mask_labels: list[Tensor] | None = None
     class_labels: list[Tensor] | None = None
+    labels: Tensor | list[dict[str, Tensor]] | None = None
 
     def to(self, device: str | torch.device) -> "PreparedPictures":
         """The same on a device."""
@@ -37,9 +39,15 @@ class PreparedPictures(FieldMapping):
         def each(labels: list[Tensor] | None) -> list[Any] | None:
             return None if labels is None else [change(one) for one in labels]
 
+        def by_name(labels: Tensor | list[dict[str, Tensor]] | None) -> Any:
+            if labels is None or isinstance(labels, Tensor):
+                return labels if labels is None else change(labels)
+            return [{name: change(one) for name, one in picture.items()} for picture in labels]
+
         return PreparedPictures(
             pixel_values=change(self.pixel_values),
             pixel_mask=None if self.pixel_mask is None else change(self.pixel_mask),
             mask_labels=each(self.mask_labels),
             class_labels=each(self.class_labels),
+            labels=by_name(self.labels),
         )

@@ -1,4 +1,4 @@
-"""Segmentation maps as transformers' mask models take them: a mask and a class for each label that occurs."""
+"""Segmentation maps as transformers' models take them: a label for each pixel, or a mask for each label that occurs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from backbonekit.contract.processing import Geometry
+from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.targets import move_target
+from backbonekit.image_processing.targets import move_target, pad_target
 
 
 def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
@@ -21,6 +22,8 @@ def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
     listed: list[Any] = list(given)
     if len(listed) != len(sizes):
         raise ContractError(f"{len(sizes)} pictures and {len(listed)} segmentation maps were given; each has one.")
+    if any(isinstance(one, Mapping) for one in listed):
+        raise ContractError("segmentation maps are [height, width] of labels; boxes of objects go into `annotations`.")
     maps = [torch.as_tensor(np.array(one) if isinstance(one, Image.Image) else one).long() for one in listed]
     maps = [labels[0] if labels.ndim == 3 and labels.shape[0] == 1 else labels for labels in maps]
     for labels, size in zip(maps, sizes, strict=True):
@@ -30,6 +33,18 @@ def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
                 " [height, width] of its picture."
             )
     return maps
+
+
+def dense_labels(labels: Tensor, geometry: Geometry, *, do_reduce_labels: bool) -> Tensor:
+    """int64 [*canvas], resized by its nearest pixel, cropped and padded (255) with its picture.
+
+    `do_reduce_labels`: 0 becomes 255, which is no class, and every label but 255 one less.
+    """
+    if do_reduce_labels:
+        labels = torch.where((labels == 0) | (labels == IGNORE_LABEL), IGNORE_LABEL, labels - 1)
+    padded = pad_target(move_target({"segmentation": labels}, geometry), geometry.canvas).get("segmentation")
+    assert padded is not None
+    return padded
 
 
 def binary_masks(

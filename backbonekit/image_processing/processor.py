@@ -156,8 +156,8 @@ def _faults(processing: Processing) -> list[str]:
         faults.append("processing.keep_aspect_ratio needs the size to come near to: give processing.size.")
     if processing.multiple_of > 1 and not processing.keep_aspect_ratio:
         faults.append(
-            f"processing.multiple_of={processing.multiple_of} rounds the sides of a picture that keeps its aspect ratio;"
-            " give processing.keep_aspect_ratio: true, or size_divisor."
+            f"processing.multiple_of={processing.multiple_of} rounds the sides of a picture that keeps its aspect"
+            " ratio; give processing.keep_aspect_ratio: true, or size_divisor."
         )
     sides = {
         "size": processing.size,

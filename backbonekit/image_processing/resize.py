@@ -40,5 +40,7 @@ def resize_nearest(truth: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _nearest(length: int, new_length: int, device: torch.device) -> Tensor:
-    centres = (torch.arange(new_length, device=device, dtype=torch.float64) + 0.5) * (length / new_length)
-    return centres.floor().long().clamp(max=length - 1)
+    # Added up one by one, as Pillow does: where a centre falls between two pixels, the rounding of these sums decides.
+    steps = np.full(new_length, length / new_length)
+    steps[0] /= 2
+    return torch.from_numpy(np.cumsum(steps).astype(np.int64)).clamp(max=length - 1).to(device)

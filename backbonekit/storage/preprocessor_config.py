@@ -35,6 +35,12 @@ def read_processing(fields: Mapping[str, Any], *, shown: str = PREPROCESSOR_CONF
     return _Reader(fields, shown).read()
 
 
+def processor_kind(fields: Mapping[str, Any]) -> str:
+    """The image processor of transformers that the file names, without its ending (`Detr`, `ViT`); "" if none."""
+    given = fields.get("image_processor_type") or fields.get("feature_extractor_type")
+    return _ENDING.sub("", given) if isinstance(given, str) else ""
+
+
 def write_processing(processing: Processing) -> dict[str, Any]:
     """The file's content. Law: `read_processing(write_processing(p)) == p`.
 
@@ -121,7 +127,7 @@ class _Reader:
         given = self._value("image_processor_type", self._value("feature_extractor_type", None))
         if given is None:
             return "", UNTYPED
-        name = _ENDING.sub("", given) if isinstance(given, str) else ""
+        name = processor_kind(self.fields)
         if name in REFUSED_TYPES:
             raise self._error(
                 f"prepares pictures by {given!r}, which {REFUSED_TYPES[name]}; that is not done here. The fix: prepare"

@@ -136,6 +136,8 @@ def test_all_faults_at_once():
         ({"labels": {"names": ["a", "b", "c"], "things": [3]}}, "the numbers are 0 to 2"),
         ({"processing": {"size": 224}}, "processing.size: given 224, must be a list of 2 values"),
         ({"processing": {"size": [1, 1], "shortest_edge": 3}}, "are two ways to resize"),
+        ({"processing": {"shortest_edge": 3, "keep_aspect_ratio": True}}, "go together"),
+        ({"processing": {"size": [8, 8], "multiple_of": 4}}, "go together"),
         ({"processing": {"mean": [0.5] * 4}}, "processing.mean has 4 values, one for each of 3 channels"),
         ({"processing": {"std": [0, 1, 1]}}, "processing.std.0: given 0"),
         ({"processing": 3}, "processing: given 3"),
