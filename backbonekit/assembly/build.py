@@ -11,6 +11,7 @@ from torch import nn
 from backbonekit.assembly.composed_model import Chain, ComposedModel
 from backbonekit.assembly.partial import fill_matching
 from backbonekit.assembly.processing import merge_processing
+from backbonekit.assembly.signature import pick
 from backbonekit.assembly.weight_report import WeightReport, WeightSource
 from backbonekit.assembly.wire import Branch, PartPlan, Wiring, wire
 from backbonekit.contract.processing import Processing
@@ -21,6 +22,7 @@ from backbonekit.registry.lookup import resolve
 from backbonekit.storage.checkpoint import Checkpoint
 from backbonekit.storage.construct import finish, seeded, without_weights
 from backbonekit.storage.fill import Adapt, FillReport, fill
+from backbonekit.storage.finite import not_finite_note
 
 
 def build_model(
@@ -60,7 +62,7 @@ def build_composed(recipe: Recipe, *, seed: int = 0, warm: Warm | None = None) -
         recipe=_completed(recipe, wiring, processing, builder.commit),
         processor=ImageProcessor(processing, labels=recipe.labels),
     )
-    model.weight_report = WeightReport(builder.sources, [*recipe.notes, *wiring.notes])
+    model.weight_report = WeightReport(builder.sources, [*recipe.notes, *wiring.notes, *builder.notes])
     return model.eval()
 
 
@@ -73,6 +75,7 @@ class _Builder:
         self.seed = seed
         self.warm = warm
         self.sources: list[WeightSource] = []
+        self.notes: list[str] = []
         self.commit: str | None = None
 
     def backbone(self) -> nn.Module:
@@ -176,6 +179,8 @@ class _Builder:
         return module
 
     def _note_source(self, prefix: str, module: nn.Module, report: FillReport, checkpoint: Checkpoint) -> None:
+        if report.not_finite:
+            self.notes.append(not_finite_note(report.origin, [f"{prefix}.{name}" for name in report.not_finite]))
         self.sources.append(
             WeightSource(
                 prefix,
@@ -207,7 +212,10 @@ class _Builder:
         part = branch.criterion or (PartRecipe(branch.head.part.criterion, {}) if branch.head.part.criterion else None)  # type: ignore[attr-defined]
         if part is None:
             return None
-        return resolve("criterion", part.name)(num_classes=branch.num_classes, **part.options)
+        criterion = resolve("criterion", part.name)
+        # Of losses without classes, such as those of depth, there is nothing to say.
+        classes = pick({"num_classes": branch.num_classes}, criterion)
+        return criterion(**classes, **part.options)
 
 
 def _identity(backbone: Any) -> tuple[Any, ...]:

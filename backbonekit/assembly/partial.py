@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from backbonekit.storage.checkpoint import Checkpoint
 from backbonekit.storage.fill import Adapt, FillReport
+from backbonekit.storage.finite import not_finite
 
 
 def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | None = None) -> FillReport:
@@ -16,6 +17,7 @@ def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | N
     report = FillReport(checkpoint.origin, surplus=[key for key in checkpoint if key not in tensors])
     report.total_parameters = sum(parameter.numel() for parameter in module.parameters())
     parameters = {name for name, _ in module.named_parameters()}
+    kept: dict[str, Tensor] = {}
     with torch.no_grad():
         for name, tensor in tensors.items():
             stored = _fitting(name, tuple(tensor.shape), checkpoint, adapt, report)
@@ -23,8 +25,10 @@ def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | N
                 report.missing.append(name)
                 continue
             tensor.copy_(stored)
+            kept[name] = tensor
             report.loaded.append(name)
             report.loaded_parameters += tensor.numel() if name in parameters else 0
+        report.not_finite = not_finite(kept)
     return report
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from backbonekit.errors import WeightsError, nearest
 from backbonekit.storage.checkpoint import Checkpoint
+from backbonekit.storage.finite import not_finite
 
 Adapt = Callable[[str, Tensor, tuple[int, ...]], "tuple[Tensor, str] | None"]
 
@@ -23,7 +24,8 @@ class FillReport:
     """What a filling did.
 
     `origin`: the checkpoint's. `loaded`, `missing`, `surplus`: names. `adapted`: names and how they were made to fit.
-    `loaded_parameters` of `total_parameters` numbers came from the checkpoint.
+    `not_finite`: names of loaded tensors with NaN or infinity in them. `loaded_parameters` of `total_parameters`
+    numbers came from the checkpoint.
     """
 
     origin: str
@@ -31,6 +33,7 @@ class FillReport:
     missing: list[str] = field(default_factory=list)
     surplus: list[str] = field(default_factory=list)
     adapted: list[tuple[str, str]] = field(default_factory=list)
+    not_finite: list[str] = field(default_factory=list)
     loaded_parameters: int = 0
     total_parameters: int = 0
 
@@ -71,6 +74,7 @@ def fill(
         raise WeightsError("\n".join([f"{checkpoint.origin} does not fit {type(module).__name__}:", *refused]))
     _assign(slots, names_by_tensor, tensors)
     report.loaded = list(chosen)
+    report.not_finite = not_finite(tensors)
     counted = {id(parameter): parameter.numel() for parameter in module.parameters()}
     report.total_parameters = sum(counted.values())
     filled = {id(parameter) for name, parameter in module.named_parameters() if name in chosen}

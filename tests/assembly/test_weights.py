@@ -256,3 +256,16 @@ def test_a_shared_backbone_keeps_the_rest_of_each_task(tmp_path):
     assert source(loaded, "head.cls").fresh == ["classifier.weight", "classifier.bias"]
     assert source(loaded, "head.seg").fresh == []
     assert torch.equal(loaded.state_dict()["head.seg.queries.weight"], model.state_dict()["head.seg.queries.weight"])
+
+
+def test_numbers_that_are_none_are_told(tmp_path):
+    model = bk.build_model(maskformer(TIMM_RESNET))
+    name, parameter = next((name, one) for name, one in model.named_parameters() if name.startswith("head."))
+    with torch.no_grad():
+        parameter.flatten()[0] = float("nan")
+    model.save_pretrained(tmp_path / "ran_away")
+    said = f"1 tensor holds NaN or infinity in {tmp_path / 'ran_away'}: {name}"
+    assert said in bk.load_model(tmp_path / "ran_away").weight_report.notes
+    # Also where only what still fits is kept.
+    assert said in bk.load_model(tmp_path / "ran_away", ["head.num_classes=9"]).weight_report.notes
+    assert not any("NaN" in note for note in model.weight_report.notes)
