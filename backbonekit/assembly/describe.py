@@ -157,11 +157,13 @@ def _rows_out(module: nn.Module, result: Any) -> list[MapRow]:
     if isinstance(result, FeatureMaps):
         return _rows(module.features, result)  # type: ignore[arg-type]
     assert isinstance(result, Answer)
-    return [
-        MapRow(name, value.shape[1], None, tuple(value.shape))
-        for name, value in result.items()
-        if isinstance(value, Tensor)
-    ]
+    tensors: list[tuple[str, Tensor]] = []
+    for name, value in result.items():
+        if isinstance(value, Tensor):
+            tensors.append((name, value))
+        elif isinstance(value, tuple):  # by level
+            tensors += [(f"{name}.{index}", one) for index, one in enumerate(value) if isinstance(one, Tensor)]
+    return [MapRow(name, tensor.shape[1], None, tuple(tensor.shape)) for name, tensor in tensors]
 
 
 def _rows(published: FeaturePyramid, maps: FeatureMaps) -> list[MapRow]:

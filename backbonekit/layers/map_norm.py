@@ -2,8 +2,9 @@
 
 from math import gcd
 
+import torch
 from timm.layers import LayerNorm2d
-from torch import nn
+from torch import Tensor, nn
 
 from backbonekit.contract.options import Norm
 
@@ -19,7 +20,14 @@ def map_norm(kind: Norm, channels: int) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     if kind == "group":
-        return nn.GroupNorm(gcd(GROUPS, channels), channels)
+        return GroupNorm(gcd(GROUPS, channels), channels)
     if kind == "layer":
         return LayerNorm2d(channels, eps=1e-6)
     return nn.Identity()
+
+
+class GroupNorm(nn.GroupNorm):
+    """torch's, which refuses a group of one value: the coarsest map of a tiny picture. Here that becomes the bias."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

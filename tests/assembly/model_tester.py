@@ -51,7 +51,8 @@ class ModelTester:
         return torch.randn(batch, 3, *(size or self.size))
 
     def targets(self, batch: int = 2, size: tuple[int, int] | None = None) -> list[Target]:
-        """Every key that some head reads: two masks, a class for each pixel with some ignored, a class a picture."""
+        """Every key that some head reads: two things as masks and boxes, a class and a depth for each pixel, some
+        of them unknown, a person with five keypoints, a class a picture."""
         height, width = size or self.size
         truths: list[Target] = []
         for index in range(batch):
@@ -59,11 +60,20 @@ class ModelTester:
             masks[0, : height // 2], masks[1, height // 2 :, : width // 2] = True, True
             segmentation = torch.randint(0, 4, (height, width))
             segmentation[:2] = 255
+            depth = torch.rand(height, width) + 0.5
+            depth[:2] = torch.nan
+            keypoints = torch.rand(1, 5, 3) * torch.tensor([width, height, 0.0])
+            keypoints[..., 2] = torch.tensor([2.0, 2, 1, 1, 0])
             truths.append(
                 {
                     "labels": torch.tensor([index % 4, 3]),
+                    "boxes": torch.tensor(
+                        [[0.0, 0, width, height // 2], [0, height // 2, width // 2, height]], dtype=torch.float32
+                    ),
                     "masks": masks,
                     "segmentation": segmentation,
+                    "depth": depth,
+                    "keypoints": keypoints,
                     "class": torch.tensor(index % 4),
                 }
             )
@@ -142,8 +152,8 @@ class ModelTester:
                 model.predict(picture)
             return
         for result in pytree.tree_leaves(model.predict([picture])):
-            grids = [getattr(result, name) for name in ("segmentation", "masks") if hasattr(result, name)]
-            assert all(grid.shape[-2:] == (1, 1) for grid in grids)
+            grids = [getattr(result, name, None) for name in ("segmentation", "masks")]
+            assert all(grid.shape[-2:] == (1, 1) for grid in grids if grid is not None)
 
     # losses
 
@@ -170,6 +180,8 @@ class ModelTester:
             twin["segmentation"] = target["segmentation"].clone()
             twin["segmentation"][40:] = 1
             twin["masks"][:, 40:] = False
+            twin["depth"] = target["depth"].clone()
+            twin["depth"][40:] = 9.0
         with torch.no_grad():
             expected, given = model(pixel_values, mask, one).losses, model(pixel_values, mask, other).losses
         assert (expected is None) == (not self.has_head)
@@ -182,7 +194,11 @@ class ModelTester:
             return
         model = self.build().train()
         full = self.targets()
-        nothing: Target = {"labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, *self.size).bool()}
+        nothing: Target = {
+            "labels": torch.zeros(0, dtype=torch.int64),
+            "boxes": torch.zeros(0, 4),
+            "masks": torch.zeros(0, *self.size).bool(),
+        }
         for targets in ([nothing, nothing], [{}, {}], [full[0], {}], [nothing, full[1]], [{}, full[1]]):
             model.zero_grad()
             output = model(self.pictures(), targets=targets)

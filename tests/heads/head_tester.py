@@ -1,7 +1,7 @@
 """The tests that every head passes. A concrete test derives from `HeadTester` and says `part`, `options`, `answer` and
 `golden`; `options` holds `num_classes`."""
 
-from typing import ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, get_args, get_type_hints
 
 import torch
 import torch.utils._pytree as pytree
@@ -19,8 +19,8 @@ class HeadTester(PartTester):
     def call(self, part: nn.Module, maps: FeatureMaps, canvas: Canvas) -> list[Tensor]:
         return [leaf for leaf in pytree.tree_leaves(part(maps, canvas, None)) if isinstance(leaf, Tensor)]
 
-    def shapes(self, batch: int, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-        """The shape of every field of the answer that is a tensor, in eval mode without targets."""
+    def shapes(self, batch: int, size: tuple[int, int]) -> dict[str, tuple[Any, ...]]:
+        """The shape of every field of the answer, in eval mode without targets; of a field by level a tuple of them."""
         raise NotImplementedError
 
     def test_answers_of_its_kind_with_the_published_shapes(self) -> None:
@@ -28,7 +28,11 @@ class HeadTester(PartTester):
         for size in self.canvas_sizes:
             answer = head(self.maps(size), Canvas(size))
             assert type(answer) is self.answer
-            assert {name: tuple(value.shape) for name, value in answer.items()} == self.shapes(2, size)
+            shapes = {
+                name: tuple(value.shape) if isinstance(value, Tensor) else tuple(tuple(one.shape) for one in value)
+                for name, value in answer.items()
+            }
+            assert shapes == self.shapes(2, size)
 
     def test_says_how_it_is_scored_and_trained(self) -> None:
         assert self.part.scoring in get_args(Scoring)

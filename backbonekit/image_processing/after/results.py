@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from backbonekit.contract.answers import (
     Answer,
+    BoxCandidates,
     BoxQueries,
     ClassScores,
     DenseDepth,
@@ -15,6 +16,7 @@ from backbonekit.contract.labels import Labels
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import Result
 from backbonekit.errors import RecipeError, nearest
+from backbonekit.image_processing.after.candidates import suppress
 from backbonekit.image_processing.after.classes import top_classes
 from backbonekit.image_processing.after.depth import depth_maps
 from backbonekit.image_processing.after.detection import detect
@@ -29,6 +31,7 @@ TASKS: dict[type[Answer], tuple[str, ...]] = {
     DenseDepth: ("depth",),
     MaskQueries: ("instance", "semantic", "panoptic"),
     BoxQueries: ("detection",),
+    BoxCandidates: ("detection",),
 }
 DEFAULT_THRESHOLD = 0.5
 
@@ -63,6 +66,8 @@ def to_results(
         return list(depth_maps(answer, geometries))
     if isinstance(answer, BoxQueries):
         return list(detect(answer, geometries, scoring=scoring, threshold=lowest, top_k=top_k))
+    if isinstance(answer, BoxCandidates):
+        return list(suppress(answer, geometries, threshold=lowest, top_k=top_k))
     assert isinstance(answer, MaskQueries)
     if task == "semantic":
         return list(segment_masks(answer, geometries, scoring=scoring))

@@ -1,0 +1,62 @@
+"""The convolutions that a dense detector runs over every level with the same weights.
+
+Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4; Tian et al., "FCOS" (2019), section 3.2.
+"""
+
+import math
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.contract.options import Channels, Layers, Norm
+from backbonekit.layers.convolution_norm import ConvolutionNorm
+
+
+class PredictionTower(nn.Module):
+    """3x3 convolutions of one width, each with norm and ReLU; shared by all levels.
+
+    `convolutions`: how many. `norm`: after each; the convolutions have a bias all the same, as in the references.
+    """
+
+    def __init__(self, channels: Channels, *, convolutions: Layers = 4, norm: Norm = "none") -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            ConvolutionNorm(channels, channels, kernel_size=3, norm=norm, bias=True) for _ in range(convolutions)
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, maps: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        for convolution in self.convolutions:
+            maps = convolution(maps).relu()
+        return maps
+
+
+def predictor(channels: int, out_channels: int, *, bias: float = 0.0) -> nn.Conv2d:
+    """The 3x3 convolution at the end of a tower. `bias`: what it answers before it has learned anything."""
+    convolution = nn.Conv2d(channels, out_channels, 3, padding=1)
+    nn.init.normal_(convolution.weight, std=0.01)
+    nn.init.constant_(convolution.bias, bias)  # type: ignore[arg-type]
+    return convolution
+
+
+def by_place(maps: Float[Tensor, "batch channels height width"], values: int) -> Float[Tensor, "batch places values"]:
+    """A predictor's map as a list: by row, column, then anchor; `values` a place and anchor."""
+    # [batch, anchors x values, height, width] -> [batch, height, width, anchors, values]
+    return maps.unflatten(1, (-1, values)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+
+
+def one_width(channels: Sequence[int]) -> int | None:
+    """The number of channels that all levels have, or None where they differ or there are none."""
+    return channels[0] if len(set(channels)) == 1 else None
+
+
+def logit(probability: float) -> float:
+    """The bias whose sigmoid is this probability; of 0 and 1 something large but finite."""
+    kept = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(kept / (1 - kept))

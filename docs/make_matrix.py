@@ -1,0 +1,97 @@
+"""Writes docs/matrix.md: `python docs/make_matrix.py`. Backbones of every shape under every neck and head, each cell
+built and run on the meta device: it runs, or is refused with a sentence that names the fix. A test says when it is
+stale."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import backbonekit as bk
+from backbonekit.assembly.sample import noise_size
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.recipe.compose import compose_recipe
+from backbonekit.registry.lookup import names
+
+# Strides, layout and freedom of size are what parts meet; depth and width are not.
+BACKBONES = {
+    "ResNet-18: strides 2 to 32": "timm/resnet18",
+    "VGG-11: strides 1 to 32": "timm/vgg11",
+    "Swin-T: 4 to 32": "swin_tiny",
+    "Swin-T of timm: NHWC inside": "timm/swin_tiny_patch4_window7_224",
+    "PVTv2-B2: no stem": "pvt_v2_b2",
+    "ViT-S/16: plain": "timm/vit_small_patch16_224",
+    "DINOv2-S: plain, 14": "dinov2_small",
+    "XCiT: plain, 8": "timm/xcit_nano_12_p8_224",
+    "LeViT: 16 to 64": "timm/levit_128s",
+    "CrossViT: 12 and 16": "timm/crossvit_tiny_240",
+}
+HEADER = """# Every neck and head on backbones of every shape
+
+Each cell was built and run on the meta device. **runs**: as it is. **pyramid**: with a `simple_feature_pyramid` that
+wiring inserts, since the backbone has a single stride. A number: refused before anything is built, with the sentence
+below the table.
+
+"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`verdict`: `runs`, `pyramid` or `refused`. `sentence`: why it is refused."""
+
+    verdict: str
+    sentence: str = ""
+
+
+def columns() -> dict[str, dict[str, Any]]:
+    """A recipe without its backbone for every neck and every head: `neck` and `head` as plain data.
+
+    A head stands on the necks of the first shipped recipe that has it: some take what only a certain neck gives.
+    """
+    found: dict[str, dict[str, Any]] = {f"neck {name}": {"neck": {"name": name}} for name in names("neck")}
+    shipped: dict[str, dict[str, Any]] = {}
+    for path in sorted(Path(__file__).parent.with_name("configs").glob("model/*.yaml")):
+        recipe = compose_recipe(path.stem)
+        if recipe.head is not None:
+            neck = [part.to_dict() for part in recipe.neck]
+            shipped.setdefault(recipe.head.name, {"neck": neck, "head": recipe.head.to_dict()})
+    for name in names("head"):
+        found[f"head {name}"] = shipped.get(name) or {"head": {"name": name, "num_classes": 4}}
+    return found
+
+
+def cell(backbone: str, parts: dict[str, Any]) -> Cell:
+    """One model, on the meta device. Anything but a sentence of ours comes out as the exception that it is."""
+    recipe = {"backbone": {"source": "timm", "name": "resnet18"}, **parts}
+    try:
+        with torch.device("meta"), torch.no_grad():
+            model = bk.build_model(recipe, [f"backbone={backbone}"])
+            model(torch.empty(2, 3, *noise_size(model)))
+    except (ContractError, RecipeError) as error:
+        return Cell("refused", " ".join(str(error).split()))
+    was_inserted = len(model.recipe.neck) > len(compose_recipe(recipe).neck)
+    return Cell("pyramid" if was_inserted else "runs")
+
+
+def matrix() -> dict[str, dict[str, Cell]]:
+    """Part -> backbone -> cell."""
+    return {part: {shape: cell(name, parts) for shape, name in BACKBONES.items()} for part, parts in columns().items()}
+
+
+def matrix_page(cells: dict[str, dict[str, Cell]]) -> str:
+    sentences: list[str] = []
+    rows = [f"| | {' | '.join(BACKBONES)} |\n", f"|---{'|---' * len(BACKBONES)}|\n"]
+    for part, row in cells.items():
+        shown = []
+        for one in row.values():
+            if one.sentence and one.sentence not in sentences:
+                sentences.append(one.sentence)
+            shown.append(f"[{sentences.index(one.sentence) + 1}]" if one.sentence else one.verdict)
+        rows.append(f"| {part} | {' | '.join(shown)} |\n")
+    notes = "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(sentences, 1))
+    return HEADER + "".join(rows) + "\n" + notes
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("matrix.md").write_text(matrix_page(matrix()), encoding="utf-8")

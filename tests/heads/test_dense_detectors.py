@@ -1,0 +1,99 @@
+"""FCOSHead and RetinaNetHead: the heads' contract, where their boxes are, what they refuse."""
+
+from math import ceil
+from typing import ClassVar
+
+import pytest
+import torch
+import torch.utils._pytree as pytree
+
+from backbonekit.contract.answers import BoxCandidates
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import Canvas
+from backbonekit.errors import ContractError
+from backbonekit.heads.fcos import FCOSHead
+from backbonekit.heads.retinanet import RetinaNetHead
+from tests.heads.head_tester import HeadTester
+
+STRIDES = (8, 16, 32)
+
+
+class DenseDetectorTester(HeadTester):
+    answer = BoxCandidates
+    anchors: ClassVar[int]
+    has_quality: ClassVar[bool]
+
+    def pyramid(self):
+        return FeaturePyramid(tuple(Level(f"p{power}", 8, 2**power) for power in (3, 4, 5)))
+
+    def call(self, part, maps, canvas):
+        answer = part(maps, canvas, None)
+        # anchors are the same for all pictures and have no batch
+        return pytree.tree_leaves([answer.class_logits, answer.boxes_xyxy, answer.quality_logits or ()])
+
+    def shapes(self, batch, size):
+        places = [ceil(size[0] / stride) * ceil(size[1] / stride) * self.anchors for stride in STRIDES]
+        values = {"class_logits": 5, "boxes_xyxy": 4, "regression": 4}
+        shapes = {name: tuple((batch, count, value) for count in places) for name, value in values.items()}
+        shapes["anchors_xyxy"] = tuple((count, 4) for count in places)
+        if self.has_quality:
+            shapes["quality_logits"] = tuple((batch, count, 1) for count in places)
+        return shapes
+
+    def test_levels_of_different_widths_are_refused(self):
+        features = FeaturePyramid((Level("p3", 8, 8), Level("p4", 16, 16)))
+        with pytest.raises(ContractError, match=r"one width; it receives 8, 16. The fix: neck=fpn"):
+            self.part(features, **self.options)
+
+    def test_before_training_every_class_has_the_prior(self):
+        head = self.part(self.pyramid(), num_classes=5, prior=0.2)
+        with torch.no_grad():
+            scores = head(self.maps((64, 64)), Canvas((64, 64))).class_logits[0].sigmoid()
+        assert (scores - 0.2).abs().max() < 0.05
+
+    def test_anchors_step_by_whole_pixels_of_the_canvas(self):
+        answer = self.build()(self.maps((64, 96)), Canvas((64, 96)))
+        for anchors, stride in zip(answer.anchors_xyxy, STRIDES, strict=True):
+            centres = (anchors[:, :2] + anchors[:, 2:]).view(64 // stride, 96 // stride, self.anchors, 2) / 2
+            assert centres[0, 0].abs().max() == 0
+            assert torch.equal(centres[1, 2, 0], torch.tensor([2.0 * stride, stride]))
+
+
+class TestFCOS(DenseDetectorTester):
+    part = FCOSHead
+    options = {"num_classes": 5, "convolutions": 2}
+    anchors = 1
+    has_quality = True
+    golden = (0.088881, 0.613239, -0.076252, -1.309860)
+
+    def test_a_distance_of_one_is_a_side_of_the_anchor(self):
+        head = self.build()
+        with torch.no_grad():
+            head.box_predictor.weight.zero_()
+            head.box_predictor.bias.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
+            answer = head(self.maps((64, 64)), Canvas((64, 64)))
+        for boxes, stride in zip(answer.boxes_xyxy, STRIDES, strict=True):
+            # the place in row 1, column 1: left, top, right, bottom
+            place = boxes[0].view(64 // stride, 64 // stride, 4)[1, 1] / stride
+            assert torch.equal(place, torch.tensor([1.0, 0.0, 3.0, 4.0]))
+
+
+class TestRetinaNet(DenseDetectorTester):
+    part = RetinaNetHead
+    options = {"num_classes": 5, "convolutions": 2}
+    anchors = 9
+    has_quality = False
+    golden = (0.095242, -1.166119, -0.235207, 1.721750)
+
+    def test_without_a_correction_boxes_are_the_anchors(self):
+        head = self.build()
+        with torch.no_grad():
+            head.box_predictor.weight.zero_()
+            head.box_predictor.bias.zero_()
+            answer = head(self.maps((64, 64)), Canvas((64, 64)))
+        for boxes, anchors in zip(answer.boxes_xyxy, answer.anchors_xyxy, strict=True):
+            assert torch.equal(boxes[0], anchors)
+
+    def test_no_aspect_ratio_is_refused(self):
+        with pytest.raises(ContractError, match="aspect_ratios is empty"):
+            RetinaNetHead(self.pyramid(), num_classes=5, aspect_ratios=())

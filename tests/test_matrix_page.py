@@ -1,0 +1,41 @@
+"""Every neck and head on backbones of every shape: it runs or is refused with a sentence, never with a traceback."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+MATRIX = runpy.run_path(str(DOCS / "make_matrix.py"))
+COLUMNS = MATRIX["columns"]()
+QUICK = ("ResNet-18: strides 2 to 32", "DINOv2-S: plain, 14", "LeViT: 16 to 64")  # a hierarchy, a plain one, a misfit
+
+
+@pytest.mark.parametrize("part", COLUMNS)
+def test_a_part_meets_three_shapes_as_the_page_says(part):
+    lines = (DOCS / "matrix.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith(f"| {part} |"))
+    told = dict(zip(MATRIX["BACKBONES"], row.strip("|").split(" | ")[1:], strict=True))
+    for shape in QUICK:
+        cell = MATRIX["cell"](MATRIX["BACKBONES"][shape], COLUMNS[part])
+        assert cell.verdict == told[shape].strip() or (cell.sentence and told[shape].strip().startswith("["))
+        assert not cell.sentence or "The fix: " in cell.sentence
+
+
+@pytest.mark.slow
+def test_the_page_is_what_is_built():
+    page = MATRIX["matrix_page"](MATRIX["matrix"]())
+    assert (DOCS / "matrix.md").read_text(encoding="utf-8") == page, "run `python docs/make_matrix.py`"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", COLUMNS)
+def test_the_pyramid_that_a_sentence_offers_is_a_way_out(part):
+    """Where the fix is `simple_feature_pyramid` first in neck, doing so gives a model that runs."""
+    parts = COLUMNS[part]
+    for name in MATRIX["BACKBONES"].values():
+        if "simple_feature_pyramid first in neck" not in MATRIX["cell"](name, parts).sentence:
+            continue
+        necks = parts.get("neck") or []
+        necks = [necks] if isinstance(necks, dict) else necks
+        assert MATRIX["cell"](name, {**parts, "neck": [{"name": "simple_feature_pyramid"}, *necks]}).verdict == "runs"
