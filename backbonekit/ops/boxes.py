@@ -1,0 +1,61 @@
+"""Boxes in their two spellings, relative to a picture, and how far they cover each other.
+
+Source: Rezatofighi et al., "Generalized Intersection over Union" (2019), algorithm 1; torchvision/ops/boxes.py.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from backbonekit.contract.maps import Canvas
+
+# Relative to a picture, a box of one pixel in ten thousand has an area of 1e-8. Its square is still no zero in float32,
+# which the gradient of a quotient divides by.
+SMALLEST_AREA = 1e-12
+
+
+def corners_of(boxes_cxcywh: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
+    """Centre and size -> x0, y0, x1, y1."""
+    centres, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
+    return torch.cat((centres - half, centres + half), dim=-1)
+
+
+def centres_of(boxes_xyxy: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
+    """x0, y0, x1, y1 -> centre and size."""
+    first, last = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
+    return torch.cat(((first + last) / 2, last - first), dim=-1)
+
+
+def overlaps(
+    one_xyxy: Float[Tensor, "*#boxes 4"], other_xyxy: Float[Tensor, "*#boxes 4"]
+) -> tuple[Float[Tensor, "*boxes"], Float[Tensor, "*boxes"]]:
+    """Intersection over union in [0, 1] and the generalized one in [-1, 1], of boxes that stand beside each other.
+
+    Shapes broadcast: [..., N, 1, 4] with [..., 1, M, 4] gives every pair.
+    """
+    first = torch.maximum(one_xyxy[..., :2], other_xyxy[..., :2])
+    last = torch.minimum(one_xyxy[..., 2:], other_xyxy[..., 2:])
+    intersection = (last - first).clamp(min=0).prod(-1)
+    union = _area(one_xyxy) + _area(other_xyxy) - intersection
+    hull_first = torch.minimum(one_xyxy[..., :2], other_xyxy[..., :2])
+    hull_last = torch.maximum(one_xyxy[..., 2:], other_xyxy[..., 2:])
+    hull = (hull_last - hull_first).clamp(min=0).prod(-1)
+    iou = intersection / union.clamp(min=SMALLEST_AREA)
+    return iou, iou - (hull - union) / hull.clamp(min=SMALLEST_AREA)
+
+
+def picture_sizes(canvas: Canvas, like: Tensor) -> Float[Tensor, "#batch 2"]:
+    """(width, height) in pixels of each picture without its padding; of type and device of `like`.
+
+    A single row where nothing is padded. At least 1, so that a picture of padding alone can be divided by.
+    """
+    if canvas.pixel_mask is None:
+        height, width = canvas.size
+        return torch.stack((like.new_full((1,), width), like.new_full((1,), height)), dim=-1)
+    mask = canvas.pixel_mask.bool()
+    width, height = mask.any(1).sum(1), mask.any(2).sum(1)
+    return torch.stack((width, height), dim=-1).clamp(min=1).to(like.device, like.dtype)
+
+
+def _area(boxes_xyxy: Tensor) -> Tensor:
+    return (boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]).prod(-1)
