@@ -23,7 +23,7 @@ from backbonekit.errors import RecipeError, nearest
 from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
 from backbonekit.storage.repository import Repository, open_repository
-from backbonekit.storage.stored_tensor import StoredTensor
+from backbonekit.storage.stored_tensor import StoredTensor, stand_in
 
 CONFIG = "config.json"
 
@@ -212,16 +212,19 @@ class HFBlueprint:
         """Without what belongs to stages that are not built, and to norms that are not wanted."""
         return {key: entry for key, entry in checkpoint.tensors.items() if self.builds(key, positions)}
 
-    def _completed(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> Checkpoint:
-        """With an empty tensor for each output norm that the checkpoint lacks; `adapt` makes plain ones of them."""
+    def norms_by_name(self, out_indices: Sequence[int]) -> tuple[str, ...]:
+        """The weights of the built stages' output norms. Checkpoints mostly lack them; `adapt` makes plain ones."""
         if self.norm != "per_stage":
-            return checkpoint
-        absent = {
-            f"norms.{level.name}.{leaf}": StoredTensor((0,), torch.float32, lambda: torch.empty(0))
-            for index, level in enumerate(self.levels[: positions[-1] + 1])
+            return ()
+        return tuple(
+            f"norms.{level.name}.{leaf}"
+            for index, level in enumerate(self.levels[: self._positions(out_indices)[-1] + 1])
             if index not in self.forbidden
             for leaf in ("weight", "bias")
-        }
+        )
+
+    def _completed(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> Checkpoint:
+        absent = {name: stand_in() for name in self.norms_by_name(positions)}
         return checkpoint.replaced({**absent, **checkpoint.tensors})
 
 

@@ -49,7 +49,9 @@ def read_backbone(config: Mapping[str, Any]) -> ForeignBackbone:
     if indices is None:
         return ForeignBackbone(recipe, None, table)
     levels = tuple(blueprint.levels[index] for index in indices)
-    return ForeignBackbone(recipe, levels, table.keeping(lambda name: blueprint.builds(name, indices)))
+    table = table.keeping(lambda name: blueprint.builds(name, indices))
+    # Theirs has a norm for each map that it gives, ours for each that it could give.
+    return ForeignBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
 
 
 def _read_timm(config: Mapping[str, Any]) -> ForeignBackbone:

@@ -56,8 +56,19 @@ class MaskTruth:
         if self.segmentation is not None:
             return masks_of_classes(self.segmentation[rows], self.labels[rows, targets])
         assert self.masks is not None
-        ends = torch.tensor(self.counts, device=targets.device).cumsum(0)
-        return self.masks[(ends - torch.tensor(self.counts, device=targets.device))[rows] + targets]
+        return self.masks[self.positions(rows, targets)]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the masks, which is the canvas's."""
+        maps = self.masks if self.segmentation is None else self.segmentation
+        assert maps is not None
+        return maps.shape[-2], maps.shape[-1]
+
+    def positions(self, rows: Tensor, targets: Tensor) -> Tensor:
+        """Where among all masks those of pairs of row and target are."""
+        counts = torch.tensor(self.counts, device=targets.device)
+        return (counts.cumsum(0) - counts)[rows] + targets
 
 
 def read_masks(

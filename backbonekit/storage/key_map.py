@@ -11,7 +11,7 @@ from torch import Tensor
 from backbonekit.errors import WeightsError
 from backbonekit.storage.checkpoint import Checkpoint
 from backbonekit.storage.key_rules import Convert, Join, Rename, Reshape, Rule, Split
-from backbonekit.storage.stored_tensor import StoredTensor
+from backbonekit.storage.stored_tensor import StoredTensor, stand_in
 
 __all__ = ["Convert", "Join", "KeyMap", "Rename", "Reshape", "Rule", "Split", "combine"]
 
@@ -26,6 +26,7 @@ class _Section:
     drop: tuple[str, ...]
     prefixes: tuple[str, ...]
     keeps: Callable[[str], bool] | None = None
+    absent: tuple[str, ...] = ()
 
 
 class KeyMap:
@@ -53,6 +54,7 @@ class KeyMap:
                 section.drop,
                 section.prefixes,
                 section.keeps,
+                section.absent,
             )
             for section in self._sections
         )
@@ -61,6 +63,11 @@ class KeyMap:
         """The same table for a module of which only a part is built: a tensor whose name of ours, without the prefixes
         of `under`, is not kept is left unread."""
         return _of_sections(replace(section, keeps=keeps) for section in self._sections)
+
+    def standing_in(self, absent: Sequence[str]) -> "KeyMap":
+        """The same table for checkpoints that may lack `absent`, names of ours without the prefixes of `under`: an
+        empty tensor stands in for each, of which a blueprint's `adapt` makes what the module starts with."""
+        return _of_sections(replace(section, absent=(*section.absent, *absent)) for section in self._sections)
 
     def translate(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint under our names, still unread.
@@ -92,6 +99,9 @@ class KeyMap:
             names = tuple(members[position] for position in range(len(rule.foreign)))
             for name, entry in zip(ours, _translated(rule, entries, names, checkpoint.origin), strict=True):
                 _put(found, name, entry, checkpoint.origin)
+        for section in self._sections:
+            for name in section.absent:
+                found.setdefault(_joined(section.ours, name), stand_in())
         return checkpoint.replaced(found)
 
     def reverse(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,3 +20,8 @@ class StoredTensor:
 def stored(name: str, tensor: Tensor) -> StoredTensor:
     """A tensor that is in memory already, in the same form."""
     return StoredTensor(tuple(tensor.shape), tensor.dtype, lambda: tensor, (name,))
+
+
+def stand_in() -> StoredTensor:
+    """An empty one, for a tensor that a checkpoint lacks and that filling is to adapt."""
+    return StoredTensor((0,), torch.float32, lambda: torch.empty(0))

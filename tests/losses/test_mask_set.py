@@ -13,7 +13,7 @@ from backbonekit.errors import ContractError
 from backbonekit.losses import mask_terms as terms_module
 from backbonekit.losses import mask_truth, process_mean
 from backbonekit.losses.mask_matching import match_masks, pairwise_mask_costs
-from backbonekit.losses.mask_set import MaskSetCriterion
+from backbonekit.losses.mask_set import EveryPixel, MaskSetCriterion
 from backbonekit.losses.mask_terms import mask_terms
 from backbonekit.losses.mask_truth import read_masks
 from tests.losses.criterion_tester import SIZE, CriterionTester
@@ -271,8 +271,8 @@ def test_as_many_matches_as_the_smaller_side_has(counts):
     tester = TestMaskSetWithAuxiliary()
     answer = tester.answer(2)
     targets = [{"labels": torch.arange(n) % 4, "masks": blobs(n, seed=n)} for n in counts]
-    layers = (answer, *answer.auxiliary)
-    matches = match_masks(layers, truth_of(targets), num_classes=4, mask_weight=20.0, dice_weight=1.0)
+    layers, truth = (answer, *answer.auxiliary), truth_of(targets)
+    matches = match_masks(layers, truth, sum(EveryPixel().costs(layers, truth, Canvas(SIZE))), num_classes=4)
     assert matches.queries.shape == (3, sum(min(6, n) for n in counts))
     assert matches.num_masks == max(1, sum(counts))
     for layer in range(3):

@@ -1,0 +1,172 @@
+"""Mask2Former's pixel decoder: the coarse maps read each other, the finest becomes per-pixel embeddings."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from torch import nn
+
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability, Range
+from backbonekit.contract.requirements import Requirement
+from backbonekit.errors import ContractError
+from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.deformable_encoder import DeformableEncoder
+from backbonekit.layers.map_norm import GROUPS
+from backbonekit.ops.resize import resize_bilinear
+
+MASK_FEATURES = "mask_features"
+COARSEST = 32
+
+EncodedLevels = Annotated[int, Range(1, 6)]
+MaskStride = Annotated[int, Range(1, 32)]
+
+
+class DeformablePixelDecoder(nn.Module):
+    """A deformable encoder over the coarse maps, and a feature pyramid from there to one fine map of mask features.
+
+        c5 -- 1x1 --+--------------------+--> c5
+        c4 -- 1x1 --+ deformable encoder +--> c4
+        c3 -- 1x1 --+--------------------+--> c3
+                                            | resized
+        c2 -- 1x1 ------------------------- + -- 3x3, ReLU -- 1x1 --> mask_features
+
+    Publishes the encoded levels under the names they came with, and the extra `mask_features`.
+    `channels`: width of all of it, a multiple of 32 and of `heads`. `mask_channels`: width of the mask features.
+    `encoded`: how many of the coarsest levels the encoder reads: 3 are the strides 8, 16 and 32. `mask_stride`: of the
+    mask features, the paper's common stride; every level from there to the encoded ones takes part.
+    `deepest`: 0 takes one level in each octave from `mask_stride` to 32; another number takes that many of the deepest
+    levels, whatever their strides, and the mask features are as fine as the first of them.
+    `layers`, `heads`, `points`, `feedforward`: of the encoder; `points` is how many places of each map one place reads.
+    `dropout`: on each branch and inside the feed-forward.
+
+    Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2.1 and
+    appendix; github.com/facebookresearch/Mask2Former, mask2former/modeling/pixel_decoder/msdeformattn.py.
+    """
+
+    @classmethod
+    def needs(
+        cls,
+        wanted: Requirement | None,
+        *,
+        encoded: EncodedLevels = 3,
+        mask_stride: MaskStride = 4,
+        deepest: Count = 0,
+    ) -> Requirement:
+        own = Requirement(last=deepest) if deepest else Requirement(strides=_strides(encoded, mask_stride))
+        extras = () if wanted is None else tuple(name for name in wanted.extras if name != MASK_FEATURES)
+        return own.union(Requirement(extras=extras))
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        channels: Channels = 256,
+        mask_channels: Channels = 256,
+        encoded: EncodedLevels = 3,
+        mask_stride: MaskStride = 4,
+        deepest: Count = 0,
+        layers: Layers = 6,
+        heads: Heads = 8,
+        points: Annotated[int, Range(1, 64)] = 4,
+        feedforward: Channels = 1024,
+        dropout: Probability = 0.0,
+    ) -> None:
+        super().__init__()
+        if channels % GROUPS:
+            fix = max(GROUPS, round(channels / GROUPS) * GROUPS)
+            raise ContractError(
+                f"neck deformable_pixel_decoder: channels={channels} is no multiple of {GROUPS}, the groups of its "
+                f"norms; {fix} is the nearest that is."
+            )
+        self.positions = _positions(features, encoded, mask_stride, deepest)
+        self.encoded = encoded
+        levels = [features.levels[position] for position in self.positions]
+        # Coarse to fine, as the paper's encoder counts its levels: the order is in the weights of its attention.
+        self.projections = nn.ModuleList(
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm="group", bias=True)
+            for level in reversed(levels[-encoded:])
+        )
+        self.encoder = DeformableEncoder(
+            channels,
+            levels=encoded,
+            layers=layers,
+            heads=heads,
+            points=points,
+            feedforward=feedforward,
+            dropout=dropout,
+            activation_dropout=dropout,
+        )
+        # Fine to coarse, like the levels they belong to; run in reverse.
+        self.laterals = nn.ModuleList(
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm="group") for level in levels[:-encoded]
+        )
+        self.outputs = nn.ModuleList(
+            ConvolutionNorm(channels, channels, kernel_size=3, norm="group") for _ in levels[:-encoded]
+        )
+        self.mask_projection = nn.Conv2d(channels, mask_channels, kernel_size=1)
+        self.features = FeaturePyramid(
+            tuple(replace(level, channels=channels, prefix_tokens=0) for level in levels[-encoded:]),
+            {**features.extras, MASK_FEATURES: Level(MASK_FEATURES, mask_channels, levels[0].stride)},
+        )
+        self._initialise()
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        """Norms see the padding: a larger canvas changes the result a little, batch-mates on the same canvas do not."""
+        levels = [maps.maps[position] for position in self.positions]
+        coarse = [
+            project(level) for project, level in zip(self.projections, reversed(levels[-self.encoded :]), strict=True)
+        ]
+        coarse = self.encoder(coarse, canvas)
+        finest = coarse[-1]
+        for level, lateral, output in zip(
+            reversed(levels[: -self.encoded]), reversed(self.laterals), reversed(self.outputs), strict=True
+        ):
+            left = lateral(level)
+            finest = output(left + resize_bilinear(finest, (left.shape[-2], left.shape[-1]))).relu()
+        extras = {**maps.extras, MASK_FEATURES: self.mask_projection(finest)}
+        return FeatureMaps(tuple(reversed(coarse)), extras=extras)
+
+    def _initialise(self) -> None:
+        """As the paper's code: Xavier on what enters the encoder, He on the pyramid; the encoder starts by itself."""
+        for projection in self.projections:
+            nn.init.xavier_uniform_(projection.convolution.weight)  # type: ignore[union-attr,arg-type]
+            nn.init.zeros_(projection.convolution.bias)  # type: ignore[union-attr,arg-type]
+        for layer in (*self.laterals, *self.outputs):
+            nn.init.kaiming_uniform_(layer.convolution.weight, a=1)  # type: ignore[union-attr,arg-type]
+        nn.init.kaiming_uniform_(self.mask_projection.weight, a=1)
+        nn.init.zeros_(self.mask_projection.bias)  # type: ignore[arg-type]
+
+
+def _strides(encoded: int, mask_stride: int) -> tuple[int, ...]:
+    """One for each octave from the mask features to the coarsest level."""
+    first = min(mask_stride, COARSEST >> (encoded - 1))
+    return tuple(stride for stride in (1 << power for power in range(COARSEST.bit_length())) if stride >= first)
+
+
+def _positions(features: FeaturePyramid, encoded: int, mask_stride: int, deepest: int) -> tuple[int, ...]:
+    given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
+    if deepest:
+        count = len(features.levels)
+        if deepest < encoded or count < deepest:
+            raise ContractError(
+                f"neck deformable_pixel_decoder: deepest={deepest}; it encodes {encoded} levels and receives {count} "
+                f"(strides {given}), so deepest must lie between."
+            )
+        return tuple(range(count - deepest, count))
+    finest_encoded = COARSEST >> (encoded - 1)
+    if mask_stride not in (1, 2, 4, 8, 16, 32) or mask_stride > finest_encoded:
+        raise ContractError(
+            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with encoded={encoded} the finest level that is "
+            f"encoded has stride {finest_encoded}, and the mask features are that fine or finer by powers of two."
+        )
+    wanted = _strides(encoded, mask_stride)
+    found = {stride: features.index_at(stride) for stride in wanted}
+    missing = [stride for stride, position in found.items() if position is None]
+    if missing:
+        raise ContractError(
+            f"neck deformable_pixel_decoder wants levels at strides {', '.join(map(str, wanted))}; it receives strides "
+            f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
+            f"deepest={len(features.levels)} to take the levels as they are."
+        )
+    return tuple(position for position in found.values() if position is not None)
