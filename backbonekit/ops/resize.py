@@ -17,3 +17,10 @@ def resize_bilinear(
 ) -> Float[Tensor, "batch channels new_height new_width"]:
     """Linear between the centres of positions (corners are not aligned); beyond the outer centres the edge goes on."""
     return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def resize_between_corners(
+    maps: Float[Tensor, "batch channels height width"], size: tuple[int, int]
+) -> Float[Tensor, "batch channels new_height new_width"]:
+    """Linear, the centres of the four corner positions kept where they are (corners are aligned)."""
+    return functional.interpolate(maps, size=size, mode="bilinear", align_corners=True)

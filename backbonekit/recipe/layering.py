@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backbonekit.recipe.backbone_options import SELECTIONS
+from backbonekit.recipe.part_options import takes_classes
 from backbonekit.recipe.recipe import plain_data
 from backbonekit.recipe.values import shown
 from backbonekit.registry.lookup import is_known
@@ -155,7 +156,7 @@ class Layering:
 
     def _swap(self, kind: str, old: dict[str, Any], new: dict[str, Any], path: str) -> dict[str, Any]:
         kept = {}
-        shares = kind == "head" and old.get("num_classes") is not None and _takes_classes(new.get("name"))
+        shares = kind == "head" and old.get("num_classes") is not None and takes_classes(new.get("name"))
         if shares and "num_classes" not in new:
             kept = {"num_classes": old["num_classes"]}
         dropped = [
@@ -256,11 +257,6 @@ def _said(kind: str, part: dict[str, Any]) -> dict[str, Any]:
         for key, value in part.items()
         if key != "name" and value is not None and not (key in table and table[key].get("default") == value)
     }
-
-
-def _takes_classes(head: Any) -> bool:
-    table = options("head", head) if isinstance(head, str) and is_known("head", head) else None
-    return table is None or "num_classes" in table
 
 
 def _merged(old: Any, new: Any) -> Any:

@@ -68,6 +68,12 @@ def _read_options(kind: str, name: str, given: dict[str, Any], path: str, faults
     return read
 
 
+def takes_classes(head: Any) -> bool:
+    """Whether the head of that name has a number of classes, as far as is known; one for depth has not."""
+    table = options("head", head) if isinstance(head, str) and is_known("head", head) else None
+    return table is None or "num_classes" in table
+
+
 def plain_faults(path: str, value: Any) -> list[str]:
     """What is wrong with a value of which nothing is known yet but that it is plain data of a sane size."""
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ from backbonekit.recipe.backbone_options import read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
 from backbonekit.recipe.label_names import read_labels
-from backbonekit.recipe.part_options import read_part
+from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.processing_values import read_processing
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.training_advice import read_training
@@ -147,7 +147,7 @@ def _with_classes(head: Any, labels: Labels | None, path: str | None, faults: li
     """A head whose number of classes follows from the labels; a conflict is a fault where `path` is given."""
     if isinstance(head, str):
         head = {"name": head}
-    if not isinstance(head, dict) or labels is None:
+    if not isinstance(head, dict) or labels is None or not takes_classes(head.get("name")):
         return head
     count = head.get("num_classes")
     if count is None:

@@ -48,7 +48,7 @@ def _part(kind: str, name: str) -> dict[str, Any]:
     part = resolve(kind, name)
     options = options_of(part)
     if kind == "criterion":
-        options.pop("num_classes")  # wiring passes on the head's
+        options.pop("num_classes", None)  # wiring passes on the head's
     entry: dict[str, Any] = {"doc": _first_sentence(inspect.getdoc(part) or ""), "options": options}
     return entry | {"criterion": part.criterion} if kind == "head" else entry
 

@@ -53,4 +53,4 @@ class NeckTester(PartTester):
     def test_without_a_consumer_it_has_needs_of_its_own(self) -> None:
         needs = self.part.needs(None)
         assert isinstance(needs, Requirement)
-        assert needs.strides or needs.last
+        assert needs.strides or needs.last or needs.spread

@@ -1,0 +1,90 @@
+"""Levels folded into one map from the coarsest to the finest, by residual units.
+
+Source: Ranftl et al., "Vision Transformers for Dense Prediction" (2021), section 3 and figure 1; github.com/isl-org/DPT,
+dpt/blocks.py: FeatureFusionBlock_custom.
+"""
+
+from typing import Literal
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.contract.options import Channels, Norm
+from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.ops.resize import resize_between_corners, resize_bilinear
+
+FusionSize = Literal["double", "next_level"]
+
+
+class ResidualUnit(nn.Module):
+    """Twice ReLU, 3x3 convolution and norm, beside a shortcut: what comes in is activated first."""
+
+    def __init__(self, channels: Channels, *, norm: Norm = "none", bias: bool | None = None) -> None:
+        super().__init__()
+        self.first = ConvolutionNorm(channels, channels, kernel_size=3, norm=norm, bias=bias)
+        self.second = ConvolutionNorm(channels, channels, kernel_size=3, norm=norm, bias=bias)
+
+    def forward(
+        self, maps: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        return maps + self.second(self.first(maps.relu()).relu())
+
+
+class FusionBlock(nn.Module):
+    """One level joins what the coarser ones became, and the sum grows. The coarsest has none to join (`joins`)."""
+
+    def __init__(self, channels: Channels, *, joins: bool, norm: Norm = "none", bias: bool | None = None) -> None:
+        super().__init__()
+        self.level = ResidualUnit(channels, norm=norm, bias=bias) if joins else None
+        self.fused = ResidualUnit(channels, norm=norm, bias=bias)
+        self.projection = nn.Conv2d(channels, channels, 1)
+
+    def forward(
+        self,
+        level: Float[Tensor, "batch channels level_height level_width"],
+        coarser: Float[Tensor, "batch channels height width"] | None,
+        size: tuple[int, int] | None,
+    ) -> Float[Tensor, "batch channels new_height new_width"]:
+        """`size`: (height, width) of the result; None doubles."""
+        fused = level
+        if self.level is not None and coarser is not None:
+            if level.shape[-2:] != coarser.shape[-2:]:
+                level = resize_bilinear(level, (coarser.shape[-2], coarser.shape[-1]))
+            fused = coarser + self.level(level)
+        fused = self.fused(fused)
+        # The reference resizes first. Projecting each place and mixing places commute, and the small map is cheaper.
+        return resize_between_corners(self.projection(fused), size or (2 * fused.shape[-2], 2 * fused.shape[-1]))
+
+
+class FeatureFusion(nn.Module):
+    """A pyramid of one width, fine to coarse, becomes one map of twice the finest level's size.
+
+    `levels`: how many there are. `norm`: after each 3x3 convolution of the residual units. `bias`: of these
+    convolutions; None: exactly where there is no norm.
+    `size`: "double": a fused map doubles, and the next level is resized to it; "next_level": the fused map is resized
+    to the next level, so that odd sizes lose nothing.
+    """
+
+    def __init__(
+        self,
+        channels: Channels,
+        *,
+        levels: int,
+        norm: Norm = "none",
+        bias: bool | None = None,
+        size: FusionSize = "double",
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.blocks = nn.ModuleList(
+            FusionBlock(channels, joins=index < levels - 1, norm=norm, bias=bias) for index in range(levels)
+        )
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Float[Tensor, "batch channels height width"]:
+        """`maps`: each [batch, channels, height, width], as many as there are levels."""
+        fused = None
+        for index in reversed(range(len(maps))):
+            following = maps[index - 1].shape[-2:] if self.size == "next_level" and index else None
+            fused = self.blocks[index](maps[index], fused, None if following is None else tuple(following))
+        assert fused is not None, "a pyramid has a level"
+        return fused

@@ -1,0 +1,65 @@
+"""Depth in metres: the scale-invariant error of logarithms."""
+
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from backbonekit.contract.answers import DenseDepth
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.options import Probability, Range, Weight
+from backbonekit.contract.targets import Targets
+from backbonekit.losses.depth_gradients import gradient_mismatch
+from backbonekit.losses.depth_truth import (
+    answered_depth,
+    mean_of_pictures,
+    mean_where,
+    pictures_with_depth,
+    true_depth,
+)
+from backbonekit.losses.zero import zero_of
+
+
+class MetricDepth(nn.Module):
+    """Mean squared difference of logarithms, less a share of the squared mean difference, and the mismatch of edges;
+    each picture by itself, then the mean over pictures.
+
+    `scale_invariance`: that share. 0 judges every pixel alone; 1 forgives a factor common to the whole picture.
+    `gradient_weight`: of the edges of the logarithms; larger gives sharper ones. `scales`: at how many sizes edges are
+    compared.
+    `min_depth`: answers below it, in the truth's unit, are taken for it, because 0 has no logarithm.
+
+    Reads `depth` of the targets; NaN, infinity, 0 and less are unknown there.
+
+    Source: Eigen et al., "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network" (2014), equations
+    1 and 4; the edges as in Ranftl et al., "Towards Robust Monocular Depth Estimation" (2020), equation 11.
+    """
+
+    def __init__(
+        self,
+        *,
+        scale_invariance: Probability = 0.5,
+        gradient_weight: Weight = 0.5,
+        scales: Annotated[int, Range(1, 8)] = 4,
+        min_depth: Annotated[float, Range(1e-6, 1e3)] = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.scale_invariance = scale_invariance
+        self.gradient_weight = gradient_weight
+        self.scales = scales
+        self.min_depth = min_depth
+
+    def forward(self, answer: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
+        known = pictures_with_depth(targets)
+        if not known:
+            return {"depth": zero_of(answer), "depth_gradient": zero_of(answer)}
+        answered = answered_depth(answer.depth, known, canvas).clamp(min=self.min_depth)
+        truth, valid = true_depth(targets, known, canvas, answered)
+        residual = (answered.log() - truth.log()).masked_fill(~valid, 0)
+        common = mean_where(residual, valid)
+        error = mean_where(residual.square(), valid) - self.scale_invariance * common.square()
+        edges = gradient_mismatch(residual, valid, self.scales)
+        return {
+            "depth": mean_of_pictures(error, valid),
+            "depth_gradient": self.gradient_weight * mean_of_pictures(edges, valid),
+        }
