@@ -1,6 +1,6 @@
 """Levels folded into one map from the coarsest to the finest, by residual units.
 
-Source: Ranftl et al., "Vision Transformers for Dense Prediction" (2021), section 3 and figure 1; github.com/isl-org/DPT,
+Source: Ranftl et al., "Vision Transformers for Dense Prediction" (2021), section 3, figure 1; github.com/isl-org/DPT,
 dpt/blocks.py: FeatureFusionBlock_custom.
 """
 
