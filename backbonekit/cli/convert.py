@@ -10,9 +10,11 @@ from backbonekit.errors import RecipeError
 
 USAGE = """usage: backbonekit convert FILE DIR
 
-FILE: a .bin, .pth, .pt or .ckpt that you trust. Only tensors are read; a file that holds anything else is refused.
-DIR: where model.safetensors goes, with the config.json and preprocessor_config.json that lie beside FILE. Prefixes that
-wrappers put before names (module., _orig_mod.) are taken off. Then: backbone.pretrained=DIR, or recipe=DIR.
+FILE: a .bin, .pth, .pt or .ckpt that you trust, or a folder with one (transformers' pytorch_model.bin, sharded or not).
+Only tensors are read; a file that holds anything else is refused. Of a training's checkpoint the averaged weights are
+taken where it has them. Prefixes that wrappers put before names (module., _orig_mod.; Lightning's own) are taken off.
+DIR: where model.safetensors goes, with the config.json and preprocessor_config.json that lie beside FILE.
+Then: backbone.pretrained=DIR, or recipe=DIR.
 """
 _COMPANIONS = ("config.json", "preprocessor_config.json")
 
@@ -30,12 +32,18 @@ def main(words: Sequence[str]) -> int:
     from backbonekit.storage.write_folder import replacing
     from backbonekit.storage.write_tensors import save_tensors
 
-    tensors = read_pickled(file)
+    pickled = read_pickled(file)
+    tensors = pickled.tensors
+    beside = pickled.files[0].parent
     with replacing(folder, stale=is_weights, last=WEIGHTS) as new:
         save_tensors(new, tensors)
         for name in _COMPANIONS:
-            if (file.parent / name).is_file():
-                shutil.copyfile(file.parent / name, new / name)
+            if (beside / name).is_file():
+                shutil.copyfile(beside / name, new / name)
     numbers = sum(tensor.numel() for tensor in tensors.values())
     print(printable(f"{len(tensors)} tensors, {count(numbers)} numbers, written to {folder}"))
+    if pickled.place:
+        print(printable(f"taken from {' / '.join(pickled.place)} in {pickled.files[0].name}"))
+    if pickled.stripped:
+        print(printable(f"names without the {pickled.stripped!r} that all of them began with"))
     return 0
