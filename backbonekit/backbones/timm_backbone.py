@@ -73,17 +73,22 @@ class TimmBackbone(nn.Module):
             raise ContractError(f"timm has no gradient checkpointing for {self.name}.") from error
 
     def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        return self.maps_at(pixel_values, self._out_indices)
+
+    def maps_at(
+        self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
+    ) -> FeatureMaps:
+        """The maps of other positions among the built ones."""
         check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
             raise ContractError(self._size_sentence(pixel_values))
-        indices = list(self._out_indices)
         if not self.has_prefix_tokens:
             maps = self.body.forward_intermediates(  # type: ignore[operator]
-                pixel_values, indices=indices, stop_early=True, intermediates_only=True
+                pixel_values, indices=list(indices), stop_early=True, intermediates_only=True
             )
             return FeatureMaps(maps=tuple(maps))
         pairs = self.body.forward_intermediates(  # type: ignore[operator]
-            pixel_values, indices=indices, stop_early=True, intermediates_only=True, return_prefix_tokens=True
+            pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, return_prefix_tokens=True
         )
         return FeatureMaps(
             maps=tuple(feature_map for feature_map, _ in pairs), prefix_tokens=tuple(tokens for _, tokens in pairs)

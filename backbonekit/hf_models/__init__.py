@@ -48,7 +48,7 @@ _PUBLIC = {
     "Swinv2Backbone": f"{_HERE}.swinv2",
     "Swinv2Config": f"{_HERE}.swinv2",
     "TimmBackbone": f"{_HERE}.timm_backbone",
-    "TimmBackboneConfig": f"{_HERE}.timm_backbone",
+    "TimmBackboneConfig": f"{_HERE}.timm_config",
     "VitDetBackbone": f"{_HERE}.vitdet",
     "VitDetConfig": f"{_HERE}.vitdet",
     "VitPoseBackbone": f"{_HERE}.vitpose_backbone",

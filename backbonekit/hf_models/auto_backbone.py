@@ -9,9 +9,11 @@ from typing import Any
 from backbonekit.backbones.hf.families import family
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
-from backbonekit.hf_models.config_mixin import FILE, BackboneConfigMixin
+from backbonekit.hf_models.config_file import FILE
+from backbonekit.hf_models.config_mixin import BackboneConfigMixin
 from backbonekit.hf_models.staged_face import StagedFace
-from backbonekit.hf_models.timm_backbone import TimmBackbone, TimmBackboneConfig
+from backbonekit.hf_models.timm_backbone import TimmBackbone
+from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.storage.repository import open_repository
 
 _FACES = {
@@ -52,6 +54,11 @@ def config_of(fields: Mapping[str, Any], **changes: Any) -> BackboneConfigMixin:
     return face_of(model_type).config_class.from_dict(fields, **changes)
 
 
+def _is_of_timm(fields: Mapping[str, Any]) -> bool:
+    """A `config.json` in timm's own format."""
+    return "architecture" in fields and "model_type" not in fields
+
+
 class AutoBackbone:
     """Not constructed itself: see `from_pretrained` and `from_config`."""
 
@@ -81,15 +88,25 @@ class AutoBackbone:
         if use_timm_backbone or name.startswith(("timm/", "hf-hub:timm/")):
             return TimmBackbone.from_pretrained(
                 name,
-                out_indices=(out_indices,) if isinstance(out_indices, int) else out_indices,
+                out_indices=out_indices,
                 out_features=out_features,
                 revision=revision,
-                num_channels=3 if num_channels is None else num_channels,
+                num_channels=num_channels,
                 use_pretrained_backbone=use_pretrained_backbone,
                 backbone_kwargs=backbone_kwargs,
             )
         repository = open_repository(name_or_folder, revision=revision)
         fields = repository.json(FILE)
+        if fields.get("model_type") == TimmBackboneConfig.model_type or _is_of_timm(fields):
+            return TimmBackbone.from_pretrained(
+                name,
+                out_indices=out_indices,
+                out_features=out_features,
+                revision=repository.commit,
+                num_channels=num_channels,
+                use_pretrained_backbone=use_pretrained_backbone,
+                backbone_kwargs=backbone_kwargs,
+            )
         selection = {"out_indices": out_indices, "out_features": out_features}
         config = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
         if num_channels is not None:
@@ -114,11 +131,12 @@ class AutoBackbone:
 
         A `TimmBackboneConfig` that wants pretrained weights gets them.
         """
+        if isinstance(config, Mapping) and config.get("model_type") == TimmBackboneConfig.model_type:
+            config = TimmBackboneConfig.from_dict(config)
         if isinstance(config, TimmBackboneConfig):
             changed = replace(config, backbone_kwargs={**config.backbone_kwargs, **(backbone_kwargs or {})})
             if out_indices is not None or out_features is not None:
-                indices = (out_indices,) if isinstance(out_indices, int) else out_indices
-                changed = replace(changed, out_indices=indices, out_features=out_features)
+                changed = replace(changed, out_indices=out_indices, out_features=out_features)
             return TimmBackbone(changed, seed=seed)
         fields = config if isinstance(config, Mapping) else config.to_dict()
         selection = {"out_indices": out_indices, "out_features": out_features}

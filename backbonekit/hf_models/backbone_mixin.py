@@ -1,5 +1,6 @@
 """The Hugging Face face of a backbone: its attributes, and a call that returns `feature_maps`."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.timm_backbone import TimmBackbone
+from backbonekit.errors import ContractError
 from backbonekit.hf_models.backbone_output import BackboneOutput
 from backbonekit.hf_models.stage_selection import agreed_indices
 from backbonekit.storage.fill import FillReport
@@ -70,5 +72,35 @@ class BackboneMixin(nn.Module):
         """Channels of every stage, by name."""
         return dict(zip(self.stage_names, self.num_features, strict=True))
 
-    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> BackboneOutput:
-        return BackboneOutput(feature_maps=self.backbone(pixel_values).maps)
+    def forward(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> BackboneOutput | tuple[Any, ...]:
+        """The maps, and what else is asked for; what is None is as the configuration says.
+
+        `output_hidden_states`: of the stem and of every stage that was built, whatever `out_indices` are set to.
+        `output_attentions`: attention is then computed step by step, so that its weights can be read, and no block is
+        computed again in backward. `return_dict=False`: a tuple of what would be there. `BackboneOutput` says more.
+        Raises ContractError for weights of attention that cannot be had.
+        """
+        states = _decided("output_hidden_states", output_hidden_states, self.config.output_hidden_states)
+        attentions = _decided("output_attentions", output_attentions, self.config.output_attentions)
+        out = self._run(pixel_values, states, attentions)
+        if _decided("return_dict", return_dict, self.config.return_dict):
+            return out
+        return tuple(out.values())
+
+    @abstractmethod
+    def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
+        """The maps, with the hidden states and the weights of attention where they are asked for."""
+
+
+def _decided(name: str, given: bool | None, configured: bool) -> bool:
+    if given is None:
+        return configured
+    if not isinstance(given, bool):
+        raise ContractError(f"{name} is True or False, got {str(given)[:60]}.")
+    return given

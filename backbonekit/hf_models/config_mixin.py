@@ -1,6 +1,5 @@
 """What the configuration classes of the Hugging Face face add to an architecture: which maps; reading and writing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -8,13 +7,11 @@ from typing import Any, TypeVar
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.families import family
-from backbonekit.errors import StorageError
+from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.stage_selection import agreed_indices
 from backbonekit.storage.repository import open_repository
 
 Config = TypeVar("Config", bound="BackboneConfigMixin")
-
-FILE = "config.json"
 
 
 @dataclass(kw_only=True)
@@ -22,8 +19,13 @@ class BackboneConfigMixin(ArchitectureConfig):
     """An architecture's fields, and which stages' maps are wanted: by name (`out_features`) or number (`out_indices`).
 
     Whichever is set, the other follows. Unset, both say the last stage, and `indices_were_set` is False: a model that
-    needs more maps than one then takes what it needs.
+    needs more maps than one then takes what it needs. `output_hidden_states`, `output_attentions`, `return_dict`: what
+    the backbone gives when its call does not say.
     """
+
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
 
     out_features: InitVar[Sequence[str] | None] = None
     out_indices: InitVar[int | Sequence[int] | None] = None
@@ -85,12 +87,7 @@ class BackboneConfigMixin(ArchitectureConfig):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` into a folder, which is made if needed."""
-        path = Path(folder).expanduser()
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / FILE).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"{path / FILE} could not be written: {error.strerror}.") from error
+        write_config(self.to_dict(), folder)
 
 
 def _get_indices(config: BackboneConfigMixin) -> list[int]:

@@ -11,8 +11,9 @@ from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.dialects.maskformer import MASKFORMER
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.hf_models.auto_backbone import config_of
-from backbonekit.hf_models.config_mixin import FILE, BackboneConfigMixin
-from backbonekit.hf_models.timm_backbone import TimmBackboneConfig
+from backbonekit.hf_models.config_file import FILE, write_config
+from backbonekit.hf_models.config_mixin import BackboneConfigMixin
+from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.storage.repository import open_repository
@@ -176,7 +177,7 @@ class MaskFormerConfig:
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` into a folder, which is made if needed."""
-        BackboneConfigMixin.save_pretrained(self, folder)  # type: ignore[arg-type]
+        write_config(self.to_dict(), folder)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MaskFormerConfig) and self.to_dict() == other.to_dict()
@@ -308,16 +309,7 @@ def _read_config(given: BackboneConfig | Mapping[str, Any] | None) -> BackboneCo
             # Alone they are somebody's wish; transformers writes both.
             return config_of({**given, "out_indices": None}, out_indices=indices)
         return config_of(given)
-    known = {name: value for name, value in given.items() if name in _TIMM_FIELDS | {"backbone"} and value is not None}
-    idle = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features"}
-    unknown = [name for name in given if name not in idle and name not in _TIMM_FIELDS and name != "backbone"]
-    if unknown:
-        raise RecipeError([f"backbone_config.{name} is unknown; {nearest(name, _TIMM_FIELDS)}" for name in unknown])
-    if not isinstance(known.get("backbone"), str):
-        raise RecipeError("backbone_config.backbone must name an architecture of timm.")
-    if "out_indices" in known:
-        known.pop("out_features", None)  # the same, by name
-    return TimmBackboneConfig(**known)
+    return TimmBackboneConfig.from_dict(given)
 
 
 def _foreign(config: BackboneConfig | None) -> dict[str, Any] | None:
@@ -330,7 +322,9 @@ def _foreign(config: BackboneConfig | None) -> dict[str, Any] | None:
             if chosen is not None:
                 maps[key] = [chosen] if isinstance(chosen, int) else list(chosen)
         fields = {"model_type": config.model_type, "backbone": config.backbone, "num_channels": config.num_channels}
-        stride = {} if config.output_stride is None else {"output_stride": config.output_stride}
+        stride: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
+        if config.freeze_batch_norm_2d:
+            stride["freeze_batch_norm_2d"] = True
         return {**fields, **stride, **maps}
     fields = {key: value for key, value in config.to_dict().items() if key not in ("out_features", "out_indices")}
     if config.indices_were_set:

@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from safetensors.torch import save_file
+from torch import Tensor
 
 from backbonekit.backbones.hf.families import family
+from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.hf_source import HFBlueprint
 from backbonekit.errors import StorageError
+from backbonekit.hf_models.attention_weights import caught_weights
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
-from backbonekit.hf_models.config_mixin import FILE, BackboneConfigMixin
+from backbonekit.hf_models.backbone_output import BackboneOutput
+from backbonekit.hf_models.config_file import FILE
+from backbonekit.hf_models.config_mixin import BackboneConfigMixin
 from backbonekit.storage.checkpoint import WEIGHTS
 from backbonekit.storage.repository import open_repository
 
@@ -22,6 +27,7 @@ class StagedFace(BackboneMixin):
     """A backbone of one family. Constructed from a configuration it has random weights from a seed."""
 
     config_class: ClassVar[type[BackboneConfigMixin]]
+    backbone: StagedBackbone
 
     def __init__(
         self, config: BackboneConfigMixin, *, seed: int = 0, backbone_kwargs: Mapping[str, Any] | None = None
@@ -53,6 +59,28 @@ class StagedFace(BackboneMixin):
         face = cls.__new__(cls)
         BackboneMixin.__init__(face, backbone, config, report)
         return face
+
+    def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
+        backbone = self.backbone
+        if not (states or attentions):
+            return BackboneOutput(feature_maps=backbone(pixel_values).maps)
+        found = backbone.family
+        weighed = found.attentions(backbone.body) if attentions and found.attentions is not None else []
+        recomputes = backbone.gradient_checkpointing
+        # A block that is computed again in backward would be so without anybody who catches its weights.
+        backbone.gradient_checkpointing = recomputes and not weighed
+        try:
+            with caught_weights(weighed) as caught:
+                outputs, grid = backbone.stage_outputs(pixel_values, range(backbone.built))
+        finally:
+            backbone.gradient_checkpointing = recomputes
+        hidden_states = tuple(found.hidden_state(backbone.body, x, index) for index, x in outputs.items())
+        weights = tuple(found.attention_weights(one, each) for one, each in zip(weighed, caught, strict=True))
+        return BackboneOutput(
+            feature_maps=backbone.maps_of(outputs, grid).maps,
+            hidden_states=hidden_states if states else None,
+            attentions=weights if attentions and found.attentions is not None else None,
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` and `model.safetensors` as transformers names them."""

@@ -1,68 +1,38 @@
-"""The names of the Hugging Face guide for backbones of timm."""
+"""`TimmBackbone` of the Hugging Face guide: any architecture of timm."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from backbonekit.backbones.timm_source import TimmBlueprint, blueprint
-from backbonekit.errors import ContractError
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from backbonekit.backbones.timm_backbone import TimmBackbone as Backbone
+from backbonekit.backbones.timm_source import TimmBlueprint
+from backbonekit.dialects.timm_feature_names import timm_feature_names
+from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
-from backbonekit.hf_models.stage_selection import agreed_indices
+from backbonekit.hf_models.backbone_output import BackboneOutput
+from backbonekit.hf_models.config_file import FILE
+from backbonekit.hf_models.timm_config import TimmBackboneConfig
+from backbonekit.storage.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
+from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.fill import FillReport, fill
+from backbonekit.storage.repository import Repository, open_repository
+from backbonekit.storage.stored_tensor import StoredTensor
+from backbonekit.training.freeze import freeze
 
-
-@dataclass
-class TimmBackboneConfig:
-    """`backbone`: an architecture of timm, with or without a tag of weights. `num_channels`: of the pictures.
-
-    `out_indices`, `out_features`: maps in timm's numbering (0 is the first of `features_only`); the last when unset.
-    `use_pretrained_backbone`: take timm's published weights. `output_stride`: of the deepest map, where the
-    architecture can be dilated. `backbone_kwargs`: more arguments of the architecture's constructor. `features_only` is
-    always meant, and `freeze_batch_norm_2d` is done by `backbonekit.freeze`.
-    """
-
-    backbone: str
-    num_channels: int = 3
-    features_only: bool = True
-    use_pretrained_backbone: bool = False
-    out_indices: Sequence[int] | None = None
-    out_features: Sequence[str] | None = None
-    freeze_batch_norm_2d: bool = False
-    output_stride: int | None = None
-    revision: str | None = None
-    backbone_kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-    model_type = "timm_backbone"
-
-    def __post_init__(self) -> None:
-        if not self.features_only:
-            raise ContractError("features_only=False is no backbone: a TimmBackbone gives feature maps.")
-        if self.freeze_batch_norm_2d:
-            raise ContractError(
-                "freeze_batch_norm_2d: freeze after building, with backbonekit.freeze(model, norms=True)."
-            )
-
-    @property
-    def indices_were_set(self) -> bool:
-        """Whether somebody chose the maps."""
-        return self.out_indices is not None or self.out_features is not None
-
-    def blueprint(self) -> TimmBlueprint:
-        """The architecture before it is built: its levels, its processing. Raises RecipeError, ContractError."""
-        args = dict(self.backbone_kwargs)
-        if self.output_stride is not None:
-            args["output_stride"] = self.output_stride
-        return blueprint(self.backbone, config=None, revision=self.revision, in_channels=self.num_channels, args=args)
-
-    def chosen(self, plan: TimmBlueprint) -> tuple[int, ...] | None:
-        """Positions among the architecture's maps; None when unset."""
-        return agreed_indices(self.out_features, self.out_indices, [level.name for level in plan.levels])
+_COUNTER = "num_batches_tracked"
 
 
 class TimmBackbone(BackboneMixin):
     """A timm architecture, its weights random from `seed` unless the configuration wants the published ones."""
 
     config_class = TimmBackboneConfig
+    backbone: Backbone
 
     def __init__(self, config: TimmBackboneConfig, *, seed: int = 0) -> None:
         plan = config.blueprint()
@@ -73,29 +43,125 @@ class TimmBackbone(BackboneMixin):
             revision=config.revision,
             seed=seed,
         )
+        assert isinstance(backbone, Backbone)
+        self._finish(config, plan, backbone, report)
+
+    def _finish(
+        self, config: TimmBackboneConfig, plan: TimmBlueprint, backbone: Backbone, report: FillReport | None
+    ) -> None:
         super().__init__(backbone, config, report)
+        self.plan = plan
+        if config.freeze_batch_norm_2d:
+            self.freeze_batch_norm_2d()
 
     @classmethod
     def from_pretrained(
         cls,
-        name: str,
+        name: str | Path,
         *,
-        out_indices: Sequence[int] | None = None,
+        out_indices: int | Sequence[int] | None = None,
         out_features: Sequence[str] | None = None,
         revision: str | None = None,
-        num_channels: int = 3,
+        num_channels: int | None = None,
         use_pretrained_backbone: bool = True,
         backbone_kwargs: Mapping[str, Any] | None = None,
+        freeze_batch_norm_2d: bool | None = None,
     ) -> "TimmBackbone":
-        """Published weights by timm's name; weights in timm's format by folder or Hub id."""
-        return cls(
-            TimmBackboneConfig(
-                name,
-                num_channels=num_channels,
-                use_pretrained_backbone=use_pretrained_backbone,
-                out_indices=out_indices,
-                out_features=out_features,
-                revision=revision,
-                backbone_kwargs=dict(backbone_kwargs or {}),
+        """Published weights by timm's name; by folder or Hub id weights in timm's format, or what `save_pretrained`
+        wrote here or in transformers. Of the latter, what is None is as saved."""
+        wishes = {
+            "out_indices": out_indices,
+            "out_features": out_features,
+            "num_channels": num_channels,
+            "freeze_batch_norm_2d": freeze_batch_norm_2d,
+        }
+        changes = {key: value for key, value in wishes.items() if value is not None}
+        repository = _saved_backbone(name, revision)
+        if repository is None:
+            return cls(
+                TimmBackboneConfig(
+                    str(name),
+                    use_pretrained_backbone=use_pretrained_backbone,
+                    revision=revision,
+                    backbone_kwargs=dict(backbone_kwargs or {}),
+                    **changes,
+                )
             )
-        )
+        fields = {**repository.json(FILE), "use_pretrained_backbone": False}
+        saved = TimmBackboneConfig.from_dict(fields)
+        kwargs = {**saved.backbone_kwargs, **(backbone_kwargs or {})}
+        config = TimmBackboneConfig.from_dict(fields, **changes, backbone_kwargs=kwargs)
+        if not use_pretrained_backbone:
+            return cls(config)
+        plan = config.blueprint()
+        indices = config.chosen(plan) or plan.default_indices
+        with seeded(0):
+            with without_weights():
+                backbone = plan.construct(indices)
+            report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
+        finish(backbone)
+        face = cls.__new__(cls)
+        face._finish(config, plan, backbone, report)
+        return face
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes `config.json` and `model.safetensors`, the weights by the names that they have in transformers.
+
+        What `out_indices` do not reach is left out. transformers reads the configuration with its class; its
+        `from_pretrained` takes names of timm alone, so there the weights are read with `load_state_dict`.
+        """
+        config = self.config.of_saved(self.plan, self.out_indices)
+        config.save_pretrained(folder)
+        with torch.device("meta"):
+            wanted = set(self.plan.construct(self.out_indices).state_dict())
+        tensors = {name: tensor for name, tensor in self.backbone.state_dict().items() if name in wanted}
+        written = timm_feature_names(self.plan, self.out_indices).reverse(tensors)
+        path = Path(folder).expanduser() / WEIGHTS
+        try:
+            save_file({name: tensor.detach().clone() for name, tensor in written.items()}, path, {"format": "pt"})
+        except OSError as error:
+            raise StorageError(f"{path} could not be written: {error}.") from error
+
+    def freeze_batch_norm_2d(self) -> None:
+        """Batch norms keep their statistics, scale and shift from now on, also through `train()`."""
+        freeze(self.backbone, norms=True)
+
+    def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
+        if attentions:
+            raise ContractError(
+                "output_attentions: every architecture of timm attends in a way of its own, so the weights are not"
+                " given here. The fix: timm.utils.AttentionExtract(model.backbone.body), or a class of a family, such"
+                " as Dinov2Backbone."
+            )
+        if not states:
+            return BackboneOutput(feature_maps=self.backbone(pixel_values).maps)
+        maps = self.backbone.maps_at(pixel_values, range(self.backbone.built)).maps
+        return BackboneOutput(feature_maps=tuple(maps[index] for index in self.out_indices), hidden_states=maps)
+
+
+def _saved_backbone(name: str | Path, revision: str | None) -> Repository | None:
+    """A folder or Hub repository that says it is a TimmBackbone; None for names of timm and its own format."""
+    text = str(name)
+    is_hub = "/" in text and not text.startswith(("timm/", "hf-hub:", "hf_hub:"))
+    if not is_hub and not Path(text).expanduser().is_dir():
+        return None
+    repository = open_repository(name, revision=revision)
+    is_saved = repository.has(FILE) and repository.json(FILE).get("model_type") == TimmBackboneConfig.model_type
+    return repository if is_saved else None
+
+
+def _translated(checkpoint: Checkpoint, saved: TimmBackboneConfig, backbone: Backbone) -> Checkpoint:
+    """The weights that the backbone has, by our names."""
+    plan = replace(saved, out_indices=None, out_features=None).blueprint()
+    indices = saved.chosen(plan) or plan.default_indices
+    ours = timm_feature_names(plan, indices).translate(checkpoint)
+    with torch.device("meta"):
+        stored = set(plan.construct(indices).state_dict())
+    # Frozen norms of transformers count no batches.
+    counters = {
+        name: StoredTensor((), torch.int64, lambda: torch.zeros((), dtype=torch.int64))
+        for name in backbone.state_dict()
+        if name.endswith(f".{_COUNTER}") and name not in ours
+    }
+    beyond = stored - set(backbone.state_dict())
+    return ours.replaced({**counters, **{key: entry for key, entry in ours.tensors.items() if key not in beyond}})

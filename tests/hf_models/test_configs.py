@@ -112,5 +112,3 @@ def test_a_timm_config_takes_its_name_first() -> None:
     assert not TimmBackboneConfig("resnet18").indices_were_set
     with pytest.raises(ContractError, match="features_only"):
         TimmBackboneConfig("resnet18", features_only=False)
-    with pytest.raises(ContractError, match=r"backbonekit\.freeze"):
-        TimmBackboneConfig("resnet18", freeze_batch_norm_2d=True)

@@ -211,6 +211,11 @@ def _stage_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else 0
 
 
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
 FAMILY = Family(
     config_class=BeitArchitecture,
     levels=_levels,
@@ -226,4 +231,5 @@ FAMILY = Family(
     processing=Processing(size=(224, 224), interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     canvas=lambda config: sides(config.image_size),
     beside=_biases,
+    attentions=_attentions,
 )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from timm.layers import DropPath, Mlp, SwiGLUPacked
@@ -198,6 +198,11 @@ def stage_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else 0
 
 
+def attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
 FAMILY = Family(
     config_class=Dinov2Architecture,
     levels=levels,
@@ -214,4 +219,5 @@ FAMILY = Family(
     canvas=lambda config: sides(config.image_size),
     position_table="body.pos_embed",
     resample_positions=_resample_positions,
+    attentions=attentions,
 )

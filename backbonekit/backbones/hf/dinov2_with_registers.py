@@ -91,4 +91,5 @@ FAMILY = Family(
     canvas=lambda config: sides(config.image_size),
     position_table="body.pos_embed",
     resample_positions=_resample_positions,
+    attentions=dinov2.attentions,
 )

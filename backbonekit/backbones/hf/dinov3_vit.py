@@ -213,6 +213,11 @@ def _stage_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else 0
 
 
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
 FAMILY = Family(
     config_class=DINOv3ViTArchitecture,
     levels=_levels,
@@ -228,4 +233,5 @@ FAMILY = Family(
     processing=Processing(size=(224, 224), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
     beside=_rotations,
+    attentions=_attentions,
 )

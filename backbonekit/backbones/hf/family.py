@@ -32,6 +32,26 @@ def nothing_beside(body: nn.Module, x: Tensor, grid: tuple[int, int]) -> tuple[A
     return ()
 
 
+def as_it_is(body: nn.Module, x: Tensor, index: int) -> Tensor:
+    """A stage's output in the layout that it has."""
+    return x
+
+
+def channels_first(body: nn.Module, x: Tensor, index: int) -> Tensor:
+    """[batch, height, width, channels] -> [batch, channels, height, width]."""
+    return x.permute(0, 3, 1, 2).contiguous()
+
+
+def flat_places(body: nn.Module, x: Tensor, index: int) -> Tensor:
+    """[batch, height, width, channels] -> [batch, height * width, channels]."""
+    return x.flatten(1, 2)
+
+
+def weights_as_they_are(module: nn.Module, weights: Tensor) -> Tensor:
+    """Already [batch, heads, queries, keys]."""
+    return weights
+
+
 def as_normalisation_starts(config: Any) -> tuple[float, float]:
     """Weight and bias that change nothing."""
     return 1.0, 0.0
@@ -54,6 +74,9 @@ class Family:
     `default_norm`: what transformers does to the maps. `final_norm`: the stages that the final norm fits.
     `norm_epsilon`: of per-stage norms. `norm_start`: weight and bias of those that a checkpoint lacks.
     `resample_positions(table, size)`: the table of the same architecture made for another number of positions.
+    `hidden_state(body, x, index)`: a stage's output in the layout of transformers' `hidden_states`.
+    `attentions(body)`: the modules whose weights transformers gives as `attentions`, in that order; None where it
+    gives none. `attention_weights(module, weights)`: what such a module computed, in the shape that transformers gives.
     """
 
     config_class: type[ArchitectureConfig]
@@ -76,6 +99,9 @@ class Family:
     forbidden: frozenset[int] = frozenset()
     position_table: str | None = None
     resample_positions: Callable[[Tensor, int], Tensor] | None = None
+    hidden_state: Callable[[Any, Tensor, int], Tensor] = as_it_is
+    attentions: Callable[[Any], Sequence[nn.Module]] | None = None
+    attention_weights: Callable[[Any, Tensor], Tensor] = weights_as_they_are
 
     @property
     def model_type(self) -> str:

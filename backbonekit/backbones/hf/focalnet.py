@@ -190,6 +190,11 @@ def _stage_of(name: str) -> int | None:
     return int(found.group(1)) + (found.group(2) == "blocks")
 
 
+def _hidden_state(body: FocalNet, x: Tensor, index: int) -> Tensor:
+    """[batch, channels, height, width] -> [batch, height * width, channels]."""
+    return x.flatten(2).transpose(1, 2)
+
+
 FAMILY = Family(
     config_class=FocalNetArchitecture,
     levels=_levels,
@@ -204,4 +209,5 @@ FAMILY = Family(
     final_norm="never",
     processing=Processing(shortest_edge=256, crop=(224, 224), interpolation="bicubic"),
     canvas=lambda config: sides(config.image_size),
+    hidden_state=_hidden_state,
 )

@@ -172,7 +172,8 @@ def _construct_body(config: HieraArchitecture, plan: BodyPlan) -> nn.Module:
     # The stages have the blocks now, and the head's norm has no part in the maps.
     body.blocks = nn.ModuleList()
     body.head = nn.Identity()  # type: ignore[assignment]
-    body.unroll = body.reroll = nn.Identity()  # type: ignore[assignment]
+    body.unroll = ToUnitOrder(config.query_stride, len(config.depths) - 1)  # type: ignore[assignment]
+    body.reroll = nn.Identity()  # type: ignore[assignment]
     if plan.last == 0:
         body.stages = nn.ModuleList()
     return body
@@ -236,6 +237,24 @@ def _stage_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else 0
 
 
+def _hidden_state(body: Any, x: Tensor, index: int) -> Tensor:
+    """[batch, height, width, channels] -> [batch, height * width, channels], in the order in which units attend."""
+    if index == 0:
+        return body.unroll(x)
+    back: FromUnitOrder = body.stages[index - 1][-1]
+    return ToUnitOrder(back.stride, back.poolings)(x)
+
+
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Of each stage the last block's, behind which the map is put together."""
+    return [stage[-2].attn for stage in body.stages]
+
+
+def _in_units(module: nn.Module, weights: Tensor) -> Tensor:
+    """[batch, heads, units, queries, keys]; attention over the whole map is that of one unit."""
+    return weights if weights.ndim == 5 else weights.unsqueeze(2)
+
+
 FAMILY = Family(
     config_class=HieraArchitecture,
     levels=_levels,
@@ -251,4 +270,7 @@ FAMILY = Family(
     processing=Processing(size=(224, 224), interpolation="bicubic"),
     canvas=lambda config: config.image_size,
     norm_start=lambda config: (config.layer_norm_init, config.initializer_range),
+    hidden_state=_hidden_state,
+    attentions=_attentions,
+    attention_weights=_in_units,
 )

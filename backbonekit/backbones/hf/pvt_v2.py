@@ -15,7 +15,7 @@ from timm.models.pvt_v2 import PyramidVisionTransformerV2
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
-from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.pvt_v2_parts import MapBlock, MapPatchEmbed
 from backbonekit.backbones.hf.sizes import Square, sides
 from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
@@ -180,4 +180,5 @@ FAMILY = Family(
     canvas=lambda config: sides(config.image_size),
     norm_epsilon=1e-6,
     has_stem=False,
+    hidden_state=channels_first,
 )

@@ -1,6 +1,6 @@
 """A backbone of the transformers dialect: a timm model run stage by stage, tapped where transformers taps its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxtyping import Float
@@ -87,23 +87,35 @@ class StagedBackbone(nn.Module):
         return len(self.levels) - 1 if stage is None else stage
 
     def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        return self.maps_of(*self.stage_outputs(pixel_values, self._out_indices))
+
+    def stage_outputs(
+        self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
+    ) -> tuple[dict[int, Tensor], tuple[int, int]]:
+        """What the built stages in `indices` leave behind, un-normalised and in the family's layout, and the stem's
+        grid (height, width)."""
         check_channels(pixel_values, self.in_channels, self.name)
         x, grid = self.family.embed(self.body, pixel_values)
         units = self.family.units(self.body)
         beside = self.family.beside(self.body, x, grid)
         first = 1 if self.family.has_stem else 0
-        maps: list[Tensor] = []
-        prefix_tokens: list[Tensor | None] = []
-        for index in range(self._out_indices[-1] + 1):
+        outputs: dict[int, Tensor] = {}
+        for index in range(max(indices) + 1):
             if index >= first:
                 x = self._through(units[index - first], x, beside)
-            if index in self._out_indices:
-                feature_map, prefix = to_map(self._normalised(x, index), self.family.layout, grid)
-                maps.append(feature_map)
-                prefix_tokens.append(prefix)
+            if index in indices:
+                outputs[index] = x
+        return outputs, grid
+
+    def maps_of(self, outputs: Mapping[int, Tensor], grid: tuple[int, int]) -> FeatureMaps:
+        """The maps of `out_indices` from what `stage_outputs` gave."""
+        pairs = [
+            to_map(self._normalised(outputs[index], index), self.family.layout, grid) for index in self._out_indices
+        ]
+        prefix_tokens = tuple(prefix for _, prefix in pairs)
         return FeatureMaps(
-            maps=tuple(maps),
-            prefix_tokens=tuple(prefix_tokens) if any(tokens is not None for tokens in prefix_tokens) else (),
+            maps=tuple(feature_map for feature_map, _ in pairs),
+            prefix_tokens=prefix_tokens if any(tokens is not None for tokens in prefix_tokens) else (),
         )
 
     def _through(self, units: Sequence[nn.Module], x: Tensor, beside: tuple[Any, ...]) -> Tensor:

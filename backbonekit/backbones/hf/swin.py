@@ -10,13 +10,13 @@ transformers/models/swin/modeling_swin.py; timm/models/swin_transformer.py.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
-from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.sizes import Square, sides
 from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
 from backbonekit.backbones.hf.swin_block import PadThenShiftBlock
@@ -182,6 +182,11 @@ def canvas(config: SwinArchitecture) -> tuple[int, int]:
     return sides(config.image_size)
 
 
+def attentions(body: Any) -> Sequence[nn.Module]:
+    """Of each stage the last block's."""
+    return [stage.blocks[-1].attn for stage in body.layers]
+
+
 FAMILY = Family(
     config_class=SwinArchitecture,
     levels=levels,
@@ -196,4 +201,6 @@ FAMILY = Family(
     final_norm="last",
     processing=Processing(size=(224, 224), interpolation="bicubic"),
     canvas=canvas,
+    hidden_state=channels_first,
+    attentions=attentions,
 )

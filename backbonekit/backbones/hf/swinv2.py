@@ -14,7 +14,7 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2
 from torch import nn
 
 from backbonekit.backbones.hf import swin
-from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.family import BodyPlan, Family, flat_places
 from backbonekit.backbones.hf.sizes import sides
 from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
 from backbonekit.backbones.hf.swinv2_block import PadThenShiftV2Block
@@ -129,4 +129,6 @@ FAMILY = Family(
     final_norm="last",
     processing=Processing(size=(256, 256), interpolation="bicubic"),
     canvas=swin.canvas,
+    hidden_state=flat_places,
+    attentions=swin.attentions,
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from timm.models.vision_transformer_sam import VisionTransformerSAM
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
-from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.layouts import interpolated_positions
 from backbonekit.backbones.hf.sizes import Square, sides
 from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
@@ -159,6 +159,16 @@ def _stage_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else 0
 
 
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
+def _heads_apart(module: Any, weights: Tensor) -> Tensor:
+    """[windows * heads, queries, keys] -> [windows, heads, queries, keys], one window where there are none."""
+    return weights.unflatten(0, (-1, module.num_heads))
+
+
 FAMILY = Family(
     config_class=VitDetArchitecture,
     levels=_levels,
@@ -173,4 +183,7 @@ FAMILY = Family(
     final_norm="never",
     processing=Processing(size=(224, 224), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
+    hidden_state=channels_first,
+    attentions=_attentions,
+    attention_weights=_heads_apart,
 )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -156,6 +156,11 @@ def _stage_of(name: str) -> int | None:
     return int(found.group(1)) + 1 if found else 0
 
 
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
 FAMILY = Family(
     config_class=VitPoseBackboneArchitecture,
     levels=_levels,
@@ -170,4 +175,5 @@ FAMILY = Family(
     final_norm="every",
     processing=Processing(size=(256, 192), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
+    attentions=_attentions,
 )

@@ -1,0 +1,86 @@
+"""The weights of attention, caught while a backbone runs."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+# However a block spells it: what comes out of the softmax inside an attention module are its weights.
+_SOFTMAX = (torch.softmax, Tensor.softmax, functional.softmax)
+
+
+@contextmanager
+def caught_weights(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """Inside the context, what each of `modules` weighs its values with, in the order in which they run.
+
+    A fused kernel never writes its weights down, so attention of these modules is computed step by step here, which
+    takes the memory and time of [batch, heads, queries, keys] numbers each. Other attention, and attention outside the
+    context, is left as it is. Gradients flow through the weights.
+    """
+    catcher = _Catcher()
+    handles = []
+    for module in modules:
+        handles.append(module.register_forward_pre_hook(catcher.enter))
+        handles.append(module.register_forward_hook(catcher.leave))
+    try:
+        with catcher:
+            yield catcher.weights
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Catcher(TorchFunctionMode):
+    """Sees every function of torch that is called, and looks at those inside a module that it was told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[Tensor] = []
+        self.is_inside = False
+
+    def enter(self, module: nn.Module, inputs: Any) -> None:
+        self.is_inside = True
+
+    def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.is_inside = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        if not self.is_inside:
+            return func(*args, **named)
+        if func is functional.scaled_dot_product_attention:
+            return self._step_by_step(*args, **named)
+        result = func(*args, **named)
+        if func in _SOFTMAX:
+            self.weights.append(result)
+        return result
+
+    def _step_by_step(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+    ) -> Tensor:
+        """What the fused function computes, its weights written down before dropout."""
+        assert not is_causal, "a backbone's attention looks both ways"
+        factor = queries.shape[-1] ** -0.5 if scale is None else scale
+        scores = (queries * factor) @ keys.transpose(-2, -1)
+        if attn_mask is not None:
+            scores = scores + attn_mask
+        weights = scores.softmax(dim=-1)
+        self.weights.append(weights)
+        return functional.dropout(weights, dropout_p) @ values
