@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.signature import answer_of
-from backbonekit.contract.answers import ClassScores, DenseDepth, DenseLogits, MaskQueries
+from backbonekit.contract.answers import ClassScores, DenseDepth, DenseLogits, Heatmaps, MaskQueries
 from backbonekit.packing.card import CardFacts, model_card
 from backbonekit.packing.push import push_folder
 from backbonekit.packing.save import save_model
@@ -17,6 +17,7 @@ _PIPELINE_TAGS = {
     DenseLogits: "image-segmentation",
     MaskQueries: "image-segmentation",
     DenseDepth: "depth-estimation",
+    Heatmaps: "keypoint-detection",
 }
 
 

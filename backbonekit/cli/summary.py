@@ -10,6 +10,7 @@ from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
     InstanceResult,
+    KeypointResult,
     PanopticResult,
     Result,
     SemanticResult,
@@ -32,6 +33,8 @@ def summarise(result: Result | Mapping[str, Result], labels: Labels | None) -> s
         found = _counts(result.labels.tolist(), labels)
     elif isinstance(result, PanopticResult):
         found = _panoptic(result, labels)
+    elif isinstance(result, KeypointResult):
+        found = _keypoints(result)
     else:
         found = _depth(result)
     return ", ".join(found) or "nothing found"
@@ -53,6 +56,11 @@ def _depth(result: DepthResult) -> list[str]:
     if not len(valid):
         return []
     return [f"depth {float(valid.min()):.3g} to {float(valid.max()):.3g}", f"median {float(valid.median()):.3g}"]
+
+
+def _keypoints(result: KeypointResult) -> list[str]:
+    found = int(result.keypoints.isfinite().all(dim=-1).sum())
+    return [f"{found} of {len(result.keypoints)} keypoints"] if found else []
 
 
 def _counts(found: Iterable[int], labels: Labels | None) -> list[str]:

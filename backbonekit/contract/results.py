@@ -58,7 +58,8 @@ class DepthResult:
 
 @dataclass(slots=True)
 class KeypointResult:
-    """`keypoints`: float [K, 2], x and y in pixels. `scores`: float [K], the heights of their peaks."""
+    """Of one person. `keypoints`: float [K, 2], x and y in pixels; NaN where none was found. `scores`: float [K], the
+    heights of their peaks."""
 
     keypoints: Tensor
     scores: Tensor

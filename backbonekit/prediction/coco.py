@@ -11,6 +11,7 @@ from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
     InstanceResult,
+    KeypointResult,
     PanopticResult,
     Result,
     SemanticResult,
@@ -27,7 +28,8 @@ class CocoResults:
     Things: `image_id`, `category_id` (our number of the class, from 0), `bbox` (x, y, width, height), `score`, and
     `segmentation` in compressed run lengths where there are masks. Panoptic and semantic: one entry a picture with
     `file_name` of a PNG in the folder `NAME_maps` and, for panoptic, `segments_info`. Depth: a 16-bit PNG with
-    depth = offset + scale * value. Classes: one entry each, with `score`.
+    depth = offset + scale * value. Classes: one entry each, with `score`. Keypoints: one entry a person, `keypoints` as
+    x, y, 2 for each that was found and 0, 0, 0 for each that was not, and the mean `score` of those found.
     """
 
     def __init__(self, path: str | Path, labels: Labels | None = None) -> None:
@@ -58,6 +60,8 @@ class CocoResults:
             return [{"category_id": label, "score": _rounded(score)} for label, score in pairs]
         if isinstance(result, InstanceResult):
             return _things(result)
+        if isinstance(result, KeypointResult):
+            return [_person(result)]
         if isinstance(result, DepthResult):
             content, offset, scale = depth_png(result.depth.numpy())
             return [{"file_name": self._beside(stem, content), "offset": offset, "scale": scale}]
@@ -98,6 +102,15 @@ def _things(result: InstanceResult) -> list[dict[str, Any]]:
             entry |= {"area": int(mask.sum()), "segmentation": encode_mask(mask), "iscrowd": 0}
         entries.append(entry)
     return entries
+
+
+def _person(result: KeypointResult) -> dict[str, Any]:
+    found = result.keypoints.isfinite().all(dim=-1)
+    numbers: list[float] = []
+    for (x, y), is_found in zip(result.keypoints.tolist(), found.tolist(), strict=True):
+        numbers += [_rounded(x), _rounded(y), 2] if is_found else [0, 0, 0]
+    score = result.scores[found].mean().item() if found.any() else 0.0
+    return {"keypoints": numbers, "num_keypoints": int(found.sum()), "score": _rounded(score)}
 
 
 def _segments(result: PanopticResult, segmentation: np.ndarray) -> list[dict[str, Any]]:

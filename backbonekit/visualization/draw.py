@@ -9,6 +9,7 @@ from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
     InstanceResult,
+    KeypointResult,
     PanopticResult,
     Result,
     SemanticResult,
@@ -18,6 +19,7 @@ from backbonekit.image_processing.pixels import Picture, to_image
 from backbonekit.visualization.classes import draw_classes
 from backbonekit.visualization.depth import draw_depth
 from backbonekit.visualization.instance import draw_instances
+from backbonekit.visualization.keypoints import draw_keypoints
 from backbonekit.visualization.overview import overview
 from backbonekit.visualization.panoptic import draw_panoptic
 from backbonekit.visualization.semantic import draw_semantic
@@ -35,6 +37,8 @@ def draw(picture: Picture, result: Result | Mapping[str, Result], labels: Labels
         )
     if isinstance(result, ClassResult):
         return draw_classes(image, result, labels)
+    if isinstance(result, KeypointResult):
+        return draw_keypoints(image, result, labels)
     size = _size(result)
     if size is not None and size != (image.height, image.width):
         raise ContractError(

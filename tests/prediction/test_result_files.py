@@ -12,6 +12,7 @@ from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
     InstanceResult,
+    KeypointResult,
     PanopticResult,
     Segment,
     SemanticResult,
@@ -89,6 +90,17 @@ def test_label_maps_stand_beside(tmp_path):
         np.where(values == 0, np.nan, distance["offset"] + distance["scale"] * values), depth, atol=1e-3
     )
     assert [best["category_id"], second["category_id"]] == [1, 0]
+
+
+def test_persons_are_written_with_their_keypoints(tmp_path):
+    points = torch.tensor([[3.5, 4.25], [float("nan")] * 2, [1.0, 2.0]])
+    coco = CocoResults(tmp_path / "r.json")
+    coco.add("one.jpg", (8, 9), KeypointResult(points, torch.tensor([0.5, 0.1, 0.75])))
+    coco.add("two.jpg", (8, 9), KeypointResult(points[1:2], torch.tensor([0.1])))
+    coco.write()
+    one, nobody = json.loads((tmp_path / "r.json").read_text())["annotations"]
+    assert (one["keypoints"], one["num_keypoints"], one["score"]) == ([3.5, 4.25, 2, 0, 0, 0, 1.0, 2.0, 2], 2, 0.625)
+    assert (nobody["keypoints"], nobody["num_keypoints"], nobody["score"]) == ([0, 0, 0], 0, 0.0)
 
 
 @pytest.mark.parametrize(("largest", "mode"), [(254, "P"), (300, "I;16")])

@@ -9,6 +9,8 @@ from backbonekit.contract.answers import (
     ClassScores,
     DenseDepth,
     DenseLogits,
+    Detections,
+    Heatmaps,
     MaskQueries,
     Scoring,
 )
@@ -20,7 +22,9 @@ from backbonekit.image_processing.after.candidates import suppress
 from backbonekit.image_processing.after.classes import top_classes
 from backbonekit.image_processing.after.depth import depth_maps
 from backbonekit.image_processing.after.detection import detect
+from backbonekit.image_processing.after.detections import place_detections
 from backbonekit.image_processing.after.instance import separate_instances
+from backbonekit.image_processing.after.keypoints import locate_keypoints
 from backbonekit.image_processing.after.panoptic import segment_panoptic
 from backbonekit.image_processing.after.semantic import segment_dense, segment_masks
 
@@ -32,6 +36,8 @@ TASKS: dict[type[Answer], tuple[str, ...]] = {
     MaskQueries: ("instance", "semantic", "panoptic"),
     BoxQueries: ("detection",),
     BoxCandidates: ("detection",),
+    Heatmaps: ("keypoints",),
+    Detections: ("detection",),
 }
 DEFAULT_THRESHOLD = 0.5
 
@@ -52,8 +58,8 @@ def to_results(
 
     `task`: how mask queries are read: semantic, instance or panoptic; by default what `labels` suggest (things and
     stuff: panoptic; only stuff: semantic; else instance). `threshold`: the lowest score that is kept (0.5; of classes
-    none). `top_k`: how many at most (5 classes; as many masks or boxes as queries). `mask_threshold` and
-    `overlap_threshold` are panoptic's. What a centre crop hid is 255 (semantic), no segment, or NaN (depth).
+    none; of keypoints 0). `top_k`: how many at most (5 classes; as many masks or boxes as queries). `mask_threshold`
+    and `overlap_threshold` are panoptic's. What a centre crop hid is 255 (semantic), no segment, or NaN (depth).
     Raises RecipeError for a task that this kind of answer has no reading for.
     """
     task = choose_task(answer, task, labels)
@@ -64,10 +70,14 @@ def to_results(
         return list(segment_dense(answer, geometries, scoring=scoring, threshold=threshold))
     if isinstance(answer, DenseDepth):
         return list(depth_maps(answer, geometries))
+    if isinstance(answer, Heatmaps):
+        return list(locate_keypoints(answer, geometries, threshold=threshold))
     if isinstance(answer, BoxQueries):
         return list(detect(answer, geometries, scoring=scoring, threshold=lowest, top_k=top_k))
     if isinstance(answer, BoxCandidates):
         return list(suppress(answer, geometries, threshold=lowest, top_k=top_k))
+    if isinstance(answer, Detections):
+        return list(place_detections(answer, geometries, threshold=lowest, top_k=top_k))
     assert isinstance(answer, MaskQueries)
     if task == "semantic":
         return list(segment_masks(answer, geometries, scoring=scoring))
