@@ -13,13 +13,13 @@ from backbonekit.ops.precision import at_least_single
 from backbonekit.ops.resize import resize_bilinear
 
 
-def pictures_with_depth(targets: Targets) -> list[int]:
-    """Which pictures of the batch have the key."""
-    return [index for index, target in enumerate(targets) if "depth" in target]
+def known_depths(targets: Targets) -> dict[int, Tensor]:
+    """The depth of each picture of the batch that has the key, by its place."""
+    return {index: target["depth"] for index, target in enumerate(targets) if "depth" in target}
 
 
 def true_depth(
-    targets: Targets, known: list[int], canvas: Canvas, like: Tensor
+    depths: dict[int, Tensor], canvas: Canvas, like: Tensor
 ) -> tuple[Float[Tensor, "known height width"], Bool[Tensor, "known height width"]]:
     """Depth on the canvas, 1 where nobody knows it, and where somebody does: finite, above 0, no padding.
 
@@ -27,8 +27,7 @@ def true_depth(
     """
     height, width = canvas.size
     padded = []
-    for index in known:
-        given = targets[index]["depth"]
+    for index, given in depths.items():
         if given.ndim != 2:
             raise ContractError(f"targets[{index}]: depth must be [height, width], got {list(given.shape)}.")
         rows, columns = given.shape
@@ -41,7 +40,7 @@ def true_depth(
     depth = torch.stack(padded)
     valid = depth.isfinite() & (depth > 0)
     if canvas.pixel_mask is not None:
-        valid = valid & pictures_at(canvas.pixel_mask, known)
+        valid = valid & pictures_at(canvas.pixel_mask, list(depths))
     return depth.masked_fill(~valid, 1.0), valid
 
 

@@ -44,12 +44,13 @@ class HeatmapError(nn.Module):
 
     def forward(self, answer: Heatmaps, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`heatmap`}: a scalar, weighted; 0 where no keypoint is known."""
-        known = [index for index, target in enumerate(targets) if "keypoints" in target]
-        if not known:
+        given = {index: target["keypoints"] for index, target in enumerate(targets) if "keypoints" in target}
+        if not given:
             return {"heatmap": zero_of(answer)}
+        known = list(given)
         heatmaps = at_least_single(pictures_at(answer.heatmaps, known))
         grid = (heatmaps.shape[-2], heatmaps.shape[-1])
-        keypoints = torch.stack([self._person(targets, index, heatmaps) for index in known])
+        keypoints = torch.stack([self._person(index, persons, heatmaps) for index, persons in given.items()])
         centres = canvas_to_cells(keypoints[..., :2], grid, canvas.size)
         counts = (keypoints[..., 2] > 0) & _in_reach(centres, grid, _REACH * self.sigma)
         # An unknown keypoint may be NaN.
@@ -63,8 +64,7 @@ class HeatmapError(nn.Module):
         total = error.masked_fill(~cells, 0).sum()
         return {"heatmap": self.weight * total / (cells.sum() * error.shape[1]).clamp(min=1)}
 
-    def _person(self, targets: Targets, index: int, like: Tensor) -> Float[Tensor, "keypoints 3"]:
-        given = targets[index]["keypoints"]
+    def _person(self, index: int, given: Tensor, like: Tensor) -> Float[Tensor, "keypoints 3"]:
         if given.ndim != 3 or tuple(given.shape[1:]) != (self.num_classes, 3):
             raise ContractError(
                 f"targets[{index}]: keypoints must be [N, {self.num_classes}, 3] (x, y, visibility; the head has "

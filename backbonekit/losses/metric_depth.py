@@ -11,9 +11,9 @@ from backbonekit.contract.targets import Targets
 from backbonekit.losses.depth_gradients import gradient_mismatch
 from backbonekit.losses.depth_truth import (
     answered_depth,
+    known_depths,
     mean_of_pictures,
     mean_where,
-    pictures_with_depth,
     true_depth,
 )
 from backbonekit.losses.zero import zero_of
@@ -50,11 +50,11 @@ class MetricDepth(nn.Module):
 
     def forward(self, answer: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
-        known = pictures_with_depth(targets)
-        if not known:
+        depths = known_depths(targets)
+        if not depths:
             return {"depth": zero_of(answer), "depth_gradient": zero_of(answer)}
-        answered = answered_depth(answer.depth, known, canvas).clamp(min=self.min_depth)
-        truth, valid = true_depth(targets, known, canvas, answered)
+        answered = answered_depth(answer.depth, list(depths), canvas).clamp(min=self.min_depth)
+        truth, valid = true_depth(depths, canvas, answered)
         residual = (answered.log() - truth.log()).masked_fill(~valid, 0)
         common = mean_where(residual, valid)
         error = mean_where(residual.square(), valid) - self.scale_invariance * common.square()

@@ -11,7 +11,7 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.contract.targets import Targets
 from backbonekit.losses.depth_gradients import gradient_mismatch, normalised
-from backbonekit.losses.depth_truth import answered_depth, mean_of_pictures, pictures_with_depth, true_depth
+from backbonekit.losses.depth_truth import answered_depth, known_depths, mean_of_pictures, true_depth
 from backbonekit.losses.zero import zero_of
 
 
@@ -46,11 +46,11 @@ class RelativeDepth(nn.Module):
 
     def forward(self, answer: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
-        known = pictures_with_depth(targets)
-        if not known:
+        depths = known_depths(targets)
+        if not depths:
             return {"depth": zero_of(answer), "depth_gradient": zero_of(answer)}
-        answered = answered_depth(answer.depth, known, canvas)
-        truth, valid = true_depth(targets, known, canvas, answered)
+        answered = answered_depth(answer.depth, list(depths), canvas)
+        truth, valid = true_depth(depths, canvas, answered)
         residual = normalised(answered, valid) - normalised(1 / truth if self.inverse else truth, valid)
         edges = gradient_mismatch(residual, valid, self.scales)
         return {
