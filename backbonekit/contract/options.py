@@ -22,3 +22,5 @@ Probability = Annotated[float, Range(0.0, 1.0)]
 Weight = Annotated[float, Range(0.0, 1e6)]
 Stride = Annotated[int, Range(1, 1_024)]
 Norm = Literal["batch", "group", "layer", "none"]
+Side = Annotated[int, Range(1, 256)]  # cells or positions along a side
+Dilation = Annotated[int, Range(1, 1_024)]

@@ -2,8 +2,7 @@
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from backbonekit.contract.answers import DenseLogits, Scoring
 from backbonekit.contract.features import FeaturePyramid
@@ -12,6 +11,7 @@ from backbonekit.contract.options import Channels, Classes, Probability
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
+from backbonekit.layers.dense_classifier import DenseClassifier
 from backbonekit.ops.resize import resize_bilinear
 
 
@@ -66,20 +66,3 @@ class FCNHead(nn.Module):
         if self.auxiliary_classifier is None or not (self.training or targets is not None):
             return DenseLogits(logits)
         return DenseLogits(logits, (resize_bilinear(self.auxiliary_classifier(maps.maps[-2]), canvas.size),))
-
-
-class DenseClassifier(nn.Module):
-    """The convolutions of one such head, at the map's own size."""
-
-    def __init__(self, in_channels: int, channels: int | None, num_classes: int, dropout: float) -> None:
-        super().__init__()
-        width = channels or max(in_channels // 4, 1)
-        self.convolution = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(width)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Conv2d(width, num_classes, 1)
-
-    def forward(
-        self, maps: Float[Tensor, "batch in_channels height width"]
-    ) -> Float[Tensor, "batch classes height width"]:
-        return self.classifier(self.dropout(self.norm(self.convolution(maps)).relu()))

@@ -11,6 +11,7 @@ class ConvolutionNorm(nn.Module):
     """Convolution, then norm; no activation.
 
     `kernel_size`: odd; padded so that a stride of 1 keeps the size and a stride of 2 halves it, rounded up.
+    `dilation`: the distance between the positions that are read, 1 for neighbours.
     `norm`: the convolution has a bias exactly where there is no norm, unless `bias` says otherwise.
     """
 
@@ -21,13 +22,20 @@ class ConvolutionNorm(nn.Module):
         *,
         kernel_size: int,
         stride: int = 1,
+        dilation: int = 1,
         norm: Norm = "none",
         bias: bool | None = None,
     ) -> None:
         super().__init__()
         has_bias = norm == "none" if bias is None else bias
         self.convolution = nn.Conv2d(
-            in_channels, channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=has_bias
+            in_channels,
+            channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2 * dilation,
+            dilation=dilation,
+            bias=has_bias,
         )
         self.norm = map_norm(norm, channels)
 

@@ -1,0 +1,38 @@
+"""Necks that work on the deepest level alone and pass the others on."""
+
+from dataclasses import replace
+
+from torch import Tensor
+
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.requirements import Requirement
+from backbonekit.errors import ContractError
+
+
+def deepest_level(features: FeaturePyramid, *, neck: str) -> Level:
+    """Raises ContractError where there is no level."""
+    if not features.levels:
+        raise ContractError(f"neck {neck} receives no level; it works on the deepest.")
+    return features.levels[-1]
+
+
+def with_deepest(features: FeaturePyramid, channels: int) -> FeaturePyramid:
+    """The same levels, the deepest of this width and without prefix tokens, which belonged to the old map."""
+    changed = replace(features.levels[-1], channels=channels, prefix_tokens=0)
+    return replace(features, levels=(*features.levels[:-1], changed))
+
+
+def maps_with_deepest(maps: FeatureMaps, deepest: Tensor) -> FeatureMaps:
+    """The tensors of such a pyramid."""
+    tokens = (*maps.prefix_tokens[:-1], None) if maps.prefix_tokens else ()
+    return FeatureMaps((*maps.maps[:-1], deepest), maps.extras, tokens)
+
+
+def required_with_deepest(wanted: Requirement | None) -> Requirement:
+    """What is wanted, and at least one level."""
+    if wanted is None:
+        return Requirement(last=1)
+    if wanted.strides or wanted.last or wanted.spread:
+        return wanted
+    return replace(wanted, last=1)

@@ -1,0 +1,47 @@
+"""Pyramid pooling module as a neck: the deepest level learns what the picture is like as a whole and in its parts."""
+
+from torch import nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Norm, Side
+from backbonekit.contract.requirements import Requirement
+from backbonekit.layers.pyramid_pooling import PyramidPooling
+from backbonekit.necks.deepest_level import deepest_level, maps_with_deepest, required_with_deepest, with_deepest
+
+
+class PyramidPoolingNeck(nn.Module):
+    """Pyramid pooling on the deepest level; the others pass through.
+
+    `channels`: width of the new deepest level and of each pooled branch; the paper has a quarter of the map's own.
+    `scales`: cells along a side of each pooled branch. More and larger ones tell more places apart.
+    `norm`: after each convolution.
+
+    Averages are taken over each picture's own part of the canvas. Publishes the levels that it receives.
+
+    Source: Zhao et al., "Pyramid Scene Parsing Network", 2017, section 3.2; transformers/models/upernet/
+    modeling_upernet.py: UperNetPyramidPoolingModule.
+    """
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        channels: Channels = 512,
+        scales: tuple[Side, ...] = (1, 2, 3, 6),
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        level = deepest_level(features, neck="ppm")
+        self.pooling = PyramidPooling(level.channels, channels, scales=scales, norm=norm)
+        self.features = with_deepest(features, channels)
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None) -> Requirement:
+        """What is wanted of it; the deepest level when nobody asks."""
+        return required_with_deepest(wanted)
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        deepest = maps.maps[-1]
+        mask = canvas.mask_at(deepest.shape[-2], deepest.shape[-1])
+        return maps_with_deepest(maps, self.pooling(deepest, mask))
