@@ -1,7 +1,7 @@
 """The nested `backbone_config` of transformers' models: a recipe's backbone, its levels, its weights' names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from backbonekit.backbones import hf_source, timm_source
@@ -21,11 +21,13 @@ _SELECTION = ("out_indices", "out_features", "_out_indices", "_out_features")
 @dataclass(frozen=True, slots=True)
 class ForeignBackbone:
     """`recipe`: the `backbone` of a flat recipe. `levels`: the maps that it gives; None where nobody chose them.
-    `key_map`: from the names under the foreign backbone's prefix to those under ours."""
+    `key_map`: from the names under the foreign backbone's prefix to those under ours. `training`: the recipe's
+    `training`, what the configuration says about freezing; empty where it says nothing."""
 
     recipe: dict[str, Any]
     levels: tuple[Level, ...] | None
     key_map: KeyMap
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def read_backbone(config: Mapping[str, Any]) -> ForeignBackbone:
@@ -60,7 +62,7 @@ def _read_timm(config: Mapping[str, Any]) -> ForeignBackbone:
     in_channels = fields.number("num_channels", 3, low=1)
     output_stride = fields.raw("output_stride")
     fields.only("features_only", True, "only maps are given")
-    fields.only("freeze_batch_norm_2d", False, "norms are frozen by `freeze` when training")
+    freezes_norms = fields.flag("freeze_batch_norm_2d", False)
     faults = fields.finish()
     if not isinstance(name, str):
         faults.append(
@@ -76,6 +78,8 @@ def _read_timm(config: Mapping[str, Any]) -> ForeignBackbone:
         _recipe("timm", name, indices, in_channels, args=args),
         None if indices is None else tuple(blueprint.levels[index] for index in indices),
         timm_feature_names(blueprint, built),
+        # In eval mode frozen norms compute what the others do, so this is advice for whoever trains.
+        {"freeze": {"norms": True}} if freezes_norms else {},
     )
 
 

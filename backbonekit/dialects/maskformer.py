@@ -86,6 +86,7 @@ class MaskFormerDialect:
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},
             "labels": labels,
+            "training": backbone.training,
         }
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:

@@ -14,7 +14,7 @@ from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models.answers_by_name import geometries_for, read_answer, sizes_for
 from backbonekit.hf_models.box_results import BOX_SCORING, found_boxes
-from backbonekit.hf_models.config_mixin import FILE
+from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.detection_labels import detection_labels, listed_annotations
 from backbonekit.hf_models.prepared_pictures import PreparedPictures
 from backbonekit.hf_models.segmentation_labels import binary_masks, dense_labels, listed_maps

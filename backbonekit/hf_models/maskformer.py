@@ -19,6 +19,7 @@ from backbonekit.hf_models.maskformer_config import MaskFormerConfig, chosen_lab
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.sharing.opening import open_model
+from backbonekit.training.freeze import freeze
 
 
 @register_output
@@ -51,6 +52,7 @@ class MaskFormerForInstanceSegmentation(nn.Module):
         super().__init__()
         self.config = config
         self.model: ComposedModel = build_composed(config.recipe(), seed=seed)
+        _freeze_as_configured(self.model)
         self.eval()
 
     @classmethod
@@ -93,6 +95,7 @@ class MaskFormerForInstanceSegmentation(nn.Module):
         model = cls.__new__(cls)
         nn.Module.__init__(model)
         model.model = build_composed(recipe, seed=seed, warm=warm)
+        _freeze_as_configured(model.model)
         model.config = MaskFormerConfig.from_recipe(model.model.recipe)
         return model.eval()
 
@@ -149,6 +152,12 @@ def _earlier(auxiliary: tuple[MaskQueries, ...] | None) -> tuple[dict[str, Tenso
     return tuple(
         {"class_queries_logits": layer.class_logits, "masks_queries_logits": layer.mask_logits} for layer in auxiliary
     )
+
+
+def _freeze_as_configured(model: ComposedModel) -> None:
+    """`freeze_batch_norm_2d` of a TimmBackbone: here a configuration is an order, while a recipe's is advice."""
+    if model.recipe.training.get("freeze", {}).get("norms", False):
+        freeze(model, norms=True)
 
 
 def _num_classes(recipe: Recipe) -> int:

@@ -346,6 +346,7 @@ def _config_of_recipe(recipe: Recipe) -> BackboneConfig:
             num_channels=backbone.in_channels,
             out_indices=backbone.out_indices,
             out_features=backbone.out_features,
+            freeze_batch_norm_2d=recipe.training.get("freeze", {}).get("norms", False),
             backbone_kwargs=dict(backbone.args),
         )
     if backbone.config is None:

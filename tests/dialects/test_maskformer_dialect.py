@@ -149,8 +149,8 @@ def test_a_timm_backbones_output_stride_is_an_argument():
         ({"backbone_config": {"model_type": "timm_backbone", "backbone": "resnet18", "img_size": 3}}, "img_size is no"),
         ({"backbone_config": {"model_type": "timm_backbone"}}, "must name a timm architecture"),
         (
-            {"backbone_config": {"model_type": "timm_backbone", "backbone": "resnet18", "freeze_batch_norm_2d": True}},
-            "freeze_batch_norm_2d=True is not supported",
+            {"backbone_config": {"model_type": "timm_backbone", "backbone": "resnet18", "freeze_batch_norm_2d": 1}},
+            "freeze_batch_norm_2d=1 is not supported: it must be true or false",
         ),
         ({"decoder_config": {"model_type": "bart"}}, "only 'detr'"),
         ({"decoder_config": {"auxiliary_loss": True}}, "auxiliary_loss=True is not supported: it puts the final norm"),
@@ -167,6 +167,12 @@ def test_a_timm_backbones_output_stride_is_an_argument():
 def test_what_cannot_be_honoured_is_refused_by_name(fields, message):
     with pytest.raises(RecipeError, match=message):
         recipe(**{"backbone_config": RESNET, **fields})
+
+
+def test_frozen_batch_norm_is_advice_for_training():
+    nested = {"model_type": "timm_backbone", "backbone": "resnet18", "out_indices": [1, 2, 3, 4]}
+    assert recipe(backbone_config={**nested, "freeze_batch_norm_2d": True})["training"] == {"freeze": {"norms": True}}
+    assert recipe(backbone_config=nested)["training"] == {}
 
 
 def test_all_faults_are_told_together():
