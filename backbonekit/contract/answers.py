@@ -73,6 +73,9 @@ class BoxQueries(Answer):
     `boxes_cxcywh`: [batch, queries, 4], centre and size, in [0, 1] of the picture without its padding.
     `auxiliary`: the same for every earlier decoder layer, first layer first. `proposals`: what an encoder proposed
     before the first layer, trained like one more layer. `denoising`: answers to disturbed copies of the truth.
+    `edge_logits`: [batch, queries, 4, bins], before softmax, how far the left, upper, right and lower edge are from
+    where `reference_boxes` have them, in bins; [batch, queries, 4] as `boxes_cxcywh`. Of a head that predicts
+    distributions, for the loss.
     """
 
     class_logits: Tensor
@@ -80,6 +83,8 @@ class BoxQueries(Answer):
     auxiliary: tuple["BoxQueries", ...] | None = None
     proposals: "BoxQueries | None" = None
     denoising: "DenoisingQueries | None" = None
+    edge_logits: Tensor | None = None
+    reference_boxes: Tensor | None = None
 
 
 @register_output
