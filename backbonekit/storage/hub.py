@@ -4,19 +4,23 @@ huggingface_hub is imported inside the functions: a recipe without a repository 
 """
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from backbonekit.errors import StorageError
 from backbonekit.storage.digest import sha256_of
 
 Result = TypeVar("Result")
 
+MAIN = "main"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,94}[A-Za-z0-9_])?"  # the Hub's own limit is 96 characters
 _IDENTIFIER = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][\w.\-/]{0,199}", re.ASCII)
+_WAITS = (0.5, 2.0)  # seconds before another try where the Hub failed itself; its client tries 429 again, but not 500
 _TIMEOUT = 10.0  # seconds for the first answer; a dead proxy should not hold a build for minutes
 
 
@@ -53,7 +57,7 @@ def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozense
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision, None
-    wanted = revision or "main"
+    wanted = revision or MAIN
     cached = _cached_commit(identifier, wanted)
     if _is_offline():
         if cached is not None:
@@ -104,6 +108,23 @@ def download(identifier: str, filename: str, commit: str) -> Path:
     return path
 
 
+def remember(identifier: str, branch: str, commit: str) -> None:
+    """Notes in the cache that a branch stands for a commit of which a file is there, for the days without a network.
+
+    The client notes it only when it is asked for a branch; it is asked for commits here, so that all files are of one.
+    """
+    reference = _reference(identifier, branch)
+    if _cached_commit(identifier, branch) == commit:
+        return
+    try:
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        new = reference.with_name(f".{reference.name}.{uuid4().hex}")
+        new.write_text(commit, encoding="ascii")
+        new.replace(reference)
+    except OSError:
+        return  # a cache that is only read serves as well
+
+
 class UnreachableError(StorageError):
     """The Hub gave no answer: the network is off, or slow, or the client is told to stay offline."""
 
@@ -114,13 +135,24 @@ def call(action: Callable[[], Result], identifier: str, what: str) -> Result:
 
 
 def _call(action: Callable[[], Result], identifier: str, revision: str, filename: str) -> Result:
-    try:
-        return action()
-    except StorageError:
-        raise
-    # Every version of the client raises errors of another HTTP library, so the classes cannot be listed.
-    except Exception as error:
-        raise _told(error, identifier, revision, filename) from error
+    for wait in (*_WAITS, None):
+        try:
+            return action()
+        except StorageError:
+            raise
+        # Every version of the client raises errors of another HTTP library, so the classes cannot be listed.
+        except Exception as error:
+            if wait is None or not _is_passing(error):
+                raise _told(error, identifier, revision, filename) from error
+            time.sleep(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the Hub answered that it failed (status 500 and above), which often lasts for a moment only."""
+    from huggingface_hub import errors
+
+    return isinstance(error, errors.HfHubHTTPError) and error.response is not None and error.response.status_code >= 500
 
 
 def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageError:
@@ -150,7 +182,9 @@ def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageE
         return UnreachableError(f"{what}: the Hub failed with status {status}; try again later.")
     if isinstance(error, OSError) and error.errno is not None and "http" not in type(error).__module__:
         return StorageError(f"{what}: could not be stored in the local cache: {error.strerror or error}.")
-    return UnreachableError(f"{what}: the Hub did not answer ({type(error).__name__}: {_first_line(error)}).")
+    return UnreachableError(
+        f"{what}: the Hub did not answer, or not to the end ({type(error).__name__}: {_first_line(error)})."
+    )
 
 
 def _offline_sentence(what: str, revision: str) -> str:
@@ -172,19 +206,18 @@ def _is_offline() -> bool:
 
 
 def _cached_commit(identifier: str, revision: str) -> str | None:
-    from huggingface_hub import constants
-
-    reference = (
-        Path(constants.HF_HUB_CACHE)
-        / ("models--" + identifier.replace("/", "--"))
-        / "refs"
-        / Path(*revision.split("/"))
-    )
     try:
-        commit = reference.read_text(encoding="ascii").strip()
+        commit = _reference(identifier, revision).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return None
     return commit if COMMIT.fullmatch(commit) else None
+
+
+def _reference(identifier: str, revision: str) -> Path:
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / ("models--" + identifier.replace("/", "--"))
+    return folder / "refs" / Path(*revision.split("/"))
 
 
 def _check_blob(path: Path, identifier: str, filename: str) -> None:

@@ -18,13 +18,15 @@ _CARD_HEADER = 20_000  # characters of a model card within which its header has 
 class Repository:
     """`identifier`: the Hub id, or the folder as given. `folder`: set when local. `commit`: 40 hex digits on the Hub.
 
-    `listed`: the file names, where opening it already told them.
+    `listed`: the file names, where opening it already told them. `branch`: the branch or tag that stood for the commit
+    when the Hub was asked.
     """
 
     identifier: str
     folder: Path | None
     commit: str | None
     listed: frozenset[str] | None = None
+    branch: str | None = None
 
     @property
     def origin(self) -> str:
@@ -62,7 +64,10 @@ class Repository:
         _check_filename(filename)
         if self.folder is None:
             assert self.commit is not None
-            return hub.download(self.identifier, filename, self.commit)
+            downloaded = hub.download(self.identifier, filename, self.commit)
+            if self.branch is not None:
+                hub.remember(self.identifier, self.branch, self.commit)
+            return downloaded
         path = self.folder / filename
         if not path.is_file():
             raise StorageError(f"{self.folder} has no file {filename!r}; {nearest(filename, self.files)}")
@@ -107,7 +112,8 @@ def open_repository(identifier: str | Path, *, revision: str | None = None) -> R
     hub.check_identifier(identifier)
     hub.check_revision(revision)
     commit, listed = hub.resolve_commit(identifier, revision)
-    return Repository(identifier, None, commit, listed)
+    branch = None if listed is None else revision or hub.MAIN
+    return Repository(identifier, None, commit, listed, branch)
 
 
 def _is_folder(path: Path) -> bool:

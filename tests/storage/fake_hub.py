@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from types import TracebackType
@@ -9,9 +10,13 @@ from typing import Any
 
 
 class FakeHub:
-    """`commits`: file contents by commit. `branches`: commits by branch. `requests`: what the client asked for.
+    """`commits`: file contents by commit. `branches`: commits by branch. `requests`: what the client asked for, and
+    `tokens`, what it said about itself each time. `gate`: the status (401, 403) with which the repository is refused.
+    `elsewhere`: the address of another host that large files are sent to.
 
-    `faults`: file name -> "cut" (the connection ends early), "flip" (one wrong bit), "500".
+    `faults`: file name -> "cut" (the connection ends halfway), "cut once" (after which the rest is sent when asked
+    for), "flip" (one wrong bit), "short" (half of it, honestly announced), "slow" (seconds go by), "500", "500 once",
+    "elsewhere" (redirected).
     """
 
     def __init__(self, identifier: str = "owner/name") -> None:
@@ -19,7 +24,10 @@ class FakeHub:
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
         self.faults: dict[str, str] = {}
+        self.gate: int | None = None
+        self.elsewhere = ""
         self.requests: list[str] = []
+        self.tokens: list[str | None] = []
         hub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -50,8 +58,11 @@ class FakeHub:
     def answer(self, handler: BaseHTTPRequestHandler, *, with_body: bool) -> None:
         path = handler.path.split("?")[0]
         self.requests.append(f"{handler.command} {path}")
+        self.tokens.append(handler.headers.get("Authorization"))
         steps = path.strip("/").split("/")
-        if path.startswith(f"/api/models/{self.identifier}"):
+        if self.gate is not None:
+            self._refuse(handler, self.gate, "GatedRepo")
+        elif path.startswith(f"/api/models/{self.identifier}"):
             self._describe(handler, steps[5] if len(steps) > 5 else "main")
         elif path.startswith(f"/{self.identifier}/resolve/"):
             self._send(handler, steps[3], "/".join(steps[4:]), with_body)
@@ -74,18 +85,48 @@ class FakeHub:
         content = self.commits.get(commit, {}).get(name)
         if content is None:
             return self._refuse(handler, 404, "EntryNotFound")
-        fault = self.faults.get(name)
-        if fault == "500" and with_body:
+        fault = self.faults.get(name) if with_body else None
+        if self.faults.get(name) == "elsewhere":
+            return self._redirect(handler, commit, name, content)
+        if fault is not None and fault.endswith("once"):
+            del self.faults[name]
+        if fault in ("500", "500 once"):
             return self._refuse(handler, 500, "")
+        if fault == "slow":
+            time.sleep(3)
         headers = {
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
             "X-Repo-Commit": commit,
             "Content-Length": str(len(content)),
         }
+        status = 200
         if fault == "flip":
             content = bytes([content[0] ^ 1]) + content[1:]
-        self._reply(handler, 200, headers, content if with_body else b"")
+        if fault == "short":
+            content = content[: len(content) // 2]
+            headers["Content-Length"] = str(len(content))
+        asked = handler.headers.get("Range")
+        if fault in ("cut", "cut once"):
+            content = content[: len(content) // 2]
+        elif asked is not None:
+            start = int(asked.removeprefix("bytes=").split("-")[0])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            content = content[start:]
+            headers["Content-Length"] = str(len(content))
+            status = 206
+        self._reply(handler, status, headers, content if with_body else b"")
+        handler.close_connection = handler.close_connection or fault in ("cut", "cut once")
         return None
+
+    def _redirect(self, handler: BaseHTTPRequestHandler, commit: str, name: str, content: bytes) -> None:
+        headers = {
+            "Location": f"{self.elsewhere}/{self.identifier}/resolve/{commit}/{name}",
+            "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "X-Linked-Size": str(len(content)),
+            "X-Repo-Commit": commit,
+            "Content-Length": "0",
+        }
+        self._reply(handler, 302, headers, b"")
 
     def _refuse(self, handler: BaseHTTPRequestHandler, status: int, code: str) -> None:
         self._reply(handler, status, {"X-Error-Code": code, "Content-Length": "0"}, b"")
