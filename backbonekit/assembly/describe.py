@@ -163,7 +163,7 @@ def _rows_out(module: nn.Module, result: Any) -> list[MapRow]:
             tensors.append((name, value))
         elif isinstance(value, tuple):  # by level
             tensors += [(f"{name}.{index}", one) for index, one in enumerate(value) if isinstance(one, Tensor)]
-    return [MapRow(name, tensor.shape[1], None, tuple(tensor.shape)) for name, tensor in tensors]
+    return [MapRow(name, tensor.shape[min(1, tensor.dim() - 1)], None, tuple(tensor.shape)) for name, tensor in tensors]
 
 
 def _rows(published: FeaturePyramid, maps: FeatureMaps) -> list[MapRow]:

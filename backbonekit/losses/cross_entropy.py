@@ -8,9 +8,9 @@ from backbonekit.contract.answers import ClassScores
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability
 from backbonekit.contract.targets import Targets
-from backbonekit.losses.label_check import check_labels
 from backbonekit.losses.pictures import pictures_at
 from backbonekit.losses.zero import zero_of
+from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.precision import at_least_single
 
 

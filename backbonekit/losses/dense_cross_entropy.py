@@ -12,9 +12,9 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
 from backbonekit.contract.targets import IGNORE_LABEL, Targets
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.losses.label_check import check_labels
 from backbonekit.losses.pictures import pictures_at
 from backbonekit.losses.zero import zero_of
+from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.precision import at_least_single
 from backbonekit.ops.resize import resize_bilinear
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from backbonekit.contract.answers import BoxCandidates
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.targets import Targets
-from backbonekit.losses.label_check import check_labels
 from backbonekit.ops.box_truth import BoxTruth, read_boxes
+from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.precision import at_least_single
 
 

@@ -38,6 +38,7 @@ class ModelTester:
     size: ClassVar[tuple[int, int]] = (64, 96)
     swap: ClassVar[tuple[str, ...]] = ("backbone=timm/resnet14t", "backbone.args={channels: [8,16,32,48]}")
     has_head: ClassVar[bool] = True
+    data_dependent: ClassVar[str] = ""  # why no compiler can follow the whole model, where that is so
 
     # tools
 
@@ -96,6 +97,10 @@ class ModelTester:
         return [
             name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
         ]
+
+    def skip_where_data_dependent(self) -> None:
+        if self.data_dependent:
+            pytest.skip(self.data_dependent)
 
     # what comes out
 
@@ -183,7 +188,10 @@ class ModelTester:
             twin["depth"] = target["depth"].clone()
             twin["depth"][40:] = 9.0
         with torch.no_grad():
-            expected, given = model(pixel_values, mask, one).losses, model(pixel_values, mask, other).losses
+            torch.manual_seed(0)  # some losses draw a sample
+            expected = model(pixel_values, mask, one).losses
+            torch.manual_seed(0)
+            given = model(pixel_values, mask, other).losses
         assert (expected is None) == (not self.has_head)
         for name, term in (expected or {}).items():
             torch.testing.assert_close(given[name], term, msg=name)
@@ -223,6 +231,7 @@ class ModelTester:
     # compilers, exporters, precisions
 
     def test_compiles_as_one_graph(self) -> None:
+        self.skip_where_data_dependent()
         torch._dynamo.reset()
         model, pixel_values = self.build(), self.pictures()
         compiled = torch.compile(model, fullgraph=True, backend="eager")
@@ -230,6 +239,7 @@ class ModelTester:
             torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
 
     def test_training_on_padded_pictures_breaks_the_graph_once_at_most(self) -> None:
+        self.skip_where_data_dependent()
         torch._dynamo.reset()
         mask = torch.ones(2, *self.size, dtype=torch.bool)
         mask[0, 40:] = False
@@ -237,6 +247,7 @@ class ModelTester:
         assert told.graph_break_count <= 1, told.break_reasons
 
     def test_exports_with_a_dynamic_batch(self) -> None:
+        self.skip_where_data_dependent()
         model, mask = self.build(), torch.ones(3, *self.size, dtype=torch.bool)
         mask[0, 40:] = False
         batch = torch.export.Dim("batch", min=1, max=64)
@@ -255,6 +266,7 @@ class ModelTester:
 
     def test_forward_never_waits_for_a_value(self) -> None:
         """On fake tensors there is no value to wait for: `.item()` or `if tensor` raises."""
+        self.skip_where_data_dependent()
         model = self.build()
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             pixel_values = mode.from_tensor(self.pictures())
