@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from backbonekit.contract.answers import MaskQueries, Scoring
 from backbonekit.contract.features import FeaturePyramid
@@ -13,8 +13,8 @@ from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.activation import Activation
-from backbonekit.layers.attention import keys_to_look_at
 from backbonekit.layers.mlp import MLP
+from backbonekit.layers.query_decoding import decode_queries
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
 
@@ -89,7 +89,8 @@ class MaskFormerHead(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> MaskQueries:
         """`mask_logits` have the size of `mask_features`. Padding is not looked at where the canvas has a mask."""
-        states = self._decode(self.input_projection(maps.maps[-1]), canvas)
+        features = self.input_projection(maps.maps[-1])
+        states = decode_queries(self.layers, self.queries.weight, features, canvas, positions=self.positions)
         final = self.norm(states[-1])
         mask_features = maps.extras[MASK_FEATURES]
         if self.auxiliary == "none" or not (self.training or targets is not None):
@@ -102,27 +103,6 @@ class MaskFormerHead(nn.Module):
         mask_logits = torch.einsum("blqc,bchw->blqhw", self.mask_embedder(stacked), mask_features).unbind(1)
         auxiliary = tuple(map(MaskQueries, class_logits[:-1], mask_logits[:-1]))
         return MaskQueries(class_logits[-1], mask_logits[-1], auxiliary or None)
-
-    def _decode(self, features: Tensor, canvas: Canvas) -> list[Tensor]:
-        """Queries before the first layer and after each, [batch, queries, channels], before the final norm."""
-        mask = canvas.mask_at(features.shape[-2], features.shape[-1])
-        # [batch, channels, height, width] -> [batch, places, channels]
-        memory = features.flatten(2).transpose(1, 2)
-        memory_positions = self.positions(features, mask).flatten(2).transpose(1, 2)
-        memory_mask = keys_to_look_at(mask)
-        query_positions = self.queries.weight[None]
-        states = [torch.zeros_like(query_positions).expand(features.shape[0], -1, -1)]
-        for layer in self.layers:
-            states.append(
-                layer(
-                    states[-1],
-                    memory,
-                    query_positions=query_positions,
-                    memory_positions=memory_positions,
-                    memory_mask=memory_mask,
-                )
-            )
-        return states
 
     def _initialise(self) -> None:
         """As the paper's code: Xavier in the decoder, He on the input, torch's own on the two predictors."""

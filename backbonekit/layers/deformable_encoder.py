@@ -69,7 +69,7 @@ class DeformableEncoder(nn.Module):
 
     `levels`: how many maps, at least 1; each has an embedding that is added to its sine positions. The other options
     are those of `DeformableEncoderLayer`. The maps' order is the order of the weights: Mask2Former's run coarse to
-    fine, Deformable DETR's fine to coarse.
+    fine, Deformable DETR's fine to coarse. `position_offset`: see `SinePositions`; 0.5 in Deformable DETR.
     """
 
     def __init__(
@@ -84,9 +84,10 @@ class DeformableEncoder(nn.Module):
         dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
+        position_offset: float = 0.0,
     ) -> None:
         super().__init__()
-        self.positions = SinePositions(channels)
+        self.positions = SinePositions(channels, offset=position_offset)
         self.level_embedding = nn.Parameter(torch.empty(levels, channels))
         self.layers = nn.ModuleList(
             DeformableEncoderLayer(

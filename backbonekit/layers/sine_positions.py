@@ -19,15 +19,17 @@ class SinePositions(nn.Module):
 
     Rows and columns are counted from 1 and scaled so that the picture's far end, without its padding, is 2 pi; so
     positions are relative to the picture and not to the canvas.
-    `channels`: of the result; an even number. `temperature`: a larger one makes the slowest waves slower.
+    `channels`: of the result; an even number. `temperature`: a larger one makes the slowest waves slower. `offset`:
+    taken from every count; with 0.5 a place is where its centre is, as Deformable DETR has it.
     """
 
-    def __init__(self, channels: Channels, *, temperature: float = 10_000.0) -> None:
+    def __init__(self, channels: Channels, *, temperature: float = 10_000.0, offset: float = 0.0) -> None:
         super().__init__()
         if channels % 2:
             raise ContractError(f"channels={channels}: sine positions take an even number; {channels + 1} is the next.")
         self.channels = channels
         self.temperature = temperature
+        self.offset = offset
 
     def forward(
         self,
@@ -46,8 +48,8 @@ class SinePositions(nn.Module):
             )
         else:
             rows, columns = mask.to(dtype).cumsum(1), mask.to(dtype).cumsum(2)
-        rows = rows / (rows[:, -1:, :] + 1e-6) * (2 * math.pi)
-        columns = columns / (columns[:, :, -1:] + 1e-6) * (2 * math.pi)
+        rows = (rows - self.offset) / (rows[:, -1:, :] + 1e-6) * (2 * math.pi)
+        columns = (columns - self.offset) / (columns[:, :, -1:] + 1e-6) * (2 * math.pi)
         waves = torch.cat((self._waves(rows), self._waves(columns)), dim=-1)
         return waves.permute(0, 3, 1, 2).to(maps.dtype)
 

@@ -44,6 +44,12 @@ def overlaps(
     return iou, iou - (hull - union) / hull.clamp(min=SMALLEST_AREA)
 
 
+def inverse_sigmoid(shares: Float[Tensor, "*any"], *, margin: float = 1e-5) -> Float[Tensor, "*any"]:
+    """The number whose sigmoid is this share in [0, 1]; shares nearer to 0 or 1 than `margin` count as that near."""
+    shares = shares.clamp(0, 1)
+    return (shares.clamp(min=margin) / (1 - shares).clamp(min=margin)).log()
+
+
 def picture_sizes(canvas: Canvas, like: Tensor) -> Float[Tensor, "#batch 2"]:
     """(width, height) in pixels of each picture without its padding; of type and device of `like`.
 

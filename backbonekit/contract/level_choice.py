@@ -1,0 +1,40 @@
+"""Which of the levels that a part receives it takes, and what it asks of their width. No torch here."""
+
+from collections.abc import Sequence
+
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.errors import ContractError
+
+
+def choose_levels(features: FeaturePyramid, strides: Sequence[int], deepest: int, *, part: str) -> tuple[int, ...]:
+    """Positions of one level in the octave of each stride; with `deepest`, of that many of the deepest levels.
+
+    `part`: its kind and name, as in "head deformable_detr". Raises ContractError where a level is missing.
+    """
+    given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
+    count = len(features.levels)
+    if deepest:
+        if count < deepest:
+            raise ContractError(
+                f"{part}: deepest={deepest}, and it receives {count} levels (strides {given}). The fix: "
+                f"deepest={count}, or more of backbone.out_indices."
+            )
+        return tuple(range(count - deepest, count))
+    found = {stride: features.index_at(stride) for stride in strides}
+    missing = [stride for stride, position in found.items() if position is None]
+    if missing:
+        raise ContractError(
+            f"{part} wants levels at strides {', '.join(map(str, strides))}; it receives strides {given}, so "
+            f"{', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or deepest={count} to "
+            f"take the levels as they are."
+        )
+    return tuple(position for position in found.values() if position is not None)
+
+
+def one_width(levels: Sequence[Level], *, part: str, fix: str) -> int:
+    """The channels that all levels have. Raises ContractError where they differ or there is none."""
+    widths = {level.channels for level in levels}
+    if len(widths) != 1:
+        given = ", ".join(str(level.channels) for level in levels) or "no"
+        raise ContractError(f"{part} wants levels of one width and receives {given} channels. The fix: {fix}.")
+    return widths.pop()

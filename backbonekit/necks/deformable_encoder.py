@@ -1,0 +1,64 @@
+"""Deformable DETR's encoder as a neck: several maps of one width read each other."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from torch import nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import one_width
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Heads, Layers, Probability, Range
+from backbonekit.contract.requirements import Requirement
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.deformable_encoder import DeformableEncoder
+
+STRIDES = (8, 16, 32)  # what it asks for when nobody says what is wanted
+Points = Annotated[int, Range(1, 64)]
+
+
+class DeformableEncoderNeck(nn.Module):
+    """Layers in which every place of every map reads a few learned places of all maps; padding is not read.
+
+    All levels have one width, which channel_mapper before it gives them; they are published as they came, encoded.
+    `layers`, `heads`, `feedforward`: depth, attention heads and hidden width. `points`: how many places of each map
+    one place reads. `dropout`: on each branch of a layer; `activation_dropout`: inside the feed-forward.
+
+    Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
+    github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py.
+    """
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None) -> Requirement:
+        return Requirement(strides=STRIDES) if wanted is None else wanted
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        layers: Layers = 6,
+        heads: Heads = 8,
+        points: Points = 4,
+        feedforward: Channels = 1024,
+        dropout: Probability = 0.1,
+        activation_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.encoder = DeformableEncoder(
+            one_width(features.levels, part="neck deformable_encoder", fix="channel_mapper before it"),
+            levels=len(features.levels),
+            layers=layers,
+            heads=heads,
+            points=points,
+            feedforward=feedforward,
+            dropout=dropout,
+            activation_dropout=activation_dropout,
+            activation=activation,
+            position_offset=0.5,
+        )
+        levels = tuple(replace(level, prefix_tokens=0) for level in features.levels)
+        self.features = FeaturePyramid(levels, features.extras)
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        return FeatureMaps(tuple(self.encoder(maps.maps, canvas)), maps.extras)
