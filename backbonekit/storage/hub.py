@@ -5,7 +5,7 @@ huggingface_hub is imported inside the functions: a recipe without a repository 
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -130,12 +130,14 @@ class UnreachableError(StorageError):
 
 
 def call(action: Callable[[], Result], identifier: str, what: str) -> Result:
-    """Runs one request of the client; what it raises becomes a StorageError about `identifier`."""
-    return _call(action, identifier, "main", what)
+    """Runs one request of the client, once; what it raises becomes a StorageError about `identifier`."""
+    return _call(action, identifier, MAIN, what, waits=())
 
 
-def _call(action: Callable[[], Result], identifier: str, revision: str, filename: str) -> Result:
-    for wait in (*_WAITS, None):
+def _call(
+    action: Callable[[], Result], identifier: str, revision: str, filename: str, *, waits: Sequence[float] = _WAITS
+) -> Result:
+    for wait in (*waits, None):
         try:
             return action()
         except StorageError:

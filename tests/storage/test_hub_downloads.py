@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.torch import save
-from torch import ones
+from safetensors.torch import load, save
+from torch import linspace, ones
 
+from backbonekit import ResNetBackbone, ResNetConfig
 from tests.storage.fake_hub import FakeHub
 
 COMMIT = "1" * 40
@@ -187,3 +188,47 @@ def test_a_download_is_shown_on_a_terminal_and_nowhere_else(hub: FakeHub, tmp_pa
     assert json.loads(output) == {"model.safetensors": "gave 300000"}  # and nothing of the bar on standard output
     assert b"model.safetensors" in shown
     assert b"100%" in shown
+
+
+LOAD = """
+import torch
+import backbonekit as bk
+
+backbone = bk.AutoBackbone.from_pretrained("owner/name", revision="v1", out_indices=(1, 2))
+maps = backbone(torch.linspace(-1, 1, 3 * 33 * 47).reshape(1, 3, 33, 47)).feature_maps
+recipe = {"backbone": {"source": "hf", "name": "owner/name", "revision": "v1", "pretrained": True, "out_indices": [2]}}
+model = bk.build_model(recipe)
+print(json.dumps({
+    "maps": [one.double().sum().item() for one in maps],
+    "origin": model.weight_report.sources[0].origin,
+    "share": model.weight_report.pretrained_share,
+}))
+"""
+
+
+def test_a_pretrained_backbone_arrives_in_shards_at_its_revision(hub: FakeHub, tmp_path: Path):
+    config = ResNetConfig(hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", out_indices=(1, 2))
+    saved = ResNetBackbone(config)
+    saved.save_pretrained(tmp_path / "saved")
+    tensors = load((tmp_path / "saved" / "model.safetensors").read_bytes())
+    names = sorted(tensors)
+    shards = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
+    index = {"metadata": {}, "weight_map": {name: shard for shard, held in shards.items() for name in held}}
+    hub.commits[COMMIT] = {
+        "config.json": (tmp_path / "saved" / "config.json").read_bytes(),
+        "model.safetensors.index.json": json.dumps(index).encode(),
+        **{shard: save({name: tensors[name] for name in held}) for shard, held in shards.items()},
+    }
+    hub.commits["2" * 40] = {"config.json": b"{}"}
+    hub.branches = {"v1": COMMIT, "main": "2" * 40}
+    found, errors = run(LOAD, hub, tmp_path / "home")
+    assert errors == ""
+    pixel_values = linspace(-1, 1, 3 * 33 * 47).reshape(1, 3, 33, 47)
+    expected = [one.double().sum().item() for one in saved(pixel_values).feature_maps]
+    assert found["maps"] == pytest.approx(expected, rel=1e-5)
+    assert found["origin"] == "owner/name@11111111"
+    assert found["share"] == 1
+    assert not any("2" * 40 in request for request in hub.requests)
+    asked = len(hub.requests)
+    assert run(LOAD, hub, tmp_path / "home", HF_HUB_OFFLINE="1")[0] == found
+    assert len(hub.requests) == asked
