@@ -259,3 +259,44 @@ def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_
         assert (one["segmentation"] != other["segmentation"].clamp(min=0)).float().mean() < 1e-3
         found += len(other["segments_info"])
     assert found
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize(
+    "form", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "file", "array", "first", "float", "grey"]
+)
+def test_every_form_of_a_picture_is_prepared_as_transformers_does(form, reference, tmp_path: Path) -> None:
+    theirs = reference("vit", "ViTImageProcessorPil", size={"height": 32, "width": 24}, do_convert_rgb=True)
+    theirs.save_pretrained(tmp_path)
+    ours = AutoImageProcessor.from_pretrained(tmp_path)
+    (colours,) = pictures([(40, 30)])
+    image = Image.fromarray(colours)
+    if form == "file":
+        image.save(tmp_path / "picture.png")
+        given, other = tmp_path / "picture.png", image
+    elif form == "array":
+        given = other = colours
+    elif form == "first":
+        given, other = torch.from_numpy(colours).permute(2, 0, 1), colours
+    elif form == "float":
+        given, other = torch.from_numpy(colours).permute(2, 0, 1) / 255, colours
+    elif form == "grey":
+        given, other = colours[..., 0], Image.fromarray(colours[..., 0])
+    else:
+        given = other = image.convert(form)
+    expected = theirs(other, return_tensors="pt")["pixel_values"]
+    found = ours(given)["pixel_values"]
+    # A float picture is resampled as floats and not rounded back to 8 bits.
+    allowed = 1.01 / 255 / 0.5 if form == "float" else 1e-5
+    assert (found - expected).abs().max() <= allowed
+
+
+def test_sixteen_bits_and_mixed_forms_go_into_one_batch(tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "ViTImageProcessor", "size": 16, "do_normalize": False})
+    )
+    processor = AutoImageProcessor.from_pretrained(tmp_path)
+    deep = np.full((20, 30), 32_768, dtype=np.uint16)
+    given = processor([deep, Image.fromarray(deep), np.full((9, 9, 3), 128, np.uint8), torch.full((3, 5, 5), 0.5)])
+    assert given.pixel_values.shape == (4, 3, 16, 16)
+    assert (given.pixel_values - 0.5).abs().max() < 0.003
