@@ -1,19 +1,31 @@
 """Random draws that are known beforehand, so that two programs, or one program twice, see the same points."""
 
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from backbonekit.ops import point_sampling
 
-def fix_draws(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype = torch.float32) -> None:
-    """`torch.rand` of [..., points, 2] gives the same points in every row, whatever was drawn before."""
-    draw = torch.rand
 
-    def fixed(*shape: Any, **named: Any) -> torch.Tensor:
+class _FixedDraws:
+    """torch as a module sees it, but for `rand` of [..., points, 2], which gives the same points in every row."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    def rand(self, *shape: Any, **named: Any) -> torch.Tensor:
         if len(shape) < 2 or shape[-1] != 2:
-            return draw(*shape, **named)
-        points = draw(*shape[-2:], generator=torch.Generator().manual_seed(shape[-2]), dtype=dtype)
-        return points.to(named.get("dtype") or dtype).to(named.get("device")).expand(shape).clone()
+            return torch.rand(*shape, **named)
+        points = torch.rand(*shape[-2:], generator=torch.Generator().manual_seed(shape[-2]), dtype=self.dtype)
+        return points.to(named.get("device")).expand(shape).clone()
 
-    monkeypatch.setattr(torch, "rand", fixed)
+
+def fix_draws(monkeypatch: pytest.MonkeyPatch, *others: ModuleType, dtype: torch.dtype = torch.float32) -> None:
+    """In our sampler and in `others`, modules that draw with `torch.rand`. torch itself stays as it is."""
+    for module in (point_sampling, *others):
+        monkeypatch.setattr(module, "torch", _FixedDraws(dtype))

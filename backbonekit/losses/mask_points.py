@@ -39,6 +39,7 @@ class AtPoints:
     def costs(
         self, layers: Sequence[MaskQueries], truth: MaskTruth, canvas: Canvas
     ) -> tuple[Float[Tensor, "layers rows queries masks"], Float[Tensor, "layers rows queries masks"]]:
+        truth = truth.where_valid()
         logits = [truth.rows_of(layer.mask_logits) for layer in layers]
         points = random_points(1, self.points, logits[0]).expand(len(truth.pictures), -1, -1)
         extents = _extents(truth, canvas, points.dtype)
@@ -55,6 +56,7 @@ class AtPoints:
     def losses(
         self, logits: Float[Tensor, "pairs height width"], truth: MaskTruth, matches: MaskMatches, canvas: Canvas
     ) -> tuple[Float[Tensor, "pairs"], Float[Tensor, "pairs"]]:
+        truth = truth.where_valid()
         rows, targets = matches.rows.flatten(), matches.targets.flatten()
         extents = _extents(truth, canvas, logits.dtype)
         pairs = max(1, int(POINTS_AT_ONCE.get(logits.device.type, 2**26) // (self.points * self.oversample)))

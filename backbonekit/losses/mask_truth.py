@@ -1,6 +1,6 @@
 """The masks and classes that a batch should have, ready to be matched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as functional
@@ -10,8 +10,8 @@ from torch.nn.utils.rnn import pad_sequence
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.targets import Target, Targets
 from backbonekit.errors import ContractError
-from backbonekit.losses.label_check import check_labels
 from backbonekit.losses.pictures import pictures_at
+from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.masks import classes_present, masks_of_classes, resize_nearest
 
 
@@ -46,6 +46,16 @@ class MaskTruth:
 
     def valid_at(self, size: tuple[int, int]) -> Tensor | None:
         return None if self.valid is None else resize_nearest(self.valid, size)
+
+    def where_valid(self) -> "MaskTruth":
+        """The same, with no mask and no class on pixels that do not count: between pixels they are read together."""
+        if self.valid is None:
+            return self
+        if self.segmentation is not None:
+            return replace(self, segmentation=self.segmentation.masked_fill(~self.valid, -1))
+        assert self.masks is not None
+        parts = [part & one for part, one in zip(self.masks.split(self.counts), self.valid, strict=True)]
+        return replace(self, masks=torch.cat(parts))
 
     def rows_of(self, batched: Tensor) -> Tensor:
         """Of a tensor over the batch the pictures that are rows."""

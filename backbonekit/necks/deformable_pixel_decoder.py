@@ -157,8 +157,8 @@ def _positions(features: FeaturePyramid, encoded: int, mask_stride: int, deepest
     finest_encoded = COARSEST >> (encoded - 1)
     if mask_stride not in (1, 2, 4, 8, 16, 32) or mask_stride > finest_encoded:
         raise ContractError(
-            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with encoded={encoded} the finest level that is "
-            f"encoded has stride {finest_encoded}, and the mask features are that fine or finer by powers of two."
+            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with encoded={encoded} the finest level that "
+            f"is encoded has stride {finest_encoded}, and the mask features are that fine or finer by powers of two."
         )
     wanted = _strides(encoded, mask_stride)
     found = {stride: features.index_at(stride) for stride in wanted}

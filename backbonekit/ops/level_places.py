@@ -24,7 +24,7 @@ def split_places(
 
 
 def real_shares(masks: Sequence[Bool[Tensor, "batch _ _"]], dtype: torch.dtype) -> Float[Tensor, "batch levels 2"]:
-    """How much of each map's width and height, in this order, is no padding, in [0, 1]. `masks`: True on real places."""
+    """The share of each map's width and height, in this order, that is no padding. `masks`: True on real places."""
     shares = [torch.stack((mask[:, 0].to(dtype).mean(1), mask[:, :, 0].to(dtype).mean(1)), dim=-1) for mask in masks]
     return torch.stack(shares, dim=1)
 

@@ -58,6 +58,23 @@ def test_decoder_layer_equals_torchs_where_there_are_no_positions():
     torch.testing.assert_close(given, reference(queries, memory), rtol=1e-10, atol=1e-12)
 
 
+def test_the_decoder_layer_may_look_at_the_picture_first():
+    """Each half by itself: without the weights of one attention the order shows in the other's input."""
+    layer = randomise_weights(TransformerDecoderLayer(12, heads=3, feedforward=20, cross_first=True)).eval()
+    queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
+    positions, places = torch.randn(1, 4, 12), torch.randn(1, 7, 12)
+    seen = layer.cross_attention(queries + positions, memory + places, memory)
+    looked = layer.cross_attention_norm(queries + seen)
+    asking = looked + positions
+    talked = layer.self_attention_norm(looked + layer.self_attention(asking, asking, looked))
+    expected = layer.feedforward_norm(talked + layer.feedforward(talked))
+    given = layer(queries, memory, query_positions=positions, memory_positions=places)
+    torch.testing.assert_close(given, expected)
+    layer.cross_first = False
+    other = layer(queries, memory, query_positions=positions, memory_positions=places)
+    assert not torch.allclose(other, expected)
+
+
 def test_every_dropout_of_a_decoder_layer_works_in_training_alone():
     queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
     nowhere = torch.zeros(1, 1, 12)

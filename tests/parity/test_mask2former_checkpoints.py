@@ -114,7 +114,7 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, dtype, monkeypat
     theirs = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(folder).to(dtype).eval()
     ours = load_model(folder).to(dtype)
     pictures, labels, masks = example(dtype=dtype)
-    fix_draws(monkeypatch, dtype)
+    fix_draws(monkeypatch, transformers.models.mask2former.modeling_mask2former, dtype=dtype)
     floats = [mask.to(dtype) for mask in masks]
     expected = theirs(pictures, mask_labels=floats, class_labels=labels, output_auxiliary_logits=True)
     expected.loss.backward()
@@ -154,7 +154,7 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, dtype, monkeypat
 def test_without_any_mask_the_loss_is_that_of_the_reference(saved, monkeypatch):
     theirs, folder = saved
     ours, (pictures, labels, masks) = load_model(folder), example(counts=(0, 0))
-    fix_draws(monkeypatch)
+    fix_draws(monkeypatch, transformers.models.mask2former.modeling_mask2former)
     with torch.no_grad():
         expected = theirs(pictures, mask_labels=[mask.float() for mask in masks], class_labels=labels).loss
         given = ours(pictures, targets=targets_of(labels, masks)).loss

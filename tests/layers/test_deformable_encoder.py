@@ -1,0 +1,90 @@
+"""The deformable encoder against transformers' Deformable DETR layer, and what its order of levels means."""
+
+import pytest
+import torch
+
+from backbonekit.contract.maps import Canvas
+from backbonekit.errors import ContractError
+from backbonekit.layers.deformable_encoder import DeformableEncoder, DeformableEncoderLayer
+from backbonekit.ops.level_places import join_places, place_references
+from tests.weights import randomise_weights
+
+SHAPES = ((2, 3), (4, 6), (8, 11))
+
+
+def maps(batch=2, channels=16):
+    return [torch.randn(batch, channels, *shape) for shape in SHAPES]
+
+
+@pytest.mark.parity
+def test_a_layer_is_that_of_deformable_detr():
+    transformers = pytest.importorskip("transformers")
+    module = transformers.models.deformable_detr.modeling_deformable_detr
+    config = transformers.DeformableDetrConfig(
+        d_model=16,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=24,
+        encoder_n_points=3,
+        num_feature_levels=3,
+        use_timm_backbone=False,
+        backbone_config=transformers.ResNetConfig(),
+    )
+    config._attn_implementation = "eager"
+    theirs = randomise_weights(module.DeformableDetrEncoderLayer(config)).double().eval()
+    ours = DeformableEncoderLayer(16, levels=3, heads=4, points=3, feedforward=24).double().eval()
+    names = (
+        ("self_attn.sampling_offsets", "self_attention.offsets"),
+        ("self_attn.attention_weights", "self_attention.weights"),
+        ("self_attn.value_proj", "self_attention.value"),
+        ("self_attn.output_proj", "self_attention.output"),
+        ("self_attn_layer_norm", "self_attention_norm"),
+        ("mlp.fc1", "feedforward.widen"),
+        ("mlp.fc2", "feedforward.narrow"),
+        ("fc1", "feedforward.widen"),
+        ("fc2", "feedforward.narrow"),
+        ("final_layer_norm", "feedforward_norm"),
+    )
+    state = theirs.state_dict()
+    for foreign, own in names:
+        state = {
+            f"{own}{name.removeprefix(foreign)}" if name.startswith(f"{foreign}.") else name: tensor
+            for name, tensor in state.items()
+        }
+    ours.load_state_dict(state)
+    places, shapes = join_places([one.double() for one in maps()])
+    positions = torch.randn_like(places)
+    references = place_references(shapes, like=places)
+    mask = torch.rand(2, places.shape[1]) > 0.2
+    starts = torch.tensor([0, 6, 30])
+    expected = theirs(
+        places,
+        attention_mask=mask,
+        spatial_position_embeddings=positions,
+        reference_points=references.expand(2, -1, -1, -1),
+        spatial_shapes=torch.tensor(shapes),
+        spatial_shapes_list=shapes,
+        level_start_index=starts,
+    )
+    expected = expected[0] if isinstance(expected, tuple) else expected
+    given = ours(places, positions=positions, references=references, shapes=shapes, mask=mask)
+    torch.testing.assert_close(given, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_gives_maps_of_the_same_shapes_and_knows_its_levels_apart():
+    encoder = randomise_weights(DeformableEncoder(16, levels=3, layers=1, heads=4, feedforward=24)).eval()
+    given, canvas = maps(), Canvas((256, 352))
+    before = encoder(given, canvas)
+    assert [one.shape for one in before] == [one.shape for one in given]
+    torch.nn.init.zeros_(encoder.level_embedding)
+    assert not torch.allclose(before[0], encoder(given, canvas)[0])
+
+
+def test_without_layers_maps_pass_through():
+    given = maps()
+    encoder = DeformableEncoder(16, levels=3, layers=0)
+    assert all(torch.equal(one, other) for one, other in zip(encoder(given, Canvas((64, 88))), given, strict=True))
+
+
+def test_refuses_heads_that_do_not_divide():
+    with pytest.raises(ContractError, match="heads=5 does not divide channels=16"):
+        DeformableEncoder(16, levels=3, heads=5)
