@@ -1,5 +1,6 @@
 """The public names load lazily, and importing the package starts nothing."""
 
+import pickle
 import subprocess
 import sys
 
@@ -20,3 +21,31 @@ def test_importing_imports_no_torch():
         "import sys, backbonekit; sys.exit(any(name in sys.modules for name in ('torch', 'timm', 'hydra', 'pydantic')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_stubs_say_what_is_there():
+    from backbonekit.hf_models.write_stubs import stubs
+
+    for path, text in stubs().items():
+        assert path.read_text(encoding="utf-8") == text, (
+            f"{path.name} is not what the names are; run: python -m backbonekit.hf_models.write_stubs"
+        )
+    assert set(bk.__all__) - {"__version__"} == {
+        *bk._PUBLIC,
+        "RecipeError",
+        "ContractError",
+        "WeightsError",
+        "StorageError",
+    }
+
+
+def test_classes_of_families_are_found_by_pickle():
+    config = bk.PvtV2Config(out_indices=[1])
+    again = pickle.loads(pickle.dumps(config))
+    assert type(again) is bk.PvtV2Config
+    assert again == config
+    assert bk.PvtV2Backbone.config_class is bk.PvtV2Config
+    assert (bk.VitPoseBackbone.__name__, bk.VitPoseBackboneConfig.__name__) == (
+        "VitPoseBackbone",
+        "VitPoseBackboneConfig",
+    )

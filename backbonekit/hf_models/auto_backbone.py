@@ -2,48 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from backbonekit.backbones.hf.families import family
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.hf_models.staged_face import StagedFace
+from backbonekit.hf_models.faces import backbone_class, config_class
 from backbonekit.hf_models.timm_backbone import TimmBackbone
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.storage.repository import open_repository
-
-_FACES = {
-    "beit": "backbonekit.hf_models.beit:BeitBackbone",
-    "bit": "backbonekit.hf_models.bit:BitBackbone",
-    "convnext": "backbonekit.hf_models.convnext:ConvNextBackbone",
-    "convnextv2": "backbonekit.hf_models.convnextv2:ConvNextV2Backbone",
-    "dinov2": "backbonekit.hf_models.dinov2:Dinov2Backbone",
-    "dinov2_with_registers": "backbonekit.hf_models.dinov2_with_registers:Dinov2WithRegistersBackbone",
-    "dinov3_convnext": "backbonekit.hf_models.dinov3_convnext:DINOv3ConvNextBackbone",
-    "dinov3_vit": "backbonekit.hf_models.dinov3_vit:DINOv3ViTBackbone",
-    "focalnet": "backbonekit.hf_models.focalnet:FocalNetBackbone",
-    "hgnet_v2": "backbonekit.hf_models.hgnet_v2:HGNetV2Backbone",
-    "hiera": "backbonekit.hf_models.hiera:HieraBackbone",
-    "maskformer-swin": "backbonekit.hf_models.maskformer_swin:MaskFormerSwinBackbone",
-    "pvt_v2": "backbonekit.hf_models.pvt_v2:PvtV2Backbone",
-    "resnet": "backbonekit.hf_models.resnet:ResNetBackbone",
-    "rt_detr_resnet": "backbonekit.hf_models.rt_detr_resnet:RTDetrResNetBackbone",
-    "swin": "backbonekit.hf_models.swin:SwinBackbone",
-    "swinv2": "backbonekit.hf_models.swinv2:Swinv2Backbone",
-    "vitdet": "backbonekit.hf_models.vitdet:VitDetBackbone",
-    "vitpose_backbone": "backbonekit.hf_models.vitpose_backbone:VitPoseBackbone",
-}
-
-
-def face_of(model_type: str) -> type[StagedFace]:
-    """The backbone class of a model type. Raises RecipeError with the nearest one."""
-    family(model_type)
-    module, _, name = _FACES[model_type].partition(":")
-    return getattr(import_module(module), name)
 
 
 def config_of(fields: Mapping[str, Any], **changes: Any) -> BackboneConfigMixin:
@@ -51,7 +20,7 @@ def config_of(fields: Mapping[str, Any], **changes: Any) -> BackboneConfigMixin:
     model_type = fields.get("model_type")
     if not isinstance(model_type, str):
         raise RecipeError("The configuration has no model_type.")
-    return face_of(model_type).config_class.from_dict(fields, **changes)
+    return config_class(model_type).from_dict(fields, **changes)
 
 
 def _is_of_timm(fields: Mapping[str, Any]) -> bool:
@@ -111,7 +80,7 @@ class AutoBackbone:
         config = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
         if num_channels is not None:
             config.num_channels = num_channels  # type: ignore[attr-defined]
-        face = face_of(config.model_type)
+        face = backbone_class(config.model_type)
         if not use_pretrained_backbone:
             return face(config, backbone_kwargs=backbone_kwargs)
         return face.from_pretrained(
@@ -141,4 +110,4 @@ class AutoBackbone:
         fields = config if isinstance(config, Mapping) else config.to_dict()
         selection = {"out_indices": out_indices, "out_features": out_features}
         own = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
-        return face_of(own.model_type)(own, seed=seed, backbone_kwargs=backbone_kwargs)
+        return backbone_class(own.model_type)(own, seed=seed, backbone_kwargs=backbone_kwargs)

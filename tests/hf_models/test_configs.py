@@ -14,14 +14,14 @@ from backbonekit.hf_models import (
     SwinConfig,
     TimmBackboneConfig,
 )
-from backbonekit.hf_models.auto_backbone import face_of
+from backbonekit.hf_models.faces import config_class
 
-CONFIGS = [face_of(model_type).config_class for model_type in model_types()]
+CONFIGS = [config_class(model_type) for model_type in model_types()]
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-def test_unset_means_the_last_stage(config_class: type[BackboneConfigMixin]) -> None:
-    config = config_class()
+@pytest.mark.parametrize("config_type", CONFIGS)
+def test_unset_means_the_last_stage(config_type: type[BackboneConfigMixin]) -> None:
+    config = config_type()
     assert config.out_indices == [len(config.stage_names) - 1]
     assert config.out_features == [config.stage_names[-1]]
     assert not config.indices_were_set
@@ -85,16 +85,16 @@ def test_two_configs_share_nothing() -> None:
     assert other.out_indices == [4]
 
 
-@pytest.mark.parametrize("config_class", CONFIGS)
-def test_round_trip(config_class: type[BackboneConfigMixin], tmp_path: Path) -> None:
-    config = config_class(out_indices=[1, 2])
-    assert config_class.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+@pytest.mark.parametrize("config_type", CONFIGS)
+def test_round_trip(config_type: type[BackboneConfigMixin], tmp_path: Path) -> None:
+    config = config_type(out_indices=[1, 2])
+    assert config_type.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     config.save_pretrained(tmp_path)
-    again = config_class.from_pretrained(tmp_path)
+    again = config_type.from_pretrained(tmp_path)
     assert again.out_indices == [1, 2]
-    assert config_class.from_pretrained(tmp_path, out_features=[again.stage_names[1]]).out_indices == [1]
+    assert config_type.from_pretrained(tmp_path, out_features=[again.stage_names[1]]).out_indices == [1]
     # What transformers writes for "unset" is no wish of anybody's.
-    assert not config_class.from_dict(config_class().to_dict()).indices_were_set
+    assert not config_type.from_dict(config_type().to_dict()).indices_were_set
 
 
 def test_what_is_written_is_read_by_transformers() -> None:
