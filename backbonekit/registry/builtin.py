@@ -62,10 +62,13 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "edge_box_set": "backbonekit.losses.edge_box_set:EdgeBoxSetCriterion",
         },
         "dialect": {  # by the `architectures` of a foreign config.json
+            "DFineForObjectDetection": "backbonekit.dialects.d_fine:D_FINE",
             "DPTForDepthEstimation": "backbonekit.dialects.dpt:DPT",
             "DepthAnythingForDepthEstimation": "backbonekit.dialects.depth_anything:DEPTH_ANYTHING",
             "Mask2FormerForUniversalSegmentation": "backbonekit.dialects.mask2former:MASK2FORMER",
             "MaskFormerForInstanceSegmentation": "backbonekit.dialects.maskformer:MASKFORMER",
+            "RTDetrForObjectDetection": "backbonekit.dialects.rt_detr:RT_DETR",
+            "RTDetrV2ForObjectDetection": "backbonekit.dialects.rt_detr:RT_DETR",
             "VitPoseForPoseEstimation": "backbonekit.dialects.vitpose:VITPOSE",
         },
     }

@@ -84,6 +84,8 @@ PREPROCESSOR_TYPES: Mapping[str, PreprocessorType] = {
     "Siglip": _square(224, BICUBIC, **_HALVES),
     "TextNet": _shortest(640, BILINEAR, size_divisor=32),
     "ViT": _square(224, BILINEAR, **_HALVES),
+    # Without persons' boxes, which belong to a picture and not to its preparation, it takes crops of this size.
+    "VitPose": PreprocessorType({"height": 256, "width": 192}, "square", BILINEAR),
 }
 
 # Known, and refused: what they do beyond resizing, cropping, padding and normalising.
