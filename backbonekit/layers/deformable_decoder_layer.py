@@ -18,7 +18,7 @@ from backbonekit.layers.feedforward import FeedForward
 
 
 class DeformableDecoderLayer(nn.Module):
-    """Self-attention, deformable cross-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
+    """Self-attention, deformable cross-attention and feed-forward, each with a shortcut and a norm after it.
 
     Positions are added to queries and keys, never to values.
     `cross_attention`: how queries look at the maps. `heads`: of self-attention. `feedforward`: hidden width. `dropout`:

@@ -1,17 +1,18 @@
 """DETR's loss: the set of predicted boxes is matched to the set of true ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import BoxQueries
+from backbonekit.contract.answers import BoxQueries, DenoisingQueries
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
+from backbonekit.losses.assigned_boxes import assigned, denoising_groups, denoising_index, denoising_layers, stack
 from backbonekit.losses.box_matching import BoxMatches, MatchingCosts, match_boxes
 from backbonekit.losses.box_terms import box_terms, cross_entropy_term, focal_term, varifocal_term
 from backbonekit.losses.process_mean import mean_over_processes
@@ -37,7 +38,8 @@ class BoxSetCriterion(nn.Module):
     """A loss of the classes, and L1 and generalized IoU of the boxes, after a one-to-one matching.
 
     Terms: `class`, `box`, `giou`; for every auxiliary answer again with `_0`, `_1`, ... after the name, for proposals
-    with `_proposals`, by the same weights. Reads `labels` and `boxes`; a picture without these keys is left out.
+    with `_proposals`, and for answers to disturbed copies of the truth, which need no matching, with `_denoising_0`,
+    ..., by the same weights. Reads `labels` and `boxes`; a picture without these keys is left out.
     Boxes are compared relative to their picture without its padding.
 
     `num_classes`: without "no object". `classification`: cross_entropy where the answer has a column of "no object";
@@ -95,13 +97,16 @@ class BoxSetCriterion(nn.Module):
             truth = read_boxes(targets, canvas, like=answer.boxes_cxcywh)
             count = torch.zeros((), device=device) if truth is None else truth.present.sum()
             num_boxes = mean_over_processes(count)
+            disturbed = denoising_layers(answer.denoising)
             if truth is None:
-                return self._zeros(named)
+                return self._zeros([*named, *disturbed])
             terms: dict[str, Tensor] = {}
             costs = replace(self.costs, is_sigmoid=classification != "cross_entropy")
             for group in self._groups(named, truth):
                 matches = match_boxes(group.layers, group.truth, num_classes=self.num_classes, costs=costs)
                 terms |= self._terms(group, matches, num_boxes, classification)
+            if answer.denoising is not None:
+                terms |= self._denoising_terms(answer.denoising, disturbed, truth, num_boxes, classification)
             return terms
 
     def _groups(self, named: Sequence[tuple[str, BoxQueries]], truth: BoxTruth) -> list[LayerGroup]:
@@ -130,20 +135,45 @@ class BoxSetCriterion(nn.Module):
         distances, giou = box_terms(predicted, wanted)
         labels = torch.full(logits.shape[:-1], self.num_classes, device=logits.device)
         labels[layer_index, matches.rows, matches.queries] = truth.labels[matches.rows, matches.targets]
-        if classification == "cross_entropy":
-            classes = cross_entropy_term(logits, labels, no_object_weight=self.no_object_weight)
-        elif classification == "focal":
-            classes = focal_term(logits, labels, alpha=self.alpha, gamma=self.gamma) / num_boxes
-        else:
-            quality = logits.new_zeros(labels.shape)
+        quality = logits.new_zeros(labels.shape)
+        if classification == "varifocal":
             iou, _ = overlaps(corners_of(predicted.detach()), corners_of(wanted))
             quality[layer_index, matches.rows, matches.queries] = iou.to(quality.dtype)
-            classes = varifocal_term(logits, labels, quality, alpha=self.alpha, gamma=self.gamma) / num_boxes
+        classes = self._classes(logits, labels, quality, num_boxes, classification)
         found = {"class": classes, "box": distances.sum(1) / num_boxes, "giou": giou.sum(1) / num_boxes}
+        return self._weighted(found, group.suffixes)
+
+    def _denoising_terms(
+        self,
+        denoising: DenoisingQueries,
+        named: Sequence[tuple[str, BoxQueries]],
+        truth: BoxTruth,
+        num_boxes: Tensor,
+        classification: Classification,
+    ) -> dict[str, Tensor]:
+        logits, boxes = stack([layer for _, layer in named], truth)
+        wanted = assigned(denoising_index(denoising, truth).expand(len(named), -1, -1), truth, self.num_classes)
+        num_copies = num_boxes * denoising_groups(denoising, truth).clamp(min=1)
+        distances, giou = wanted.box_sums(boxes)
+        classes = self._classes(logits, wanted.labels, wanted.quality(boxes), num_copies, classification)
+        found = {"class": classes, "box": distances / num_copies, "giou": giou / num_copies}
+        return self._weighted(found, [suffix for suffix, _ in named])
+
+    def _classes(
+        self, logits: Tensor, labels: Tensor, quality: Tensor, num_boxes: Tensor, classification: Classification
+    ) -> Tensor:
+        """[layers]. `quality`: [layers, rows, queries], of varifocal loss alone."""
+        if classification == "cross_entropy":
+            return cross_entropy_term(logits, labels, no_object_weight=self.no_object_weight)
+        if classification == "focal":
+            return focal_term(logits, labels, alpha=self.alpha, gamma=self.gamma) / num_boxes
+        return varifocal_term(logits, labels, quality, alpha=self.alpha, gamma=self.gamma) / num_boxes
+
+    def _weighted(self, found: Mapping[str, Tensor], suffixes: Sequence[str]) -> dict[str, Tensor]:
         return {
             f"{name}{suffix}": term * self.weights[name]
             for name, by_layer in found.items()
-            for suffix, term in zip(group.suffixes, by_layer, strict=True)
+            for suffix, term in zip(suffixes, by_layer, strict=True)
         }
 
     def _zeros(self, named: Sequence[tuple[str, BoxQueries]]) -> dict[str, Tensor]:

@@ -62,6 +62,8 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "edge_box_set": "backbonekit.losses.edge_box_set:EdgeBoxSetCriterion",
         },
         "dialect": {  # by the `architectures` of a foreign config.json
+            "DeformableDetrForObjectDetection": "backbonekit.dialects.deformable_detr:DEFORMABLE_DETR",
+            "DetrForObjectDetection": "backbonekit.dialects.detr:DETR",
             "DFineForObjectDetection": "backbonekit.dialects.d_fine:D_FINE",
             "DPTForDepthEstimation": "backbonekit.dialects.dpt:DPT",
             "DepthAnythingForDepthEstimation": "backbonekit.dialects.depth_anything:DEPTH_ANYTHING",
