@@ -1,10 +1,18 @@
-"""Pictures composed of real handwritten digits, with a mask and a class for each digit."""
+"""Pictures composed of real handwritten digits, with the truth about each; and what the examples do alike."""
+
+import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
+from torchvision.ops import masks_to_boxes
 
+import backbonekit as bk
+from backbonekit.visualization.overview import overview
+
+BACKGROUND = 10  # the class of a pixel that is on no digit
 SIDE = 64  # pixels of a picture
 CELL = 32  # pixels of a cell: digits stand in a 2x2 grid with jitter, so that they touch but never hide each other
 
@@ -19,7 +27,8 @@ def split_digits(seed: int = 0):
 
 
 def compose_pictures(digits, *, count: int, seed: int):
-    """`count` pictures (PIL, RGB, 64x64) and their targets: `labels` [N], `masks` bool [N, 64, 64], N from 1 to 4."""
+    """`count` pictures (PIL, RGB, 64x64) and their targets: `labels` [N], `masks` bool [N, 64, 64] and `boxes` [N, 4]
+    around them, N from 1 to 4; `segmentation` [64, 64], where 10 is the background."""
     random = np.random.default_rng(seed)
     pairs = [_picture(digits, random) for _ in range(count)]
     return [picture for picture, _ in pairs], [target for _, target in pairs]
@@ -45,5 +54,37 @@ def _picture(digits, random):
         labels.append(label)
         masks.append(mask)
     picture = Image.fromarray((canvas * 255).astype(np.uint8))
-    target = {"labels": torch.tensor(labels), "masks": torch.from_numpy(np.stack(masks))}
-    return picture, target
+    masks = torch.from_numpy(np.stack(masks))
+    segmentation = torch.full((SIDE, SIDE), BACKGROUND)
+    for label, mask in zip(labels, masks, strict=True):
+        segmentation[mask] = label
+    boxes = masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1])  # to the outer edges of the last pixels
+    return picture, {"labels": torch.tensor(labels), "masks": masks, "boxes": boxes, "segmentation": segmentation}
+
+
+def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: float = 1e-3) -> None:
+    """A plain loop: AdamW, one cycle of the learning rate, gradients clipped. Tells the loss every 50 steps."""
+    model.train()
+    optimizer = torch.optim.AdamW(bk.parameter_groups(model, lr=learning_rate, weight_decay=0.05))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=steps, pct_start=0.1)
+    since = time.time()
+    for step in range(1, steps + 1):
+        pictures, targets = compose_pictures(digits, count=batch, seed=seed * 1_000_003 + step)
+        output = model(**model.processor(pictures, targets))
+        optimizer.zero_grad()
+        output.loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 50 == 0:
+            print(f"step {step:5d}  loss {output.loss.item():7.3f}  {time.time() - since:5.0f} s", flush=True)
+    model.eval()
+
+
+def save_overview(model, pictures, path: Path) -> None:
+    """What the model says, drawn over each picture, side by side."""
+    # The processor brings them back to 64 pixels; the answers come in the enlarged picture's own.
+    enlarged = [picture.resize((256, 256)) for picture in pictures]
+    results = model.predict(enlarged, threshold=0.5)
+    drawn = [bk.draw(picture, result, model.labels) for picture, result in zip(enlarged, results, strict=True)]
+    overview(drawn, columns=4).save(path)

@@ -9,12 +9,11 @@ a few of them, enlarged, on a noisy background. Digits of the held-out pictures 
 
 import argparse
 import json
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from digits import compose_pictures, split_digits
+from digits import compose_pictures, save_overview, split_digits, train
 
 import backbonekit as bk
 
@@ -44,25 +43,6 @@ def main() -> None:
     print(f"saved {options.folder}/model and {options.folder}/overview.png")
 
 
-def train(model, digits, *, steps: int, batch: int, seed: int) -> None:
-    """A plain loop: AdamW, one cycle of the learning rate, gradients clipped."""
-    model.train()
-    optimizer = torch.optim.AdamW(bk.parameter_groups(model, lr=1e-3, weight_decay=0.05))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=steps, pct_start=0.1)
-    since = time.time()
-    for step in range(1, steps + 1):
-        pictures, targets = compose_pictures(digits, count=batch, seed=seed * 1_000_003 + step)
-        output = model(**model.processor(pictures, targets))
-        optimizer.zero_grad()
-        output.loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 50 == 0:
-            print(f"step {step:5d}  loss {output.loss.item():7.3f}  {time.time() - since:5.0f} s", flush=True)
-    model.eval()
-
-
 def mean_iou(model, pictures, targets) -> float:
     """Mean over the ten digit classes of intersection over union, in the pictures' own pixels."""
     intersection, union = np.zeros(10), np.zeros(10)
@@ -78,17 +58,6 @@ def mean_iou(model, pictures, targets) -> float:
 
 def _union(masks, labels, label: int) -> torch.Tensor:
     return masks[labels == label].any(dim=0)
-
-
-def save_overview(model, pictures, path: Path) -> None:
-    """What the model says, drawn over each picture, side by side."""
-    from backbonekit.visualization.overview import overview
-
-    # The processor brings them back to 64 pixels; the answers come in the enlarged picture's own.
-    enlarged = [picture.resize((256, 256)) for picture in pictures]
-    results = model.predict(enlarged, task="instance", threshold=0.5)
-    drawn = [bk.draw(picture, result, model.labels) for picture, result in zip(enlarged, results, strict=True)]
-    overview(drawn, columns=4).save(path)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from backbonekit.contract.answers import BoxCandidates, Scoring
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels, one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Classes, Layers, Norm, Probability
+from backbonekit.contract.options import Classes, Layers, Norm, Probability, Stride
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
-from backbonekit.errors import ContractError
-from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, one_width, predictor
+from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor
 from backbonekit.ops.anchors import grid_anchors
 from backbonekit.ops.precision import at_least_single
 
@@ -23,8 +23,9 @@ STRIDES = (8, 16, 32, 64, 128)
 class FCOSHead(nn.Module):
     """Two towers, shared by all levels: one for classes, one for the distances to the sides and for the centre-ness.
 
-    `num_classes`: without background. `convolutions`: of each tower. `norm`: after each of them. `prior`: the score
-    that every class has at every place before training; small, since most places are background.
+    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
+    `convolutions`: of each tower. `norm`: after each of them. `prior`: the score that every class has at every place
+    before training; small, since most places are background.
 
     Distances are counted in strides of the level; a place's anchor is the square of one stride around it.
 
@@ -40,20 +41,18 @@ class FCOSHead(nn.Module):
         features: FeaturePyramid,
         *,
         num_classes: Classes,
+        strides: tuple[Stride, ...] = STRIDES,
         convolutions: Layers = 4,
         norm: Norm = "group",
         prior: Probability = 0.01,
     ) -> None:
         super().__init__()
-        channels = one_width(features.channels)
-        if channels is None:
-            raise ContractError(
-                f"head fcos runs the same convolutions over all levels, so they need one width; it receives "
-                f"{', '.join(map(str, features.channels)) or 'none'}. The fix: neck=fpn."
-            )
+        self.positions = choose_levels(features, strides, 0, part="head fcos")
+        levels = [features.levels[position] for position in self.positions]
+        channels = one_width(levels, part="head fcos", fix="neck=fpn")
         self.num_classes = num_classes
         # The sides of the anchors, in pixels: what sizes of boxes a level answers for follows from them.
-        self.sides = tuple(float(level.stride) for level in features.levels)
+        self.sides = tuple(float(level.stride) for level in levels)
         self.class_tower = PredictionTower(channels, convolutions=convolutions, norm=norm)
         self.class_predictor = predictor(channels, num_classes, bias=logit(prior))
         self.box_tower = PredictionTower(channels, convolutions=convolutions, norm=norm)
@@ -61,13 +60,14 @@ class FCOSHead(nn.Module):
         self.centreness_predictor = predictor(channels, 1)
 
     @classmethod
-    def needs(cls, wanted: Requirement | None) -> Requirement:
-        """Strides 8 to 128; a neck makes the coarse ones."""
-        return Requirement(strides=STRIDES)
+    def needs(cls, wanted: Requirement | None, *, strides: tuple[Stride, ...] = STRIDES) -> Requirement:
+        """The levels of these strides; a neck makes the coarse ones."""
+        return Requirement(strides=strides)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxCandidates:
         classes, boxes, distances, anchors, centreness = [], [], [], [], []
-        for level, side in zip(maps.maps, self.sides, strict=True):
+        for position, side in zip(self.positions, self.sides, strict=True):
+            level = maps.maps[position]
             shape = (level.shape[-2], level.shape[-1])
             around = self.box_tower(level)
             classes.append(by_place(self.class_predictor(self.class_tower(level)), self.num_classes))

@@ -7,7 +7,7 @@ from torch import nn
 from backbonekit.contract.answers import Detections, Scoring
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Channels, Classes, Probability, Queries, Range
+from backbonekit.contract.options import Channels, Classes, Probability, Queries, Range, Stride
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.region_detector import RegionDetector
@@ -22,14 +22,15 @@ AspectRatio = Annotated[float, Range(0.01, 100.0)]
 class MaskRCNNHead(nn.Module):
     """A region proposal network on all levels; on what is cut out of them one network for boxes and one for masks.
 
-    `num_classes`: without background. `anchor_scale`: side of a level's anchors in its strides. `aspect_ratios`: height
-    by width of the anchors at each place. `proposals`: how many regions a picture keeps; `proposals_in_training`: the
-    same while learning. `score_threshold`: what is answered at all; `nms_threshold`: of boxes of one class that overlap
-    by more (IoU) only the best is; `detections`: the most of a picture. `feedforward`: width of the second network.
+    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
+    `anchor_scale`: side of a level's anchors in its strides. `aspect_ratios`: height by width of the anchors at each
+    place. `proposals`: how many regions a picture keeps; `proposals_in_training`: the same while learning.
+    `score_threshold`: what is answered at all; `nms_threshold`: of boxes of one class that overlap by more (IoU) only
+    the best is; `detections`: the most of a picture. `feedforward`: width of the second network.
 
     Its losses are part of its forward, since they judge a random sample of its own proposals: `objectness`, `proposal`,
-    `class`, `box` and `mask`, in the answer. In training mode nothing is detected. How many regions there are depends on
-    the picture, so it is neither exported nor compiled as one graph.
+    `class`, `box` and `mask`, in the answer. In training mode nothing is detected. How many regions there are depends
+    on the picture, so it is neither exported nor compiled as one graph.
 
     Source: He et al., "Mask R-CNN" (2017), over the pyramid of Lin et al. (2017);
     torchvision/models/detection/mask_rcnn.py.
@@ -43,6 +44,7 @@ class MaskRCNNHead(nn.Module):
         features: FeaturePyramid,
         *,
         num_classes: Classes,
+        strides: tuple[Stride, ...] = STRIDES,
         anchor_scale: AnchorScale = 8.0,
         aspect_ratios: tuple[AspectRatio, ...] = (0.5, 1.0, 2.0),
         proposals: Queries = 1000,
@@ -56,6 +58,7 @@ class MaskRCNNHead(nn.Module):
         self.detector = RegionDetector(
             features,
             head="mask_rcnn",
+            strides=strides,
             num_classes=num_classes,
             anchor_scale=anchor_scale,
             aspect_ratios=aspect_ratios,
@@ -70,9 +73,9 @@ class MaskRCNNHead(nn.Module):
         )
 
     @classmethod
-    def needs(cls, wanted: Requirement | None) -> Requirement:
-        """Strides 4 to 64; a neck makes the coarsest."""
-        return Requirement(strides=STRIDES)
+    def needs(cls, wanted: Requirement | None, *, strides: tuple[Stride, ...] = STRIDES) -> Requirement:
+        """The levels of these strides; a neck makes the coarse ones."""
+        return Requirement(strides=strides)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> Detections:
         return self.detector(maps, canvas, targets)

@@ -4,7 +4,6 @@ Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4; T
 """
 
 import math
-from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -49,11 +48,6 @@ def by_place(maps: Float[Tensor, "batch channels height width"], values: int) ->
     """A predictor's map as a list: by row, column, then anchor; `values` a place and anchor."""
     # [batch, anchors x values, height, width] -> [batch, height, width, anchors, values]
     return maps.unflatten(1, (-1, values)).permute(0, 3, 4, 1, 2).flatten(1, 3)
-
-
-def one_width(channels: Sequence[int]) -> int | None:
-    """The number of channels that all levels have, or None where they differ or there are none."""
-    return channels[0] if len(set(channels)) == 1 else None
 
 
 def logit(probability: float) -> float:

@@ -24,10 +24,10 @@ from torchvision.ops.poolers import initLevelMapper
 
 from backbonekit.contract.answers import Detections
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels, one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.layers.prediction_tower import one_width
 from backbonekit.ops.box_truth import read_boxes
 from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.precision import at_least_single
@@ -46,8 +46,8 @@ LOSSES = {
 class RegionDetector(nn.Module):
     """Region proposal network and region heads over levels of one width.
 
-    `pooled_levels`: how many of the levels, fine ones first, boxes are cut out of; proposals come from all. The other
-    options are those of the heads that hold it.
+    `head`: what the sentences call it. `strides`: of the levels that it takes. `pooled_levels`: how many of them, fine
+    ones first, boxes are cut out of; proposals come from all. The other options are those of the heads that hold it.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class RegionDetector(nn.Module):
         *,
         head: str,
         num_classes: int,
+        strides: Sequence[int],
         anchor_scale: float,
         aspect_ratios: Sequence[float],
         proposals: int,
@@ -68,20 +69,17 @@ class RegionDetector(nn.Module):
         has_masks: bool,
     ) -> None:
         super().__init__()
-        channels = one_width(features.channels)
-        if channels is None:
-            raise ContractError(
-                f"head {head} runs the same convolutions over all levels, so they need one width; it receives "
-                f"{', '.join(map(str, features.channels)) or 'none'}. The fix: neck=fpn."
-            )
+        self.positions = choose_levels(features, strides, 0, part=f"head {head}")
+        levels = [features.levels[position] for position in self.positions]
+        channels = one_width(levels, part=f"head {head}", fix="neck=fpn")
         if not aspect_ratios:
             raise ContractError(f"head {head}: aspect_ratios is empty; give one or more, such as [0.5, 1.0, 2.0].")
         self.num_classes = num_classes
-        strides = features.strides
+        nominal = [level.stride for level in levels]
         # On the CPU also where a model is made without memory: these few numbers are no weights, and follow the maps.
         with torch.device("cpu"):
             anchors = AnchorGenerator(
-                tuple((anchor_scale * stride,) for stride in strides), (tuple(aspect_ratios),) * len(strides)
+                tuple((anchor_scale * stride,) for stride in nominal), (tuple(aspect_ratios),) * len(nominal)
             )
         self.proposals = RegionProposalNetwork(
             anchors,
@@ -94,14 +92,14 @@ class RegionDetector(nn.Module):
             post_nms_top_n={"training": proposals_in_training, "testing": proposals},
             nms_thresh=0.7,
         )
-        pooled = [f"{index}" for index in range(min(pooled_levels, len(strides)))]
+        pooled = [f"{index}" for index in range(min(pooled_levels, len(nominal)))]
         masks: dict[str, Any] = {}
         if has_masks:
-            masks["mask_roi_pool"] = _pool(pooled, MASK_SIDE, strides)
+            masks["mask_roi_pool"] = _pool(pooled, MASK_SIDE, nominal)
             masks["mask_head"] = InOwnPrecision(MaskRCNNHeads(channels, (256, 256, 256, 256), 1))
             masks["mask_predictor"] = InOwnPrecision(MaskRCNNPredictor(256, 256, num_classes + 1))
         self.regions = RoIHeads(
-            _pool(pooled, BOX_SIDE, strides),
+            _pool(pooled, BOX_SIDE, nominal),
             InOwnPrecision(TwoMLPHead(channels * BOX_SIDE**2, feedforward)),
             InOwnPrecision(FastRCNNPredictor(feedforward, num_classes + 1)),  # theirs counts background, as class 0
             fg_iou_thresh=0.5,
@@ -117,7 +115,7 @@ class RegionDetector(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Detections:
         """Detections in eval mode, none in training, which needs only the losses; these wherever there are targets."""
-        levels = [at_least_single(level) for level in maps.maps]
+        levels = [at_least_single(maps.maps[position]) for position in self.positions]
         sizes = _true_sizes(canvas, levels[0].shape[0])
         losses = None if targets is None else self._losses(levels, canvas, sizes, targets)
         if self.training:
@@ -157,7 +155,9 @@ class RegionDetector(nn.Module):
         scores, shifts = regions.box_predictor(regions.box_head(cut))
         judged = {"objectness": objectness, "proposal": corrections, "class": [scores], "box": [shifts]}
         if regions.has_mask():
-            assert regions.mask_roi_pool and regions.mask_head and regions.mask_predictor
+            assert regions.mask_roi_pool is not None
+            assert regions.mask_head is not None
+            assert regions.mask_predictor is not None
             cut = regions.mask_roi_pool(_by_name(levels), nothing, sizes)
             judged["mask"] = [regions.mask_predictor(regions.mask_head(cut))]
         return {name: torch.cat([one.flatten()[:0] for one in answers]).sum() for name, answers in judged.items()}

@@ -41,12 +41,12 @@ class DenseDetectorTester(HeadTester):
         return shapes
 
     def test_levels_of_different_widths_are_refused(self):
-        features = FeaturePyramid((Level("p3", 8, 8), Level("p4", 16, 16)))
-        with pytest.raises(ContractError, match=r"one width; it receives 8, 16. The fix: neck=fpn"):
+        features = FeaturePyramid((Level("p3", 8, 8), Level("p4", 16, 16), Level("p5", 8, 32)))
+        with pytest.raises(ContractError, match=r"levels of one width and receives 8, 16, 8 channels. The fix: neck=fpn"):
             self.part(features, **self.options)
 
     def test_before_training_every_class_has_the_prior(self):
-        head = self.part(self.pyramid(), num_classes=5, prior=0.2)
+        head = self.part(self.pyramid(), num_classes=5, prior=0.2, strides=STRIDES)
         with torch.no_grad():
             scores = head(self.maps((64, 64)), Canvas((64, 64))).class_logits[0].sigmoid()
         assert (scores - 0.2).abs().max() < 0.05
@@ -61,7 +61,7 @@ class DenseDetectorTester(HeadTester):
 
 class TestFCOS(DenseDetectorTester):
     part = FCOSHead
-    options = {"num_classes": 5, "convolutions": 2}
+    options = {"num_classes": 5, "convolutions": 2, "strides": STRIDES}
     anchors = 1
     has_quality = True
     golden = (0.088881, 0.613239, -0.076252, -1.309860)
@@ -80,7 +80,7 @@ class TestFCOS(DenseDetectorTester):
 
 class TestRetinaNet(DenseDetectorTester):
     part = RetinaNetHead
-    options = {"num_classes": 5, "convolutions": 2}
+    options = {"num_classes": 5, "convolutions": 2, "strides": STRIDES}
     anchors = 9
     has_quality = False
     golden = (0.095242, -1.166119, -0.235207, 1.721750)
@@ -96,4 +96,4 @@ class TestRetinaNet(DenseDetectorTester):
 
     def test_no_aspect_ratio_is_refused(self):
         with pytest.raises(ContractError, match="aspect_ratios is empty"):
-            RetinaNetHead(self.pyramid(), num_classes=5, aspect_ratios=())
+            RetinaNetHead(self.pyramid(), num_classes=5, aspect_ratios=(), strides=STRIDES)
