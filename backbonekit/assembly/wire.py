@@ -8,7 +8,7 @@ import torch
 
 from backbonekit.assembly.select import Selection, select_levels
 from backbonekit.assembly.signature import defaults, option_names, pick
-from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.features import FeaturePyramid, Level, octave
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.roles import Blueprint
 from backbonekit.errors import ContractError, RecipeError
@@ -82,7 +82,7 @@ def wire(recipe: Recipe) -> Wiring:
     branches: dict[str, Branch] = {}
     for task, plans in drafts.items():
         if task in selection.bridged:
-            plans.insert(0, _pyramid_plan(requirements[task]))
+            plans.insert(0, _pyramid_plan(blueprint, requirements[task]))
             notes.append(_pyramid_note(blueprint, plans[1], requirements[task]))
         levels = selection.levels_for(task)
         entering = FeaturePyramid(tuple(selection.features.levels[position] for position in levels))
@@ -130,10 +130,15 @@ def _requirement(plans: Sequence[PartPlan]) -> Requirement | None:
     return wanted
 
 
-def _pyramid_plan(requirement: Requirement | None) -> PartPlan:
+def _pyramid_plan(blueprint: Blueprint, requirement: Requirement | None) -> PartPlan:
     assert requirement is not None
     part = resolve("neck", PYRAMID)
-    options = {**defaults(part.__init__), "strides": tuple(requirement.strides)}
+    strides = tuple(requirement.strides)
+    own = 2 ** octave(blueprint.levels[-1].stride)
+    if requirement.last and own > max(strides):
+        # The deepest map is wanted besides, and that is the backbone's own, not one made fine.
+        strides = (*strides, own)
+    options = {**defaults(part.__init__), "strides": strides}
     return PartPlan("neck", PYRAMID, part, options, FeaturePyramid(()), inserted=True)
 
 

@@ -61,14 +61,14 @@ class BiFPN(nn.Module):
                 f"fix: extra_levels=1, or one more level before it."
             )
         self.lateral = nn.ModuleList(
-            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm, bias=True) for level in features.levels
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm) for level in features.levels
         )
         self.second_lateral = nn.ModuleList(
-            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm, bias=True)
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm)
             for level in features.levels[1:]
         )
         self.extra = nn.ModuleList(
-            ConvolutionNorm(features.levels[-1].channels, channels, kernel_size=1, norm=norm, bias=True)
+            ConvolutionNorm(features.levels[-1].channels, channels, kernel_size=1, norm=norm)
             for _ in range(min(extra_levels, 1))
         )
         self.extra_levels = extra_levels

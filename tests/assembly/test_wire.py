@@ -220,6 +220,14 @@ def test_a_pyramid_is_inserted_for_the_task_that_wants_one():
     assert model.recipe.backbone.out_indices == (2,)
 
 
+def test_an_inserted_pyramid_keeps_the_backbones_own_stride_for_who_wants_the_deepest_too():
+    """DeepLabV3+ reads stride 4 and the deepest map, which of a plain transformer is that of its patches."""
+    model = bk.build_model({"backbone": TIMM_VIT, "head": {"name": "deeplabv3plus", "num_classes": 4}})
+    assert model.recipe.neck[0].options["strides"] == (4, 16)
+    model = bk.build_model({"backbone": TIMM_VIT, "head": {"name": "segformer", "num_classes": 4}})
+    assert model.recipe.neck[0].options["strides"] == (4, 8, 16, 32)
+
+
 def test_an_inserted_pyramid_goes_when_a_backbone_comes_that_needs_none(tmp_path):
     folder = bk.build_model(maskformer(TIMM_VIT)).save_pretrained(tmp_path / "m1")
     model = bk.load_model(folder, ["backbone=timm/resnet10t"])
