@@ -71,6 +71,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "MaskFormerForInstanceSegmentation": "backbonekit.dialects.maskformer:MASKFORMER",
             "RTDetrForObjectDetection": "backbonekit.dialects.rt_detr:RT_DETR",
             "RTDetrV2ForObjectDetection": "backbonekit.dialects.rt_detr:RT_DETR",
+            "UperNetForSemanticSegmentation": "backbonekit.dialects.upernet:UPERNET",
             "VitPoseForPoseEstimation": "backbonekit.dialects.vitpose:VITPOSE",
         },
     }
