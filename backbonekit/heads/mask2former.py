@@ -127,7 +127,8 @@ class Mask2FormerHead(nn.Module):
         # small: [batch, channels, places] for each level
         small = [resize_bilinear(mask_features.detach(), (one.shape[-2], one.shape[-1])).flatten(2) for one in maps]
 
-        queries = self.query_features.weight[None].expand(mask_features.shape[0], -1, -1)
+        # Copied: hooks that count operations cannot tell a view of a parameter from the parameter.
+        queries = self.query_features.weight.repeat(mask_features.shape[0], 1, 1)
         states = [self.norm(queries)]
         embeddings = [self.mask_embedder(states[0])]
         for index, layer in enumerate(self.layers):

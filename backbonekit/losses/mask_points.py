@@ -102,20 +102,18 @@ def _extents(truth: MaskTruth, canvas: Canvas, dtype: torch.dtype) -> Tensor | N
 
 def _all_masks_at(truth: MaskTruth, points: Tensor) -> Tensor:
     """Every mask of every row at the row's points [rows, points, 2], in [0, 1]: [rows, masks, points]."""
-    index, weights = corners(points, truth.size)
-    if truth.segmentation is not None:
-        found = truth.segmentation.flatten(1).gather(1, index.flatten(1)).view_as(index)
-        parts = [
-            (found[:, None, :, corner] == truth.labels[..., None]) * weights[:, None, :, corner] for corner in range(4)
-        ]
-        return torch.stack(parts).sum(0)
-    assert truth.masks is not None
-    flat = truth.masks.flatten(1)
-    parts = [
-        (some[:, places.flatten()].unflatten(1, places.shape) * weight).sum(-1)
-        for some, places, weight in zip(flat.split(truth.counts), index, weights, strict=True)
-    ]
-    return pad_sequence(parts, batch_first=True)
+    total: Tensor | None = None
+    for index, weights in corners(points, truth.size):
+        if truth.segmentation is not None:
+            found = truth.segmentation.flatten(1).gather(1, index)[:, None] == truth.labels[..., None]
+        else:
+            assert truth.masks is not None
+            parts = truth.masks.flatten(1).split(truth.counts)
+            found = pad_sequence([part[:, at] for part, at in zip(parts, index, strict=True)], batch_first=True)
+        weighted = found * weights[:, None]
+        total = weighted if total is None else total + weighted
+    assert total is not None
+    return total
 
 
 def _masks_at(truth: MaskTruth, rows: Tensor, targets: Tensor, points: Tensor) -> Tensor:
@@ -124,11 +122,12 @@ def _masks_at(truth: MaskTruth, rows: Tensor, targets: Tensor, points: Tensor) -
     Read out of the masks at full size where they lie; a copy of each pair's mask would be most of the work.
     """
     height, width = truth.size
-    index, weights = corners(points, truth.size)
-    if truth.segmentation is not None:
-        found = truth.segmentation.take(rows[:, None, None] * (height * width) + index)
-        return ((found == truth.labels[rows, targets][:, None, None]) * weights).sum(-1)
-    assert truth.masks is not None
-    return (truth.masks.take(truth.positions(rows, targets)[:, None, None] * (height * width) + index) * weights).sum(
-        -1
-    )
+    source = truth.masks if truth.segmentation is None else truth.segmentation
+    assert source is not None
+    starts = (rows if truth.masks is None else truth.positions(rows, targets))[:, None] * (height * width)
+    labels = truth.labels[rows, targets][:, None]
+    total = torch.zeros_like(points[..., 0])
+    for index, weights in corners(points, truth.size):
+        found = source.take(starts + index)
+        total += (found if truth.segmentation is None else found == labels) * weights
+    return total

@@ -7,7 +7,6 @@ github.com/fundamentalvision/Deformable-DETR, models/ops/functions/ms_deform_att
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor
@@ -38,13 +37,21 @@ def deformable_sampling(
     locations = locations.transpose(1, 2).flatten(0, 1)
     levels = values.split([height * columns for height, columns in shapes], dim=-1)
     sample = _between if sampling == "bilinear" else _nearest
-    sampled = [
-        sample(level.unflatten(-1, shape), places)
-        for level, shape, places in zip(levels, shapes, locations.split(list(points), dim=2), strict=True)
+    # weights: [batch x heads, 1, queries, points]; level by level, since all samples side by side are a large copy
+    weights = weights.transpose(1, 2).flatten(0, 1)[:, None]
+    weighted = [
+        (sample(level.unflatten(-1, shape), places) * weight).sum(-1)
+        for level, shape, places, weight in zip(
+            levels,
+            shapes,
+            locations.split(list(points), dim=2),
+            weights.split(list(points), dim=3),
+            strict=True,
+        )
     ]
-    # sampled: [batch x heads, width, queries, points]
-    weighted = torch.cat(sampled, dim=-1) * weights.transpose(1, 2).flatten(0, 1)[:, None]
-    return weighted.sum(-1).view(batch, heads * width, queries).transpose(1, 2)
+    # weighted: [batch x heads, width, queries] of each level
+    total = sum(weighted[1:], weighted[0])
+    return total.view(batch, heads * width, queries).transpose(1, 2)
 
 
 def _between(level: Tensor, locations: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Source: Kirillov et al., "PointRend: Image Segmentation as Rendering" (2020), se
 github.com/facebookresearch/detectron2, projects/PointRend/point_rend/point_features.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as functional
@@ -24,22 +24,26 @@ def sample_maps(
 
 def corners(
     points: Float[Tensor, "*rows 2"], size: tuple[int, int]
-) -> tuple[Int[Tensor, "*rows 4"], Float[Tensor, "*rows 4"]]:
-    """The four places around each point, as positions in the flattened map, and their weights: those of
+) -> Iterator[tuple[Int[Tensor, "*rows"], Float[Tensor, "*rows"]]]:
+    """One by one the four places around each point, as positions in the flattened map, with their weights: those of
     `sample_maps`. They sum to 1, or to less at an edge, since what is beyond weighs nothing."""
     height, width = size
     # Centres of places lie at whole numbers.
     x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5
     left, top = x.floor(), y.floor()
-    index, weights = [], []
-    for down in (0, 1):
-        for right in (0, 1):
-            column, row = left + right, top + down
-            is_inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-            share = (1 - (x - column).abs()) * (1 - (y - row).abs())
-            weights.append(share.where(is_inside, torch.zeros_like(share)))
-            index.append(row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long())
-    return torch.stack(index, dim=-1), torch.stack(weights, dim=-1)
+    to_right, down = x - left, y - top
+    sides = []
+    for start, share, count in ((left, to_right, width), (top, down, height)):
+        first, last = start.long(), start.long() + 1
+        sides.append(
+            (
+                (first.clamp(min=0), (1 - share) * (first >= 0)),
+                (last.clamp(max=count - 1), share * (last < count)),
+            )
+        )
+    for row, height_weight in sides[1]:
+        for column, width_weight in sides[0]:
+            yield row * width + column, height_weight * width_weight
 
 
 def sample_nearest(

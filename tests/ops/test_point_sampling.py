@@ -23,10 +23,11 @@ def test_places_have_their_own_values_at_their_centres():
 @pytest.mark.parametrize("size", [(7, 5), (1, 1), (1, 9)])
 def test_corners_weigh_as_sampling_does(size):
     maps, where = torch.randn(3, 1, *size, dtype=torch.float64), points(3, 40)
-    index, weights = corners(where, size)
-    gathered = maps.flatten(1).gather(1, index.flatten(1)).view_as(index)
-    torch.testing.assert_close((gathered * weights).sum(-1), sample_maps(maps, where)[:, 0])
-    assert weights.sum(-1).max() <= 1 + 1e-12
+    around = list(corners(where, size))
+    assert len(around) == 4
+    gathered = sum(maps.flatten(1).gather(1, index) * weights for index, weights in around)
+    torch.testing.assert_close(gathered, sample_maps(maps, where)[:, 0])
+    assert sum(weights for _, weights in around).max() <= 1 + 1e-12
 
 
 def test_nearest_is_the_place_that_a_point_falls_into():
