@@ -30,11 +30,12 @@ class ForeignBackbone:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def read_backbone(config: Mapping[str, Any]) -> ForeignBackbone:
-    """Raises RecipeError and ContractError with sentences that begin with the field's place."""
+def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> ForeignBackbone:
+    """Raises RecipeError and ContractError with sentences that begin with the field's place. `wrapped`: see
+    `timm_feature_names`."""
     model_type = config.get("model_type")
     if model_type == TIMM:
-        return _read_timm(config)
+        return _read_timm(config, wrapped)
     if model_type not in model_types():
         given = str(model_type)[:60]
         raise RecipeError(
@@ -56,7 +57,7 @@ def read_backbone(config: Mapping[str, Any]) -> ForeignBackbone:
     return ForeignBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
 
 
-def _read_timm(config: Mapping[str, Any]) -> ForeignBackbone:
+def _read_timm(config: Mapping[str, Any], wrapped: bool) -> ForeignBackbone:
     fields = ForeignFields(config, "backbone_config.", idle=("use_pretrained_backbone", "stage_names", *_SELECTION))
     name = fields.raw("backbone")
     in_channels = fields.number("num_channels", 3, low=1)
@@ -77,7 +78,7 @@ def _read_timm(config: Mapping[str, Any]) -> ForeignBackbone:
     return ForeignBackbone(
         _recipe("timm", name, indices, in_channels, args=args),
         None if indices is None else tuple(blueprint.levels[index] for index in indices),
-        timm_feature_names(blueprint, built),
+        timm_feature_names(blueprint, built, wrapped=wrapped),
         # In eval mode frozen norms compute what the others do, so this is advice for whoever trains.
         {"freeze": {"norms": True}} if freezes_norms else {},
     )

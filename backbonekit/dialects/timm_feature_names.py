@@ -12,8 +12,10 @@ from backbonekit.storage.key_map import KeyMap, Rename
 WRAPPER = "_backbone"
 
 
-def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int]) -> KeyMap:
+def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int], *, wrapped: bool = True) -> KeyMap:
     """Reads both sets of names off models on the meta device.
+
+    `wrapped`: whether the names stand under the wrapper's own, as everywhere but in DETR, which takes its inside out.
 
     timm's wrappers name weights in three ways: as the model does (ResNet), with the dots of top-level containers
     written as underscores (`stages_0` in ConvNeXt), or all under `model` (vision transformers). What the wrapper keeps
@@ -35,12 +37,13 @@ def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int]) -> 
             ) from error
         ours = set(blueprint.construct(out_indices).state_dict())
     rules, unread = [], []
+    prefix = f"{WRAPPER}." if wrapped else ""
     for name in wrapper.state_dict():
         found = [f"body.{spelling}" for spelling in _spellings(name) if f"body.{spelling}" in ours]
         if found:
-            rules.append(Rename(f"{WRAPPER}.{name}", found[0]))
+            rules.append(Rename(f"{prefix}{name}", found[0]))
         else:
-            unread.append(f"{WRAPPER}.{name}")
+            unread.append(f"{prefix}{name}")
     return KeyMap(rules, drop=unread)
 
 
