@@ -125,7 +125,7 @@ def _names(strides: list[float]) -> list[str]:
     return names if len(set(names)) == len(names) else [f"{name}_{index}" for index, name in enumerate(names)]
 
 
-def _tidy(stride: float) -> float:
+def _tidy(stride: float) -> float | int:
     return int(stride) if float(stride).is_integer() else stride
 
 

@@ -98,8 +98,8 @@ def test_strides_that_nobody_chose_are_those_of_a_pyramid(strides, published):
 def test_as_many_levels_as_widths_or_factors():
     assert DPTReassemble.needs(None) == Requirement(spread=4)
     assert DPTReassemble.needs(None, level_channels=(8, 8)) == Requirement(spread=2)
-    assert DPTReassemble.needs(Requirement(strides=(4, 8)), level_channels=None, factors=(1, 1, 1)).spread == 3
-    neck = DPTReassemble(FeaturePyramid(PLAIN.levels[:2]), level_channels=(8, 8), factors=(2, 1))
+    assert DPTReassemble.needs(Requirement(strides=(4, 8)), level_channels=None, factors=(1.0, 1.0, 1.0)).spread == 3
+    neck = DPTReassemble(FeaturePyramid(PLAIN.levels[:2]), level_channels=(8, 8), factors=(2.0, 1.0))
     assert neck.features.strides == (7, 14)
 
 
@@ -107,9 +107,9 @@ def test_as_many_levels_as_widths_or_factors():
     ("options", "error", "message"),
     [
         ({"level_channels": (8, 8)}, ContractError, "receives 4 levels and level_channels has 2 numbers.*The fix"),
-        ({"factors": (4, 2, 1)}, ContractError, "receives 4 levels and factors has 3 numbers"),
-        ({"factors": (4, 2, 1, 0.7)}, RecipeError, "whole numbers or one divided by a whole number"),
-        ({"factors": (1, 2, 1, 1)}, RecipeError, r"strides 14, 7, 14, 14; levels run fine to coarse"),
+        ({"factors": (4.0, 2.0, 1.0)}, ContractError, "receives 4 levels and factors has 3 numbers"),
+        ({"factors": (4.0, 2.0, 1.0, 0.7)}, RecipeError, "whole numbers or one divided by a whole number"),
+        ({"factors": (1.0, 2.0, 1.0, 1.0)}, RecipeError, r"strides 14, 7, 14, 14; levels run fine to coarse"),
     ],
 )
 def test_refuses_what_makes_no_pyramid(options, error, message):

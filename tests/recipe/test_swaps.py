@@ -8,6 +8,7 @@ from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import compose_recipe, part_names
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.builtin import BUILTIN
+from backbonekit.registry.table import options
 
 BACKBONES = part_names("backbone")
 START = {
@@ -88,27 +89,42 @@ def test_options_beside_a_swap_are_the_new_parts_whatever_the_order():
         assert recipe.backbone.out_indices is None
 
 
+def another(kind: str, name: str) -> tuple[str, object]:
+    """An option of this part with a value that is not its default."""
+    for option, told in options(kind, name).items():
+        default, schema = told.get("default"), told["schema"]
+        if "enum" in schema:
+            return option, next(value for value in schema["enum"] if value != default)
+        if option != "num_classes" and isinstance(default, bool):
+            return option, not default
+        if option != "num_classes" and isinstance(default, int | float):
+            inner = schema if "maximum" in schema else next(one for one in schema["anyOf"] if "maximum" in one)
+            return option, default * 2 if default and default * 2 <= inner["maximum"] else inner["maximum"]
+    raise AssertionError(f"{name} has no option to change")
+
+
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(BUILTIN["neck"], 2)))
 def test_necks(old, new):
-    recipe = start(neck={"name": old, "channels": 96})
+    option, value = another("neck", old)
+    recipe = start(neck={"name": old, option: value})
     for override in (f"neck={new}", f"neck.name={new}", f"neck={{name: {new}}}", f"neck=[{new}]"):
         assert compose_recipe(recipe, [override]).neck == start(neck=new).neck
-    assert any("channels=96" in note for note in compose_recipe(recipe, [f"neck={new}"]).notes)
+    assert any(f"{option}=" in note for note in compose_recipe(recipe, [f"neck={new}"]).notes)
 
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(BUILTIN["head"], 2)))
 def test_heads(old, new):
-    recipe = start(head={"name": old, "num_classes": 17, "dropout": 0.75, "criterion": {"name": "cross_entropy"}})
+    """Classes stay where both have some; of a head that has none they are told anew."""
+    option, value = another("head", old)
+    has, takes = ("num_classes" in options("head", name) for name in (old, new))
+    recipe = start(head={"name": old, option: value, **({"num_classes": 17} if has else {})})
+    fresh = start(head={"name": new, **({"num_classes": 17} if takes else {})}).head
+    told = ["head.num_classes=17"] if takes and not has else []
     for override in (f"head={new}", f"head.name={new}", f"head={{name: {new}}}"):
-        head = compose_recipe(recipe, [override]).head
-        assert head is not None
-        assert head.options["num_classes"] == 17
-        assert head.options["dropout"] != 0.75
-        assert head.criterion is None
-    assert any(
-        "dropout=0.75" in note and "kept num_classes=17" in note
-        for note in compose_recipe(recipe, [f"head={new}"]).notes
-    )
+        assert compose_recipe(recipe, [override, *told]).head == fresh
+    notes = compose_recipe(recipe, [f"head={new}", *told]).notes
+    assert any(f"{option}=" in note for note in notes)
+    assert any("kept num_classes=17" in note for note in notes) == (has and takes)
 
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(BUILTIN["criterion"], 2)))
