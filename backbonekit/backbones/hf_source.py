@@ -17,6 +17,7 @@ from backbonekit.backbones.pixel_statistics import with_channels
 from backbonekit.backbones.selection import select_built
 from backbonekit.backbones.stem_channels import adapt_stem
 from backbonekit.backbones.weights_location import locate
+from backbonekit.backbones.whole_models import backbone_alone, backbone_config_of
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
@@ -36,7 +37,8 @@ def blueprint(
     in_channels: int,
     args: Mapping[str, Any],
 ) -> "HFBlueprint":
-    """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both.
+    """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both. Of a whole model
+    that holds one (`backbone_config`) it is the backbone alone.
 
     `args`: `norm` (what is done to the maps: none, final, last, which is the final norm on the last stage alone, or
     per_stage; each family has its default) and the fields of the configuration that matter in training only, such as
@@ -49,14 +51,10 @@ def blueprint(
             raise RecipeError("backbone.name or backbone.config is needed: a Hub id, a folder, or a model_type.")
         repository = open_repository(name, revision=revision)
         config = repository.json(CONFIG)
+    config = backbone_config_of(config, model_types(), name or "backbone.config")
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         raise RecipeError(f"backbone.config has no model_type; one of {', '.join(model_types())} is expected.")
-    if model_type not in model_types() and isinstance(config.get("backbone_config"), Mapping):
-        raise RecipeError(
-            f"{name} is a whole model ({model_type}) and no backbone: open it with load_model, or give its"
-            " backbone_config as backbone.config."
-        )
     found = family(model_type)
     parsed = found.config_class.from_mapping(config)
     return HFBlueprint(name, found, parsed, in_channels, dict(args), repository)
@@ -138,9 +136,10 @@ class HFBlueprint:
             if pretrained is True:
                 self.repository = where
         positions = self.default_indices if out_indices is None else self._positions(out_indices)
-        ours = _own_names(open_checkpoint(where))
+        stored = open_checkpoint(where)
+        ours = _own_names(stored)
         if ours is None:
-            ours = self.family.key_map(self.architecture).translate(open_checkpoint(where))
+            ours = self.family.key_map(self.architecture).translate(backbone_alone(stored))
         return self._completed(ours.replaced(self._cut(ours, positions)), positions)
 
     def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
@@ -181,7 +180,7 @@ class HFBlueprint:
         )
 
     def _compare(self, repository: Repository) -> None:
-        stored = repository.json(CONFIG)
+        stored = backbone_config_of(repository.json(CONFIG), model_types(), repository.origin)
         model_type = stored.get("model_type")
         if model_type != self.family.model_type:
             raise RecipeError(

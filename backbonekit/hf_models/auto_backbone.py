@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from backbonekit.backbones.hf.families import model_types
+from backbonekit.backbones.whole_models import backbone_config_of
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.config_file import FILE
@@ -46,7 +48,8 @@ class AutoBackbone:
         num_channels: int | None = None,
         backbone_kwargs: Mapping[str, Any] | None = None,
     ) -> BackboneMixin:
-        """A backbone with the weights of a Hub repository, the local cache or a folder, in eval mode.
+        """A backbone with the weights of a Hub repository, the local cache or a folder, in eval mode. Of a whole model
+        that holds one it is the backbone alone, with the maps that the model takes from it.
 
         `out_indices` or `out_features`: which maps; the last stage when unset. `use_timm_backbone`: the name is timm's
         (`resnet50`, `timm/resnet50.a1_in1k`), and so is the numbering of maps. `num_channels`: of the pictures; a
@@ -76,6 +79,7 @@ class AutoBackbone:
                 use_pretrained_backbone=use_pretrained_backbone,
                 backbone_kwargs=backbone_kwargs,
             )
+        fields = backbone_config_of(fields, model_types(), repository.origin)
         selection = {"out_indices": out_indices, "out_features": out_features}
         config = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
         if num_channels is not None:

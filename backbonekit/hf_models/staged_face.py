@@ -7,9 +7,10 @@ from typing import Any, ClassVar, TypeVar
 from safetensors.torch import save_file
 from torch import Tensor
 
-from backbonekit.backbones.hf.families import family
+from backbonekit.backbones.hf.families import family, model_types
 from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.hf_source import HFBlueprint
+from backbonekit.backbones.whole_models import backbone_config_of
 from backbonekit.errors import StorageError
 from backbonekit.hf_models.attention_weights import caught_weights
 from backbonekit.hf_models.backbone_build import build_backbone
@@ -52,7 +53,8 @@ class StagedFace(BackboneMixin):
         """
         if config is None:
             repository = open_repository(name_or_folder, revision=revision)
-            config = cls.config_class.from_dict(repository.json(FILE), **changes)
+            fields = backbone_config_of(repository.json(FILE), model_types(), repository.origin)
+            config = cls.config_class.from_dict(fields, **changes)
             revision = repository.commit  # weights and configuration of one commit
         blueprint = _blueprint(config, str(name_or_folder), backbone_kwargs)
         backbone, report = build_backbone(blueprint, config.selected, pretrained=True, revision=revision)

@@ -100,9 +100,11 @@ def test_all_faults_of_a_configuration_are_told_together() -> None:
     assert len(caught.value.faults) == 3
 
 
-def test_a_whole_model_is_pointed_to_its_backbone(tmp_path: Path) -> None:
+def test_of_a_whole_model_it_is_the_backbone(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "maskformer", "backbone_config": RESNET}))
-    with pytest.raises(RecipeError, match="load_model"):
+    assert plan(str(tmp_path)).config == plan(config=RESNET).config
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "maskformer", "backbone_config": None}))
+    with pytest.raises(RecipeError, match="model_type 'maskformer' is no backbone"):
         plan(str(tmp_path))
 
 

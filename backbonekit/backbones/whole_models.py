@@ -1,0 +1,53 @@
+"""The backbone within what transformers saves of a whole model: its nested configuration, its weights' prefix."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from backbonekit.errors import RecipeError
+from backbonekit.storage.checkpoint import Checkpoint
+
+_TIMM = "timm_backbone"
+
+# Where whole models keep their backbone, longer names first. Source: the classes of transformers that hold one.
+_PREFIXES = (
+    "model.pixel_level_module.encoder.",  # MaskFormer, Mask2Former, OneFormer
+    "model.backbone.conv_encoder.model.",  # DETR and its kin, as they are saved
+    "model.backbone.model.",  # RT-DETR, D-FINE; DETR as it is named in memory
+    "dpt.embeddings.backbone.",  # DPT with convolutions before its transformer
+    "backbone.",  # UperNet, DPT, Depth Anything, ViTPose, ViTMatte
+)
+
+
+def backbone_config_of(config: Mapping[str, Any], backbones: tuple[str, ...], shown: str) -> Mapping[str, Any]:
+    """The `backbone_config` of a whole model's `config.json`; of a backbone's own, or of one made of nothing else, the
+    same mapping.
+
+    `backbones`: model types that are backbones. `shown`: what it was read from, for sentences. Raises RecipeError where
+    the backbone within is timm's.
+    """
+    if config.get("model_type") in backbones:
+        return config
+    within = config.get("backbone_config")
+    name = config.get("backbone")
+    if isinstance(within, Mapping) and within.get("model_type") != _TIMM:
+        return within
+    if isinstance(within, Mapping):
+        name = within.get("backbone")
+    elif not (isinstance(name, str) and config.get("use_timm_backbone") is True):
+        return config
+    raise RecipeError(
+        f"The backbone within {shown} ({config.get('model_type')}) is one of timm: open the model with load_model, or"
+        f" take the backbone alone with source: timm and name: {str(name)[:60]}."
+    )
+
+
+def backbone_alone(checkpoint: Checkpoint) -> Checkpoint:
+    """The tensors of a whole model's backbone, named as the backbone alone names them.
+
+    A checkpoint without a prefix of whole models is one of a backbone, or of a model that is little else, and stays as
+    it is.
+    """
+    for prefix in _PREFIXES:
+        if any(key.startswith(prefix) for key in checkpoint):
+            return checkpoint.under(prefix)
+    return checkpoint
