@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 
 import timm
-import torch
 from timm.layers import PatchEmbed
 from torch import nn
 
 from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.storage.construct import shapes_alone
 
 # Decided elsewhere, or a way to files and code.
 _FORBIDDEN = {
@@ -42,7 +42,7 @@ _MAX_IMAGE_SIDE = 16_384  # pixels; a position table of this size still fits int
 @cache
 def body_class(architecture: str) -> type[nn.Module]:
     """The class behind an architecture's name."""
-    with torch.device("meta"):
+    with shapes_alone():
         return type(timm.create_model(architecture, num_classes=0))
 
 

@@ -7,15 +7,17 @@ import torch
 from torch import nn
 
 from backbonekit.backbones.timm_arguments import create_body
+from backbonekit.storage.construct import shapes_alone
 
 
 def idle_parameters(
     architecture: str, in_channels: int, arguments: Mapping[str, Any], indices: Sequence[int], size: tuple[int, int]
 ) -> frozenset[str]:
     """Names of parameters without a gradient, found by one backward pass on the meta device."""
-    with torch.device("meta"), torch.enable_grad():
+    with shapes_alone():
         body = create_body(architecture, in_channels, arguments)
-        cut(body, indices)
+    cut(body, indices)
+    with torch.device("meta"), torch.enable_grad():
         pixel_values = torch.empty(2, in_channels, *size)
         maps = body.forward_intermediates(  # type: ignore[operator]
             pixel_values, indices=list(indices), stop_early=True, intermediates_only=True

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
-from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_cfg, split_model_name_tag
+from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, split_model_name_tag
 
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.storage.repository import Repository, open_repository
@@ -37,7 +37,7 @@ def identify(name: str | None, revision: str | None) -> TimmIdentity:
     for prefix in _PREFIXES:
         short = short.removeprefix(prefix)
     architecture, tag = split_model_name_tag(short)
-    if "/" not in short and architecture in _architectures():
+    if "/" not in short and is_model(architecture):
         known = get_arch_pretrained_cfgs(architecture)
         if tag and short not in known:
             raise RecipeError(
@@ -63,7 +63,7 @@ def _from_repository(repository: Repository) -> TimmIdentity:
         hint = f" It is of transformers ({kind}): use source: hf." if kind else ""
         raise RecipeError(f"{repository.origin}: config.json names no architecture of timm.{hint}")
     architecture = split_model_name_tag(architecture)[0]
-    if architecture not in _architectures():
+    if not is_model(architecture):
         raise RecipeError(f"{repository.origin}: timm has no architecture {architecture!r}.")
     known = {key: value for key, value in _mapping(config.get("pretrained_cfg")).items() if key in _CFG_FIELDS}
     return TimmIdentity(

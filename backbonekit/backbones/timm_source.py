@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from timm.models import get_model_input_config
 from torch import Tensor, nn
 
@@ -24,6 +23,7 @@ from backbonekit.backbones.weights_location import locate
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, WeightsError
 from backbonekit.storage.checkpoint import Checkpoint
+from backbonekit.storage.construct import shapes_alone
 from backbonekit.storage.repository import Repository
 
 
@@ -65,7 +65,7 @@ class TimmBlueprint:
         self.identity = identity
         self.in_channels = in_channels
         self.arguments = {key: value for key, value in arguments.items() if value is not None}
-        with torch.device("meta"):
+        with shapes_alone():
             body = create_body(identity.architecture, in_channels, self.arguments)
         self.levels = levels_of(body)
         self.default_indices = (len(self.levels) - 1,)
@@ -158,7 +158,7 @@ class TimmBlueprint:
     def _whole(self) -> nn.Module:
         """The model uncut and with its classifier, on the meta device: what checkpoints are made for."""
         classes = self.identity.pretrained.num_classes
-        with torch.device("meta"):
+        with shapes_alone():
             return timm.create_model(
                 self.identity.architecture,
                 in_chans=self.in_channels,
@@ -167,7 +167,7 @@ class TimmBlueprint:
             )
 
     def _names_after(self, positions: tuple[int, ...]) -> set[str]:
-        with torch.device("meta"):
+        with shapes_alone():
             body = create_body(self.identity.architecture, self.in_channels, self.arguments)
         cut(body, positions)
         return set(body.state_dict())

@@ -74,6 +74,14 @@ def without_weights() -> Iterator[None]:
         module._parameters[name] = empty[id(parameter)]
 
 
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Everything constructed inside is on the meta device: shapes and types, no values, and no time spent on drawing
+    them, which on that device is most of a construction's."""
+    with torch.device("meta"), _SkipInit():
+        yield
+
+
 def finish(module: nn.Module) -> None:
     """Asserts that a module constructed `without_weights` has been filled. Raises WeightsError that names what was not.
 
