@@ -6,9 +6,12 @@ from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.errors import ContractError
 
 
-def choose_levels(features: FeaturePyramid, strides: Sequence[int], deepest: int, *, part: str) -> tuple[int, ...]:
+def choose_levels(
+    features: FeaturePyramid, strides: Sequence[int], deepest: int | None = None, *, part: str
+) -> tuple[int, ...]:
     """Positions of one level in the octave of each stride; with `deepest`, of that many of the deepest levels.
 
+    `deepest`: the option of that name; None for a part that has none.
     `part`: its kind and name, as in "head deformable_detr". Raises ContractError where a level is missing.
     """
     given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
@@ -25,8 +28,8 @@ def choose_levels(features: FeaturePyramid, strides: Sequence[int], deepest: int
     if missing:
         raise ContractError(
             f"{part} wants levels at strides {', '.join(map(str, strides))}; it receives strides {given}, so "
-            f"{', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or deepest={count} to "
-            f"take the levels as they are."
+            f"{', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
+            + ("a neck that gives them." if deepest is None else f"deepest={count} to take the levels as they are.")
         )
     return tuple(position for position in found.values() if position is not None)
 

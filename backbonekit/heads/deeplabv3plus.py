@@ -7,12 +7,12 @@ from torch import nn
 
 from backbonekit.contract.answers import DenseLogits, Scoring
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Dilation, Probability
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.heads.picked_levels import positions_at, shown_strides
 from backbonekit.layers.atrous_pyramid import AtrousPyramid
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.dense_classifier import DenseClassifier
@@ -59,12 +59,13 @@ class DeepLabV3PlusHead(nn.Module):
         auxiliary: bool = False,
     ) -> None:
         super().__init__()
-        (self.fine_position,) = positions_at(features, (FINE,), head="deeplabv3plus")
+        (self.fine_position,) = choose_levels(features, (FINE,), part="head deeplabv3plus")
         wanted = 3 if auxiliary else 2
+        given = ", ".join(f"{stride:g}" for stride in features.strides)
         if self.fine_position > len(features.levels) - wanted:
             raise ContractError(
                 f"head deeplabv3plus wants {wanted - 1} level{'s' if auxiliary else ''} deeper than stride {FINE}; it "
-                f"receives strides {shown_strides(features)}. The fix: backbone.out_indices=auto"
+                f"receives strides {given}. The fix: backbone.out_indices=auto"
                 + (", or auxiliary=false." if auxiliary else ".")
             )
         deepest, fine = features.levels[-1].channels, features.levels[self.fine_position].channels

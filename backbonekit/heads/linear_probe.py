@@ -11,7 +11,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Classes, Probability, Range
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
-from backbonekit.heads.picked_levels import deepest_positions
+from backbonekit.errors import ContractError
 from backbonekit.ops.resize import resize_bilinear
 
 LevelCount = Annotated[int, Range(1, 100)]
@@ -42,8 +42,14 @@ class LinearProbeHead(nn.Module):
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
-        self.positions = deepest_positions(features, levels, head="linear_probe", option="levels")
-        width = sum(features.levels[position].channels for position in self.positions)
+        count = len(features.levels)
+        if levels > count:
+            raise ContractError(
+                f"head linear_probe: levels={levels}, and it receives {count} level{'' if count == 1 else 's'}. The "
+                f"fix: levels={count}, or backbone.out_indices=auto."
+            )
+        self.levels = levels
+        width = sum(features.channels[-levels:])
         self.norm = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(width, num_classes, 1)
@@ -56,7 +62,7 @@ class LinearProbeHead(nn.Module):
         return Requirement(last=levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
-        first, *coarser = (maps.maps[position] for position in self.positions)
+        first, *coarser = maps.maps[-self.levels :]
         size = (first.shape[-2], first.shape[-1])
         together = torch.cat([first, *(resize_bilinear(level, size) for level in coarser)], dim=1)
         return DenseLogits(self.classifier(self.dropout(self.norm(together))))

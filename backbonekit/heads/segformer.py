@@ -7,11 +7,11 @@ from torch import nn
 
 from backbonekit.contract.answers import DenseLogits, Scoring
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Probability
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
-from backbonekit.heads.picked_levels import positions_at
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.ops.resize import resize_bilinear
 
@@ -42,7 +42,7 @@ class SegFormerHead(nn.Module):
         dropout: Probability = 0.1,
     ) -> None:
         super().__init__()
-        self.positions = positions_at(features, STRIDES, head="segformer")
+        self.positions = choose_levels(features, STRIDES, part="head segformer")
         self.linear = nn.ModuleList(
             nn.Conv2d(features.levels[position].channels, channels, 1) for position in self.positions
         )

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from backbonekit.contract.answers import DenseLogits, Scoring
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Norm, Probability
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
-from backbonekit.heads.picked_levels import positions_at
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.ops.resize import resize_bilinear
 
@@ -48,7 +48,7 @@ class SemanticFPNHead(nn.Module):
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
-        self.positions = positions_at(features, STRIDES, head="semantic_fpn")
+        self.positions = choose_levels(features, STRIDES, part="head semantic_fpn")
         widths = [features.levels[position].channels for position in self.positions]
         # One convolution for each step to the finest level; that level itself has one too.
         self.ascents = nn.ModuleList(

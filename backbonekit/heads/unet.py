@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from backbonekit.contract.answers import DenseLogits, Scoring
 from backbonekit.contract.features import FeaturePyramid, octave
+from backbonekit.contract.level_choice import choose_levels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.heads.picked_levels import positions_at, shown_strides
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.ops.resize import resize_nearest
 
@@ -50,14 +50,14 @@ class UNetHead(nn.Module):
     ) -> None:
         super().__init__()
         strides = tuple(stride for stride in STRIDES if stride >= finest)
-        self.positions = positions_at(features, strides, head="unet")
+        self.positions = choose_levels(features, strides, part="head unet")
         levels = [features.levels[position] for position in self.positions]
         # Doublings that have no map beside them: from the finest level to the canvas.
         skips = [level.channels for level in reversed(levels[:-1])] + [0] * octave(levels[0].stride)
         if len(channels) != len(skips):
             raise ContractError(
                 f"head unet: channels={list(channels)} are {len(channels)} widths; over strides "
-                f"{shown_strides(features)} with finest={finest} there are {len(skips)} doublings. The fix: "
+                f"{', '.join(map(str, strides))} with finest={finest} there are {len(skips)} doublings. The fix: "
                 f"{len(skips)} widths, such as {[max(256 >> step, 1) for step in range(len(skips))]}."
             )
         widths = (levels[-1].channels, *channels)

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from backbonekit.contract.answers import DenseLogits, Scoring
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Count, Probability, Range, Side
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.heads.picked_levels import deepest_positions, positions_at
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.dense_classifier import DenseClassifier
 from backbonekit.layers.pyramid_pooling import PyramidPooling
@@ -63,11 +63,7 @@ class UPerNetHead(nn.Module):
         auxiliary_level: Position = 2,
     ) -> None:
         super().__init__()
-        self.positions = (
-            deepest_positions(features, deepest, head="upernet", option="deepest")
-            if deepest
-            else positions_at(features, STRIDES, head="upernet")
-        )
+        self.positions = choose_levels(features, STRIDES, deepest, part="head upernet")
         widths = [features.levels[position].channels for position in self.positions]
         self.pooling = PyramidPooling(widths[-1], channels, scales=scales)
         # Fine to coarse; the coarsest level has the pooling instead.

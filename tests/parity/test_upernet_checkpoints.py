@@ -1,4 +1,4 @@
-"""UPerNet folders that transformers saved, opened by us: answers, losses, gradients, segmentations; and written back."""
+"""UPerNet folders that transformers saved, opened by us: answers, losses, gradients, segmentations, and back."""
 
 import json
 
