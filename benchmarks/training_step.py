@@ -1,28 +1,63 @@
-"""(e) A training step (forward, loss, backward) of MaskFormer with a ResNet-50: 2 pictures of 20 masks each, with and
-without the losses of earlier decoder layers."""
+"""(e) A training step (forward, loss, backward) on 2 pictures of 20 objects each, of every model in one table."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from benchmarks.measure import Row, compare
-from benchmarks.models import maskformer_pair, picture
+from benchmarks.models import (
+    deformable_detr_pair,
+    detr_pair,
+    mask2former_pair,
+    maskformer_pair,
+    picture,
+    rt_detr_pair,
+)
 
 SIZE = 384
-MASKS = 20
+OBJECTS = 20
+CLASSES = 80  # as many as the model with the fewest has
 
 
-def run(repeats: int = 7) -> list[Row]:
-    return [_step(repeats, auxiliary=False), _step(repeats, auxiliary=True)]
+@dataclass(frozen=True)
+class Trained:
+    """`pair`: makes our model and transformers'. `reads`: what they are trained on. `theirs_also`: what transformers'
+    forward takes besides."""
+
+    pair: Callable[[], tuple[nn.Module, nn.Module]]
+    reads: str
+    theirs_also: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _step(repeats: int, *, auxiliary: bool) -> Row:
-    ours, theirs = maskformer_pair(auxiliary=auxiliary)
+TRAINED = {
+    "MaskFormer": Trained(maskformer_pair, "masks"),
+    # Without its hidden states transformers' MaskFormer cannot judge its layers.
+    "MaskFormer, auxiliary losses": Trained(
+        partial(maskformer_pair, auxiliary=True), "masks", {"output_hidden_states": True}
+    ),
+    "Mask2Former": Trained(mask2former_pair, "masks"),
+    "DETR": Trained(detr_pair, "boxes"),
+    "Deformable DETR": Trained(deformable_detr_pair, "boxes"),
+    "RT-DETR v2": Trained(rt_detr_pair, "boxes"),
+}
+
+
+def run(repeats: int = 7, names: Sequence[str] = tuple(TRAINED), size: int = SIZE) -> list[Row]:
+    return [_step(name, TRAINED[name], repeats, size) for name in names]
+
+
+def _step(name: str, trained: Trained, repeats: int, size: int) -> Row:
+    ours, theirs = trained.pair()
     ours.train()
     theirs.train()
-    pixels = picture(SIZE, batch=2)
+    pixels = picture(size, batch=2)
     generator = torch.Generator().manual_seed(1)
-    labels = [torch.randint(0, 150, (MASKS,), generator=generator) for _ in range(2)]
-    masks = [torch.rand(MASKS, SIZE, SIZE, generator=generator) > 0.8 for _ in range(2)]
-    targets = [{"labels": some, "masks": kept} for some, kept in zip(labels, masks, strict=True)]
+    labels = [torch.randint(0, CLASSES, (OBJECTS,), generator=generator) for _ in range(2)]
+    targets, truth = (_masks if trained.reads == "masks" else _boxes)(labels, size, generator)
 
     def our_step() -> None:
         ours.zero_grad()
@@ -30,8 +65,32 @@ def _step(repeats: int, *, auxiliary: bool) -> Row:
 
     def their_step() -> None:
         theirs.zero_grad()
-        truth = {"mask_labels": [kept.float() for kept in masks], "class_labels": labels}
-        theirs(pixels, **truth, output_hidden_states=auxiliary).loss.backward()  # without them it cannot judge layers
+        theirs(pixels, **truth, **trained.theirs_also).loss.backward()
 
-    name = f"(e) training step, 2 x {MASKS} masks at {SIZE}" + (", auxiliary losses" if auxiliary else "")
-    return compare(name, our_step, their_step, repeats=repeats, aim=0.8)
+    what = f"(e) training step, {name}, 2 x {OBJECTS} {trained.reads} at {size}"
+    return compare(what, our_step, their_step, repeats=repeats, aim=0.8)
+
+
+def _masks(
+    labels: list[Tensor], size: int, generator: torch.Generator
+) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
+    """Our targets, and transformers' arguments."""
+    masks = [torch.rand(OBJECTS, size, size, generator=generator) > 0.8 for _ in labels]
+    targets = [{"labels": some, "masks": kept} for some, kept in zip(labels, masks, strict=True)]
+    return targets, {"mask_labels": [kept.float() for kept in masks], "class_labels": labels}
+
+
+def _boxes(
+    labels: list[Tensor], size: int, generator: torch.Generator
+) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
+    """Ours are corners in pixels, theirs centre and size in [0, 1]."""
+    corners = [torch.rand(OBJECTS, 2, 2, generator=generator) for _ in labels]
+    ends = [(one.amin(1), one.amax(1)) for one in corners]
+    targets = [
+        {"labels": some, "boxes": torch.cat(pair, dim=1) * size} for some, pair in zip(labels, ends, strict=True)
+    ]
+    truth = [
+        {"class_labels": some, "boxes": torch.cat(((first + last) / 2, last - first), dim=1)}
+        for some, (first, last) in zip(labels, ends, strict=True)
+    ]
+    return targets, {"labels": truth}
