@@ -6,7 +6,7 @@ github.com/facebookresearch/MaskFormer, mask_former/modeling/criterion.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as functional
@@ -26,6 +26,7 @@ from backbonekit.ops.precision import at_least_single
 IgnoreLabel = Annotated[int, Range(-1, 100_000)]
 
 
+@runtime_checkable
 class MaskComparison(Protocol):
     """How far predicted masks are from true ones: a loss that counts pixels, and a dice loss."""
 
