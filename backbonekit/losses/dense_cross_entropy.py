@@ -12,6 +12,7 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
 from backbonekit.contract.targets import IGNORE_LABEL, Targets
 from backbonekit.errors import ContractError, RecipeError
+from backbonekit.losses.dense_dice import dense_dice
 from backbonekit.losses.pictures import pictures_at
 from backbonekit.losses.zero import zero_of
 from backbonekit.ops.label_check import check_labels
@@ -27,6 +28,7 @@ class DenseCrossEntropy(nn.Module):
     A pixel counts unless it is padding or has the ignored label. Logits of another size are resized to the canvas.
     `auxiliary_weight`: of each auxiliary answer beside the main one's 1.
     `label_smoothing`: share of the target spread evenly over all classes; larger makes answers less sure of themselves.
+    `dice_weight`: of the dice loss of the main answer, which counts a small class as much as a large one; 0 has none.
     `ignore_label`: the label of pixels that nobody knows; outside the classes.
 
     Source: torchvision/references/segmentation/train.py: criterion (auxiliary weight 0.5).
@@ -38,6 +40,7 @@ class DenseCrossEntropy(nn.Module):
         num_classes: Classes,
         auxiliary_weight: Weight = 0.5,
         label_smoothing: Probability = 0.0,
+        dice_weight: Weight = 0.0,
         ignore_label: Label = IGNORE_LABEL,
     ) -> None:
         super().__init__()
@@ -49,15 +52,18 @@ class DenseCrossEntropy(nn.Module):
         self.num_classes = num_classes
         self.auxiliary_weight = auxiliary_weight
         self.label_smoothing = label_smoothing
+        self.dice_weight = dice_weight
         self.ignore_label = ignore_label
 
     def forward(self, answer: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """{`cross_entropy`}, and {`auxiliary_cross_entropy`} where the answer has auxiliary logits: scalars, weighted;
-        0 where no pixel counts."""
+        """{`cross_entropy`}, {`dice`} where it has a weight, and {`auxiliary_cross_entropy`} where the answer has
+        auxiliary logits: scalars, weighted; 0 where no pixel counts."""
         truth = {index: target["segmentation"] for index, target in enumerate(targets) if "segmentation" in target}
         known = list(truth)
         labels = self._labels(truth, canvas, answer.logits.device) if truth else None
         terms = {"cross_entropy": self._term(answer.logits, labels, known)}
+        if self.dice_weight:
+            terms["dice"] = self.dice_weight * self._dice(answer.logits, labels, known)
         if answer.auxiliary is not None:
             auxiliary = [self._term(logits, labels, known) for logits in answer.auxiliary]
             terms["auxiliary_cross_entropy"] = self.auxiliary_weight * sum(auxiliary[1:], auxiliary[0])
@@ -92,11 +98,22 @@ class DenseCrossEntropy(nn.Module):
     ) -> Tensor:
         if labels is None:
             return zero_of(logits)
-        logits = at_least_single(pictures_at(logits, known))
-        if logits.shape[-2:] != labels.shape[-2:]:
-            logits = resize_bilinear(logits, (labels.shape[-2], labels.shape[-1]))
+        logits = _on_canvas(logits, labels, known)
         total = functional.cross_entropy(
             logits, labels, ignore_index=self.ignore_label, label_smoothing=self.label_smoothing, reduction="sum"
         )
         # A sum over a count that is at least one: a batch without a pixel that counts gives 0, not NaN.
         return total / (labels != self.ignore_label).sum().clamp(min=1)
+
+    def _dice(self, logits: Tensor, labels: Tensor | None, known: list[int]) -> Tensor:
+        if labels is None:
+            return zero_of(logits)
+        return dense_dice(_on_canvas(logits, labels, known), labels, self.ignore_label)
+
+
+def _on_canvas(logits: Tensor, labels: Tensor, known: list[int]) -> Tensor:
+    """The logits of the pictures that have a truth, at its size."""
+    logits = at_least_single(pictures_at(logits, known))
+    if logits.shape[-2:] == labels.shape[-2:]:
+        return logits
+    return resize_bilinear(logits, (labels.shape[-2], labels.shape[-1]))

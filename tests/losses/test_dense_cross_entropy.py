@@ -128,3 +128,38 @@ def test_more_classes_than_255_train_with_another_ignored_label():
         DenseLogits(logits), [{"segmentation": labels}], Canvas((2, 2))
     )
     torch.testing.assert_close(terms["cross_entropy"], torch.tensor(300.0).log())
+
+
+class TestDenseCrossEntropyWithDice(TestDenseCrossEntropy):
+    options = {"num_classes": 4, "dice_weight": 0.5}
+
+
+def test_dice_by_hand():
+    """Three pixels that count of two classes, a third class that nobody has, one ignored pixel."""
+    shares = torch.tensor([[0.7, 0.2, 0.1, 0.3], [0.2, 0.5, 0.8, 0.3], [0.1, 0.3, 0.1, 0.4]])
+    answer = DenseLogits(shares.log().reshape(1, 3, 2, 2))
+    labels = torch.tensor([[0, 1], [1, IGNORE_LABEL]])
+    criterion = DenseCrossEntropy(num_classes=3, dice_weight=2.0)
+    terms = criterion(answer, [{"segmentation": labels}], Canvas((2, 2)))
+    first = 1 - 2 * 0.7 / (1.0 + 1)
+    second = 1 - 2 * (0.5 + 0.8) / (1.5 + 2)
+    torch.testing.assert_close(terms["dice"], torch.tensor(2.0 * (first + second) / 2), rtol=1e-5, atol=1e-6)
+
+
+def test_dice_of_a_perfect_answer_is_zero_and_of_a_wrong_one_is_one():
+    labels = torch.randint(0, 3, (8, 8))
+    logits = 100.0 * functional.one_hot(labels, 3).permute(2, 0, 1)[None].float()
+    criterion = DenseCrossEntropy(num_classes=3, dice_weight=1.0)
+    for answer, expected in ((logits, 0.0), (logits.roll(1, dims=1), 1.0)):
+        dice = criterion(DenseLogits(answer), [{"segmentation": labels}], Canvas((8, 8)))["dice"]
+        torch.testing.assert_close(dice, torch.tensor(expected), rtol=0, atol=1e-5)
+
+
+def test_a_small_class_weighs_as_much_as_a_large_one_in_the_dice():
+    labels = torch.zeros(16, 16, dtype=torch.int64)
+    labels[0, 0] = 1
+    all_background = torch.zeros(1, 2, 16, 16)
+    all_background[:, 0] = 50.0
+    criterion = DenseCrossEntropy(num_classes=2, dice_weight=1.0)
+    dice = criterion(DenseLogits(all_background), [{"segmentation": labels}], Canvas((16, 16)))["dice"]
+    assert 0.5 < dice < 0.51
