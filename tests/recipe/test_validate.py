@@ -112,7 +112,7 @@ def test_all_faults_at_once():
         ({"backbone__args": {"in_chans": 4}}, "backbone.args.in_chans is refused: backbone.in_channels says it"),
         ({"backbone__args": {"a b": 4}}, "is no name of an argument"),
         ({"backbone__args": {"depth": 10**12}}, "must be a number of at most 1,000,000,000"),
-        ({"neck": {"channels": 3}}, "neck.name is missing: which neck? The necks are channel_mapper"),
+        ({"neck": {"channels": 3}}, "neck.name is missing: which neck? The necks are "),
         ({"neck": [{"name": "fpn"}, 3]}, "neck.1: given 3, must be a mapping"),
         ({"neck": [{"name": "fpn"}] * 17}, "given 17 parts; 16 is the limit"),
         ({"head": {"name": "maskformer"}}, "head.num_classes is missing: maskformer needs it"),

@@ -21,7 +21,8 @@ from backbonekit.recipe.sweep import expand_sweep
 from backbonekit.recipe.validate import recipe_from_mapping
 
 for name in model_names():
-    recipe = compose_recipe(name, ["backbone=swin_tiny", "neck=fpn", "backbone.pretrained=true"])
+    neck = [] if compose_recipe(name).heads else ["neck=fpn"]  # several heads have necks of their own
+    recipe = compose_recipe(name, ["backbone=swin_tiny", *neck, "backbone.pretrained=true"])
     assert recipe_from_mapping(recipe.to_dict()) == recipe
     dump_recipe(recipe)
 expand_sweep(["backbone=glob(*)"])

@@ -192,7 +192,8 @@ def theirs(processor: Any, given: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parity
 @pytest.mark.parametrize("size", [(61, 83), (97, 50), (64, 64)])
-@pytest.mark.parametrize("name", sorted(PREPROCESSOR_TYPES))
+# ViTPose's cuts persons out, which is compared where that is done.
+@pytest.mark.parametrize("name", sorted(PREPROCESSOR_TYPES.keys() - {"VitPose"}))
 def test_each_type_prepares_as_transformers_does(name: str, size: tuple[int, int]):
     """Of all defaults but the size, which is made small enough to be quick."""
     transformers = pytest.importorskip("transformers")
