@@ -30,7 +30,9 @@ def backbone_config_of(config: Mapping[str, Any], backbones: tuple[str, ...], sh
     within = config.get("backbone_config")
     name = config.get("backbone")
     if isinstance(within, Mapping) and within.get("model_type") != _TIMM:
-        return within
+        # MaskFormer runs its own Swin, of the same fields, whatever its configuration calls it.
+        is_its_swin = config.get("model_type") == "maskformer" and within.get("model_type") == "swin"
+        return {**within, "model_type": "maskformer-swin"} if is_its_swin else within
     if isinstance(within, Mapping):
         name = within.get("backbone")
     elif not (isinstance(name, str) and config.get("use_timm_backbone") is True):

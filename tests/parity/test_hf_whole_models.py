@@ -25,6 +25,7 @@ ENCODER = {"encoder_in_channels": [24, 32, 48], "encoder_hidden_dim": 32}
 DETR = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
 HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 PICKED = {"num_queries": 5, "decoder_in_channels": [32, 32, 32]}
+MASKS = {"fpn_feature_size": 32, "mask_feature_size": 32}
 NO_TIMM = {"use_timm_backbone": False, "use_pretrained_backbone": False, "backbone": None}
 SMALL_NECK = {"neck_hidden_sizes": [8, 8, 8, 8], "fusion_hidden_size": 8}
 
@@ -155,6 +156,13 @@ MODELS: dict[str, tuple[str, Callable[[], Any], str]] = {
     "mask2former-resnet": (
         "Mask2FormerForUniversalSegmentation",
         lambda: mask2former(resnet(ALL)),
+        "model.pixel_level_module.encoder",
+    ),
+    "maskformer-swin": (
+        "MaskFormerForInstanceSegmentation",
+        lambda: transformers.MaskFormerConfig(
+            backbone_config=swin(), decoder_config=transformers.DetrConfig(**DETR, **HEADS), **MASKS
+        ),
         "model.pixel_level_module.encoder",
     ),
     "dpt": (
