@@ -98,13 +98,13 @@ class ComposedModel(nn.Module):
             )
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
         maps = self.backbone(pixel_values)
-        feature_maps = maps.maps
+        feature_maps, extras = maps.maps, {}
         answers: dict[str, Answer] = {}
         losses: dict[str, Tensor] = {}
         for task, chain in self.chains().items():
             entering = chain.maps(maps, canvas)
             if chain.head is None:
-                feature_maps = entering.maps
+                feature_maps, extras = entering.maps, entering.extras
                 continue
             answers[task] = answer = chain.head(entering, canvas, targets)
             if targets is not None:
@@ -115,6 +115,7 @@ class ComposedModel(nn.Module):
             predictions=answers.get("") if "" in self.levels else answers,
             loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
             losses=losses or None,
+            extras=extras or None,
         )
 
     def chains(self) -> dict[str, Chain]:

@@ -154,9 +154,11 @@ class ModelOutput(FieldMapping):
     of a model without a head those of its last neck.
     `predictions`: the head's answer; a dict of answers by task with several heads; None without a head.
     `loss`: scalar, the sum of `losses`; None without targets. `losses`: every weighted term by name, scalars.
+    `extras`: of a model without a head what its last neck gives beside its levels, by name (`mask_features`); or None.
     """
 
     feature_maps: tuple[Tensor, ...]
     predictions: Answer | dict[str, Answer] | None = None
     loss: Tensor | None = None
     losses: dict[str, Tensor] | None = None
+    extras: dict[str, Tensor] | None = None

@@ -12,7 +12,7 @@ from backbonekit.contract.answers import Answer
 
 class Exportable(nn.Module):
     """Pictures to named tensors. Names are the fields of the answer (`logits`, `mask_logits`), `TASK.FIELD` with
-    several tasks, and `feature_map_0`, ... of a model without a head."""
+    several tasks, and `feature_map_0`, ... of a model without a head, and its necks' extras (`mask_features`)."""
 
     def __init__(self, model: ComposedModel) -> None:
         super().__init__()
@@ -25,7 +25,8 @@ class Exportable(nn.Module):
     ) -> dict[str, Tensor]:
         output = self.model(pixel_values, pixel_mask)
         if output.predictions is None:
-            return {f"feature_map_{index}": level for index, level in enumerate(output.feature_maps)}
+            levels = {f"feature_map_{index}": level for index, level in enumerate(output.feature_maps)}
+            return {**levels, **(output.extras or {})}
         if isinstance(output.predictions, Answer):
             return _tensors(output.predictions)
         return {

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import backbonekit as bk
+from backbonekit.export.exportable import Exportable
 from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import DINOV2, RESNET, SMALL, SWIN, TIMM_CONVNEXT, TIMM_RESNET, TIMM_VIT
 from tests.weights import randomise_weights
@@ -131,6 +132,17 @@ def test_every_head_of_four_levels_trains_behind_every_neck(neck, name):
     assert not [
         key for key, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None
     ]
+
+
+def test_without_a_head_the_extras_of_the_last_neck_are_handed_out():
+    decoder = {"name": "fpn_pixel_decoder", "channels": 32, "mask_channels": 12}
+    model = bk.build_model({"backbone": RESNET, "neck": decoder})
+    output = model(torch.randn(1, 3, 64, 96))
+    assert {name: tuple(extra.shape) for name, extra in output.extras.items()} == {"mask_features": (1, 12, 16, 24)}
+    assert len(output.feature_maps) == 4
+    assert bk.build_model({"backbone": RESNET})(torch.randn(1, 3, 64, 96)).extras is None
+    exported = Exportable(model)(torch.randn(1, 3, 64, 96))
+    assert list(exported) == ["feature_map_0", "feature_map_1", "feature_map_2", "feature_map_3", "mask_features"]
 
 
 @pytest.mark.parametrize("name", [name for name in HEADS if name != "linear_probe"])
