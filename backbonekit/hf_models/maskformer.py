@@ -15,7 +15,8 @@ from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
-from backbonekit.hf_models.maskformer_config import MaskFormerConfig, chosen_labels
+from backbonekit.hf_models.class_labels import chosen_labels
+from backbonekit.hf_models.maskformer_config import MaskFormerConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.sharing.opening import open_model

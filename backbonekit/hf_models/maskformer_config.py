@@ -1,26 +1,26 @@
 """`MaskFormerConfig`: the fields of transformers' `config.json`, and the four ways in which a backbone is named."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import fields as dataclass_fields
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.dialects.maskformer import MASKFORMER
 from backbonekit.errors import ContractError, RecipeError, nearest
-from backbonekit.hf_models.auto_backbone import config_of
+from backbonekit.hf_models.backbone_choice import (
+    BACKBONE_FIELDS,
+    BackboneChoice,
+    BackboneConfig,
+    config_of_recipe,
+    read_config,
+    write_foreign,
+)
+from backbonekit.hf_models.class_labels import class_names
 from backbonekit.hf_models.config_file import FILE, write_config
-from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.storage.repository import open_repository
-
-BackboneConfig = BackboneConfigMixin | TimmBackboneConfig
-_TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
-_UNNAMED = 2  # classes, what transformers has where nobody says how many
 
 
 class MaskFormerConfig:
@@ -69,12 +69,12 @@ class MaskFormerConfig:
         **others: Any,
     ) -> None:
         _refuse_unknown(others)
-        self.backbone_config = _read_config(backbone_config)
+        self.backbone_config = read_config(backbone_config)
         self.backbone = None if backbone is None else str(backbone)
         self.use_timm_backbone = use_timm_backbone
         self.use_pretrained_backbone = use_pretrained_backbone
         self.backbone_kwargs = dict(backbone_kwargs or {})
-        self.id2label = _class_names(num_labels, id2label, label2id)
+        self.id2label = class_names(num_labels, id2label, label2id)
         self.fpn_feature_size = fpn_feature_size
         self.mask_feature_size = mask_feature_size
         self.no_object_weight = no_object_weight
@@ -86,7 +86,7 @@ class MaskFormerConfig:
         self.init_std = init_std
         self.init_xavier_std = init_xavier_std
         self.output_auxiliary_logits = output_auxiliary_logits
-        _check_backbone(self)
+        self._choice.check()
         self.recipe()  # what is wrong is told here, not when the model is built
 
     @property
@@ -97,7 +97,7 @@ class MaskFormerConfig:
     @num_labels.setter
     def num_labels(self, value: int) -> None:
         if value != len(self.id2label):
-            self.id2label = _class_names(value, None, None)
+            self.id2label = class_names(value, None, None)
 
     @property
     def label2id(self) -> dict[str, int]:
@@ -105,14 +105,11 @@ class MaskFormerConfig:
 
     def recipe(self) -> Recipe:
         """What is built."""
-        mapping = MASKFORMER.recipe({**self._decoded(), "backbone_config": _foreign(self._own_backbone())})
-        own = self._own_backbone()
-        if isinstance(own, TimmBackboneConfig):
-            mapping["backbone"]["pretrained"] = own.use_pretrained_backbone
-            mapping["backbone"]["revision"] = own.revision
-            mapping["backbone"]["args"] |= dict(own.backbone_kwargs)
-        elif own is None and self.backbone is not None:
-            mapping["backbone"] = named = self._named_backbone()
+        own = self._choice.own()
+        foreign = write_foreign(own, norms_each_map=True)
+        mapping = MASKFORMER.recipe({**self._decoded(), "backbone_config": foreign})
+        mapping["backbone"] = named = self._choice.apply(mapping["backbone"])
+        if own is None and self.backbone is not None:
             chosen = named["out_features"] if "out_features" in named else named["out_indices"]
             mapping["neck"]["deepest"] = 0 if chosen == "auto" else len(chosen)
         return recipe_from_mapping(plain_data(mapping), origin="MaskFormerConfig")
@@ -124,7 +121,7 @@ class MaskFormerConfig:
             if name not in ("num_labels", "label2id"):
                 written[name] = getattr(self, name)
         own = self.backbone_config
-        written["backbone_config"] = own if own is None else _foreign(own)
+        written["backbone_config"] = write_foreign(own, norms_each_map=True)
         return plain_data({**written, "id2label": {str(key): name for key, name in self.id2label.items()}})
 
     @classmethod
@@ -165,7 +162,12 @@ class MaskFormerConfig:
         loss = {} if head.criterion is None else head.criterion.options
         count = {} if recipe.labels is not None else {"num_labels": head.options["num_classes"]}
         return cls(
-            backbone_config=_config_of_recipe(recipe),
+            backbone_config=config_of_recipe(
+                recipe.backbone,
+                freezes_norms=recipe.training.get("freeze", {}).get("norms", False),
+                # A pyramid is inserted where nobody chose maps; nobody does again.
+                maps_were_chosen=all(part.name == "fpn_pixel_decoder" for part in recipe.neck),
+            ),
             id2label=None if recipe.labels is None else dict(enumerate(recipe.labels.names)),
             fpn_feature_size=decoder["channels"],
             mask_feature_size=decoder["mask_channels"],
@@ -190,45 +192,17 @@ class MaskFormerConfig:
 
     def _decoded(self) -> dict[str, Any]:
         """The fields that the dialect reads, those of the backbone left out."""
-        backbone = ("backbone", "backbone_config", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
-        return {name: value for name, value in self.to_dict().items() if name not in backbone}
-
-    def _own_backbone(self) -> BackboneConfig | None:
-        """`backbone_config`, or a timm architecture that is named."""
-        if self.backbone is None or not self._is_timm:
-            return self.backbone_config
-        kwargs = dict(self.backbone_kwargs)
-        own = {key: kwargs.pop(key) for key in _TIMM_FIELDS & kwargs.keys()}
-        nested = dict(own.pop("backbone_kwargs", {}))
-        return TimmBackboneConfig(
-            self.backbone,
-            **{"use_pretrained_backbone": self.use_pretrained_backbone, **own},
-            backbone_kwargs={**nested, **kwargs},
-        )
+        return {name: value for name, value in self.to_dict().items() if name not in BACKBONE_FIELDS}
 
     @property
-    def _is_timm(self) -> bool:
-        return self.use_timm_backbone or (self.backbone or "").startswith(_TIMM_PREFIXES)
-
-    def _named_backbone(self) -> dict[str, Any]:
-        """A Hub repository or folder: its `config.json` is read when the model is built."""
-        kwargs = dict(self.backbone_kwargs)
-        indices, features = kwargs.pop("out_indices", None), kwargs.pop("out_features", None)
-        maps: dict[str, Any] = {"out_indices": "auto"}
-        if features is not None:
-            maps = {"out_features": list(features)}
-        if indices is not None:
-            maps = {"out_indices": [indices] if isinstance(indices, int) else list(indices)}
-        return {
-            "source": "hf",
-            "name": self.backbone,
-            "config": None,
-            "pretrained": self.use_pretrained_backbone,
-            "revision": kwargs.pop("revision", None),
-            **maps,
-            "in_channels": kwargs.pop("num_channels", 3),
-            "args": kwargs,
-        }
+    def _choice(self) -> BackboneChoice:
+        return BackboneChoice(
+            self.backbone_config,
+            self.backbone,
+            self.use_timm_backbone,
+            self.use_pretrained_backbone,
+            self.backbone_kwargs,
+        )
 
 
 _FIELDS = tuple(
@@ -243,7 +217,6 @@ _PASSED_OVER = (GENERIC_FIELDS - set(_FIELDS)) | {
     "num_hidden_layers",
     "num_queries",
 }
-_TIMM_FIELDS = {field.name for field in dataclass_fields(TimmBackboneConfig)} - {"backbone"}
 _DECODER = {
     "num_queries": "num_queries",
     "d_model": "channels",
@@ -267,118 +240,3 @@ def _refuse_unknown(others: Mapping[str, Any]) -> None:
     faults = [f"MaskFormerConfig has no field {name!r}; {nearest(name, _FIELDS)}" for name in others]
     if faults:
         raise RecipeError(faults)
-
-
-def _check_backbone(config: MaskFormerConfig) -> None:
-    if config.backbone_config is not None:
-        doubles = {
-            "backbone": config.backbone is not None,
-            "use_timm_backbone": config.use_timm_backbone,
-            "backbone_kwargs": bool(config.backbone_kwargs),
-        }
-        named = [name for name, is_given in doubles.items() if is_given]
-        if named:
-            raise ContractError(
-                f"backbone_config together with {' and '.join(named)}: two ways to say which backbone; give one."
-            )
-    if config.backbone is None:
-        for name in ("use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs"):
-            if getattr(config, name):
-                fix = "the name of a timm architecture, a Hub repository or a folder as backbone"
-                if name == "use_pretrained_backbone" and isinstance(config.backbone_config, TimmBackboneConfig):
-                    fix = "use_pretrained_backbone=True in the TimmBackboneConfig"
-                raise ContractError(f"{name} without backbone says nothing about any backbone. The fix: {fix}.")
-    elif not config._is_timm and "/" not in config.backbone and not Path(config.backbone).expanduser().is_dir():
-        raise ContractError(
-            f"backbone={config.backbone!r} is no folder, and Hub repositories are named owner/name. The fix for an"
-            " architecture of timm: use_timm_backbone=True."
-        )
-
-
-def _read_config(given: BackboneConfig | Mapping[str, Any] | None) -> BackboneConfig | None:
-    if given is None or isinstance(given, BackboneConfigMixin | TimmBackboneConfig):
-        return given
-    if not isinstance(given, Mapping):
-        raise ContractError(
-            f"backbone_config is a configuration of backbonekit or a mapping, got {type(given).__name__}. The fix for"
-            " one of another library: its to_dict()."
-        )
-    if given.get("model_type") != TimmBackboneConfig.model_type:
-        indices = given.get("out_indices")
-        if indices is not None and given.get("out_features") is None:
-            # Alone they are somebody's wish; transformers writes both.
-            return config_of({**given, "out_indices": None}, out_indices=indices)
-        return config_of(given)
-    return TimmBackboneConfig.from_dict(given)
-
-
-def _foreign(config: BackboneConfig | None) -> dict[str, Any] | None:
-    """As a nested mapping of a `config.json`, the maps left out where nobody chose them."""
-    if config is None:
-        return None
-    maps: dict[str, Any] = {}
-    if isinstance(config, TimmBackboneConfig):
-        for key, chosen in (("out_indices", config.out_indices), ("out_features", config.out_features)):
-            if chosen is not None:
-                maps[key] = [chosen] if isinstance(chosen, int) else list(chosen)
-        fields = {"model_type": config.model_type, "backbone": config.backbone, "num_channels": config.num_channels}
-        stride: dict[str, Any] = {} if config.output_stride is None else {"output_stride": config.output_stride}
-        if config.freeze_batch_norm_2d:
-            stride["freeze_batch_norm_2d"] = True
-        return {**fields, **stride, **maps}
-    fields = {key: value for key, value in config.to_dict().items() if key not in ("out_features", "out_indices")}
-    if config.indices_were_set:
-        maps = {"out_indices": list(config.selected)}
-        if config.model_type == "swin":
-            fields["model_type"] = "maskformer-swin"  # what it becomes; with this name its maps are honoured
-    return {**fields, **maps}
-
-
-def _config_of_recipe(recipe: Recipe) -> BackboneConfig:
-    backbone = recipe.backbone
-    if any(part.name != "fpn_pixel_decoder" for part in recipe.neck):
-        # A pyramid was inserted because nobody chose maps; nobody does again.
-        backbone = replace(backbone, out_indices=None, out_features=None, out_strides=None)
-    if backbone.source == "timm":
-        assert backbone.name is not None
-        return TimmBackboneConfig(
-            backbone.name,
-            num_channels=backbone.in_channels,
-            out_indices=backbone.out_indices,
-            out_features=backbone.out_features,
-            freeze_batch_norm_2d=recipe.training.get("freeze", {}).get("norms", False),
-            backbone_kwargs=dict(backbone.args),
-        )
-    if backbone.config is None:
-        raise ContractError(f"the backbone {backbone.name} is known by name alone; build the model first.")
-    config = config_of({**backbone.config, "num_channels": backbone.in_channels})
-    if backbone.out_features is not None:
-        config.out_features = backbone.out_features  # pyright: ignore[reportAttributeAccessIssue]
-    if backbone.out_indices is not None:
-        config.out_indices = backbone.out_indices  # pyright: ignore[reportAttributeAccessIssue]
-    return config
-
-
-def _class_names(
-    num_labels: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, int] | None
-) -> dict[int, str]:
-    """Every class by its number. The three say the same thing; those that are given must agree."""
-    if id2label is None and label2id is not None:
-        id2label = {number: name for name, number in label2id.items()}
-    if id2label is None:
-        count = _UNNAMED if num_labels is None else num_labels
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 100_000:
-            raise RecipeError(f"num_labels={str(count)[:60]} must be a whole number from 1 to 100,000.")
-        return {number: f"LABEL_{number}" for number in range(count)}
-    try:
-        names = {int(number): name for number, name in id2label.items()}
-    except (TypeError, ValueError) as error:
-        raise RecipeError("id2label must map the numbers 0, 1, ... to names.") from error
-    if num_labels is not None and num_labels != len(names):
-        raise ContractError(f"num_labels={num_labels}, but id2label has {len(names)} names; give one of the two.")
-    return dict(sorted(names.items()))
-
-
-def chosen_labels(names: Sequence[str]) -> list[str] | None:
-    """The names for a recipe; None where they say nothing (`LABEL_0`)."""
-    return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else list(names)
