@@ -25,7 +25,6 @@ pytestmark = [
 SMALL_RESNET = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "layer_type": "basic"}
 KINDS = {
     "plain": {"auxiliary_loss": True},
-    "final loss alone": {},
     "refined": {"with_box_refine": True, "auxiliary_loss": True},
     "two-stage": {"with_box_refine": True, "two_stage": True, "auxiliary_loss": True},
     "one level": {"num_feature_levels": 1},
