@@ -1,5 +1,6 @@
 """Backbones of the transformers dialect against transformers: every map, odd sizes, both precisions, both ways."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from backbonekit.storage.checkpoint import checkpoint_of
 from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import FillReport, fill
 from tests.parity import convolutional_configs, transformer_configs
+from tests.parity.hiera_order import hiera_as_in_its_whole_model
 from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
@@ -134,22 +136,9 @@ def oracle_config(key: str, **changes: Any) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _hiera_as_in_its_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """transformers' HieraBackbone leaves out the ordering of tokens that its HieraModel starts with."""
-    hiera = transformers.models.hiera.modeling_hiera
-    construct = hiera.HieraBackbone.__init__
-
-    def construct_and_order(self: Any, config: Any) -> None:
-        construct(self, config)
-        schedule = [config.query_stride] * (len(config.depths) - 1)
-
-        def ordered(module: nn.Module, given: Any, embedded: tuple[Tensor, Any, Any]) -> tuple[Tensor, Any, Any]:
-            tokens = hiera.unroll(embedded[0], tuple(config.image_size), config.patch_stride, schedule)
-            return (tokens, *embedded[1:])
-
-        self.embeddings.register_forward_hook(ordered)
-
-    monkeypatch.setattr(hiera.HieraBackbone, "__init__", construct_and_order)
+def _hiera_as_in_its_whole_model() -> Iterator[None]:
+    with hiera_as_in_its_whole_model():
+        yield
 
 
 def fitting(config: Any, height: int, width: int) -> tuple[int, int]:
