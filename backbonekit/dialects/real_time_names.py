@@ -1,7 +1,7 @@
 """The names of weights that RT-DETR, RT-DETR v2 and D-FINE share, as transformers writes them.
 
-On disk the transformer is `encoder.encoder` and its layers have `fc1` and `out_proj`; in memory they are `encoder.aifi`,
-`mlp.fc1` (of D-FINE `mlp.layers.0`) and `o_proj`. What stands first is written back.
+On disk the transformer is `encoder.encoder` and its layers have `fc1` and `out_proj`; in memory they are
+`encoder.aifi`, `mlp.fc1` (of D-FINE `mlp.layers.0`) and `o_proj`. What stands first is written back.
 Source: transformers/models/{rt_detr,rt_detr_v2,d_fine}/modeling_*.py; transformers/conversion_mapping.py.
 """
 

@@ -38,16 +38,16 @@ class DFINEHead(nn.Module):
 
     `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
     `channels`: width of the decoder. `layers`, `heads`, `feedforward`: its depth, attention heads and hidden width.
-    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as
-    numbers, the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for
-    deployment without bilinear sampling. `dropout`: on the attentions' branches; `attention_dropout`: on the weights among queries.
-    `bins`: an edge's distribution has one more, an even number. `edge_scale`: a larger one makes bins finer around no
-    change. `edge_reach`: how many sides of the first box an edge can move with all but the outermost bins.
-    `quality_bins`: how many of each edge's likeliest bins tell how good a box is; `quality_channels`,
-    `quality_layers`: of the network that reads them. `learned_queries`: features of queries are learned, only their
-    boxes are selected. `denoising_queries`: in training about as many disturbed copies of the truth, and as many
-    negatives, run along; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`:
-    how far their edges are moved, in half sides. The criterion wants the same `bins`, `edge_scale` and `edge_reach`.
+    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as numbers,
+    the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for deployment
+    without bilinear sampling. `dropout`: on the attentions' branches; `attention_dropout`: on the weights among
+    queries. `bins`: an edge's distribution has one more, an even number. `edge_scale`: a larger one makes bins finer
+    around no change. `edge_reach`: how many sides of the first box an edge can move with all but the outermost bins.
+    `quality_bins`: how many of each edge's likeliest bins tell how good a box is; `quality_channels`, `quality_layers`:
+    of the network that reads them. `learned_queries`: features of queries are learned, only their boxes are selected.
+    `denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives, run along; 0
+    for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their edges are
+    moved, in half sides. The criterion wants the same `bins`, `edge_scale` and `edge_reach`.
 
     Source: Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement" (2024),
     section 4; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_decoder.py.

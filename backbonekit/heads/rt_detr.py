@@ -30,13 +30,13 @@ class RTDETRHead(nn.Module):
 
     `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
     `channels`: width of the decoder. `layers`, `heads`, `feedforward`: its depth, attention heads and hidden width.
-    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as
-    numbers, the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for
-    deployment without bilinear sampling. `dropout`: on each branch of a layer; `attention_dropout`: on the weights among queries;
+    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as numbers,
+    the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for deployment
+    without bilinear sampling. `dropout`: on each branch of a layer; `attention_dropout`: on the weights among queries;
     `activation_dropout`: inside the feed-forward. `learned_queries`: features of queries are learned, only their boxes
     are selected. `denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives,
-    run along; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far
-    their edges are moved, in half sides.
+    run along; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their
+    edges are moved, in half sides.
 
     Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (2024), section 4;
     Lv et al., "RT-DETRv2: Improved Baseline with Bag-of-Freebies" (2024);

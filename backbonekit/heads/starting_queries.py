@@ -18,6 +18,7 @@ from backbonekit.layers.query_selection import QuerySelection
 from backbonekit.ops.box_truth import read_boxes
 from backbonekit.ops.boxes import picture_sizes
 from backbonekit.ops.disturbed_boxes import DisturbedBoxes, disturbed_boxes, groups_apart
+from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.level_places import join_places
 
 COARSEST = 32
@@ -135,6 +136,9 @@ class StartingQueries(nn.Module):
     def _disturb(self, targets: Targets, canvas: Canvas, like: Tensor, stretch: Tensor | None) -> DisturbedBoxes:
         truth = read_boxes([_told(target, like) for target in targets], canvas, like=like)
         assert truth is not None, "every picture has been given a truth"
+        for target in targets:
+            if "labels" in target:
+                check_labels(target["labels"], self.num_classes, key="labels")
         boxes = truth.boxes_cxcywh if stretch is None else truth.boxes_cxcywh / stretch
         return disturbed_boxes(
             truth.labels,

@@ -45,6 +45,9 @@ class DeformableAttention(nn.Module):
         self.sampling: Sampling = sampling
         self.offsets = nn.Linear(channels, heads * sum(self.points) * 2)
         self.weights = nn.Linear(channels, heads * sum(self.points))
+        if sampling == "nearest":
+            # No gradient reaches them, and distributed training waits for that of every parameter that asks for one.
+            self.offsets.requires_grad_(False)
         self.value = nn.Linear(channels, channels) if project else nn.Identity()
         self.output = nn.Linear(channels, channels) if project else nn.Identity()
         self._initialise()

@@ -41,14 +41,14 @@ class EdgeBoxSetCriterion(nn.Module):
 
     Terms: `class`, `box`, `giou`; of answers with distributions `edge`, and of those before the last `distillation`;
     for every auxiliary answer with `_0`, `_1`, ... after the name, for proposals with `_proposals`, for answers to
-    disturbed copies of the truth with `_denoising_0`, ..., by the same weights. Reads `labels` and `boxes`; a picture without
-    these keys is left out. Boxes are compared relative to their picture without its padding, and cut to it.
+    disturbed copies of the truth with `_denoising_0`, ..., by the same weights. Reads `labels` and `boxes`; a picture
+    without these keys is left out. Boxes are compared relative to their picture without its padding, and cut to it.
 
     `num_classes`: without "no object". `class_weight`, `box_weight`, `giou_weight`, `edge_weight`,
     `distillation_weight`: of the terms. `class_cost`, `box_cost`, `giou_cost`: of the same in the matching. `alpha`,
     `gamma`: weight and exponent of wrong classes. `matching_alpha`, `matching_gamma`: of the focal cost in the
-    matching. `matching`: for boxes and edges, `union` gives every query the box that most layers matched it with, so that all
-    layers work on the same one, as the paper has it; `layer` what its own layer matched it with. `edge_scale`,
+    matching. `matching`: for boxes and edges, `union` gives every query the box that most layers matched it with, so
+    that all layers work on the same one, as the paper has it; `layer` what its own layer matched it with. `edge_scale`,
     `edge_reach`: those of the head.
 
     Source: Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement" (2024),

@@ -53,7 +53,7 @@ def disturbed_boxes(
     is_negative = torch.arange(2 * slots, device=labels.device).expand(batch, -1) >= slots
     is_negative = is_negative.repeat(1, groups)
     if label_noise > 0:
-        is_redrawn = torch.rand(labels.shape, device=labels.device) < label_noise * 0.5
+        is_redrawn = torch.rand(labels.shape, dtype=torch.float32, device=labels.device) < label_noise * 0.5
         drawn = torch.randint(0, num_classes, labels.shape, device=labels.device)
         labels = labels.where((labels == num_classes) | ~is_redrawn, drawn)
     if box_noise > 0:

@@ -1,0 +1,175 @@
+"""RT-DETR's and D-FINE's heads: the head's contract, what queries start from, what rides along in training."""
+
+from typing import ClassVar
+
+import pytest
+import torch
+
+from backbonekit.contract.answers import BoxQueries
+from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.requirements import Requirement
+from backbonekit.errors import ContractError
+from backbonekit.heads.d_fine import DFINEHead
+from backbonekit.heads.rt_detr import RTDETRHead
+from tests.heads.head_tester import HeadTester
+
+SMALL = {"num_classes": 4, "num_queries": 7, "channels": 16, "heads": 2, "feedforward": 24, "layers": 2}
+SIZE = (64, 96)
+
+
+def truth(count, labels=(0, 3, 1, 2)):
+    boxes = torch.tensor([[4.0, 8, 40, 30], [10, 10, 90, 60], [50, 0, 60, 20], [0, 0, 96, 64]])
+    return {"labels": torch.tensor(labels[:count], dtype=torch.long), "boxes": boxes[:count]}
+
+
+class QueryHeadTester(HeadTester):
+    answer = BoxQueries
+    # The answers of earlier layers are for training.
+    unheard: ClassVar[tuple[str, ...]]
+
+    def pyramid(self):
+        return FeaturePyramid(tuple(Level(f"p{stride}", 16, stride) for stride in (8, 16, 32)))
+
+    def shapes(self, batch, size):
+        places = sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in (8, 16, 32)[3 - self.levels :])
+        queries = min(self.options["num_queries"], places)
+        return {"class_logits": (batch, queries, 4), "boxes_cxcywh": (batch, queries, 4)}
+
+    @property
+    def levels(self):
+        return len(self.options["points"])
+
+    def test_gradient_reaches_every_parameter(self) -> None:
+        """In training, where every layer answers."""
+        head = self.build().double().train()
+        maps = self.maps(SIZE, noise=lambda *shape: torch.randn(*shape, dtype=torch.float64))
+        answer = head(maps, Canvas(SIZE), [truth(2), truth(3)])
+        layers = [answer, *answer.auxiliary, answer.proposals, *answer.denoising.layers]
+        sum(
+            (part * torch.randn_like(part)).sum() for one in layers for part in (one.class_logits, one.boxes_cxcywh)
+        ).backward()
+        idle = {name for name, one in head.named_parameters() if one.grad is None or one.grad.abs().max() < 1e-12}
+        assert all(name.endswith("self_attention.key.bias") for name in idle), idle
+
+    def test_boxes_lie_in_the_picture(self):
+        head = self.build()
+        boxes = head(self.maps(SIZE), Canvas(SIZE), None).boxes_cxcywh
+        assert boxes.isfinite().all()
+        assert (boxes[..., 2:] > 0).all()
+
+    def test_nothing_rides_along_outside_training(self):
+        head = self.build()
+        assert set(head(self.maps(SIZE), Canvas(SIZE), None)) == {"class_logits", "boxes_cxcywh"}
+        told = head(self.maps(SIZE), Canvas(SIZE), [truth(1), truth(0)])
+        assert "denoising" not in told
+        assert told.proposals is not None
+
+    def test_noise_changes_no_ordinary_answer(self):
+        """Queries cannot see the disturbed truth."""
+        head, maps = self.build().train(), self.maps(SIZE)
+        for projection in head.start.projections:
+            projection.eval()
+        answers = [head(maps, Canvas(SIZE), [truth(one), truth(other)]) for one, other in ((0, 0), (2, 4), (2, 4))]
+        for answer in answers[1:]:
+            torch.testing.assert_close(answer.class_logits, answers[0].class_logits, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(answer.boxes_cxcywh, answers[0].boxes_cxcywh, rtol=1e-4, atol=1e-5)
+        one, other = (answer.denoising.layers[-1].boxes_cxcywh for answer in answers[1:])
+        assert not torch.equal(one, other)
+
+    def test_copies_of_the_truth_are_told_apart(self):
+        denoising = self.build().train()(self.maps(SIZE), Canvas(SIZE), [truth(2), {}]).denoising
+        assert denoising.target_index[0].tolist() == [0, 1] * 6
+        assert denoising.is_positive[0].tolist() == [True, True, False, False] * 3
+        assert (denoising.target_index[1] == -1).all()
+        assert all(layer.class_logits.shape == (2, 12, 4) for layer in denoising.layers)
+
+    def test_without_a_box_nothing_is_disturbed_and_the_graph_is_whole(self):
+        head = self.build().train()
+        answer = head(self.maps(SIZE), Canvas(SIZE), [truth(0), {}])
+        assert answer.denoising.layers[-1].class_logits.shape == (2, 0, 4)
+        answer.class_logits.sum().backward()
+        assert head.start.label_embedding.weight.grad is not None
+
+    def test_without_denoising_there_is_no_embedding(self):
+        head = self.build(denoising_queries=0).train()
+        assert head.start.label_embedding is None
+        assert "denoising" not in head(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
+
+    def test_a_label_that_is_no_class_is_told(self):
+        head = self.build().train()
+        with pytest.raises(ContractError, match="labels holds the label 4; with num_classes=4 labels run from 0 to 3"):
+            head(self.maps(SIZE), Canvas(SIZE), [truth(2, labels=(0, 4)), truth(1)])
+
+    def test_padding_is_neither_selected_nor_read(self):
+        head, maps = self.build(), self.maps(SIZE, batch=1)
+        mask = torch.ones(1, *SIZE, dtype=torch.bool)
+        mask[:, :, 64:] = False
+        expected = head(maps, Canvas(SIZE, mask), None)
+        for one in maps.maps:
+            one[..., -(-one.shape[-1] * 2 // 3) :] += 5
+        given = head(maps, Canvas(SIZE, mask), None)
+        torch.testing.assert_close(given.class_logits, expected.class_logits)
+        torch.testing.assert_close(given.boxes_cxcywh, expected.boxes_cxcywh)
+
+    def test_boxes_are_relative_to_the_picture_without_its_padding(self):
+        """A mask that only says that the right third is padding scales what the canvas has, where nothing is there."""
+        head, maps = self.build(), self.maps(SIZE, batch=1)
+        mask = torch.ones(1, *SIZE, dtype=torch.bool)
+        mask[:, 48:, 64:] = False
+        whole = head(maps, Canvas(SIZE, torch.ones_like(mask)), None).boxes_cxcywh
+        torch.testing.assert_close(whole, head(maps, Canvas(SIZE), None).boxes_cxcywh)
+        start = head.start(maps, Canvas(SIZE, mask[:, :, :]), None)
+        torch.testing.assert_close(start.stretch, torch.ones(1, 1, 4))
+        mask[:, :, 64:] = False
+        start = head.start(maps, Canvas(SIZE, mask), None)
+        torch.testing.assert_close(start.stretch, torch.tensor([[[1.5, 1, 1.5, 1]]]))
+
+    def test_learned_queries_have_features_of_their_own(self):
+        head = self.build(learned_queries=True)
+        start = head.start(self.maps(SIZE), Canvas(SIZE), None)
+        torch.testing.assert_close(start.queries, head.start.learned.weight[None].expand(2, -1, -1))
+
+    def test_fewer_levels_than_numbers_of_points_are_refused(self):
+        with pytest.raises(
+            ContractError, match=r"points has 4 numbers, one for each level, and 3 levels arrive. The fix"
+        ):
+            self.build(points=(1, 1, 1, 1))
+
+    def test_as_many_levels_as_numbers_of_points(self):
+        assert self.part.needs(None, points=(4, 4)) == Requirement(strides=(16, 32))
+
+
+class TestRTDETR(QueryHeadTester):
+    part = RTDETRHead
+    options: ClassVar[dict] = {**SMALL, "points": (2, 2, 2), "denoising_queries": 6}
+    golden = (-1.047449, -1.027794, -1.046143, 0.601395)
+
+    def test_offsets_without_a_gradient_ask_for_none(self):
+        head = self.build(sampling="nearest")
+        still = {name for name, one in head.named_parameters() if not one.requires_grad}
+        assert still == {f"layers.{i}.cross_attention.offsets.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
+
+
+class TestDFINE(QueryHeadTester):
+    part = DFINEHead
+    options: ClassVar[dict] = {**SMALL, "points": (1, 3), "denoising_queries": 6, "bins": 6, "quality_channels": 8}
+    golden = (-1.078836, -0.657355, -0.462588, -0.063474)
+
+    def test_only_answers_of_layers_have_distributions(self):
+        answer = self.build().train()(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
+        first, second = answer.auxiliary
+        assert first.edge_logits is None
+        assert second.edge_logits.shape == answer.edge_logits.shape == (2, 7, 4, 7)
+        assert torch.equal(first.boxes_cxcywh, answer.reference_boxes)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"bins": 7}, "bins=7; .* so it is an even number: 8"),
+            ({"quality_bins": 9}, "quality_bins=9, but an edge has 7"),
+        ],
+    )
+    def test_bins_that_make_no_sense_are_refused(self, options, message):
+        with pytest.raises(ContractError, match=message):
+            self.build(**options)
