@@ -37,7 +37,7 @@ class MultiHeadAttention(nn.Module):
         queries: Float[Tensor, "batch queries channels"],
         keys: Float[Tensor, "#batch keys channels"],
         values: Float[Tensor, "batch keys channels"],
-        mask: Bool[Tensor, "batch #heads #queries keys"] | None = None,
+        mask: Bool[Tensor, "#batch #heads #queries keys"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
         """`mask`: True where a query may look; a query that may look nowhere would give NaN, see `keys_to_look_at`."""
         mixed = functional.scaled_dot_product_attention(
