@@ -4,15 +4,16 @@ stale."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
 import backbonekit as bk
 from backbonekit.assembly.sample import noise_size
+from backbonekit.contract.answers import Detections
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.compose import compose_recipe
-from backbonekit.registry.lookup import names
+from backbonekit.registry.lookup import names, resolve
 
 # Strides, layout and freedom of size are what parts meet; depth and width are not.
 BACKBONES = {
@@ -29,7 +30,8 @@ BACKBONES = {
 }
 HEADER = """# Every neck and head on backbones of every shape
 
-Each cell was built and run on the meta device. **runs**: as it is. **pyramid**: with a `simple_feature_pyramid` that
+Each cell was built and run, on the meta device (R-CNNs, whose number of regions depends on values, on the CPU).
+**runs**: as it is. **pyramid**: with a `simple_feature_pyramid` that
 wiring inserts, since the backbone has a single stride. A number: refused before anything is built, with the sentence
 below the table.
 
@@ -64,14 +66,20 @@ def columns() -> dict[str, dict[str, Any]]:
 def cell(backbone: str, parts: dict[str, Any]) -> Cell:
     """One model, on the meta device. Anything but a sentence of ours comes out as the exception that it is."""
     recipe = {"backbone": {"source": "timm", "name": "resnet18"}, **parts}
+    # How many regions an R-CNN looks at follows from values, and the meta device has none.
+    device = "cpu" if parts.get("head") and _finds_regions(parts["head"]["name"]) else "meta"
     try:
-        with torch.device("meta"), torch.no_grad():
+        with torch.device(device), torch.no_grad():
             model = bk.build_model(recipe, [f"backbone={backbone}"])
-            model(torch.empty(2, 3, *noise_size(model)))
+            model(torch.zeros(1, 3, *noise_size(model)))
     except (ContractError, RecipeError) as error:
         return Cell("refused", " ".join(str(error).split()))
     was_inserted = len(model.recipe.neck) > len(compose_recipe(recipe).neck)
     return Cell("pyramid" if was_inserted else "runs")
+
+
+def _finds_regions(head: str) -> bool:
+    return get_type_hints(resolve("head", head).forward)["return"] is Detections
 
 
 def matrix() -> dict[str, dict[str, Cell]]:

@@ -54,21 +54,20 @@ def count(name: str, size: list[int] | None) -> Count:
 
 def numbers_page() -> str:
     table = published()
-    return HEADER + "".join(_row(name, table[name]) for name in recipes())
+    return HEADER + "".join(row(name, count(name, table[name].get("size")), table[name]) for name in recipes())
 
 
-def _row(name: str, theirs: dict[str, Any]) -> str:
-    size = theirs.get("size")
-    ours = count(name, size)
+def row(name: str, ours: Count, theirs: dict[str, Any]) -> str:
+    """A line of the table."""
     cells = (
         name,
         f"{ours.parameters:.2f}",
         _shown(theirs["parameters"]),
         "" if ours.multiply_adds is None else f"{ours.multiply_adds:.1f}",
         _shown(theirs.get("multiply_adds")),
-        " x ".join(map(str, size or [])),
+        " x ".join(map(str, theirs.get("size", []))),
         theirs["source"].strip(),
-        theirs.get("because") or "",
+        "; ".join(f"{what.replace('_', '-')}: {why}" for what, why in theirs.get("because", {}).items()),
     )
     return f"| {' | '.join(cells)} |\n"
 

@@ -177,18 +177,19 @@ def _of_task(task: str) -> str:
 def _who_gives(extras: Sequence[str], path: str) -> str:
     # Asked over the usual pyramid: the question is which neck gives it at all.
     features = FeaturePyramid(tuple(Level(f"p{power}", 64, 2**power) for power in (2, 3, 4, 5)))
-    givers = []
+    sizes: dict[str, int] = {}
     for name in names("neck"):
         try:
             with torch.device("meta"):
-                published = resolve("neck", name)(features).features
+                neck = resolve("neck", name)(features)
         except ContractError:
             continue
-        if set(extras) <= set(published.extras):
-            givers.append(name)
-    if not givers:
+        if set(extras) <= set(neck.features.extras):
+            sizes[name] = sum(parameter.numel() for parameter in neck.parameters())
+    if not sizes:
         return "No neck that is known gives it."
-    return f"The fix: {path}={givers[0]}" + (f" (or {', '.join(givers[1:])})." if givers[1:] else ".")
+    first, *others = sorted(sizes, key=lambda name: sizes[name])
+    return f"The fix: {path}={first}" + (f" (or {', '.join(others)})." if others else ".")
 
 
 def _branch(recipe: Recipe, task: str, plans: list[PartPlan], levels: tuple[int, ...]) -> Branch:

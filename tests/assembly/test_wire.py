@@ -44,16 +44,17 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
         (
             {"backbone": RESNET, "neck": None, "head": MASKFORMER},
             "head maskformer wants mask_features, which backbone resnet does not give. The fix: "
-            "neck=fpn_pixel_decoder.",
+            "neck=fpn_pixel_decoder (or deformable_pixel_decoder).",
         ),
         (
             {"backbone": RESNET, "neck": {"name": "fpn"}, "head": MASKFORMER},
-            "head maskformer wants mask_features, which neck fpn does not give. The fix: neck=fpn_pixel_decoder.",
+            "head maskformer wants mask_features, which neck fpn does not give. The fix: neck=fpn_pixel_decoder (or "
+            "deformable_pixel_decoder).",
         ),
         (
             {"backbone": RESNET, "heads": {"seg": {"head": MASKFORMER}, "cls": {"head": CLASSIFICATION}}},
             "head maskformer of task seg wants mask_features, which backbone resnet does not give. The fix: "
-            "heads.seg.neck=fpn_pixel_decoder.",
+            "heads.seg.neck=fpn_pixel_decoder (or deformable_pixel_decoder).",
         ),
         (
             {"backbone": {**RESNET, "out_indices": [2, 4]}, "heads": {"cls": {"head": CLASSIFICATION}, "seg": DECODED}},

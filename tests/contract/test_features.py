@@ -24,4 +24,6 @@ def test_requirements_say_what_is_missing_and_add_up():
     wanted = Requirement(strides=(4, 8), extras=("mask_features",))
     assert wanted.missing_strides(pyramid(8, 16)) == (4,)
     assert wanted.missing_extras(pyramid(4, 8)) == ("mask_features",)
-    assert wanted.union(Requirement(strides=(8, 32), last=1)) == Requirement((4, 8, 32), 1, ("mask_features",))
+    assert wanted.union(Requirement(strides=(8, 32), last=1)) == Requirement(
+        strides=(4, 8, 32), last=1, extras=("mask_features",)
+    )
