@@ -91,10 +91,11 @@ def reference(kind):
     return transformers.DFineForObjectDetection(config)
 
 
-KINDS = ("v1 vd", "v2 vd", "v2 vd discrete", "v2 swin", "v2 timm", "dfine hgnet", "dfine hgnet two", "dfine vd")
+QUICK = ("v1 vd", "v2 vd discrete", "v2 swin", "dfine hgnet", "dfine hgnet two")
+THOROUGH = ("v2 vd", "v2 timm", "dfine vd")
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=[*QUICK, *(pytest.param(one, marks=pytest.mark.slow) for one in THOROUGH)])
 def saved(request, tmp_path_factory):
     """A model of transformers and the folder that it was saved to."""
     torch.manual_seed(0)
