@@ -8,6 +8,7 @@ from typing import Any
 
 from backbonekit.backbones.hf.class_names import public_names
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
+from backbonekit.registry.model_names import model_class_names
 from backbonekit.version import VERSION as __version__
 
 _PUBLIC = {
@@ -35,6 +36,7 @@ _PUBLIC = {
     "MaskFormerConfig": "backbonekit.hf_models",
     "MaskFormerForInstanceSegmentation": "backbonekit.hf_models",
     "MaskFormerForInstanceSegmentationOutput": "backbonekit.hf_models",
+    **dict.fromkeys(model_class_names(), "backbonekit.hf_models"),  # DetrConfig, DetrForObjectDetection, ...
 }
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "MaskFormerConfig",
     "MaskFormerForInstanceSegmentation",
     "MaskFormerForInstanceSegmentationOutput",
+    *model_class_names(),
     "RecipeError",
     "ContractError",
     "WeightsError",

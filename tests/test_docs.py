@@ -13,6 +13,11 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 
 from backbonekit import (
+    DepthAnythingConfig,
+    DepthAnythingForDepthEstimation,
+    DetrConfig,
+    DetrForObjectDetection,
+    Dinov2Config,
     MaskFormerConfig,
     MaskFormerForInstanceSegmentation,
     ResNetBackbone,
@@ -34,6 +39,16 @@ PREPROCESSORS = {
         "size_divisor": 32,
         "ignore_index": 255,
     },
+    "detr": {
+        "image_processor_type": "DetrImageProcessor",
+        "size": {"shortest_edge": 64, "longest_edge": 96},
+    },
+    "depth": {
+        "image_processor_type": "DPTImageProcessor",
+        "size": {"height": 70, "width": 70},
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 14,
+    },
 }
 
 
@@ -48,12 +63,16 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     ResNetBackbone(ResNetConfig(hidden_sizes=(64, 64, 96, 96), depths=(1, 1, 1, 1))).save_pretrained(folder / "resnet")
     save_maskformer(folder / "maskformer")
     save_timm(folder / "timm", "resnet50")
+    save_detr(folder / "detr")
+    save_depth_anything(folder / "depth")
     for name, content in PREPROCESSORS.items():
         (folder / name / "preprocessor_config.json").write_text(json.dumps(content))
     cache = folder / "cache"
     cache_repository(cache, "microsoft/swin-tiny-patch4-window7-224", folder / "swin")
     cache_repository(cache, "microsoft/resnet-50", folder / "resnet")
     cache_repository(cache, "facebook/maskformer-swin-tiny-coco", folder / "maskformer")
+    cache_repository(cache, "facebook/detr-resnet-50", folder / "detr")
+    cache_repository(cache, "depth-anything/Depth-Anything-V2-Small-hf", folder / "depth")
     cache_repository(cache, "timm/resnet50.a1_in1k", folder / "timm")
     return cache
 
@@ -71,6 +90,24 @@ def save_maskformer(folder: Path) -> None:
     weights = MaskFormerForInstanceSegmentation(config).model.state_dict()
     reverse = MASKFORMER.key_map(config.to_dict()).reverse(weights)
     save_file({name: tensor.clone() for name, tensor in reverse.items()}, folder / "model.safetensors")
+
+
+def save_detr(folder: Path) -> None:
+    config = DetrConfig(
+        backbone_config=ResNetConfig(hidden_sizes=(16, 16, 24, 32), depths=(1, 1, 1, 1), layer_type="basic"),
+        **{"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32},
+        num_labels=4,
+    )
+    DetrForObjectDetection(config).save_pretrained(folder)
+
+
+def save_depth_anything(folder: Path) -> None:
+    maps = {"out_indices": (1, 2, 3, 4), "reshape_hidden_states": False}
+    backbone = Dinov2Config(hidden_size=24, num_hidden_layers=4, num_attention_heads=2, image_size=56, **maps)
+    config = DepthAnythingConfig(
+        backbone_config=backbone, reassemble_hidden_size=24, neck_hidden_sizes=[6, 8, 10, 12], fusion_hidden_size=16
+    )
+    DepthAnythingForDepthEstimation(config).save_pretrained(folder)
 
 
 def save_timm(folder: Path, name: str) -> None:

@@ -1,12 +1,26 @@
 """Reads the fields of a foreign configuration, so that none is lost silently."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.errors import nearest
 
 _SHOWN = 60  # characters of a wrong value
+_TOLD: ContextVar[dict[str, Any] | None] = ContextVar("told_fields", default=None)
+
+
+@contextmanager
+def told_fields() -> Iterator[dict[str, Any]]:
+    """The fields of a file's outermost level that are read while it is open, and what each is where a file has none."""
+    told: dict[str, Any] = {}
+    token = _TOLD.set(told)
+    try:
+        yield told
+    finally:
+        _TOLD.reset(token)
 
 
 class ForeignFields:
@@ -74,6 +88,9 @@ class ForeignFields:
 
     def _value(self, name: str, default: Any) -> Any:
         self._read.add(name)
+        told = _TOLD.get()
+        if told is not None and not self.path:
+            told.setdefault(name, default)
         value = self.config.get(name)
         return default if value is None else value
 

@@ -4,10 +4,12 @@ from importlib import import_module
 from typing import Any
 
 from backbonekit.backbones.hf.class_names import public_names
+from backbonekit.registry.model_names import model_class_names
 
 _HERE = "backbonekit.hf_models"
 _PUBLIC = {
     **dict.fromkeys(public_names(), f"{_HERE}.faces"),
+    **dict.fromkeys(model_class_names(), f"{_HERE}.model_faces"),
     "AutoBackbone": f"{_HERE}.auto_backbone",
     "AutoImageProcessor": f"{_HERE}.auto_image_processor",
     "BackboneConfigMixin": f"{_HERE}.config_mixin",

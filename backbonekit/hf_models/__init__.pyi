@@ -47,6 +47,26 @@ from backbonekit.hf_models.faces import VitPoseBackboneConfig as VitPoseBackbone
 from backbonekit.hf_models.maskformer import MaskFormerForInstanceSegmentation as MaskFormerForInstanceSegmentation
 from backbonekit.hf_models.maskformer import MaskFormerForInstanceSegmentationOutput as MaskFormerForInstanceSegmentationOutput
 from backbonekit.hf_models.maskformer_config import MaskFormerConfig as MaskFormerConfig
+from backbonekit.hf_models.model_faces import DFineConfig as DFineConfig
+from backbonekit.hf_models.model_faces import DFineForObjectDetection as DFineForObjectDetection
+from backbonekit.hf_models.model_faces import DPTConfig as DPTConfig
+from backbonekit.hf_models.model_faces import DPTForDepthEstimation as DPTForDepthEstimation
+from backbonekit.hf_models.model_faces import DeformableDetrConfig as DeformableDetrConfig
+from backbonekit.hf_models.model_faces import DeformableDetrForObjectDetection as DeformableDetrForObjectDetection
+from backbonekit.hf_models.model_faces import DepthAnythingConfig as DepthAnythingConfig
+from backbonekit.hf_models.model_faces import DepthAnythingForDepthEstimation as DepthAnythingForDepthEstimation
+from backbonekit.hf_models.model_faces import DetrConfig as DetrConfig
+from backbonekit.hf_models.model_faces import DetrForObjectDetection as DetrForObjectDetection
+from backbonekit.hf_models.model_faces import Mask2FormerConfig as Mask2FormerConfig
+from backbonekit.hf_models.model_faces import Mask2FormerForUniversalSegmentation as Mask2FormerForUniversalSegmentation
+from backbonekit.hf_models.model_faces import RTDetrConfig as RTDetrConfig
+from backbonekit.hf_models.model_faces import RTDetrForObjectDetection as RTDetrForObjectDetection
+from backbonekit.hf_models.model_faces import RTDetrV2Config as RTDetrV2Config
+from backbonekit.hf_models.model_faces import RTDetrV2ForObjectDetection as RTDetrV2ForObjectDetection
+from backbonekit.hf_models.model_faces import UperNetConfig as UperNetConfig
+from backbonekit.hf_models.model_faces import UperNetForSemanticSegmentation as UperNetForSemanticSegmentation
+from backbonekit.hf_models.model_faces import VitPoseConfig as VitPoseConfig
+from backbonekit.hf_models.model_faces import VitPoseForPoseEstimation as VitPoseForPoseEstimation
 from backbonekit.hf_models.timm_backbone import TimmBackbone as TimmBackbone
 from backbonekit.hf_models.timm_config import TimmBackboneConfig as TimmBackboneConfig
 

@@ -1,4 +1,4 @@
-"""Writing a `config.json`."""
+"""Writing a `config.json`, or what stands beside it."""
 
 import json
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from backbonekit.errors import StorageError
 FILE = "config.json"
 
 
-def write_config(content: Mapping[str, Any], folder: str | Path) -> None:
+def write_config(content: Mapping[str, Any], folder: str | Path, *, name: str = FILE) -> None:
     """Into a folder, which is made if needed. Raises StorageError."""
     path = Path(folder).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (path / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"{path / FILE} could not be written: {error.strerror}.") from error
+        raise StorageError(f"{path / name} could not be written: {error.strerror}.") from error

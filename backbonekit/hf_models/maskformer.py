@@ -13,10 +13,10 @@ from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.weight_report import WeightReport
 from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.mapping import FieldMapping, register_output
-from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.class_labels import chosen_labels
 from backbonekit.hf_models.maskformer_config import MaskFormerConfig
+from backbonekit.hf_models.model_kinds import earlier_masks, mask_targets
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.sharing.opening import open_model
@@ -116,7 +116,7 @@ class MaskFormerForInstanceSegmentation(nn.Module):
 
         `mask_labels`: for each picture [masks, height, width], 1 inside; `class_labels`: for each picture [masks].
         """
-        targets = _targets(mask_labels, class_labels)
+        targets = mask_targets(mask_labels, class_labels)
         out = self.model(pixel_values, None if pixel_mask is None else pixel_mask.bool(), targets)
         answer: MaskQueries = out.predictions
         return MaskFormerForInstanceSegmentationOutput(
@@ -125,34 +125,12 @@ class MaskFormerForInstanceSegmentation(nn.Module):
             feature_maps=out.feature_maps,
             loss=out.loss,
             losses=out.losses,
-            auxiliary_logits=_earlier(answer.auxiliary),
+            auxiliary_logits=earlier_masks(answer.auxiliary),
         )
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes recipe, weights, processing and a model card; `from_pretrained` and `load_model` read them."""
         return self.model.save_pretrained(folder)
-
-
-def _targets(mask_labels: Sequence[Tensor] | None, class_labels: Sequence[Tensor] | None) -> list[Target] | None:
-    if mask_labels is None and class_labels is None:
-        return None
-    if mask_labels is None or class_labels is None or len(mask_labels) != len(class_labels):
-        given = [0 if labels is None else len(labels) for labels in (mask_labels, class_labels)]
-        raise ContractError(
-            f"mask_labels of {given[0]} pictures and class_labels of {given[1]}; a loss wants both, one each a picture."
-        )
-    return [
-        {"labels": classes.long(), "masks": masks != 0}
-        for masks, classes in zip(mask_labels, class_labels, strict=True)
-    ]
-
-
-def _earlier(auxiliary: tuple[MaskQueries, ...] | None) -> tuple[dict[str, Tensor], ...] | None:
-    if auxiliary is None:
-        return None
-    return tuple(
-        {"class_queries_logits": layer.class_logits, "masks_queries_logits": layer.mask_logits} for layer in auxiliary
-    )
 
 
 def _freeze_as_configured(model: ComposedModel) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import backbonekit
 import backbonekit.hf_models
 from backbonekit.backbones.hf.class_names import CLASS_NAMES, backbone_name, config_name, module_name
+from backbonekit.registry.model_names import MODELS
 
 _PACKAGE = Path(backbonekit.__file__).parent
 _HEADER = (
@@ -20,6 +21,7 @@ def stubs() -> dict[Path, str]:
     """Each file and its content."""
     return {
         _PACKAGE / "hf_models" / "faces.pyi": _faces(),
+        _PACKAGE / "hf_models" / "model_faces.pyi": _model_faces(),
         _PACKAGE / "hf_models" / "__init__.pyi": _names(backbonekit.hf_models._PUBLIC, []),
         _PACKAGE / "__init__.pyi": _names(
             {**backbonekit._PUBLIC, **dict.fromkeys(_ERRORS, "backbonekit.errors")},
@@ -49,6 +51,28 @@ def _faces() -> str:
             "",
             f"class {backbone_name(model_type)}(StagedFace):",
             f"    config_class: ClassVar[type[BackboneConfigMixin]] = {config_name(model_type)}",
+        ]
+    return _HEADER + "\n".join(lines) + "\n"
+
+
+def _model_faces() -> str:
+    kinds = ", ".join(sorted({named.answers for named in MODELS.values()}))
+    lines = ["from typing import ClassVar", ""]
+    lines += [
+        "from backbonekit.hf_models.model_config import ModelConfig",
+        f"from backbonekit.hf_models.model_kinds import {kinds}",
+        "from backbonekit.hf_models.whole_model import WholeModel",
+        "",
+        "def model_config_class(model_type: str) -> type[ModelConfig]: ...",
+        "def model_class(model_type: str) -> type[WholeModel]: ...",
+    ]
+    for named in MODELS.values():
+        lines += [
+            "",
+            f"class {named.config}(ModelConfig): ...",
+            "",
+            f"class {named.architecture}({named.answers}):",
+            f"    config_class: ClassVar[type[ModelConfig]] = {named.config}",
         ]
     return _HEADER + "\n".join(lines) + "\n"
 

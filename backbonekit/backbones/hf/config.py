@@ -17,13 +17,15 @@ class ArchitectureConfig:
 
     Class attributes: `model_type`; `derived_fields`, which transformers computes or writes for other uses and which are
     skipped; `free_fields`, in which a build may differ from its checkpoint (rates for training, input sizes);
-    `training_fields`, which a recipe may set beside the checkpoint's configuration.
+    `training_fields`, which a recipe may set beside the checkpoint's configuration; `whole_fields`, which may be
+    fractions, and which transformers reads as whole numbers alone.
     """
 
     model_type: ClassVar[str]
     derived_fields: ClassVar[frozenset[str]] = frozenset()
     free_fields: ClassVar[frozenset[str]] = frozenset()
     training_fields: ClassVar[frozenset[str]] = frozenset()
+    whole_fields: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         faults = []
@@ -55,6 +57,7 @@ class ArchitectureConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Plain data, every field written out, in the form of a `config.json`."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values |= {name: int(values[name]) for name in self.whole_fields if values[name] == int(values[name])}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         return {"model_type": self.model_type, **plain}
 

@@ -40,6 +40,7 @@ class Dinov2Fields(ArchitectureConfig):
         {"num_channels", "image_size", "drop_path_rate", "layerscale_value"}
         | {"apply_layernorm", "reshape_hidden_states", "use_mask_token"}
     )
+    whole_fields: ClassVar[frozenset[str]] = frozenset({"mlp_ratio"})
     training_fields: ClassVar[frozenset[str]] = frozenset({"drop_path_rate"})
 
     hidden_size: Channels = 768

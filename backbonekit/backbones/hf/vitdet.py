@@ -40,6 +40,7 @@ class VitDetArchitecture(ArchitectureConfig):
     model_type: ClassVar[str] = "vitdet"
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
     free_fields: ClassVar[frozenset[str]] = frozenset({"num_channels", "drop_path_rate"})
+    whole_fields: ClassVar[frozenset[str]] = frozenset({"mlp_ratio"})
     training_fields: ClassVar[frozenset[str]] = frozenset({"drop_path_rate"})
 
     hidden_size: Channels = 768

@@ -40,6 +40,7 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
     image_size: Square = (256, 192)
     patch_size: Square = (16, 16)
     num_channels: Channels = 3
+    whole_fields: ClassVar[frozenset[str]] = frozenset({"mlp_ratio"})
     hidden_size: Channels = 768
     num_hidden_layers: Annotated[int, Range(1, 200)] = 12
     num_attention_heads: Heads = 12
