@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from backbonekit.backbones.selection import check_channels, select_built
+from backbonekit.backbones.timm_levels import is_better_asked_for_tokens
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
@@ -82,6 +83,14 @@ class TimmBackbone(nn.Module):
         check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
             raise ContractError(self._size_sentence(pixel_values))
+        if is_better_asked_for_tokens(self.body):
+            tokens = self.body.forward_intermediates(  # type: ignore[operator]
+                pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, output_fmt="NLC"
+            )
+            # These architectures take whole patches alone, so the division leaves no rest.
+            grid = [round(side / self.levels[0].stride) for side in pixel_values.shape[-2:]]
+            # [batch, height * width, channels] -> [batch, channels, height, width]
+            return FeatureMaps(maps=tuple(each.transpose(1, 2).unflatten(2, grid) for each in tokens))
         if not self.has_prefix_tokens:
             maps = self.body.forward_intermediates(  # type: ignore[operator]
                 pixel_values, indices=list(indices), stop_early=True, intermediates_only=True

@@ -17,6 +17,9 @@ _ANY_SIZE = frozenset({"efficientvit_msra", "mvitv2", "sequencer", "swiftformer"
 # Some parameters of what is left after cutting reach no map: fusion into branches that nobody asked for.
 _IDLE_PARAMETERS = frozenset({"coat", "crossvit", "efficientvim", "hrnet"})
 
+# They find the grid of their maps by reading values, which waits for the device and which the meta device has none of.
+_TOKENS_ALONE = frozenset({"gemma4_vit"})
+
 
 def module_of(body: nn.Module) -> str:
     """The module of timm that an architecture is written in, such as `resnet`."""
@@ -45,6 +48,11 @@ def gives_prefix_tokens(body: nn.Module) -> bool:
     """Whether class and register tokens can be had along with the maps."""
     parameters = inspect.signature(type(body).forward_intermediates).parameters  # type: ignore[attr-defined]
     return "return_prefix_tokens" in parameters and bool(body.num_prefix_tokens)
+
+
+def is_better_asked_for_tokens(body: nn.Module) -> bool:
+    """Whether maps are better made here of a transformer's tokens than by timm."""
+    return module_of(body) in _TOKENS_ALONE
 
 
 def takes_any_size(body: nn.Module, *, is_fixed: bool) -> bool:
