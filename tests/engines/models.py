@@ -1,4 +1,5 @@
-"""Small models and batches for the engines: one head, and two of which some pictures have a truth for only one."""
+"""Small models and batches for the engines: one head that matches masks, one that matches boxes, and two of which some
+pictures have a truth for only one."""
 
 from typing import Any
 
@@ -7,10 +8,13 @@ import torch
 import backbonekit as bk
 from backbonekit.assembly.composed_model import ComposedModel
 from tests.assembly.recipes import CLASSIFICATION, FCN, RESNET, maskformer
+from tests.assembly.test_rt_detr_models import real_time
 
 SIZE = (64, 64)
 RECIPES: dict[str, dict[str, Any]] = {
     "maskformer": maskformer(RESNET),
+    # Trained on disturbed copies of the truth, of which there are none where there is no box.
+    "d_fine": real_time(RESNET, "elan", 2, name="d_fine", bins=6, quality_channels=8),
     "two_heads": {
         "backbone": RESNET,
         "heads": {"seg": {"neck": {"name": "fpn", "channels": 64}, "head": FCN}, "cls": {"head": CLASSIFICATION}},
@@ -29,9 +33,11 @@ def sample(index: int) -> dict[str, Any]:
     masks = torch.zeros(2, *SIZE, dtype=torch.bool)
     masks[0, :32], masks[1, 32:, : 16 + index] = True, True
     truth: dict[str, Any] = {"labels": torch.tensor([index % 4, 1]), "masks": masks, "class": torch.tensor(index % 4)}
+    truth["boxes"] = torch.tensor([[0.0, 0, 64, 32], [0, 32, 16 + index, 64]])
     truth["segmentation"] = torch.randint(0, 4, SIZE, generator=generator)
     if index % 3 == 1:
         truth = {}
     if index % 3 == 2:
         truth = {"labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, *SIZE, dtype=torch.bool)}
+        truth["boxes"] = torch.zeros(0, 4)
     return {"pixel_values": torch.randn(3, *SIZE, generator=generator), "target": truth}
