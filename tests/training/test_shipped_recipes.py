@@ -212,6 +212,7 @@ def kept_on_meta(model: nn.Module) -> int:
     return sum(kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first_of_each(NAMES, with_advice=False))
 def test_every_backbone_keeps_less_where_blocks_are_recomputed(name: str) -> None:
     model = fresh(name).train()
