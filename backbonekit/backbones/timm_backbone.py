@@ -95,13 +95,27 @@ class TimmBackbone(nn.Module):
             maps = self.body.forward_intermediates(  # type: ignore[operator]
                 pixel_values, indices=list(indices), stop_early=True, intermediates_only=True
             )
-            return FeatureMaps(maps=tuple(maps))
+            return self._sound(FeatureMaps(maps=tuple(maps)), indices)
         pairs = self.body.forward_intermediates(  # type: ignore[operator]
             pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, return_prefix_tokens=True
         )
-        return FeatureMaps(
+        maps = FeatureMaps(
             maps=tuple(feature_map for feature_map, _ in pairs), prefix_tokens=tuple(tokens for _, tokens in pairs)
         )
+        return self._sound(maps, indices)
+
+    def _sound(self, maps: FeatureMaps, indices: Sequence[int]) -> FeatureMaps:
+        # Behind a convolutional stem timm folds tokens into a grid of another size, without a word, where a side of
+        # the picture is no multiple of the stride.
+        for index, feature_map in zip(indices, maps.maps, strict=True):
+            level = self.levels[index]
+            if feature_map.shape[1] != level.channels:
+                raise ContractError(
+                    f"{self.name} gives {list(feature_map.shape)} for {level.name}, of {level.channels} channels: it"
+                    f" takes pictures with sides that are multiples of {level.stride:g} only. The fix:"
+                    f" processing.size_divisor={level.stride:g}."
+                )
+        return maps
 
     def _size_sentence(self, pixel_values: Tensor) -> str:
         assert self.fixed_size is not None

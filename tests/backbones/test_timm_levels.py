@@ -104,3 +104,12 @@ def test_parameters_that_no_map_depends_on_take_no_gradient() -> None:
     assert all(parameter.grad is not None for parameter in backbone.parameters() if parameter.requires_grad)
     with pytest.raises(ContractError, match="gradient checkpointing"):
         backbone.set_gradient_checkpointing()
+
+
+def test_maps_of_a_hybrid_that_timm_folds_wrongly_are_refused() -> None:
+    plan = blueprint("vit_tiny_r_s16_p8_224", config=None, revision=None, in_channels=3, args={})
+    with torch.device("meta"), torch.no_grad():
+        backbone = plan.construct([0])
+        assert backbone(torch.empty(1, 3, 64, 96)).maps[0].shape == (1, 192, 2, 3)
+        with pytest.raises(ContractError, match=r"multiples of 32 only\. The fix: processing.size_divisor=32"):
+            backbone(torch.empty(1, 3, 131, 87))
