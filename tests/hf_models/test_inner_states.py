@@ -1,5 +1,6 @@
 """Hidden states and weights of attention, against transformers: number, order, layout and values, family by family."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import AutoBackbone, BackboneOutput, Dinov2Config, ResNetConfig, SwinConfig
+from tests.parity.hiera_order import hiera_as_in_its_whole_model
 from tests.weights import randomise_weights
 
 DINOV2 = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 56}
@@ -120,12 +122,9 @@ WITHOUT_ATTENTION = ("resnet", "rt-detr", "convnext", "dinov3-convnext", "bit", 
 
 @pytest.mark.parity
 @pytest.mark.parametrize("key", KEYS)
-def test_states_and_attention_are_those_of_transformers(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if key.startswith("hiera"):
-        oracle(key)._hiera_as_in_its_whole_model.__wrapped__(monkeypatch)
-    theirs, ours, pixel_values = theirs_and_ours(key, tmp_path)
+def test_states_and_attention_are_those_of_transformers(key: str, tmp_path: Path) -> None:
+    with hiera_as_in_its_whole_model() if key.startswith("hiera") else nullcontext():
+        theirs, ours, pixel_values = theirs_and_ours(key, tmp_path)
     has_attention = not key.startswith(WITHOUT_ATTENTION)
     asked = {"output_hidden_states": True, **({"output_attentions": True} if has_attention else {})}
     with torch.no_grad():
