@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch.utils._pytree as pytree
 from torch import Tensor
 
@@ -40,6 +41,7 @@ class TestRetinaNetOnSwin(DenseDetectorTester):
     out_indices = (2, 3, 4)
 
 
+@pytest.mark.slow
 class TestFCOSOnDinov2(DenseDetectorTester):
     """A plain transformer: a pyramid is inserted."""
 

@@ -50,6 +50,7 @@ class TestMask2FormerOnResNet(Mask2FormerTester):
     out_indices = (1, 2, 3, 4)
 
 
+@pytest.mark.slow
 class TestMask2FormerOnDinov2(Mask2FormerTester):
     """A plain transformer: a pyramid is inserted."""
 

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+import pytest
+
 from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import (
     CLASSIFICATION,
@@ -47,6 +49,7 @@ class TestMaskFormerOnDinov2(MaskFormerTester):
     out_indices = (2,)
 
 
+@pytest.mark.slow
 class TestMaskFormerOnTimmViT(MaskFormerTester):
     recipe = maskformer(TIMM_VIT)
     maps = ((32, 16),)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor
@@ -59,6 +60,7 @@ class TestMaskRCNNOnSwin(RegionTester):
     out_indices = (1, 2, 3, 4)
 
 
+@pytest.mark.slow
 class TestMaskRCNNOnDinov2(RegionTester):
     """A plain transformer: a pyramid is inserted."""
 
