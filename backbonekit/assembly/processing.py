@@ -23,7 +23,13 @@ def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     if processing.crop is not None and any(answer_of(head.part) is not ClassScores for head in heads):
         processing = replace(processing, size=processing.crop, shortest_edge=None, longest_edge=None, crop=None)
     if given.keys() & {"size", "shortest_edge", "longest_edge"}:
-        resize = {"size": None, "shortest_edge": None, "longest_edge": None, "keep_aspect_ratio": False, "multiple_of": 1}
+        resize = {
+            "size": None,
+            "shortest_edge": None,
+            "longest_edge": None,
+            "keep_aspect_ratio": False,
+            "multiple_of": 1,
+        }
         processing = replace(processing, crop=None, **resize)
     return replace(processing, **given)
 

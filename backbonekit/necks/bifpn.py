@@ -64,8 +64,7 @@ class BiFPN(nn.Module):
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm) for level in features.levels
         )
         self.second_lateral = nn.ModuleList(
-            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm)
-            for level in features.levels[1:]
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm) for level in features.levels[1:]
         )
         self.extra = nn.ModuleList(
             ConvolutionNorm(features.levels[-1].channels, channels, kernel_size=1, norm=norm)

@@ -37,5 +37,7 @@ def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str,
     if (read.get("keep_aspect_ratio") or (read.get("multiple_of") or 1) > 1) and not (
         read.get("keep_aspect_ratio") and read.get("size") is not None
     ):
-        faults.append("processing.size, keep_aspect_ratio: true and multiple_of go together; give the first two at least.")
+        faults.append(
+            "processing.size, keep_aspect_ratio: true and multiple_of go together; give the first two at least."
+        )
     return read

@@ -42,7 +42,9 @@ class DenseDetectorTester(HeadTester):
 
     def test_levels_of_different_widths_are_refused(self):
         features = FeaturePyramid((Level("p3", 8, 8), Level("p4", 16, 16), Level("p5", 8, 32)))
-        with pytest.raises(ContractError, match=r"levels of one width and receives 8, 16, 8 channels. The fix: neck=fpn"):
+        with pytest.raises(
+            ContractError, match=r"levels of one width and receives 8, 16, 8 channels. The fix: neck=fpn"
+        ):
             self.part(features, **self.options)
 
     def test_before_training_every_class_has_the_prior(self):
