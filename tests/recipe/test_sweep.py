@@ -24,7 +24,7 @@ def test_every_combination_the_last_fastest():
         ("x=true,null", ["x=true", "x=null"]),
         ("x='a,b',c", ["x='a,b'", "x=c"]),
         ("backbone=glob(swin_*)", ["backbone=swin_base", "backbone=swin_small", "backbone=swin_tiny"]),
-        ("model/neck=glob(*, exclude=[fpn*, simple*])", ["model/neck=channel_mapper"]),
+        ("model/neck=glob(*fpn*, exclude=[fpn, *decoder])", ["model/neck=bifpn", "model/neck=pafpn"]),
         ("x=[1,2]", ["x=[1,2]"]),
     ],
 )
