@@ -65,12 +65,13 @@ def columns() -> dict[str, dict[str, Any]]:
 
 def cell(backbone: str, parts: dict[str, Any]) -> Cell:
     """One model, on the meta device. Anything but a sentence of ours comes out as the exception that it is."""
-    recipe = {"backbone": {"source": "timm", "name": "resnet18"}, **parts}
+    any_backbone = {"backbone": {"source": "timm", "name": "resnet18"}}
+    recipe = {"backbone": compose_recipe(any_backbone, [f"backbone={backbone}"]).backbone.to_dict(), **parts}
     # How many regions an R-CNN looks at follows from values, and the meta device has none.
     device = "cpu" if parts.get("head") and _finds_regions(parts["head"]["name"]) else "meta"
     try:
         with torch.device(device), torch.no_grad():
-            model = bk.build_model(recipe, [f"backbone={backbone}"])
+            model = bk.build_model(recipe)
             model(torch.zeros(1, 3, *noise_size(model)))
     except (ContractError, RecipeError) as error:
         return Cell("refused", " ".join(str(error).split()))
