@@ -20,8 +20,9 @@ from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.storage.checkpoint import Checkpoint
-from backbonekit.storage.construct import finish, seeded, without_weights
-from backbonekit.storage.fill import Adapt, FillReport, fill
+from backbonekit.storage.construct import seeded
+from backbonekit.storage.fill import Adapt, FillReport
+from backbonekit.storage.filled import construct_filled
 from backbonekit.storage.finite import not_finite_note
 
 
@@ -170,11 +171,9 @@ class _Builder:
         adapt: Adapt | None = None,
         may_exceed: Sequence[str] = (),
     ) -> nn.Module:
-        with seeded(self._seed_of(prefix)):
-            with without_weights():
-                module = construct()
-            report = fill(module, checkpoint, adapt=adapt, may_exceed=may_exceed)
-            finish(module)
+        module, report = construct_filled(
+            construct, checkpoint, seed=self._seed_of(prefix), adapt=adapt, may_exceed=may_exceed
+        )
         self._note_source(prefix, module, report, checkpoint)
         return module
 

@@ -6,8 +6,9 @@ from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.hf_source import HFBlueprint
 from backbonekit.backbones.timm_backbone import TimmBackbone
 from backbonekit.backbones.timm_source import TimmBlueprint
-from backbonekit.storage.construct import finish, seeded, without_weights
-from backbonekit.storage.fill import FillReport, fill
+from backbonekit.storage.construct import seeded
+from backbonekit.storage.fill import FillReport
+from backbonekit.storage.filled import construct_filled
 
 
 def build_backbone(
@@ -26,9 +27,4 @@ def build_backbone(
         with seeded(seed):
             return blueprint.construct(indices), None
     checkpoint = blueprint.checkpoint(pretrained, revision, indices)
-    with seeded(seed):
-        with without_weights():
-            backbone = blueprint.construct(indices)
-        report = fill(backbone, checkpoint, adapt=blueprint.adapt)
-    finish(backbone)
-    return backbone, report
+    return construct_filled(lambda: blueprint.construct(indices), checkpoint, seed=seed, adapt=blueprint.adapt)

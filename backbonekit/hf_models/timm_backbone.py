@@ -95,10 +95,9 @@ class TimmBackbone(BackboneMixin):
             return cls(config)
         plan = config.blueprint()
         indices = config.chosen(plan) or plan.default_indices
-        with seeded(0):
-            with without_weights():
-                backbone = plan.construct(indices)
-            report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
+        with seeded(0), without_weights():
+            backbone = plan.construct(indices)
+        report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
         finish(backbone)
         face = cls.__new__(cls)
         face._finish(config, plan, backbone, report)

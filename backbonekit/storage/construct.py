@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from types import FunctionType
 from typing import Any
 from zlib import crc32
 
@@ -30,9 +31,8 @@ def seeded(seed: int) -> Iterator[None]:
     numbers, arrays = random.getstate(), numpy.random.get_state()
     random.seed(seed)
     numpy.random.seed(seed)
-    mode = _PrivateGenerator(seed)
     try:
-        with mode:
+        with _PrivateGenerator(seed):
             yield
     finally:
         random.setstate(numbers)
@@ -49,16 +49,18 @@ def without_weights() -> Iterator[None]:
     """
     thread = threading.get_ident()
     places: list[tuple[nn.Module, str]] = []
+    skip = _SkipInit()
 
     def note(module: nn.Module, name: str, parameter: Any) -> None:
-        if threading.get_ident() == thread and type(parameter) is nn.Parameter and parameter.dim() >= 2:
+        if threading.get_ident() == thread and type(parameter) is nn.Parameter:
             places.append((module, name))
+            skip.registered.append(parameter)
 
     # Until construction is over the tensors stay where they are, allocated but never written to, which costs no memory
     # that the system would have to find: many modules compute their buffers on the device of a weight beside them.
     handle = register_module_parameter_registration_hook(note)
     try:
-        with _SkipInit():
+        with skip:
             yield
     finally:
         handle.remove()
@@ -66,7 +68,7 @@ def without_weights() -> Iterator[None]:
     kept: list[nn.Parameter] = []  # alive until the end, so that no number in `empty` is given twice
     for module, name in places:
         parameter = module._parameters.get(name)
-        if parameter is None or parameter.is_meta:
+        if parameter is None or parameter.is_meta or parameter.dim() < 2:
             continue
         kept.append(parameter)
         if id(parameter) not in empty:
@@ -108,16 +110,34 @@ _INITIALISING = frozenset(
 )
 
 
+_COMPARING = frozenset((Tensor.__lt__, Tensor.__gt__, Tensor.lt, Tensor.gt))
+
+
 class _SkipInit(TorchFunctionMode):
     """Leaves out initialisation in place of the parameters that a checkpoint brings: most of a construction's time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registered: list[nn.Parameter] = []  # held, so that no address is given twice
+        self._addresses: set[int] = set()
+        self._known = 0  # how many of the registered ones' addresses are there
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func in _INITIALISING:
             tensor = args[0] if args else kwargs["tensor"]
-            if type(tensor) is nn.Parameter and tensor.dim() >= 2:
+            if tensor.dim() >= 2 and (type(tensor) is nn.Parameter or self._is_left(tensor)):
                 return tensor
+        elif func in _COMPARING and type(args[0]) is nn.Parameter and args[0].dim() >= 2:
+            # Rejection sampling (a truncated normal) asks which numbers are out of range: of numbers not drawn, none.
+            return torch.zeros((), dtype=torch.bool, device=args[0].device)
         return func(*args, **kwargs)
+
+    def _is_left(self, tensor: Tensor) -> bool:
+        """Whether it is the `data` of a parameter, which is a tensor of its own at the same address."""
+        self._addresses.update(one.data_ptr() for one in self.registered[self._known :] if not one.is_meta)
+        self._known = len(self.registered)
+        return not tensor.is_meta and tensor.data_ptr() in self._addresses
 
 
 class _Stack(threading.local):
@@ -130,13 +150,12 @@ class _Stack(threading.local):
 _stack = _Stack()
 
 
-class _PrivateGenerator(TorchDispatchMode):
+class _PrivateGenerator(TorchFunctionMode):
     """Hands a generator of its own to every random operation that was not given one."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.seed = seed
-        self.generators: dict[torch.device, torch.Generator] = {}
+        self._handing = _Handing(seed)
 
     def __enter__(self) -> "_PrivateGenerator":
         _stack.modes.append(self)
@@ -146,9 +165,23 @@ class _PrivateGenerator(TorchDispatchMode):
         super().__exit__(*error)
         _stack.modes.remove(self)
 
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        # To look at every operation that a call is made of takes longer than most calls of a construction do.
+        if _stack.modes[-1] is not self or not _may_draw(func):
+            return func(*args, **(kwargs or {}))
+        with self._handing:
+            return func(*args, **(kwargs or {}))
+
+
+class _Handing(TorchDispatchMode):
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.generators: dict[torch.device, torch.Generator] = {}
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if _stack.modes[-1] is not self or not _is_random(func) or kwargs.get("generator") is not None:
+        if not _is_random(func) or kwargs.get("generator") is not None:
             return func(*args, **kwargs)
         device = _device_of(args, kwargs)
         if device.type == "meta":
@@ -168,6 +201,16 @@ class _PrivateGenerator(TorchDispatchMode):
 def _in_32_bits(seed: int) -> int:
     # The Mersenne Twister of the CPU takes the low 32 bits of a seed and leaves the rest out without a word.
     return seed if 0 <= seed < 2**32 else crc32(str(seed).encode())
+
+
+@cache
+def _may_draw(func: Any) -> bool:
+    """Whether a function of torch's Python surface can come to a random operation: one of that name is random, or it is
+    written in Python, which may call any."""
+    operation = getattr(torch.ops.aten, getattr(func, "__name__", "-"), None)
+    if not isinstance(operation, torch._ops.OpOverloadPacket):
+        return isinstance(func, FunctionType)
+    return any(_is_random(getattr(operation, overload)) for overload in operation.overloads())
 
 
 @cache

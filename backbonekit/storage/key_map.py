@@ -90,6 +90,7 @@ class KeyMap:
                         f" {ours[0]!r}."
                     )
                 members[position] = key
+        plans: _Plans = {}
         for (rule, ours), members in groups.items():
             if len(members) < len(rule.foreign):
                 for key in members.values():
@@ -97,7 +98,7 @@ class KeyMap:
                 continue
             entries = [checkpoint.tensors[members[position]] for position in range(len(rule.foreign))]
             names = tuple(members[position] for position in range(len(rule.foreign)))
-            for name, entry in zip(ours, _translated(rule, entries, names, checkpoint.origin), strict=True):
+            for name, entry in zip(ours, _translated(rule, entries, names, checkpoint.origin, plans), strict=True):
                 _put(found, name, entry, checkpoint.origin)
         for section in self._sections:
             for name in section.absent:
@@ -176,17 +177,26 @@ def _of_sections(sections: Iterable[_Section]) -> KeyMap:
     return combined
 
 
+# What a rule makes of tensors of these shapes and types, without values: the same for every layer of a network.
+_Plans = dict[tuple[Rule, tuple[tuple[tuple[int, ...], torch.dtype], ...]], Sequence[Tensor]]
+
+
 def _translated(
-    rule: Rule, entries: Sequence[StoredTensor], names: tuple[str, ...], origin: str
+    rule: Rule, entries: Sequence[StoredTensor], names: tuple[str, ...], origin: str, plans: _Plans
 ) -> Sequence[StoredTensor]:
     stored_as = tuple(dict.fromkeys(name for entry in entries for name in entry.stored_as)) or names
     if rule.is_plain:
         (entry,) = entries
         return [StoredTensor(entry.shape, entry.dtype, entry.load, stored_as)]
 
+    described = (rule, tuple((entry.shape, entry.dtype) for entry in entries))
     try:
         # Shapes and types come from a run without memory, so that a mismatch is told before anything is read.
-        planned = rule.to_ours([torch.empty(entry.shape, dtype=entry.dtype, device="meta") for entry in entries])
+        if described not in plans:
+            plans[described] = rule.to_ours(
+                [torch.empty(entry.shape, dtype=entry.dtype, device="meta") for entry in entries]
+            )
+        planned = plans[described]
     except RuntimeError as error:
         shapes = ", ".join(f"{name} {list(entry.shape)}" for name, entry in zip(names, entries, strict=True))
         raise WeightsError(f"{origin}: these tensors do not go together: {shapes}.") from error

@@ -8,6 +8,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from backbonekit.errors import WeightsError
 from backbonekit.storage.checkpoint import checkpoint_of
@@ -105,6 +106,12 @@ def test_the_numbers_are_those_of_manual_seed():
         lambda: nn.init.trunc_normal_(torch.empty(3, 4)),
         lambda: nn.init.orthogonal_(torch.empty(3, 4)),
         lambda: nn.functional.dropout(torch.ones(20), 0.5),
+        lambda: nn.functional.feature_alpha_dropout(torch.ones(20, 2, 2), 0.5, training=True),
+        lambda: nn.functional.gumbel_softmax(torch.ones(5)),
+        lambda: nn.functional.scaled_dot_product_attention(*torch.ones(3, 1, 9, 4), dropout_p=0.5),
+        lambda: nn.LSTM(2, 3, num_layers=2, dropout=0.5)(torch.ones(4, 2))[0].detach(),
+        lambda: nn.MultiheadAttention(4, 1, dropout=0.5)(*torch.ones(3, 5, 4))[0].detach(),
+        lambda: torch.distributions.Gamma(1.0, 1.0).sample((3,)),
         lambda: torch.poisson(torch.ones(5)),
         lambda: torch.tensor(numpy.random.rand(3)),
         lambda: torch.tensor([random.random()]),
@@ -191,6 +198,36 @@ def test_vectors_have_the_values_that_the_architecture_starts_them_with():
     assert module[0].weight.requires_grad is not False
     assert torch.equal(module[1].weight, torch.ones(4))
     assert torch.equal(module[1].bias, torch.zeros(4))
+
+
+class Rescaled(nn.Module):
+    """Starts its weights as some of timm's architectures do: drawn until in range, then scaled in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(30, 40)
+        self.linear.weight.data.fill_(7.0)
+        nn.init.trunc_normal_(self.linear.weight, std=0.02)
+        self.linear.weight.data.div_(3.0)
+        self.linear.bias.data.fill_(0.5)
+        self.register_buffer("table", torch.empty(3, 3).data.fill_(2.0))
+
+
+def test_no_weight_is_written_that_a_checkpoint_brings():
+    written: list[str] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func._schema.is_mutable and args[0].dim() == 2:
+                written.append(f"{func} of {tuple(args[0].shape)}")
+            return func(*args, **(kwargs or {}))
+
+    with without_weights(), Watch():
+        module = Rescaled()
+    assert written == ["aten.fill_.Scalar of (3, 3)"]
+    assert module.linear.weight.is_meta
+    assert torch.equal(module.linear.bias, torch.full((40,), 0.5))
+    assert torch.equal(module.table, torch.full((3, 3), 2.0))
 
 
 def test_what_nobody_filled_is_named():
