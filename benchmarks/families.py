@@ -17,7 +17,7 @@ from benchmarks.measure import Row, figures_of, row
 SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     "beit": ("BeitConfig", {"use_relative_position_bias": True, "layer_scale_init_value": 0.1}),
     "bit": ("BitConfig", {}),
-    "convnext": ("ConvNextConfig", {"hidden_sizes": [96, 192, 384, 768], "depths": [3, 3, 9, 3]}),  # its defaults as lists
+    "convnext": ("ConvNextConfig", {"hidden_sizes": [96, 192, 384, 768], "depths": [3, 3, 9, 3]}),
     "convnextv2": ("ConvNextV2Config", {"hidden_sizes": [40, 80, 160, 320], "depths": [2, 2, 6, 2]}),
     "dinov2": ("Dinov2Config", {"hidden_size": 384, "num_attention_heads": 6, "image_size": 518}),
     "dinov2_with_registers": (
@@ -26,7 +26,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "dinov3_convnext": ("DINOv3ConvNextConfig", {}),
     "dinov3_vit": ("DINOv3ViTConfig", {"num_register_tokens": 4}),
-    "focalnet": ("FocalNetConfig", {}),
+    "focalnet": ("FocalNetConfig", {"hidden_sizes": [192, 384, 768, 768]}),  # its defaults as a list
     "hgnet_v2": ("HGNetV2Config", {}),
     "hiera": ("HieraConfig", {"depths": [1, 2, 7, 2]}),
     "maskformer-swin": ("MaskFormerSwinConfig", {}),
