@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.measure import Row, compare
+from benchmarks.measure import Row, compare, keep_freed_memory
 from benchmarks.models import (
     deformable_detr_pair,
     detr_pair,
@@ -47,6 +47,7 @@ TRAINED = {
 
 
 def run(repeats: int = 7, names: Sequence[str] = tuple(TRAINED), size: int = SIZE) -> list[Row]:
+    keep_freed_memory()
     return [_step(name, TRAINED[name], repeats, size) for name in names]
 
 

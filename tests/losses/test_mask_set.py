@@ -313,6 +313,15 @@ def test_in_pieces_the_terms_and_gradients_are_the_same(padding, monkeypatch):
         torch.testing.assert_close(other, results[0], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("padding", [False, True])
+def test_the_gradient_is_that_of_the_terms(padding):
+    """Against differences of the terms themselves, also where logits are far out."""
+    masks = blobs(3, seed=1)[:, :10, :9]
+    valid = noise(3, 10, 9, seed=2) > -0.5 if padding else None
+    logits = (3 * noise(3, 4, 5, seed=0).double()).index_fill_(1, torch.tensor([0]), 50.0).requires_grad_()
+    assert torch.autograd.gradcheck(lambda given: mask_terms(given, masks, valid), (logits,))
+
+
 def test_terms_are_the_papers():
     """Focal loss with gamma 2 and alpha 0.25, dice loss with one added above and below."""
     logits, masks = 4 * noise(3, 10, 11, seed=4).double(), noise(3, 10, 11, seed=5) > 0
