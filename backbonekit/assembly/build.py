@@ -20,10 +20,10 @@ from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.storage.checkpoint import Checkpoint
-from backbonekit.storage.construct import seeded
 from backbonekit.storage.fill import Adapt, FillReport
 from backbonekit.storage.filled import construct_filled
 from backbonekit.storage.finite import not_finite_note
+from backbonekit.storage.private_random import seeded
 
 
 def build_model(

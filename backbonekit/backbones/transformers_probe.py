@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from backbonekit.contract.features import Level
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.storage.construct import seeded
+from backbonekit.storage.private_random import seeded
 
 # Bodies by the indices that they give; called on the meta device.
 MakeBody = Callable[[Sequence[int]], nn.Module]

@@ -8,7 +8,7 @@ import torch
 
 from backbonekit.errors import WeightsError
 from backbonekit.storage.checkpoint import Checkpoint
-from backbonekit.storage.construct import seeded
+from backbonekit.storage.private_random import seeded
 from backbonekit.storage.stored_tensor import StoredTensor, stored
 
 _FRESH_NORMS = "hidden_states_norms."  # norms of the maps, which no checkpoint of a whole model holds

@@ -6,9 +6,9 @@ from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.hf_source import HFBlueprint
 from backbonekit.backbones.timm_backbone import TimmBackbone
 from backbonekit.backbones.timm_source import TimmBlueprint
-from backbonekit.storage.construct import seeded
 from backbonekit.storage.fill import FillReport
 from backbonekit.storage.filled import construct_filled
+from backbonekit.storage.private_random import seeded
 
 
 def build_backbone(

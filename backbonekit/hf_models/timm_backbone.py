@@ -19,7 +19,7 @@ from backbonekit.hf_models.backbone_output import BackboneOutput
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.storage.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
-from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import FillReport, fill
 from backbonekit.storage.repository import Repository, open_repository
 from backbonekit.storage.stored_tensor import StoredTensor
@@ -95,7 +95,7 @@ class TimmBackbone(BackboneMixin):
             return cls(config)
         plan = config.blueprint()
         indices = config.chosen(plan) or plan.default_indices
-        with seeded(0), without_weights():
+        with without_weights():
             backbone = plan.construct(indices)
         report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
         finish(backbone)

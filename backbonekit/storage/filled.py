@@ -6,7 +6,7 @@ from typing import TypeVar
 from torch import nn
 
 from backbonekit.storage.checkpoint import Checkpoint
-from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import Adapt, FillReport, fill
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -25,7 +25,7 @@ def construct_filled(
     `seed`: of the vectors that the architecture starts at random and the checkpoint lacks. `adapt`, `may_exceed`: as
     `fill` takes them. Raises WeightsError.
     """
-    with seeded(seed), without_weights():
+    with without_weights(seed):
         module = construct()
     report = fill(module, checkpoint, adapt=adapt, may_exceed=may_exceed)
     finish(module)

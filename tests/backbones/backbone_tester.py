@@ -14,8 +14,9 @@ from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.roles import Backbone
 from backbonekit.errors import ContractError
 from backbonekit.storage.checkpoint import checkpoint_of
-from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import fill
+from backbonekit.storage.private_random import seeded
 from tests.weights import randomise_weights
 
 

@@ -14,8 +14,9 @@ from backbonekit.backbones import hf_source
 from backbonekit.backbones.transformers_source import TransformersBlueprint, blueprint
 from backbonekit.contract.roles import Backbone
 from backbonekit.errors import ContractError, RecipeError, WeightsError
-from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import FillReport, fill
+from backbonekit.storage.private_random import seeded
 from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")

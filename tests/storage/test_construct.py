@@ -12,8 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from backbonekit.errors import WeightsError
 from backbonekit.storage.checkpoint import checkpoint_of
-from backbonekit.storage.construct import finish, seeded, without_weights
+from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import fill
+from backbonekit.storage.private_random import seeded
 
 # One of each way to keep computed buffers: none, attention masks and index tables, rotary positions, biases.
 ARCHITECTURES = {
