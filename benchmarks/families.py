@@ -43,6 +43,7 @@ SMALL: dict[str, tuple[str, dict[str, Any]]] = {
 }
 COMMON = """
 import gc, json, sys, time, torch
+from benchmarks.measure import keep_freed_memory
 folder, model_type, class_name, fields, repeats = sys.argv[1:]
 fields, repeats = json.loads(fields), int(repeats)
 def memory(reset=False):
@@ -62,7 +63,7 @@ def touched():
     model = load(None)
     with torch.no_grad():
         return model, sum(float(each.sum()) for each in model.parameters())
-load_ms = least(lambda: load(None))
+load_ms, touched_ms = least(lambda: load(None)), least(touched)
 gc.collect()
 _, before = memory(reset=True)
 model, _ = touched()
@@ -70,13 +71,14 @@ highest, _ = memory()
 weights = sum(each.numel() * each.element_size() for each in model.parameters()) / 1e6
 config = model.config
 size = config.image_size if model_type in ("hiera", "vitpose_backbone") else 224
+keep_freed_memory()
 pixels = torch.randn(1, 3, *((size, size) if isinstance(size, int) else size))
 with torch.inference_mode():
     forward_ms = least(lambda: model(pixels))
     del model
     first = load([1])
     first_ms = least(lambda: first(pixels))
-figures = {"load": load_ms, "peak": highest - before, "weights": weights, "forward": forward_ms, "first": first_ms}
+figures = {"load": load_ms, "touched": touched_ms, "peak": highest - before, "weights": weights, "forward": forward_ms, "first": first_ms}
 print(json.dumps(figures))
 """
 THEIRS = """
@@ -94,8 +96,14 @@ OURS = """
 import backbonekit as bk
 load = lambda indices: bk.AutoBackbone.from_pretrained(folder, out_indices=indices).eval()
 """
-FIGURES = (("forward", "ms", 1.0), ("first", "ms", None), ("load", "ms", 1.0), ("peak", "MB", None))
-SAID = {"forward": "forward", "first": "stage 1 alone", "load": "load", "peak": "peak memory of a load"}
+# What transformers loads it has not read yet: the file is mapped into memory, and its first forward pays for that.
+FIGURES = {
+    "forward": ("forward", "ms", 1.0),
+    "first": ("stage 1 alone", "ms", None),
+    "load": ("load", "ms", None),
+    "touched": ("load, and every weight read once", "ms", 1.0),
+    "peak": ("peak memory of a load", "MB", None),
+}
 
 
 def run(repeats: int = 5, families: Sequence[str] = tuple(SMALL)) -> list[Row]:
@@ -108,8 +116,8 @@ def run(repeats: int = 5, families: Sequence[str] = tuple(SMALL)) -> list[Row]:
             theirs = figures_of(COMMON.replace("SETUP", THEIRS), *arguments)
             ours = figures_of(COMMON.replace("SETUP", OURS), *arguments)
         rows += [
-            row(f"(f) {model_type}, {SAID[name]}", [ours[name]], [theirs[name]], unit=unit, aim=aim)
-            for name, unit, aim in FIGURES
+            row(f"(f) {model_type}, {said}", [ours[name]], [theirs[name]], unit=unit, aim=aim)
+            for name, (said, unit, aim) in FIGURES.items()
         ]
         over = "peak memory of a load / its weights"
         rows.append(row(f"(f) {model_type}, {over}", [ours["peak"]], [ours["weights"]], unit="MB", aim=1.2))

@@ -187,7 +187,7 @@ def _translated(
     stored_as = tuple(dict.fromkeys(name for entry in entries for name in entry.stored_as)) or names
     if rule.is_plain:
         (entry,) = entries
-        return [StoredTensor(entry.shape, entry.dtype, entry.load, stored_as)]
+        return [replace(entry, stored_as=stored_as)]
 
     described = (rule, tuple((entry.shape, entry.dtype) for entry in entries))
     try:
@@ -205,14 +205,24 @@ def _translated(
     def whole() -> Sequence[Tensor]:
         return rule.to_ours([entry.load() for entry in entries])
 
-    if len(planned) == 1:
-        # Not kept: a joined matrix lives in the model alone.
+    if rule.is_stacked:
+        loads = [lambda: _stacked(entries, planned[0])]
+    elif len(planned) == 1:
+        # Not kept: what is made of several lives in the model alone.
         loads = [lambda: rule.to_ours([entry.load() for entry in entries])[0]]
     else:
         loads = [lambda position=position: whole()[position] for position in range(len(planned))]
     return [
         StoredTensor(tuple(plan.shape), plan.dtype, load, stored_as) for plan, load in zip(planned, loads, strict=True)
     ]
+
+
+def _stacked(entries: Sequence[StoredTensor], plan: Tensor) -> Tensor:
+    """Read straight to their places: no part is ever in memory twice."""
+    joined = torch.empty(plan.shape, dtype=plan.dtype)
+    for entry, place in zip(entries, joined.split([entry.shape[0] for entry in entries]), strict=True):
+        entry.copy_to(place)
+    return joined
 
 
 def _put(found: dict[str, StoredTensor], name: str, entry: StoredTensor, origin: str) -> None:

@@ -25,6 +25,7 @@ class Rule:
         to_foreign: Callable[[Sequence[Tensor]], Sequence[Tensor]],
         *,
         is_plain: bool = False,
+        is_stacked: bool = False,
     ) -> None:
         self.foreign = tuple(NameTemplate(text) for text in foreign)
         self.ours = tuple(NameTemplate(text) for text in ours)
@@ -32,6 +33,8 @@ class Rule:
         self.to_foreign = to_foreign
         # A plain rule changes the name alone, so shapes are known without running it.
         self.is_plain = is_plain
+        # Of a stacked rule ours has the foreign numbers one tensor after another, so that they can be read in place.
+        self.is_stacked = is_stacked
         places = self.foreign[0].places
         assert all(template.places == places for template in (*self.foreign, *self.ours)), (
             f"the templates of one rule must have the same places: {foreign} -> {ours}"
@@ -51,6 +54,7 @@ def Join(foreign: Sequence[str], ours: str, *, dim: int = 0) -> Rule:
         [ours],
         lambda parts: [torch.cat(list(parts), dim)],
         lambda whole: [part.contiguous() for part in whole[0].tensor_split(count, dim)],
+        is_stacked=dim == 0,
     )
 
 

@@ -1,6 +1,7 @@
 """One safetensors file as lazy tensors. The file is mapped into memory: a tensor costs nothing until it is touched."""
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_safetensors(path: Path, *, shown: str | None = None) -> dict[str, Store
     `shown`: the file's name in error sentences.
     """
     name = shown or str(path)
-    header = _header(path, name)
+    header, start = _header(path, name)
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
         raise WeightsError(f"{name} lists {len(header):,} tensors; at most {MAX_TENSORS:,} are read.")
@@ -45,10 +46,22 @@ def read_safetensors(path: Path, *, shown: str | None = None) -> dict[str, Store
         handle: Any = safe_open(path, framework="pt").__enter__()
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{name} is no valid safetensors file: {error}. Download or save it again.") from error
-    return {key: _entry(handle, key, header[key], name) for key in header}
+    source = _Source(path, start, handle, name)
+    return {key: _entry(source, key, header[key]) for key in header}
 
 
-def _header(path: Path, name: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file whose numbers begin at byte `start`, mapped by `handle`; `name` is for sentences."""
+
+    path: Path
+    start: int
+    handle: Any
+    name: str
+
+
+def _header(path: Path, name: str) -> tuple[dict[str, Any], int]:
+    """What the file says of its tensors, and where their numbers begin."""
     # Read here first because the parser lets a repeated key pass and takes any number of tensors.
     try:
         with path.open("rb") as file:
@@ -69,7 +82,7 @@ def _header(path: Path, name: str) -> dict[str, Any]:
     if len(text) < length:
         raise WeightsError(f"{name} is cut off within its header. Download or save it again.")
     try:
-        return parse_json(text.decode("utf-8"), shown=f"The header of {name}")
+        return parse_json(text.decode("utf-8"), shown=f"The header of {name}"), 8 + length
     except (UnicodeDecodeError, StorageError) as error:
         raise WeightsError(f"{name} is no valid safetensors file: {error}") from error
 
@@ -80,7 +93,8 @@ CONVERT = (
 )
 
 
-def _entry(handle: Any, key: str, described: Any, name: str) -> StoredTensor:
+def _entry(source: _Source, key: str, described: Any) -> StoredTensor:
+    name = source.name
     dtype = _DTYPES.get(described["dtype"])
     if dtype is None:
         raise WeightsError(
@@ -91,7 +105,7 @@ def _entry(handle: Any, key: str, described: Any, name: str) -> StoredTensor:
     def load() -> Tensor:
         nonlocal handed_out
         try:
-            tensor = handle.get_tensor(key)
+            tensor = source.handle.get_tensor(key)
         except (SafetensorError, OSError, RuntimeError) as error:
             raise WeightsError(f"{name}: tensor {key!r} could not be read: {error}.") from error
         # The mapping is shared by all tensors of this handle. Two models filled from it must not train each other.
@@ -100,4 +114,16 @@ def _entry(handle: Any, key: str, described: Any, name: str) -> StoredTensor:
         handed_out = True
         return tensor
 
-    return StoredTensor(tuple(described["shape"]), dtype, load, (key,))
+    def read_into(place: Tensor) -> None:
+        # Through the mapping its pages would stay with the process for as long as any tensor of the file does.
+        numbers = place.view(-1).view(torch.uint8).numpy()
+        try:
+            with source.path.open("rb") as file:
+                file.seek(source.start + described["data_offsets"][0])
+                count = file.readinto(memoryview(numbers)) if numbers.size else 0
+        except OSError as error:
+            raise WeightsError(f"{name}: tensor {key!r} could not be read: {error.strerror}.") from error
+        if count != numbers.size:
+            raise WeightsError(f"{name} is cut off within the tensor {key!r}. Download or save it again.")
+
+    return StoredTensor(tuple(described["shape"]), dtype, load, (key,), read_into)

@@ -110,3 +110,30 @@ def test_two_readings_share_no_memory(tmp_path: Path):
     first.add_(1)
     assert torch.equal(second, torch.zeros(4))
     assert torch.equal(read_safetensors(path)["a"].load(), torch.zeros(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
+def test_a_tensor_is_read_into_its_place(tmp_path: Path, dtype: torch.dtype):
+    path = tmp_path / "weights.safetensors"
+    first, second = torch.arange(6).reshape(2, 3).to(dtype), torch.arange(6, 9).reshape(1, 3).to(dtype)
+    save_file({"a": first, "b": second, "none": torch.zeros(0, 3, dtype=dtype)}, path)
+    tensors = read_safetensors(path)
+    joined = torch.zeros(3, 3, dtype=dtype)
+    for key, place in (("a", joined[:2]), ("b", joined[2:]), ("none", joined[:0])):
+        tensors[key].copy_to(place)
+    assert torch.equal(joined, torch.cat((first, second)))
+    other = torch.zeros(2, 3, dtype=torch.float64)
+    tensors["a"].copy_to(other)
+    assert torch.equal(other, first.double())
+
+
+def test_a_file_that_has_become_shorter_is_named(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.ones(100)}, path)
+    tensors = read_safetensors(path)
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(WeightsError, match=r"weights.safetensors is cut off within the tensor 'a'\. Download or save"):
+        tensors["a"].copy_to(torch.zeros(100))
+    path.unlink()
+    with pytest.raises(WeightsError, match="tensor 'a' could not be read: No such file"):
+        tensors["a"].copy_to(torch.zeros(100))
