@@ -32,20 +32,21 @@ def deformable_sampling(
     """
     batch, _, heads, width = values.shape
     queries = locations.shape[1]
-    # values: [batch x heads, width, places]; locations: [batch x heads, queries, points, 2]
+    # Queries come last, so that the sum over points runs along memory.
+    # values: [batch x heads, width, places]; locations: [batch x heads, points, queries, 2]
     values = values.permute(0, 2, 3, 1).flatten(0, 1)
-    locations = locations.transpose(1, 2).flatten(0, 1)
+    locations = locations.permute(0, 2, 3, 1, 4).flatten(0, 1)
     levels = values.split([height * columns for height, columns in shapes], dim=-1)
     sample = _between if sampling == "bilinear" else _nearest
-    # weights: [batch x heads, 1, queries, points]; level by level, since all samples side by side are a large copy
-    weights = weights.transpose(1, 2).flatten(0, 1)[:, None]
+    # weights: [batch x heads, 1, points, queries]; level by level, since all samples side by side are a large copy
+    weights = weights.permute(0, 2, 3, 1).flatten(0, 1)[:, None]
     weighted = [
-        (sample(level.unflatten(-1, shape), places) * weight).sum(-1)
+        (sample(level.unflatten(-1, shape), places) * weight).sum(2)
         for level, shape, places, weight in zip(
             levels,
             shapes,
-            locations.split(list(points), dim=2),
-            weights.split(list(points), dim=3),
+            locations.split(list(points), dim=1),
+            weights.split(list(points), dim=2),
             strict=True,
         )
     ]
@@ -59,7 +60,7 @@ def _between(level: Tensor, locations: Tensor) -> Tensor:
 
 
 def _nearest(level: Tensor, locations: Tensor) -> Tensor:
-    """[rows, width, height, columns] at [rows, queries, points, 2] -> [rows, width, queries, points]."""
+    """[rows, width, height, columns] at [rows, points, queries, 2] -> [rows, width, points, queries]."""
     height, columns = level.shape[-2:]
     # As the reference: half a place is added before the fraction is cut off.
     x = (locations[..., 0] * columns + 0.5).long().clamp(0, columns - 1)
