@@ -4,7 +4,7 @@
     python examples/train_detector.py --steps 200        # a quick look
 
 The pictures are those of train_digits.py: digits of scikit-learn on a noisy background, here with a box around each.
-Digits of the held-out pictures are never seen in training; on 100 of those the 300 steps reach an AP at IoU 0.5 of 0.99.
+Digits of the held-out pictures are never seen in training; on 100 of those the 300 steps reach an AP of 0.99, IoU 0.5.
 """
 
 import argparse

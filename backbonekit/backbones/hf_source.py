@@ -2,31 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
+from backbonekit.backbones.described_blueprint import CONFIG, DescribedBlueprint, own_names
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.families import family, model_types
 from backbonekit.backbones.hf.family import BodyPlan, Family, OutputNorm
 from backbonekit.backbones.hf.output_norms import check_output_norm
 from backbonekit.backbones.hf.staged_backbone import StagedBackbone
-from backbonekit.backbones.pixel_statistics import with_channels
-from backbonekit.backbones.selection import select_built
 from backbonekit.backbones.stem_channels import adapt_stem
-from backbonekit.backbones.weights_location import locate
 from backbonekit.backbones.whole_models import backbone_alone, backbone_config_of
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
-from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
-from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.storage.checkpoint import Checkpoint
 from backbonekit.storage.repository import Repository, open_repository
 from backbonekit.storage.stored_tensor import StoredTensor, stand_in
-
-CONFIG = "config.json"
 
 
 def blueprint(
@@ -60,7 +54,7 @@ def blueprint(
     return HFBlueprint(name, found, parsed, in_channels, dict(args), repository)
 
 
-class HFBlueprint:
+class HFBlueprint(DescribedBlueprint):
     """A backbone of the transformers dialect before it exists: see `contract.roles.Blueprint`."""
 
     source = "hf"
@@ -74,19 +68,15 @@ class HFBlueprint:
         args: dict[str, Any],
         repository: Repository | None,
     ) -> None:
+        super().__init__(name, family.model_type, in_channels, repository)
         self.family = family
         self.architecture = config
-        self.in_channels = in_channels
-        self.repository = repository
-        self._identifier = name
-        self.name = name or family.model_type
         self.norm: OutputNorm = _checked_args(family, config, args)
         self._built = replace(config, **{key: value for key, value in args.items() if key != "norm"})
         # With the pictures' own channels, because of some families they are the first level's.
         seen: Any = {"num_channels": in_channels}
         self.levels: tuple[Level, ...] = family.levels(replace(config, **seen))
         self.forbidden = family.forbidden
-        self.default_indices = (len(self.levels) - 1,)
         self.canvas = family.canvas(config)
 
     @property
@@ -94,19 +84,8 @@ class HFBlueprint:
         return self.architecture.to_mapping()
 
     @property
-    def processing(self) -> Processing:
-        """From `preprocessor_config.json` of the repository where one was opened or is a local folder."""
-        return with_channels(self._processing, self.in_channels)
-
-    @property
-    def _processing(self) -> Processing:
-        repository = self.repository
-        if repository is None and self._identifier is not None and Path(self._identifier).expanduser().is_dir():
-            repository = open_repository(self._identifier)
-        if repository is None or not repository.has(PREPROCESSOR_CONFIG):
-            return self.family.processing
-        shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
-        return read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
+    def _usual_processing(self) -> Processing:
+        return self.family.processing
 
     def construct(self, out_indices: Sequence[int]) -> StagedBackbone:
         positions = self._positions(out_indices)
@@ -127,17 +106,9 @@ class HFBlueprint:
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
     ) -> Checkpoint:
         """Raises RecipeError where the weights' own `config.json` describes another architecture."""
-        # One commit for both, where the configuration came from the repository of the weights.
-        own = self.repository if pretrained is True else None
-        where = own or locate(pretrained, revision, self._identifier)
-        if isinstance(where, Repository):
-            if where.has(CONFIG):
-                self._compare(where)
-            if pretrained is True:
-                self.repository = where
         positions = self.default_indices if out_indices is None else self._positions(out_indices)
-        stored = open_checkpoint(where)
-        ours = _own_names(stored)
+        stored = self._stored(pretrained, revision)
+        ours = own_names(stored)
         if ours is None:
             ours = self.family.key_map(self.architecture).translate(backbone_alone(stored))
         return self._completed(ours.replaced(self._cut(ours, positions)), positions)
@@ -156,19 +127,8 @@ class HFBlueprint:
             return self.family.resample_positions(tensor, shape[1]), how
         return None
 
-    def _positions(self, out_indices: Sequence[int]) -> tuple[int, ...]:
-        return select_built(
-            out_indices,
-            self.levels,
-            built=len(self.levels),
-            forbidden=self.forbidden,
-            name=self.name,
-            builder=self._builder,
-        )
-
     @property
     def _builder(self) -> str:
-        """The call that builds it, for sentences."""
         if self._identifier is None:
             return f"AutoBackbone.from_config({self.family.model_type} config"
         return f"AutoBackbone.from_pretrained({self._identifier!r}"
@@ -179,20 +139,11 @@ class HFBlueprint:
             self.norm == "final" and self.family.final_norm == "every"
         )
 
-    def _compare(self, repository: Repository) -> None:
-        stored = backbone_config_of(repository.json(CONFIG), model_types(), repository.origin)
-        model_type = stored.get("model_type")
-        if model_type != self.family.model_type:
-            raise RecipeError(
-                f"backbone.config is of model_type {self.family.model_type}, the weights at {repository.origin} of"
-                f" {model_type}. Leave config out to take theirs."
-            )
-        differences = self.architecture.differences(self.family.config_class.from_mapping(stored))
-        if differences:
-            raise RecipeError(
-                f"backbone.config and the config.json of the weights at {repository.origin} differ in"
-                f" {'; '.join(differences)}. Leave config out to take theirs, or pretrained to start at random."
-            )
+    def _described(self, repository: Repository) -> dict[str, Any]:
+        return dict(backbone_config_of(repository.json(CONFIG), model_types(), repository.origin))
+
+    def _differences(self, stored: dict[str, Any]) -> list[str]:
+        return list(self.architecture.differences(self.family.config_class.from_mapping(stored)))
 
     def builds(self, name: str, out_indices: Sequence[int]) -> bool:
         """Whether a weight of the whole architecture, by our name, is part of what `construct` gives."""
@@ -225,14 +176,6 @@ class HFBlueprint:
     def _completed(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> Checkpoint:
         absent = {name: stand_in() for name in self.norms_by_name(positions)}
         return checkpoint.replaced({**absent, **checkpoint.tensors})
-
-
-def _own_names(checkpoint: Checkpoint) -> Checkpoint | None:
-    """The checkpoint as it is where it was saved from a module of ours, else None."""
-    for prefix in ("", "backbone."):
-        if any(key.startswith(f"{prefix}body.") for key in checkpoint.tensors):
-            return checkpoint.under(prefix)
-    return None
 
 
 def _checked_args(family: Family, config: ArchitectureConfig, args: Mapping[str, Any]) -> OutputNorm:

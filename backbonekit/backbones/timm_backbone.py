@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.selection import check_channels, select_built
+from backbonekit.backbones.level_selection import LevelSelection
+from backbonekit.backbones.selection import check_channels
 from backbonekit.backbones.timm_levels import is_better_asked_for_tokens
-from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
 
 
-class TimmBackbone(nn.Module):
+class TimmBackbone(LevelSelection):
     """Pictures to the maps in `out_indices`, in timm's own numbering (that of `features_only`).
 
     `body`: the timm model, whose weights have their names in timm's checkpoints. `stage_names`: every map of the
@@ -29,39 +30,12 @@ class TimmBackbone(nn.Module):
         fixed_size: tuple[int, int] | None,
         name: str,
     ) -> None:
-        super().__init__()
-        self.name = name
-        self.levels = tuple(levels)
-        self.built = out_indices[-1] + 1
+        builder = f"AutoBackbone.from_pretrained({name!r}, use_timm_backbone=True"
+        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices)
         self.fixed_size = fixed_size
         self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
         self.in_channels = in_channels
         self.body = body
-        self._out_indices = out_indices
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        return tuple(level.name for level in self.levels)
-
-    @property
-    def features(self) -> FeaturePyramid:
-        return FeaturePyramid(tuple(self.levels[index] for index in self._out_indices))
-
-    @property
-    def out_indices(self) -> tuple[int, ...]:
-        """The maps that `forward` gives. Setting it selects among the built ones, or raises and changes nothing."""
-        return self._out_indices
-
-    @out_indices.setter
-    def out_indices(self, value: int | Sequence[int]) -> None:
-        self._out_indices = select_built(
-            value,
-            self.levels,
-            built=self.built,
-            forbidden=frozenset(),
-            name=self.name,
-            builder=f"AutoBackbone.from_pretrained({self.name!r}, use_timm_backbone=True",
-        )
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Recomputes each block in backward instead of keeping what is inside it, where timm can for the architecture.

@@ -7,13 +7,14 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.selection import check_channels, select_built
-from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.backbones.level_selection import LevelSelection
+from backbonekit.backbones.selection import check_channels
+from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
 
 
-class TransformersBackbone(nn.Module):
+class TransformersBackbone(LevelSelection):
     """Pictures to the maps in `out_indices`, in transformers' numbering.
 
     `body`: the backbone of transformers, whole: it computes its later stages too, and those parameters that no map
@@ -40,52 +41,27 @@ class TransformersBackbone(nn.Module):
         name: str,
         builder: str,
     ) -> None:
-        super().__init__()
-        self.name = name
-        self.builder = builder
-        self.levels = tuple(levels)
-        self.built = out_indices
-        self.forbidden = forbidden
+        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices, forbidden=forbidden)
+        self.built = len(self.levels)  # its library cuts nothing off, but gives the maps alone that it was built for
+        self.given = out_indices
         self.stages = dict(stages)
         self.in_channels = in_channels
         self.fixed_size = fixed_size
         self.grid = grid
         self.body = body
-        self._out_indices = out_indices
         for key, parameter in body.named_parameters():
             if key not in self.stages:
                 parameter.requires_grad_(False)
 
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        return tuple(level.name for level in self.levels)
-
-    @property
-    def features(self) -> FeaturePyramid:
-        return FeaturePyramid(tuple(self.levels[index] for index in self._out_indices))
-
-    @property
-    def out_indices(self) -> tuple[int, ...]:
-        """The maps that `forward` gives. Setting it selects among those it was built with, or changes nothing."""
-        return self._out_indices
-
-    @out_indices.setter
-    def out_indices(self, value: int | Sequence[int]) -> None:
-        positions = select_built(
-            value,
-            self.levels,
-            built=len(self.levels),
-            forbidden=self.forbidden,
-            name=self.name,
-            builder=self.builder,
-        )
-        absent = [position for position in positions if position not in self.built]
+    def _selected(self, value: int | Sequence[int]) -> tuple[int, ...]:
+        positions = super()._selected(value)
+        absent = [position for position in positions if position not in self.given]
         if absent:
             raise ContractError(
-                f"out_indices {list(positions)}: {self.name} was built to give {list(self.built)} and not"
+                f"out_indices {list(positions)}: {self.name} was built to give {list(self.given)} and not"
                 f" {self.levels[absent[0]].name}. Build it again: backbone.out_indices={list(positions)}."
             )
-        self._out_indices = positions
+        return positions
 
     def stage_of(self, name: str) -> int:
         """The first map that depends on a parameter; of a buffer, that of the parameters beside it.
@@ -128,7 +104,7 @@ class TransformersBackbone(nn.Module):
                 " backbone.args."
             )
         found = self.body(pixel_values).feature_maps
-        chosen = [found[self.built.index(index)] for index in self._out_indices]
+        chosen = [found[self.given.index(index)] for index in self._out_indices]
         return FeatureMaps(maps=tuple(as_map(each, self.grid) for each in chosen))
 
 

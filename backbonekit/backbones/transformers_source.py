@@ -7,28 +7,23 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbonekit.backbones.pixel_statistics import with_channels
-from backbonekit.backbones.selection import select_built
+from backbonekit.backbones.described_blueprint import CONFIG, DescribedBlueprint, own_names
 from backbonekit.backbones.stem_channels import adapt_stem
 from backbonekit.backbones.transformers_backbone import TransformersBackbone
 from backbonekit.backbones.transformers_config import TransformersConfig, first_line
 from backbonekit.backbones.transformers_probe import Probed, first_dependents, probe
-from backbonekit.backbones.transformers_weights import converted, own_names
-from backbonekit.backbones.weights_location import locate
+from backbonekit.backbones.transformers_weights import converted
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
-from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
-from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.storage.checkpoint import Checkpoint
 from backbonekit.storage.repository import Repository, open_repository
 
-CONFIG = "config.json"
 DEFAULT_SIZE = 224  # pixels a side, of architectures whose configuration states none
 _MAX_STAGES = 256
 
@@ -61,7 +56,7 @@ def blueprint(
     return TransformersBlueprint(name, body_class, parsed, in_channels, parsed.checked_args(args), repository)
 
 
-class TransformersBlueprint:
+class TransformersBlueprint(DescribedBlueprint):
     """A backbone of transformers before it exists: see `contract.roles.Blueprint`."""
 
     source = "transformers"
@@ -75,13 +70,10 @@ class TransformersBlueprint:
         args: dict[str, Any],
         repository: Repository | None,
     ) -> None:
-        self.name = name or config.model_type
+        super().__init__(name, config.model_type, in_channels, repository)
         self.body_class = body_class
         self.architecture = config
-        self.in_channels = in_channels
         self.args = args
-        self.repository = repository
-        self._identifier = name
         made = config.make(self._overlay)
         if "num_channels" not in config.own and in_channels != 3:
             raise RecipeError(f"backbone.in_channels: {config.model_type} takes pictures of 3 channels only.")
@@ -94,26 +86,14 @@ class TransformersBlueprint:
         self.fixed_size = found.fixed_size
         self.grid = found.grid
         self.device = found.device
-        self.default_indices = (len(self.levels) - 1,)
 
     @cached_property
     def config(self) -> dict[str, Any]:
         return self.architecture.to_mapping()
 
     @property
-    def processing(self) -> Processing:
-        """From `preprocessor_config.json` of the repository where one was opened or is a local folder."""
-        return with_channels(self._processing, self.in_channels)
-
-    @property
-    def _processing(self) -> Processing:
-        repository = self.repository
-        if repository is None and self._identifier is not None and Path(self._identifier).expanduser().is_dir():
-            repository = open_repository(self._identifier)
-        if repository is None or not repository.has(PREPROCESSOR_CONFIG):
-            return Processing(size=self.canvas)
-        shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
-        return read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
+    def _usual_processing(self) -> Processing:
+        return Processing(size=self.canvas)
 
     def construct(self, out_indices: Sequence[int]) -> TransformersBackbone:
         positions = self._positions(out_indices)
@@ -134,15 +114,7 @@ class TransformersBlueprint:
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
     ) -> Checkpoint:
         """Raises RecipeError where the weights' own `config.json` describes another architecture."""
-        # One commit for both, where the configuration came from the repository of the weights.
-        own = self.repository if pretrained is True else None
-        where = own or locate(pretrained, revision, self._identifier)
-        if isinstance(where, Repository):
-            if where.has(CONFIG):
-                self._compare(where)
-            if pretrained is True:
-                self.repository = where
-        stored = open_checkpoint(where)
+        stored = self._stored(pretrained, revision)
         ours = own_names(stored)
         if ours is not None:
             return ours
@@ -173,35 +145,15 @@ class TransformersBlueprint:
         except ImportError as error:  # Dinat needs natten
             raise RecipeError(f"{self.name} needs another library beside transformers: {first_line(error)}") from error
 
-    def _positions(self, out_indices: Sequence[int]) -> tuple[int, ...]:
-        return select_built(
-            out_indices,
-            self.levels,
-            built=len(self.levels),
-            forbidden=self.forbidden,
-            name=self.name,
-            builder=self._builder,
-        )
-
     @property
     def _builder(self) -> str:
-        """The call that builds it, for sentences."""
         return f"build_model({{'backbone': {{'source': 'transformers', 'name': {self._identifier!r}}}}}"
 
-    def _compare(self, repository: Repository) -> None:
-        stored = _vision_half(repository.json(CONFIG))
-        model_type = stored.get("model_type")
-        if model_type != self.architecture.model_type:
-            raise RecipeError(
-                f"backbone.config is of model_type {self.architecture.model_type}, the weights at {repository.origin}"
-                f" of {model_type}. Leave config out to take theirs."
-            )
-        differences = self.architecture.differences(_config(model_type, stored, strict=False))
-        if differences:
-            raise RecipeError(
-                f"backbone.config and the config.json of the weights at {repository.origin} differ in"
-                f" {'; '.join(differences)}. Leave config out to take theirs, or pretrained to start at random."
-            )
+    def _described(self, repository: Repository) -> dict[str, Any]:
+        return dict(_vision_half(repository.json(CONFIG)))
+
+    def _differences(self, stored: dict[str, Any]) -> list[str]:
+        return list(self.architecture.differences(_config(self.model_type, stored, strict=False)))
 
 
 def _vision_half(given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -63,14 +63,6 @@ def converted(checkpoint: Checkpoint, body_class: Any, config: Any) -> Checkpoin
     return checkpoint.replaced(entries)
 
 
-def own_names(checkpoint: Checkpoint) -> Checkpoint | None:
-    """The checkpoint as it is where it was saved from a module of ours, else None."""
-    for prefix in ("", "backbone."):
-        if any(key.startswith(f"{prefix}body.") for key in checkpoint):
-            return checkpoint.under(prefix)
-    return None
-
-
 def _beyond(surplus: Sequence[str], state: Any) -> list[str]:
     """Surplus names that are those of our weights but for a number: blocks or stages that we do not have."""
     forms = {_form(name) for name in state}

@@ -6,9 +6,8 @@ Source: transformers/models/detr/configuration_detr.py and modeling_detr.py, Det
 from collections.abc import Mapping
 from typing import Any
 
-from backbonekit.dialects.foreign_backbone import TIMM, ForeignBackbone, read_backbone
+from backbonekit.dialects.foreign_backbone import TIMM, ForeignBackbone, read_nested
 from backbonekit.dialects.foreign_fields import ForeignFields
-from backbonekit.errors import ContractError, RecipeError
 from backbonekit.storage.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
@@ -34,17 +33,7 @@ def detr_backbone(config: Mapping[str, Any], faults: list[str], *, out_indices: 
     nested = config.get("backbone_config")
     if nested is None:
         nested = _unnested(config, faults, out_indices)
-    if not isinstance(nested, Mapping):
-        if nested is not None:
-            faults.append("backbone_config is no mapping.")
-        return None
-    try:
-        return read_backbone(nested, wrapped=False)
-    except RecipeError as error:
-        faults.extend(error.faults)
-    except ContractError as error:
-        faults.append(f"backbone_config: {error}")
-    return None
+    return None if nested is None else read_nested(nested, faults, wrapped=False)
 
 
 def _unnested(config: Mapping[str, Any], faults: list[str], out_indices: list[int]) -> Mapping[str, Any] | None:

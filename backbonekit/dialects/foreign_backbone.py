@@ -57,6 +57,20 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> Foreign
     return ForeignBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
 
 
+def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> ForeignBackbone | None:
+    """What a file has as its `backbone_config`. None, with sentences in `faults`, where it has no counterpart."""
+    if not isinstance(nested, Mapping):
+        faults.append("backbone_config is no mapping.")
+        return None
+    try:
+        return read_backbone(nested, wrapped=wrapped)
+    except RecipeError as error:
+        faults.extend(error.faults)
+    except ContractError as error:
+        faults.append(f"backbone_config: {error}")
+    return None
+
+
 def _read_timm(config: Mapping[str, Any], wrapped: bool) -> ForeignBackbone:
     fields = ForeignFields(config, "backbone_config.", idle=("use_pretrained_backbone", "stage_names", *_SELECTION))
     name = fields.raw("backbone")

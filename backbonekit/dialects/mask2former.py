@@ -10,9 +10,9 @@ from typing import Any
 
 from backbonekit.contract.features import Level, octave
 from backbonekit.dialects.class_names import read_class_names
-from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_backbone
+from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_nested
 from backbonekit.dialects.foreign_fields import ForeignFields
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.errors import RecipeError
 from backbonekit.storage.key_map import KeyMap, Rename, Split, combine
 
 _ENCODED = 3  # of its pixel decoder, whatever a file says
@@ -124,18 +124,7 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone |
         kwargs = config.get("backbone_kwargs")
         kwargs = kwargs if isinstance(kwargs, Mapping) else {}
         nested = {**kwargs, "model_type": "timm_backbone", "backbone": config["backbone"]}
-    if nested is None:
-        nested = _DEFAULT_BACKBONE
-    if not isinstance(nested, Mapping):
-        faults.append("backbone_config is no mapping.")
-        return None
-    try:
-        return read_backbone(nested)
-    except RecipeError as error:
-        faults.extend(error.faults)
-    except ContractError as error:
-        faults.append(f"backbone_config: {error}")
-    return None
+    return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
 
 
 def _levels(config: Mapping[str, Any], backbone: ForeignBackbone | None, faults: list[str]) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from backbonekit.contract.features import Level, octave
 from backbonekit.dialects.class_names import read_class_names
-from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_backbone
+from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_nested
 from backbonekit.dialects.foreign_fields import ForeignFields
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.errors import RecipeError
 from backbonekit.storage.key_map import KeyMap, Rename, combine
 
 _STRIDES = (4, 8, 16, 32)
@@ -113,21 +113,13 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone |
         nested = _named_backbone(config, faults)
     elif nested is None:
         nested = _DEFAULT_BACKBONE
-    if not isinstance(nested, Mapping):
-        if nested is not None:
-            faults.append("backbone_config is no mapping.")
+    if nested is None:
         return None
-    if nested.get("model_type") == "swin":
+    if isinstance(nested, Mapping) and nested.get("model_type") == "swin":
         # transformers builds its own variant of it, with a norm for each of the four maps.
         nested = {key: value for key, value in nested.items() if key not in ("_out_indices", "_out_features")}
         nested |= {"model_type": "maskformer-swin", "out_indices": [1, 2, 3, 4], "out_features": None}
-    try:
-        return read_backbone(nested)
-    except RecipeError as error:
-        faults.extend(error.faults)
-    except ContractError as error:
-        faults.append(f"backbone_config: {error}")
-    return None
+    return read_nested(nested, faults)
 
 
 def _named_backbone(config: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any] | None:

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backbonekit.contract.features import Level, octave
-from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_backbone
+from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_nested
 from backbonekit.dialects.foreign_fields import ForeignFields
-from backbonekit.errors import ContractError, RecipeError
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 _LEVELS = 3
@@ -27,18 +26,7 @@ def read_nested_backbone(
 ) -> ForeignBackbone | None:
     """`default`: what transformers fills in where a file has none."""
     nested = config.get("backbone_config")
-    if nested is None:
-        nested = default
-    if not isinstance(nested, Mapping):
-        faults.append("backbone_config is no mapping.")
-        return None
-    try:
-        return read_backbone(nested)
-    except RecipeError as error:
-        faults.extend(error.faults)
-    except ContractError as error:
-        faults.append(f"backbone_config: {error}")
-    return None
+    return read_nested(default if nested is None else nested, faults)
 
 
 def count_levels(fields: ForeignFields, backbone: ForeignBackbone | None) -> int:

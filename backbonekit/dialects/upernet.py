@@ -9,9 +9,9 @@ from typing import Any
 
 from backbonekit.contract.features import octave
 from backbonekit.dialects.class_names import read_class_names
-from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_backbone
+from backbonekit.dialects.foreign_backbone import ForeignBackbone, read_nested
 from backbonekit.dialects.foreign_fields import ForeignFields
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.errors import RecipeError
 from backbonekit.storage.key_map import KeyMap, Rename, combine
 
 _STRIDES = (4, 8, 16, 32)
@@ -81,18 +81,7 @@ UPERNET = UPerNetDialect()
 
 def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
     nested = config.get("backbone_config")
-    if nested is None:
-        nested = _DEFAULT_BACKBONE
-    if not isinstance(nested, Mapping):
-        faults.append("backbone_config is no mapping.")
-        return None
-    try:
-        return read_backbone(nested)
-    except RecipeError as error:
-        faults.extend(error.faults)
-    except ContractError as error:
-        faults.append(f"backbone_config: {error}")
-    return None
+    return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
 
 
 def _scales(value: Any, faults: list[str]) -> list[int]:

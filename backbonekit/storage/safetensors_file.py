@@ -120,7 +120,7 @@ def _entry(source: _Source, key: str, described: Any) -> StoredTensor:
         try:
             with source.path.open("rb") as file:
                 file.seek(source.start + described["data_offsets"][0])
-                count = file.readinto(memoryview(numbers)) if numbers.size else 0
+                count = file.readinto(numbers.data) if numbers.size else 0
         except OSError as error:
             raise WeightsError(f"{name}: tensor {key!r} could not be read: {error.strerror}.") from error
         if count != numbers.size:

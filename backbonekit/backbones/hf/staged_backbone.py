@@ -10,12 +10,13 @@ from torch.utils.checkpoint import checkpoint
 from backbonekit.backbones.hf.family import Family, OutputNorm
 from backbonekit.backbones.hf.layouts import normalised, to_map
 from backbonekit.backbones.hf.output_norms import stage_norms
-from backbonekit.backbones.selection import check_channels, select_built
-from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.backbones.level_selection import LevelSelection
+from backbonekit.backbones.selection import check_channels
+from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 
 
-class StagedBackbone(nn.Module):
+class StagedBackbone(LevelSelection):
     """Pictures to the maps of the stages in `out_indices`, where 0 is the stem if the family has one.
 
     `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
@@ -35,44 +36,14 @@ class StagedBackbone(nn.Module):
         name: str,
         builder: str,
     ) -> None:
-        super().__init__()
-        self.name = name
-        self.builder = builder
+        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices, forbidden=family.forbidden)
         self.family = family
-        self.levels = tuple(levels)
         self.norm: OutputNorm = norm
-        self.built = out_indices[-1] + 1
         self.gradient_checkpointing = False
         self.in_channels = in_channels
         self.body = body
         self.norms = stage_norms(family, self.levels[: self.built], norm)
-        self._out_indices = out_indices
-        self._free_chosen_norms()
-
-    @property
-    def stage_names(self) -> tuple[str, ...]:
-        return tuple(level.name for level in self.levels)
-
-    @property
-    def features(self) -> FeaturePyramid:
-        return FeaturePyramid(tuple(self.levels[index] for index in self._out_indices))
-
-    @property
-    def out_indices(self) -> tuple[int, ...]:
-        """The stages that `forward` gives. Setting it selects among the built ones, or raises and changes nothing."""
-        return self._out_indices
-
-    @out_indices.setter
-    def out_indices(self, value: int | Sequence[int]) -> None:
-        self._out_indices = select_built(
-            value,
-            self.levels,
-            built=self.built,
-            forbidden=self.family.forbidden,
-            name=self.name,
-            builder=self.builder,
-        )
-        self._free_chosen_norms()
+        self._selection_changed()
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Recomputes each block in backward instead of keeping what is inside it."""
@@ -132,7 +103,7 @@ class StagedBackbone(nn.Module):
             return normalised(x, self.family.layout, self.body.norm)  # type: ignore[arg-type]
         return x
 
-    def _free_chosen_norms(self) -> None:
+    def _selection_changed(self) -> None:
         # A parameter that takes a gradient and never gets one stops distributed training.
         names = {self.levels[index].name for index in self._out_indices}
         trains = any(parameter.requires_grad for parameter in self.body.parameters())
