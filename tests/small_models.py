@@ -55,7 +55,12 @@ class Head(nn.Module):
 
 @dataclass
 class Branch:
-    head: nn.Module | None
+    head: Head | None
+
+    @property
+    def scoring(self) -> str:
+        assert self.head is not None
+        return self.head.scoring
 
 
 class SmallModel(nn.Module):

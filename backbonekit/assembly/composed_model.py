@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import Answer, ModelOutput
+from backbonekit.contract.answers import Answer, ModelOutput, Scoring
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
@@ -34,6 +34,11 @@ class Chain:
     criterion: nn.Module | None
     levels: Sequence[int]
     loss_weight: float = 1.0
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the answer is read: as the criterion has taught the head, where that decides, else as the head says."""
+        return getattr(self.criterion, "scoring", None) or self.head.scoring  # type: ignore[union-attr]
 
     def maps(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         """From the backbone's maps to what enters the head."""

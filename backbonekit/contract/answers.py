@@ -11,7 +11,9 @@ from torch import Tensor
 
 from backbonekit.contract.mapping import FieldMapping, register_output
 
-Scoring = Literal["softmax", "softmax_with_null", "sigmoid"]
+# How the numbers of an answer are read: class logits as probabilities; depth as a distance (large is far) or as
+# nearness (large is near, up to scale and shift).
+Scoring = Literal["softmax", "softmax_with_null", "sigmoid", "distance", "nearness"]
 
 
 class Answer(FieldMapping):
@@ -44,7 +46,8 @@ class DenseLogits(Answer):
 @register_output
 @dataclass(eq=False)
 class DenseDepth(Answer):
-    """A distance for every pixel. `depth`: [batch, height, width]; metres if metric, else up to scale and shift."""
+    """How far or how near every pixel is, which `scoring` tells. `depth`: [batch, height, width]; metres if metric,
+    else up to scale and shift."""
 
     depth: Tensor
 

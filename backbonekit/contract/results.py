@@ -51,9 +51,10 @@ class PanopticResult:
 
 @dataclass(slots=True)
 class DepthResult:
-    """`depth`: float [height, width]; metres if the model is metric."""
+    """`depth`: float [height, width]; metres if metric. `is_distance`: large is far, else large is near."""
 
     depth: Tensor
+    is_distance: bool = True
 
 
 @dataclass(slots=True)

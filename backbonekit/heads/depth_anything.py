@@ -31,7 +31,7 @@ class DepthAnythingHead(nn.Module):
     """
 
     criterion: ClassVar[str | None] = "relative_depth"
-    scoring: ClassVar[Scoring] = "softmax"
+    scoring: ClassVar[Scoring] = "nearness"
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class DPTHead(nn.Module):
     """
 
     criterion: ClassVar[str | None] = "relative_depth"
-    scoring: ClassVar[Scoring] = "softmax"
+    scoring: ClassVar[Scoring] = "nearness"
 
     def __init__(
         self,

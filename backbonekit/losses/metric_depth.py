@@ -1,10 +1,10 @@
 """Depth in metres: the scale-invariant error of logarithms."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import DenseDepth
+from backbonekit.contract.answers import DenseDepth, Scoring
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.contract.targets import Targets
@@ -33,6 +33,8 @@ class MetricDepth(nn.Module):
     Source: Eigen et al., "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network" (2014), equations
     1 and 4; the edges as in Ranftl et al., "Towards Robust Monocular Depth Estimation" (2020), equation 11.
     """
+
+    scoring: ClassVar[Scoring] = "distance"
 
     def __init__(
         self,

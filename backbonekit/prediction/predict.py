@@ -119,7 +119,7 @@ def _batch(
         name: to_results(
             answers[name],
             geometries,
-            scoring=model.chains()[name].head.scoring,
+            scoring=model.chains()[name].scoring,
             task=reading,
             labels=_fitting(model.labels, answers[name]),
             threshold=threshold,

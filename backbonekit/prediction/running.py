@@ -12,16 +12,14 @@ from backbonekit.contract.labels import Labels
 from backbonekit.image_processing.processor import ImageProcessor
 
 
-class ScoredHead(Protocol):
-    @property
-    def scoring(self) -> Scoring: ...
-
-
 class Branch(Protocol):
     """One task of a model."""
 
     @property
-    def head(self) -> Any: ...  # a ScoredHead, or None
+    def head(self) -> Any: ...
+
+    @property
+    def scoring(self) -> Scoring: ...
 
 
 class Predictor(Protocol):

@@ -18,19 +18,21 @@ def draw_depth(image: Image.Image, result: DepthResult) -> Image.Image:
     valid = np.isfinite(depth)
     if not valid.any():
         return Image.new("RGB", image.size, _NOTHING)
-    near, far = (float(value) for value in np.percentile(depth[valid], _TAILS))
-    span = far - near or 1.0
+    low, high = (float(value) for value in np.percentile(depth[valid], _TAILS))
+    span = high - low or 1.0
     # position: 1 near, 0 far
-    position = 1 - (np.where(valid, depth, far) - near) / span
+    position = (np.where(valid, depth, high) - low) / span
+    position = 1 - position if result.is_distance else position
     pixels = ramp()[(position.clip(0, 1) * 255).round().astype(np.uint8)]
     pixels[~valid] = _NOTHING
     drawn = Image.fromarray(pixels)
-    _scale(drawn, near, far)
+    ends = (low, high) if result.is_distance else (high, low)
+    _scale(drawn, *ends)
     return drawn
 
 
 def _scale(image: Image.Image, near: float, far: float) -> None:
-    """A bar in the lower left corner with its two ends in numbers; left out where it would not fit."""
+    """A bar in the lower left corner, from near to far, both ends in numbers; left out where it would not fit."""
     size = font_size(image.size)
     ends = f"{near:.3g}", f"{far:.3g}"
     widths = [plate_size(text, size)[0] for text in ends]

@@ -106,6 +106,15 @@ class TestTwoTasks(ModelTester):
         torch.testing.assert_close(whole["segmentation.cross_entropy"], losses["segmentation.cross_entropy"])
 
 
+@pytest.mark.parametrize(("criterion", "is_distance"), [("metric_depth", True), ("relative_depth", False)])
+def test_what_large_means_follows_from_the_criterion(criterion: str, is_distance: bool):
+    head = {"name": "dpt", "hidden_channels": 6, "criterion": {"name": criterion}}
+    model = bk.build_model({"backbone": DINOV2, "neck": REASSEMBLE, "head": head, "processing": SMALL})
+    result = model.predict(np.zeros((40, 50, 3), np.uint8))[0]
+    assert isinstance(result, DepthResult)
+    assert result.is_distance is is_distance
+
+
 SMALL_DINOV2 = (
     "backbone.config={model_type: dinov2, hidden_size: 32, num_hidden_layers: 4, num_attention_heads: 2}",
     "processing.size=[56,56]",

@@ -110,6 +110,14 @@ def test_near_is_brighter_than_far():
     assert (flat == flat[0, 0]).all()
 
 
+def test_where_large_is_near_the_same_depths_are_drawn_the_other_way_round():
+    depth = torch.linspace(1, 5, 40).expand(30, 40)
+    far, near = (
+        np.asarray(draw(picture(30, 40), DepthResult(depth, is_distance=is_distance))) for is_distance in (True, False)
+    )
+    assert np.array_equal(near, far[:, ::-1])
+
+
 def test_a_grey_a_transparent_and_a_deep_picture_are_drawn_on():
     result = results_for(30, 40)["semantic"]
     for given in (

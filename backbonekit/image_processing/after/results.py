@@ -69,7 +69,7 @@ def to_results(
     if isinstance(answer, DenseLogits):
         return list(segment_dense(answer, geometries, scoring=scoring, threshold=threshold))
     if isinstance(answer, DenseDepth):
-        return list(depth_maps(answer, geometries))
+        return list(depth_maps(answer, geometries, scoring=scoring))
     if isinstance(answer, Heatmaps):
         return list(locate_keypoints(answer, geometries, threshold=threshold))
     if isinstance(answer, BoxQueries):
