@@ -5,7 +5,7 @@
 
 The pictures are made of the 1,797 digits (8x8 pixels, UCI Optical Recognition of Handwritten Digits) in scikit-learn:
 a few of them, enlarged, on a noisy background. Digits of the held-out pictures are never seen in training; on 100 of
-those the 1,500 steps reach a mean IoU of 0.94.
+those the 1,500 steps reached a mean IoU of 0.94, 0.94 and 0.75 in three runs: rounding alone can decide which.
 """
 
 import argparse

@@ -141,7 +141,8 @@ def _gradient(piece: _Piece, focal: Tensor, focal_more: Tensor, dice: Tensor, di
 def _resized_back(large: Tensor, size: tuple[int, int]) -> Tensor:
     """The gradient of maps from that of their bilinear enlargement, [pairs, *size].
 
-    Two matrix products: PyTorch's own kernel takes four times as long on a CPU, and on a GPU adds in no fixed order.
+    Two matrix products: by the profiler PyTorch's own kernel takes several times as long on a CPU, and its
+    documentation counts it among those that add in no fixed order on a GPU.
     """
     rows, columns = (_enlargement(size[side], large.shape[1 + side], large) for side in (0, 1))
     return rows @ (large @ columns.T)
