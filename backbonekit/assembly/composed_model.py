@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -102,7 +103,7 @@ class ComposedModel(nn.Module):
                 f"{len(targets)} targets for {pixel_values.shape[0]} pictures; give one dict a picture."
             )
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
-        maps = self.backbone(pixel_values)
+        maps = self.backbone(_channels_last(pixel_values))
         feature_maps, extras = maps.maps, {}
         answers: dict[str, Answer] = {}
         losses: dict[str, Tensor] = {}
@@ -173,6 +174,15 @@ class ComposedModel(nn.Module):
         from backbonekit.assembly.saving import push_to_hub
 
         return push_to_hub(self, identifier, private=private, token=token)
+
+
+def _channels_last(pixel_values: Tensor) -> Tensor:
+    """The same pictures in the memory layout that oneDNN and cuDNN compute in. Convolutions hand it on, so no layer
+    converts to it and back. Apple's GPU has misread slices of such maps: https://github.com/pytorch/pytorch/issues/180984
+    """
+    if pixel_values.device.type not in ("cpu", "cuda"):
+        return pixel_values
+    return pixel_values.contiguous(memory_format=torch.channels_last)
 
 
 def _of(parts: Any, task: str) -> nn.Module | None:

@@ -84,10 +84,10 @@ class DeepLabV3PlusHead(nn.Module):
         return Requirement(strides=(FINE,), last=2 if auxiliary else 1)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
-        deepest, fine = maps.maps[-1], self.fine(maps.maps[self.fine_position]).relu()
+        deepest, fine = maps.maps[-1], self.fine(maps.maps[self.fine_position]).relu_()
         deep = self.pyramid(deepest, canvas.mask_at(deepest.shape[-2], deepest.shape[-1]))
         together = torch.cat([resize_bilinear(deep, (fine.shape[-2], fine.shape[-1])), fine], dim=1)
-        hidden = self.second(self.first(together).relu()).relu()
+        hidden = self.second(self.first(together).relu_()).relu_()
         logits = resize_bilinear(self.classifier(hidden), canvas.size)
         if self.auxiliary_classifier is None or not (self.training or targets is not None):
             return DenseLogits(logits)

@@ -60,7 +60,7 @@ class DepthAnythingHead(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseDepth:
         narrow = self.narrow(self.fusion(maps.maps))
-        depth = self.depth(self.hidden(resize_between_corners(narrow, self._seen(maps.maps[0], canvas))).relu())
+        depth = self.depth(self.hidden(resize_between_corners(narrow, self._seen(maps.maps[0], canvas))).relu_())
         depth = depth.sigmoid() if self.metric else depth.relu()
         return DenseDepth(depth[:, 0] * self.max_depth)
 

@@ -58,7 +58,7 @@ class DPTHead(nn.Module):
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseDepth:
         fused = self.fusion(maps.maps)
         if self.projection is not None:
-            fused = self.projection(fused).relu()
+            fused = self.projection(fused).relu_()
         fused = self.narrow(fused)
         fused = resize_between_corners(fused, (2 * fused.shape[-2], 2 * fused.shape[-1]))
-        return DenseDepth(self.depth(self.hidden(fused).relu()).relu()[:, 0])
+        return DenseDepth(self.depth(self.hidden(fused).relu_()).relu_()[:, 0])

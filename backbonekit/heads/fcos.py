@@ -71,7 +71,7 @@ class FCOSHead(nn.Module):
             shape = (level.shape[-2], level.shape[-1])
             around = self.box_tower(level)
             classes.append(by_place(self.class_predictor(self.class_tower(level)), self.num_classes))
-            distances.append(by_place(self.box_predictor(around).relu(), 4))
+            distances.append(by_place(self.box_predictor(around).relu_(), 4))
             centreness.append(by_place(self.centreness_predictor(around), 1))
             anchors.append(grid_anchors(shape, canvas.size, [(side, side)], level))
             boxes.append(boxes_at_distances(distances[-1], anchors[-1]))

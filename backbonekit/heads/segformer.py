@@ -60,4 +60,4 @@ class SegFormerHead(nn.Module):
         size = (levels[0].shape[-2], levels[0].shape[-1])
         # Coarse to fine side by side, as the authors' weights have it.
         together = torch.cat([*(resize_bilinear(level, size) for level in reversed(levels[1:])), levels[0]], dim=1)
-        return DenseLogits(self.classifier(self.dropout(self.mix(together).relu())))
+        return DenseLogits(self.classifier(self.dropout(self.mix(together).relu_())))

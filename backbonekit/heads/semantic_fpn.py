@@ -77,7 +77,7 @@ class SemanticFPNHead(nn.Module):
     def _ascended(self, level: Tensor, ascent: nn.Module, sizes: list[tuple[int, int]]) -> Tensor:
         """Through the sizes of all finer levels, coarse to fine."""
         for convolution, size in zip(ascent.children(), reversed(sizes), strict=True):
-            level = convolution(level).relu()
+            level = convolution(level).relu_()
             if (level.shape[-2], level.shape[-1]) != size:
                 level = resize_bilinear(level, size)
         return level

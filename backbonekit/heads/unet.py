@@ -93,7 +93,7 @@ class _Step(nn.Module):
     def forward(self, maps: Tensor, skip: Tensor | None, size: tuple[int, int]) -> Tensor:
         maps = resize_nearest(maps, size)
         together = maps if skip is None else torch.cat([maps, skip], dim=1)
-        return self.second(self.first(together).relu()).relu()
+        return self.second(self.first(together).relu_()).relu_()
 
 
 def _halved(size: tuple[int, int], times: int) -> tuple[int, int]:

@@ -106,11 +106,11 @@ class UPerNetHead(nn.Module):
         merged = [self.pooling(deepest, canvas.mask_at(deepest.shape[-2], deepest.shape[-1]))]
         for level, lateral in zip(reversed(levels[:-1]), reversed(self.lateral), strict=True):
             size = (level.shape[-2], level.shape[-1])
-            merged.insert(0, lateral(level).relu() + resize_bilinear(merged[0], size))
+            merged.insert(0, lateral(level).relu_() + resize_bilinear(merged[0], size))
         return merged
 
     def _fused(self, merged: list[Tensor]) -> Tensor:
-        outputs = [output(level).relu() for output, level in zip(self.output, merged[:-1], strict=True)]
+        outputs = [output(level).relu_() for output, level in zip(self.output, merged[:-1], strict=True)]
         outputs.append(merged[-1])
         size = (outputs[0].shape[-2], outputs[0].shape[-1])
-        return self.merge(torch.cat([outputs[0], *(resize_bilinear(level, size) for level in outputs[1:])], 1)).relu()
+        return self.merge(torch.cat([outputs[0], *(resize_bilinear(level, size) for level in outputs[1:])], 1)).relu_()

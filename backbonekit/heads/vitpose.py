@@ -89,5 +89,5 @@ class ClassicDecoder(nn.Module):
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch keypoints fine_height fine_width"]:
-        maps = self.first_norm(self.first(maps)).relu()
-        return self.keypoints(self.second_norm(self.second(maps)).relu())
+        maps = self.first_norm(self.first(maps)).relu_()
+        return self.keypoints(self.second_norm(self.second(maps)).relu_())

@@ -89,6 +89,8 @@ class BackboneMixin(nn.Module):
         states = _decided("output_hidden_states", output_hidden_states, self.config.output_hidden_states)
         attentions = _decided("output_attentions", output_attentions, self.config.output_attentions)
         out = self._run(pixel_values, states, attentions)
+        # As transformers lays them out, for whoever takes `.view` of them.
+        out.feature_maps = tuple(each.contiguous() for each in out.feature_maps)
         if _decided("return_dict", return_dict, self.config.return_dict):
             return out
         return tuple(out.values())

@@ -4,22 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from backbonekit.backbones.hf.families import family, model_types
 from backbonekit.backbones.hf.staged_backbone import StagedBackbone
 from backbonekit.backbones.hf_source import HFBlueprint
 from backbonekit.backbones.whole_models import backbone_config_of
-from backbonekit.errors import StorageError
 from backbonekit.hf_models.attention_weights import caught_weights
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.backbone_output import BackboneOutput
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.storage.checkpoint import WEIGHTS
 from backbonekit.storage.repository import open_repository
+from backbonekit.storage.write_tensors import save_tensors
 
 Face = TypeVar("Face", bound="StagedFace")
 
@@ -89,12 +87,8 @@ class StagedFace(BackboneMixin):
         self.config.save_pretrained(folder)
         key_map = family(self.config.model_type).key_map(self.config)
         tensors = key_map.reverse(self.backbone.state_dict())
-        path = Path(folder).expanduser() / WEIGHTS
-        try:
-            # A joined matrix is written as its parts, which must not share memory.
-            save_file({name: tensor.detach().clone() for name, tensor in tensors.items()}, path, {"format": "pt"})
-        except OSError as error:
-            raise StorageError(f"{path} could not be written: {error}.") from error
+        # A joined matrix is written as its parts, which must not share memory.
+        save_tensors(Path(folder).expanduser(), {name: tensor.detach().clone() for name, tensor in tensors.items()})
 
 
 def _blueprint(config: BackboneConfigMixin, name: str | None, backbone_kwargs: Mapping[str, Any] | None) -> HFBlueprint:

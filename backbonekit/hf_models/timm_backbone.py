@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from backbonekit.backbones.timm_backbone import TimmBackbone as Backbone
 from backbonekit.backbones.timm_source import TimmBlueprint
 from backbonekit.dialects.timm_feature_names import timm_feature_names
-from backbonekit.errors import ContractError, StorageError
+from backbonekit.errors import ContractError
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.backbone_output import BackboneOutput
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
-from backbonekit.storage.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
+from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.storage.construct import finish, without_weights
 from backbonekit.storage.fill import FillReport, fill
 from backbonekit.storage.repository import Repository, open_repository
 from backbonekit.storage.stored_tensor import StoredTensor
+from backbonekit.storage.write_tensors import save_tensors
 from backbonekit.training.freeze import freeze
 
 _COUNTER = "num_batches_tracked"
@@ -115,11 +115,7 @@ class TimmBackbone(BackboneMixin):
             wanted = set(self.plan.construct(self.out_indices).state_dict())
         tensors = {name: tensor for name, tensor in self.backbone.state_dict().items() if name in wanted}
         written = timm_feature_names(self.plan, self.out_indices).reverse(tensors)
-        path = Path(folder).expanduser() / WEIGHTS
-        try:
-            save_file({name: tensor.detach().clone() for name, tensor in written.items()}, path, {"format": "pt"})
-        except OSError as error:
-            raise StorageError(f"{path} could not be written: {error}.") from error
+        save_tensors(Path(folder).expanduser(), {name: tensor.detach().clone() for name, tensor in written.items()})
 
     def freeze_batch_norm_2d(self) -> None:
         """Batch norms keep their statistics, scale and shift from now on, also through `train()`."""

@@ -1,4 +1,4 @@
-"""The activations that a recipe can name."""
+"""The activations that a recipe can name. What enters belongs to the caller alone and may be written over."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor
 Activation = Literal["relu", "gelu", "silu"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": functional.relu,
+    "relu": functional.relu_,  # in place
     "gelu": functional.gelu,  # the exact one, by the error function
     "silu": functional.silu,
 }

@@ -49,5 +49,5 @@ class AtrousPyramid(nn.Module):
         mask: Bool[Tensor, "batch height width"] | None,
     ) -> Float[Tensor, "batch channels height width"]:
         """`mask`: True where the picture is; padding does not enter the average of the picture."""
-        branches = [self.point(maps).relu(), *(atrous(maps).relu() for atrous in self.atrous), self.pooled(maps, mask)]
-        return self.dropout(self.merge(torch.cat(branches, dim=1)).relu())
+        branches = [branch(maps).relu_() for branch in (self.point, *self.atrous)]
+        return self.dropout(self.merge(torch.cat([*branches, self.pooled(maps, mask)], dim=1)).relu_())

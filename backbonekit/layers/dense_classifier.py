@@ -23,4 +23,4 @@ class DenseClassifier(nn.Module):
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
     ) -> Float[Tensor, "batch classes height width"]:
-        return self.classifier(self.dropout(self.norm(self.convolution(maps)).relu()))
+        return self.classifier(self.dropout(self.norm(self.convolution(maps)).relu_()))

@@ -27,7 +27,7 @@ class ResidualUnit(nn.Module):
     def forward(
         self, maps: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
-        return maps + self.second(self.first(maps.relu()).relu())
+        return maps + self.second(self.first(maps.relu()).relu_())
 
 
 class FusionBlock(nn.Module):

@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch.nn.functional as functional
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,5 +24,5 @@ class MLP(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "*batch channels"]) -> Float[Tensor, "*batch out_channels"]:
         for layer in self.layers[:-1]:
-            tokens = functional.relu(layer(tokens))
+            tokens = layer(tokens).relu_()
         return self.layers[-1](tokens)

@@ -32,7 +32,7 @@ class PredictionTower(nn.Module):
         self, maps: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch channels height width"]:
         for convolution in self.convolutions:
-            maps = convolution(maps).relu()
+            maps = convolution(maps).relu_()
         return maps
 
 

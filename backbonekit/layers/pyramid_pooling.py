@@ -29,4 +29,4 @@ class PyramidPooling(nn.Module):
         mask: Bool[Tensor, "batch height width"] | None,
     ) -> Float[Tensor, "batch channels height width"]:
         """`mask`: True where the picture is; padding enters no average, though it does the 3x3 convolution."""
-        return self.merge(torch.cat([maps, *(pooled(maps, mask) for pooled in self.pooled)], dim=1)).relu()
+        return self.merge(torch.cat([maps, *(pooled(maps, mask) for pooled in self.pooled)], dim=1)).relu_()

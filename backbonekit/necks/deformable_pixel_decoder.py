@@ -123,7 +123,7 @@ class DeformablePixelDecoder(nn.Module):
             reversed(levels[: -self.encoded]), reversed(self.laterals), reversed(self.outputs), strict=True
         ):
             left = lateral(level)
-            finest = output(left + resize_bilinear(finest, (left.shape[-2], left.shape[-1]))).relu()
+            finest = output(left + resize_bilinear(finest, (left.shape[-2], left.shape[-1]))).relu_()
         extras = {**maps.extras, MASK_FEATURES: self.mask_projection(finest)}
         return FeatureMaps(tuple(reversed(coarse)), extras=extras)
 

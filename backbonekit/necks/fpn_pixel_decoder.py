@@ -60,13 +60,13 @@ class FPNPixelDecoder(nn.Module):
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         """Norms see the padding: a larger canvas changes the result a little, batch-mates on the same canvas do not."""
         levels = [maps.maps[position] for position in self.positions]
-        top_down = functional.relu(self.stem(levels[-1]))
+        top_down = self.stem(levels[-1]).relu_()
         for level, lateral, output in zip(
             reversed(levels[:-1]), reversed(self.laterals), reversed(self.outputs), strict=True
         ):
             left = lateral(level)
             top_down = left + functional.interpolate(top_down, size=left.shape[-2:], mode="nearest")
-            top_down = functional.relu(output(top_down))
+            top_down = output(top_down).relu_()
         return FeatureMaps(
             maps=maps.maps,
             extras={**maps.extras, MASK_FEATURES: self.mask_projection(top_down)},

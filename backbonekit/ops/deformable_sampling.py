@@ -15,7 +15,7 @@ Sampling = Literal["bilinear", "nearest"]
 
 
 def deformable_sampling(
-    values: Float[Tensor, "batch places heads width"],
+    values: Float[Tensor, "batch heads width places"],
     shapes: Sequence[tuple[int, int]],
     locations: Float[Tensor, "batch queries heads points 2"],
     weights: Float[Tensor, "batch queries heads points"],
@@ -30,11 +30,11 @@ def deformable_sampling(
     1 at a level's outer edges. `sampling`: between four places, zero beyond the edge; or the `nearest` one, the edge's
     own beyond it (the discrete sampling of RT-DETR v2, which has no gradient for locations).
     """
-    batch, _, heads, width = values.shape
+    batch, heads, width, _ = values.shape
     queries = locations.shape[1]
     # Queries come last, so that the sum over points runs along memory.
     # values: [batch x heads, width, places]; locations: [batch x heads, points, queries, 2]
-    values = values.permute(0, 2, 3, 1).flatten(0, 1)
+    values = values.flatten(0, 1)
     locations = locations.permute(0, 2, 3, 1, 4).flatten(0, 1)
     levels = values.split([height * columns for height, columns in shapes], dim=-1)
     sample = _between if sampling == "bilinear" else _nearest

@@ -6,6 +6,7 @@ from torch import nn
 
 from backbonekit.contract.options import Layers
 from backbonekit.errors import ContractError
+from backbonekit.training.folded_norms import fold_frozen_norms
 from backbonekit.training.layer_order import stages_of
 from backbonekit.training.roles import backbone_of
 
@@ -21,7 +22,8 @@ def freeze(backbone: nn.Module, *, stages: Layers = 0, norms: bool = False) -> N
     with scales of zero.
 
     What is frozen stays in eval mode through every later `train()` of the model around it, and names in the state dict
-    do not change. A second call freezes more, never less.
+    do not change. A second call freezes more, never less. Frozen batch norms are folded into the convolutions before
+    them (`folded_norms.py`), which trains faster and in less memory, and changes no map and no gradient.
 
     Raises ContractError where the backbone has fewer stages.
 
@@ -44,6 +46,7 @@ def freeze(backbone: nn.Module, *, stages: Layers = 0, norms: bool = False) -> N
             if any(name.startswith("running_") for name, _ in module.named_buffers(recurse=False)):
                 module.requires_grad_(False)
                 keep_in_eval(module)
+    fold_frozen_norms(backbone)
 
 
 def keep_in_eval(module: nn.Module) -> None:

@@ -21,6 +21,13 @@ class HasBody(Protocol):
 
 
 @runtime_checkable
+class TakesPictures(Protocol):
+    """A backbone whose forward takes pictures of so many channels and nothing else."""
+
+    in_channels: int
+
+
+@runtime_checkable
 class KnowsStages(Protocol):
     """A backbone with a numbering of its own. `stage_of(name)`: 0 for the stem, N for the Nth stage."""
 

@@ -57,7 +57,7 @@ def test_s3_a_pretrained_backbone_by_name(hub: Path) -> None:
     pictures = torch.randn(1, 3, 70, 50)
     out = model(pictures)
     for ours, theirs in zip(out.feature_maps, stored(pictures).feature_maps, strict=True):
-        assert torch.equal(ours, theirs)
+        torch.testing.assert_close(ours, theirs)  # channels last, so sums have another order
     assert out.masks_queries_logits.shape == (1, 7, 18, 13)
 
 

@@ -17,17 +17,18 @@ def normalised(x: Tensor, layout: Layout, norm: nn.Module) -> Tensor:
 def to_map(x: Tensor, layout: Layout, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
     """A stage's output as [batch, channels, height, width], and its prefix tokens [batch, tokens, channels] if any.
 
-    `grid`: (height, width) of the token layout, whose tokens end with one for each place of the grid.
+    A view, in memory as the stage left it. `grid`: (height, width) of the token layout, whose tokens end with one for
+    each place of the grid.
     """
     if layout == "NCHW":
-        return x.contiguous(), None
+        return x, None
     if layout == "NHWC":
-        return x.permute(0, 3, 1, 2).contiguous(), None
+        return x.permute(0, 3, 1, 2), None
     places = grid[0] * grid[1]
     prefix = x.shape[1] - places
     # [batch, tokens, channels] -> [batch, height, width, channels]
     spatial = x[:, prefix:].unflatten(1, grid)
-    return spatial.permute(0, 3, 1, 2).contiguous(), x[:, :prefix] if prefix else None
+    return spatial.permute(0, 3, 1, 2), x[:, :prefix] if prefix else None
 
 
 def interpolated_positions(
