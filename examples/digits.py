@@ -63,11 +63,11 @@ def _picture(digits, random):
 
 
 def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: float = 1e-3) -> None:
-    """A plain loop: AdamW, one cycle of the learning rate, gradients clipped. Tells the loss every 50 steps."""
+    """A plain loop: AdamW, one cycle of the learning rate, gradients clipped. Tells the mean loss of every 50 steps."""
     model.train()
     optimizer = torch.optim.AdamW(bk.parameter_groups(model, lr=learning_rate, weight_decay=0.05))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=steps, pct_start=0.1)
-    since = time.time()
+    since, total = time.time(), 0.0
     for step in range(1, steps + 1):
         pictures, targets = compose_pictures(digits, count=batch, seed=seed * 1_000_003 + step)
         output = model(**model.processor(pictures, targets))
@@ -76,8 +76,10 @@ def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: fl
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+        total += output.loss.item()
         if step % 50 == 0:
-            print(f"step {step:5d}  loss {output.loss.item():7.3f}  {time.time() - since:5.0f} s", flush=True)
+            print(f"step {step:5d}  loss {total / 50:7.3f}  {time.time() - since:5.0f} s", flush=True)
+            total = 0.0
     model.eval()
 
 
