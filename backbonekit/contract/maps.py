@@ -10,7 +10,8 @@ from torch import Tensor
 class FeatureMaps:
     """The tensors of a `FeaturePyramid`, in its order.
 
-    `maps`: each [batch, channels, height, width], fine to coarse.
+    `maps`: each [batch, channels, height, width], fine to coarse; in memory mostly channels last, and perhaps a view,
+    so `.reshape` instead of `.view`, and nothing written in place.
     `extras`: named tensors beside the levels, such as `mask_features` [batch, channels, height, width].
     `prefix_tokens`: per level, [batch, tokens, channels] from a transformer, or None; empty when there are none at all.
     """

@@ -52,7 +52,7 @@ class FoldedBatchNormAct2d(BatchNormAct2d):
     """timm's, which also activates."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if self.training else self.act(self.drop(x))
+        return super().forward(x) if self.training else self.act(self.drop(x))  # type: ignore[operator]
 
 
 _FOLDED = {nn.BatchNorm2d: FoldedBatchNorm2d, BatchNormAct2d: FoldedBatchNormAct2d}
