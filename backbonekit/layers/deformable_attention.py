@@ -82,11 +82,10 @@ class DeformableAttention(nn.Module):
 
     def _values(self, memory: Float[Tensor, "batch places channels"]) -> Float[Tensor, "batch channels places"]:
         """Places last, as they are sampled: the product is as fast that way round, and nothing is turned afterwards."""
-        turned = memory.transpose(1, 2)
-        if isinstance(self.value, nn.Identity):
-            return turned
+        if type(self.value) is not nn.Linear:  # none, or somebody's in its place
+            return self.value(memory).transpose(1, 2)
         weight, bias = self.value.weight, self.value.bias
-        return torch.baddbmm(bias[:, None], weight.expand(memory.shape[0], -1, -1), turned)
+        return torch.baddbmm(bias[:, None], weight.expand(memory.shape[0], -1, -1), memory.transpose(1, 2))
 
     def _locations(self, references: Tensor, offsets: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
         """Offsets count places of a level around a point, and shares of the box around a box's centre."""

@@ -63,7 +63,8 @@ def fold_frozen_norms(backbone: nn.Module) -> int:
 
     Who reads what is watched in one forward without numbers, so no architecture has to be known; one that cannot be
     run so keeps its norms. Returns how many norms were folded. Weights, their names and their gradients stay. A hook
-    on such a convolution sees normalised maps from now on. A norm that is put back into train mode normalises again.
+    on such a convolution sees normalised maps from now on, and what wraps it (LoRA) works behind the norm: wrap first,
+    and it stays as it is. A norm that is put back into train mode normalises again.
     """
     norms = [module for module in backbone.modules() if type(module) in _FOLDED and not _learns(module)]
     if not norms or not isinstance(backbone, TakesPictures):

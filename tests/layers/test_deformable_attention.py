@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from backbonekit.layers.deformable_attention import DeformableAttention
 from tests.weights import randomise_weights
@@ -102,3 +103,23 @@ def test_starts_with_a_ring_of_places_around_the_reference():
     expected = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     torch.testing.assert_close(bias[:, 0], expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(bias[:, 1], 2 * expected, rtol=0, atol=1e-6)
+
+
+def test_a_module_in_place_of_the_value_projection_is_asked():
+    """As adapters do it."""
+
+    class Doubled(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, memory):
+            return 2 * self.inner(memory)
+
+    torch.manual_seed(0)
+    attention = DeformableAttention(8, heads=2, points=(2,))
+    nn.init.zeros_(attention.output.bias)
+    given = torch.randn(1, 3, 8), torch.rand(1, 3, 1, 2), torch.randn(1, 20, 8), [(4, 5)]
+    expected = 2 * attention(*given)
+    attention.value = Doubled(attention.value)
+    torch.testing.assert_close(attention(*given), expected)
