@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from backbonekit.training.roles import TakesPictures
+from backbonekit.training.roles import GivesAnyMap, TakesPictures
 
 _SIDE = 224  # pixels of the picture that shows the way; of any size would do, where the architecture lets it
 
@@ -59,7 +59,7 @@ _FOLDED = {nn.BatchNorm2d: FoldedBatchNorm2d, BatchNormAct2d: FoldedBatchNormAct
 
 
 def fold_frozen_norms(backbone: nn.Module) -> int:
-    """Folds every frozen norm that reads what one convolution gives, and that nothing else reads. In place.
+    """Folds every frozen norm that reads what one convolution gives, if nothing and nobody else reads that. In place.
 
     Who reads what is watched in one forward without numbers, so no architecture has to be known; one that cannot be
     run so keeps its norms. Returns how many norms were folded. Weights, their names and their gradients stay. A hook
@@ -121,17 +121,33 @@ def _watch(backbone: Any, norms: list[nn.Module]) -> list[tuple[nn.Conv2d, nn.Ba
     for module in backbone.modules():
         if type(module) is nn.Conv2d and module.padding_mode == "zeros":
             hooks.append(module.register_forward_hook(flow.after_convolution))
-    state = [*backbone.named_parameters(), *backbone.named_buffers()]
+    looked_at = _EveryMap(backbone)
+    state = [*looked_at.named_parameters(), *looked_at.named_buffers()]
     weightless = {name: tensor.detach().to("meta") for name, tensor in state}
     height, width = getattr(backbone, "fixed_size", None) or (_SIDE, _SIDE)
     dtype = next(backbone.parameters()).dtype
     picture = torch.empty(1, backbone.in_channels, height, width, dtype=dtype, device="meta")
     try:
         with torch.no_grad(), flow:
-            torch.func.functional_call(backbone, weightless, (picture,))
+            given = torch.func.functional_call(looked_at, weightless, (picture,))
     except Exception:  # whatever its modules raise: then nothing is known, and nothing is folded
         return []
     finally:
         for hook in hooks:
             hook.remove()
+    flow.readers.update(id(leaf) for leaf in tree_leaves(given))  # who gets a map reads it too
     return flow.pairs()
+
+
+class _EveryMap(nn.Module):
+    """All maps that a backbone can be asked for, where it can give others than those that are selected now."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, picture: Tensor) -> Any:
+        if isinstance(self.backbone, GivesAnyMap):
+            return self.backbone.maps_at(picture, range(self.backbone.built)).maps
+        given = self.backbone(picture)
+        return getattr(given, "maps", given)

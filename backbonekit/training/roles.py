@@ -1,9 +1,11 @@
 """What training asks of a model, beyond `contract/roles.py`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
+
+from backbonekit.contract.maps import FeatureMaps
 
 
 @runtime_checkable
@@ -25,6 +27,15 @@ class TakesPictures(Protocol):
     """A backbone whose forward takes pictures of so many channels and nothing else."""
 
     in_channels: int
+
+
+@runtime_checkable
+class GivesAnyMap(Protocol):
+    """A backbone that gives the maps of any positions among the `built` first ones."""
+
+    built: int
+
+    def maps_at(self, pixel_values: Tensor, indices: Sequence[int]) -> FeatureMaps: ...
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from backbonekit.backbones.timm_source import blueprint as timm_blueprint
+from backbonekit.contract.maps import FeatureMaps
 from backbonekit.training.folded_norms import FoldedConvolution, fold_frozen_norms
 from backbonekit.training.freeze import freeze, keep_in_eval
 from backbonekit.training.gradient_checkpointing import gradient_checkpointing
@@ -206,6 +207,7 @@ WAYS = {
     "the convolution works twice": (lambda net, x: net.norm(net.first(x)) + net.other(net.first(x)), 0),
     "the norm works twice": (lambda net, x: net.norm(net.norm(net.first(x))), 0),
     "padded with something else than zeros": (lambda net, x: net.norm(net.second(net.first(x))), 0),
+    "the map is given to the user": (lambda net, x: (y := net.first(x), net.norm(y)), 0),
     "in a list": (lambda net, x: net.norm(y := net.first(x)) + torch.cat([y, y], dim=1)[:, :4], 0),
 }
 
@@ -218,6 +220,18 @@ def test_only_where_a_norm_alone_reads_a_convolution(way):
     expected = net(pixels)
     assert fold_frozen_norms(net) == count
     torch.testing.assert_close(net(pixels), expected)
+
+
+def test_a_map_that_could_be_asked_for_later_is_left_alone():
+    class Selecting(Net):
+        built = 2
+
+        def maps_at(self, pixels, indices):
+            maps = (stem := self.first(pixels), self.norm(stem))
+            return FeatureMaps(tuple(maps[index] for index in indices))
+
+    net = Selecting(lambda net, x: net.maps_at(x, (1,)).maps[0]).eval().requires_grad_(False)
+    assert fold_frozen_norms(net) == 0
 
 
 def test_norms_that_learn_are_left_alone():
