@@ -13,13 +13,13 @@ from backbonekit.version import VERSION as __version__
 
 _PUBLIC = {
     "build_model": "backbonekit.assembly.build",
-    "load_model": "backbonekit.sharing.load",
+    "load_model": "backbonekit.assembly.load",
     "compose_recipe": "backbonekit.recipe.compose",
     "Recipe": "backbonekit.recipe.recipe",
     "ComposedModel": "backbonekit.assembly.composed_model",
-    "ModelOutput": "backbonekit.contract.answers",
+    "ModelOutput": "backbonekit.contract.predictions",
     "ImageProcessor": "backbonekit.image_processing.processor",
-    "predict_people": "backbonekit.prediction.people",
+    "predict_people": "backbonekit.assembly.top_down_pose",
     "draw": "backbonekit.visualization.draw",
     "freeze": "backbonekit.training.freeze",
     "parameter_groups": "backbonekit.training.parameter_groups",

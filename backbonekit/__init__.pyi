@@ -3,7 +3,9 @@
 
 from backbonekit.assembly.build import build_model as build_model
 from backbonekit.assembly.composed_model import ComposedModel as ComposedModel
-from backbonekit.contract.answers import ModelOutput as ModelOutput
+from backbonekit.assembly.load import load_model as load_model
+from backbonekit.assembly.top_down_pose import predict_people as predict_people
+from backbonekit.contract.predictions import ModelOutput as ModelOutput
 from backbonekit.errors import ContractError as ContractError
 from backbonekit.errors import RecipeError as RecipeError
 from backbonekit.errors import StorageError as StorageError
@@ -77,11 +79,9 @@ from backbonekit.hf_models import VitPoseBackboneConfig as VitPoseBackboneConfig
 from backbonekit.hf_models import VitPoseConfig as VitPoseConfig
 from backbonekit.hf_models import VitPoseForPoseEstimation as VitPoseForPoseEstimation
 from backbonekit.image_processing.processor import ImageProcessor as ImageProcessor
-from backbonekit.prediction.people import predict_people as predict_people
 from backbonekit.recipe.compose import compose_recipe as compose_recipe
 from backbonekit.recipe.recipe import Recipe as Recipe
 from backbonekit.registry.lookup import register as register
-from backbonekit.sharing.load import load_model as load_model
 from backbonekit.training.freeze import freeze as freeze
 from backbonekit.training.gradient_checkpointing import gradient_checkpointing as gradient_checkpointing
 from backbonekit.training.parameter_groups import parameter_groups as parameter_groups

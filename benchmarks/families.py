@@ -1,6 +1,6 @@
 """(f) Each native family as one of its smallest checkpoints has it: forward, stage 1 alone, load, memory while loading.
 
-Every side of every family runs in a process of its own, with one picture of 224 pixels (or the only size) and the least
+Every side of every family runs in a process of its own, with one image of 224 pixels (or the only size) and the least
 of several times. The folder that both load was saved by transformers, from random weights.
 """
 

@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.measure import Row, compare, row
-from benchmarks.models import picture
+from benchmarks.models import image
 
 
 def run(repeats: int = 15) -> list[Row]:
@@ -13,7 +13,7 @@ def run(repeats: int = 15) -> list[Row]:
 
     theirs = SwinBackbone(SwinConfig(out_indices=[1])).eval()
     ours = bk.build_model("features_swin_tiny", ["backbone.out_indices=[1]"]).backbone
-    pixels = picture(224)
+    pixels = image(224)
     with torch.inference_mode():
         timed = compare(
             "(d) stage 1 of swin-tiny", lambda: ours(pixels), lambda: theirs(pixels), repeats=repeats, aim=0.25

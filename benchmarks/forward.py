@@ -1,11 +1,11 @@
-"""(c) Forward of MaskFormer with a ResNet-50, one picture of 384 and of 800 pixels."""
+"""(c) Forward of MaskFormer with a ResNet-50, one image of 384 and of 800 pixels."""
 
 from functools import partial
 
 import torch
 
 from benchmarks.measure import Row, compare
-from benchmarks.models import maskformer_pair, picture
+from benchmarks.models import image, maskformer_pair
 
 
 def run(repeats: int = 9) -> list[Row]:
@@ -13,7 +13,7 @@ def run(repeats: int = 9) -> list[Row]:
     rows = []
     with torch.inference_mode():
         for size in (384, 800):
-            pixels = picture(size)
+            pixels = image(size)
             calls = partial(ours, pixels), partial(theirs, pixels)
             rows.append(compare(f"(c) forward at {size}", *calls, repeats=repeats, aim=1.0))
     return rows

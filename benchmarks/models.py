@@ -97,5 +97,5 @@ def _frozen(ours, theirs, same: bool):
     return ours, theirs
 
 
-def picture(size: int, batch: int = 1) -> torch.Tensor:
+def image(size: int, batch: int = 1) -> torch.Tensor:
     return torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))

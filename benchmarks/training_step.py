@@ -1,4 +1,4 @@
-"""(e) A training step (forward, loss, backward) on 2 pictures of 20 objects each, of every model in one table.
+"""(e) A training step (forward, loss, backward) on 2 images of 20 objects each, of every model in one table.
 
 First with the same weights trained on both sides; then as each library has it: ours frozen as its recipe says, which is
 what the papers did, transformers' as it is made.
@@ -16,9 +16,9 @@ from benchmarks.measure import Row, compare, keep_freed_memory
 from benchmarks.models import (
     deformable_detr_pair,
     detr_pair,
+    image,
     mask2former_pair,
     maskformer_pair,
-    picture,
     rt_detr_pair,
 )
 
@@ -65,7 +65,7 @@ def _step(name: str, trained: Trained, repeats: int, size: int) -> Row:
     ours, theirs = trained.pair()
     ours.train()
     theirs.train()
-    pixels = picture(size, batch=2)
+    pixels = image(size, batch=2)
     generator = torch.Generator().manual_seed(1)
     labels = [torch.randint(0, CLASSES, (OBJECTS,), generator=generator) for _ in range(2)]
     targets, truth = (_masks if trained.reads == "masks" else _boxes)(labels, size, generator)

@@ -1,4 +1,4 @@
-"""(g) Forward of whole models, one picture: transformers saves each from random weights, `load_model` reads it."""
+"""(g) Forward of whole models, one image: transformers saves each from random weights, `load_model` reads it."""
 
 import tempfile
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from benchmarks.measure import Row, compare, keep_freed_memory
 
 @dataclass(frozen=True)
 class Whole:
-    """`build`: makes transformers' model from its module. `size`: (height, width) of the picture."""
+    """`build`: makes transformers' model from its module. `size`: (height, width) of the image."""
 
     build: Callable[[Any], Any]
     size: tuple[int, int]

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from backbonekit.backbones.hf.families import family, model_types
+from backbonekit.backbones.hf.model_types import family, model_types
 
 FIGURES = Path(__file__).with_name("families.json")
 HEADER = """# Families of transformers that are built natively
@@ -23,7 +23,7 @@ randomised), and in bfloat16 no further from fp32 than theirs. Every other backb
 Indices are transformers' own. Channels and strides are those of the family's default configuration; `norm` is what is
 done to a map before it is handed out (`backbone.args.norm` changes it where the family has it). `off by`: the largest
 difference from transformers in fp32 over the maps of every index, relative to the largest value of its map, of a small
-model with random weights and pictures of 131 x 87 (or the only size), as last measured
+model with random weights and images of 131 x 87 (or the only size), as last measured
 (`python docs/make_families.py measure`).
 
 | model_type | maps (index: stride) | channels | norm | off by | a checkpoint |

@@ -10,7 +10,7 @@ import torch
 
 import backbonekit as bk
 from backbonekit.assembly.sample import noise_size
-from backbonekit.contract.answers import Detections
+from backbonekit.contract.predictions import Detections
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.registry.lookup import names, resolve

@@ -20,11 +20,11 @@ import timm
 import torch
 from timm.models import list_modules
 
-from backbonekit.backbones.timm_backbone import TimmBackbone
-from backbonekit.backbones.timm_source import TimmBlueprint, blueprint
+from backbonekit.backbones.timm.backbone import TimmBackbone
+from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.storage.construct import shapes_alone
+from backbonekit.weights.construct import shapes_alone
 
 HEADER = """# Architectures of timm
 
@@ -34,12 +34,12 @@ border; it leaves as batch, channels, height, width; a cut after the first map g
 map depends on takes a gradient.
 
 `maps`: strides, and how many architectures have them (*12 of 16*: twelve maps of stride 16, one for each block).
-`pictures`: *any*, *of 32* (sides that are multiples of 32; others end in timm's or torch's own error), or *one* (the
+`images`: *any*, *of 32* (sides that are multiples of 32; others end in timm's or torch's own error), or *one* (the
 architecture's own size; `backbone.args.img_size` changes it where there is such an argument). `tokens`: class and
 register tokens that come along with the maps. Parts that want strides 4 to 32 of a plain transformer get a
 `simple_feature_pyramid` put between.
 
-| module of timm | architectures | maps | pictures | tokens |
+| module of timm | architectures | maps | images | tokens |
 |---|---|---|---|---|
 """
 # By module of timm, how many places a map may be shorter or longer by than its stride says: convolutions that leave the
@@ -58,7 +58,7 @@ _SLACK = {
 class Finding:
     """What an architecture publishes, and where it does otherwise (`faults`).
 
-    `multiple`: what the sides of a picture must be multiples of, or 0 where only one size is taken. `refused`: the
+    `multiple`: what the sides of an image must be multiples of, or 0 where only one size is taken. `refused`: the
     sentence where it is not built.
     """
 
@@ -147,7 +147,7 @@ def _idle(backbone: TimmBackbone, maps: FeatureMaps) -> Iterable[str]:
 
 
 def _multiple(plan: TimmBlueprint, whole: TimmBackbone) -> tuple[int, list[str]]:
-    """The smallest known number that a picture's sides must be multiples of."""
+    """The smallest known number that an image's sides must be multiples of."""
     coarsest = math.lcm(*(level.stride for level in plan.levels))
     errors = []
     for multiple in (1, *(factor * coarsest for factor in (1, 2, 3, 4, 7, 8))):
@@ -197,9 +197,9 @@ def module_row(module: str, findings: Sequence[Finding]) -> str:
     """A line of the table."""
     built = [each for each in findings if not each.refused]
     maps = _counted([pattern(each.strides) for each in built])
-    pictures = _counted([{0: "one", 1: "any"}.get(each.multiple, f"of {each.multiple}") for each in built])
+    images = _counted([{0: "one", 1: "any"}.get(each.multiple, f"of {each.multiple}") for each in built])
     tokens = _counted([str(each.tokens) for each in built])
-    return f"| {module} | {len(findings)} | {maps} | {pictures} | {tokens} |\n"
+    return f"| {module} | {len(findings)} | {maps} | {images} | {tokens} |\n"
 
 
 def pattern(strides: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures composed of real handwritten digits, with the truth about each; and what the examples do alike."""
+"""Images composed of real handwritten digits, with the truth about each; and what the examples do alike."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ import backbonekit as bk
 from backbonekit.visualization.overview import overview
 
 BACKGROUND = 10  # the class of a pixel that is on no digit
-SIDE = 64  # pixels of a picture
+SIDE = 64  # pixels of an image
 CELL = 32  # pixels of a cell: digits stand in a 2x2 grid with jitter, so that they touch but never hide each other
 
 
@@ -26,25 +26,25 @@ def split_digits(seed: int = 0):
     return digits[held_out:], digits[:held_out]
 
 
-def compose_pictures(digits, *, count: int, seed: int):
-    """`count` pictures (PIL, RGB, 64x64) and their targets: `labels` [N], `masks` bool [N, 64, 64] and `boxes` [N, 4]
+def compose_images(digits, *, count: int, seed: int):
+    """`count` images (PIL, RGB, 64x64) and their targets: `labels` [N], `masks` bool [N, 64, 64] and `boxes` [N, 4]
     around them, N from 1 to 4; `segmentation` [64, 64], where 10 is the background."""
     random = np.random.default_rng(seed)
-    pairs = [_picture(digits, random) for _ in range(count)]
-    return [picture for picture, _ in pairs], [target for _, target in pairs]
+    pairs = [_image(digits, random) for _ in range(count)]
+    return [image for image, _ in pairs], [target for _, target in pairs]
 
 
-def _picture(digits, random):
+def _image(digits, random):
     background = random.uniform(0.0, 0.45, size=3)
     canvas = np.clip(background + random.normal(0, 0.04, size=(SIDE, SIDE, 3)), 0, 1)
     cells = random.permutation(4)[: random.integers(1, 5)]
     labels, masks = [], []
     for cell in cells:
-        image, label = digits[random.integers(len(digits))]
+        glyph, label = digits[random.integers(len(digits))]
         side = int(random.integers(22, CELL + 1))
         top = (cell // 2) * CELL + int(random.integers(0, CELL - side + 1))
         left = (cell % 2) * CELL + int(random.integers(0, CELL - side + 1))
-        enlarged = Image.fromarray((image * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+        enlarged = Image.fromarray((glyph * 255).astype(np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
         ink = np.asarray(enlarged, dtype=np.float64)[..., None] / 255
         colour = random.uniform(0.6, 1.0, size=3)
         area = canvas[top : top + side, left : left + side]
@@ -53,13 +53,13 @@ def _picture(digits, random):
         mask[top : top + side, left : left + side] = ink[..., 0] > 0.4
         labels.append(label)
         masks.append(mask)
-    picture = Image.fromarray((canvas * 255).astype(np.uint8))
+    image = Image.fromarray((canvas * 255).astype(np.uint8))
     masks = torch.from_numpy(np.stack(masks))
     segmentation = torch.full((SIDE, SIDE), BACKGROUND)
     for label, mask in zip(labels, masks, strict=True):
         segmentation[mask] = label
     boxes = masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1])  # to the outer edges of the last pixels
-    return picture, {"labels": torch.tensor(labels), "masks": masks, "boxes": boxes, "segmentation": segmentation}
+    return image, {"labels": torch.tensor(labels), "masks": masks, "boxes": boxes, "segmentation": segmentation}
 
 
 def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: float = 1e-3) -> None:
@@ -69,8 +69,8 @@ def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: fl
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=steps, pct_start=0.1)
     since, total = time.time(), 0.0
     for step in range(1, steps + 1):
-        pictures, targets = compose_pictures(digits, count=batch, seed=seed * 1_000_003 + step)
-        output = model(**model.processor(pictures, targets))
+        images, targets = compose_images(digits, count=batch, seed=seed * 1_000_003 + step)
+        output = model(**model.processor(images, targets))
         optimizer.zero_grad()
         output.loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -83,10 +83,10 @@ def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: fl
     model.eval()
 
 
-def save_overview(model, pictures, path: Path) -> None:
-    """What the model says, drawn over each picture, side by side."""
-    # The processor brings them back to 64 pixels; the answers come in the enlarged picture's own.
-    enlarged = [picture.resize((256, 256)) for picture in pictures]
+def save_overview(model, images, path: Path) -> None:
+    """What the model says, drawn over each image, side by side."""
+    # The processor brings them back to 64 pixels; the predictions come in the enlarged image's own.
+    enlarged = [image.resize((256, 256)) for image in images]
     results = model.predict(enlarged, threshold=0.5)
-    drawn = [bk.draw(picture, result, model.labels) for picture, result in zip(enlarged, results, strict=True)]
+    drawn = [bk.draw(image, result, model.labels) for image, result in zip(enlarged, results, strict=True)]
     overview(drawn, columns=4).save(path)

@@ -3,8 +3,8 @@
     python examples/train_detector.py                    # trains, measures, saves, reloads, draws
     python examples/train_detector.py --steps 200        # a quick look
 
-The pictures are those of train_digits.py: digits of scikit-learn on a noisy background, here with a box around each.
-Digits of the held-out pictures are never seen in training; on 100 of those the 300 steps reach an AP of 0.99, IoU 0.5.
+The images are those of train_digits.py: digits of scikit-learn on a noisy background, here with a box around each.
+Digits of the held-out images are never seen in training; on 100 of those the 300 steps reach an AP of 0.99, IoU 0.5.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from digits import compose_pictures, save_overview, split_digits, train
+from digits import compose_images, save_overview, split_digits, train
 from torchvision.ops import box_iou
 
 import backbonekit as bk
@@ -32,24 +32,24 @@ def main() -> None:
     train_digits, test_digits = split_digits()
     train(model, train_digits, steps=options.steps, batch=options.batch, seed=options.seed, learning_rate=2e-3)
 
-    pictures, targets = compose_pictures(test_digits, count=100, seed=options.seed + 1)
-    score = mean_average_precision(model, pictures, targets)
-    print(f"mean average precision at IoU 0.5 on {len(pictures)} held-out pictures: {score:.3f}")
+    images, targets = compose_images(test_digits, count=100, seed=options.seed + 1)
+    score = mean_average_precision(model, images, targets)
+    print(f"mean average precision at IoU 0.5 on {len(images)} held-out images: {score:.3f}")
 
     model.save_pretrained(options.folder / "model")
     again = bk.load_model(options.folder / "model")
-    assert abs(mean_average_precision(again, pictures, targets) - score) < 1e-6, "reloaded it answers differently"
-    save_overview(again, pictures[:8], options.folder / "overview.png")
+    assert abs(mean_average_precision(again, images, targets) - score) < 1e-6, "reloaded it answers differently"
+    save_overview(again, images[:8], options.folder / "overview.png")
     report = {"mean_average_precision": score, "steps": options.steps}
     (options.folder / "score.json").write_text(json.dumps(report) + "\n")
     print(f"saved {options.folder}/model and {options.folder}/overview.png")
 
 
-def mean_average_precision(model, pictures, targets, *, overlap: float = 0.5) -> float:
+def mean_average_precision(model, images, targets, *, overlap: float = 0.5) -> float:
     """Mean over the ten classes of the area under precision and recall, each precision the best at that recall or more
     (all points, as Pascal VOC since 2010). A box is right if its IoU with a digit of its class, not yet found by a
     better box, is at least `overlap`."""
-    results = model.predict(pictures, batch_size=16, threshold=0.02)
+    results = model.predict(images, batch_size=16, threshold=0.02)
     return float(np.mean([_average_precision(results, targets, label, overlap) for label in range(10)]))
 
 

@@ -3,8 +3,8 @@
     python examples/train_segmenter.py                    # trains, measures, saves, reloads, draws
     python examples/train_segmenter.py --steps 200        # a quick look
 
-The pictures are those of train_digits.py, here with a class for every pixel: ten digits and the background. Digits of
-the held-out pictures are never seen in training; on 100 of those the 1,200 steps reach a mean IoU of 0.94.
+The images are those of train_digits.py, here with a class for every pixel: ten digits and the background. Digits of
+the held-out images are never seen in training; on 100 of those the 1,200 steps reach a mean IoU of 0.94.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from digits import BACKGROUND, compose_pictures, save_overview, split_digits, train
+from digits import BACKGROUND, compose_images, save_overview, split_digits, train
 
 import backbonekit as bk
 
@@ -31,21 +31,21 @@ def main() -> None:
     train_digits, test_digits = split_digits()
     train(model, train_digits, steps=options.steps, batch=options.batch, seed=options.seed, learning_rate=2e-3)
 
-    pictures, targets = compose_pictures(test_digits, count=100, seed=options.seed + 1)
-    score = mean_iou(model, pictures, targets)
-    print(f"mean IoU on {len(pictures)} held-out pictures: {score:.3f}")
+    images, targets = compose_images(test_digits, count=100, seed=options.seed + 1)
+    score = mean_iou(model, images, targets)
+    print(f"mean IoU on {len(images)} held-out images: {score:.3f}")
 
     model.save_pretrained(options.folder / "model")
     again = bk.load_model(options.folder / "model")
-    assert abs(mean_iou(again, pictures, targets) - score) < 1e-6, "the reloaded model answers differently"
-    save_overview(again, pictures[:8], options.folder / "overview.png")
+    assert abs(mean_iou(again, images, targets) - score) < 1e-6, "the reloaded model answers differently"
+    save_overview(again, images[:8], options.folder / "overview.png")
     (options.folder / "score.json").write_text(json.dumps({"mean_iou": score, "steps": options.steps}) + "\n")
     print(f"saved {options.folder}/model and {options.folder}/overview.png")
 
 
-def mean_iou(model, pictures, targets) -> float:
-    """Mean over ten digits and the background of intersection over union of their pixels, over all pictures."""
-    results = model.predict(pictures, batch_size=16)
+def mean_iou(model, images, targets) -> float:
+    """Mean over ten digits and the background of intersection over union of their pixels, over all images."""
+    results = model.predict(images, batch_size=16)
     found = torch.stack([result.segmentation for result in results])
     truth = torch.stack([target["segmentation"] for target in targets])
     classes = range(BACKGROUND + 1)

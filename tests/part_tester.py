@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from tests.weights import fixed_noise, fixed_weights, randomise_weights
+from tests.fixed_weights import fixed_noise, fixed_weights, randomise_weights
 
 
 class Runner(nn.Module):
@@ -37,7 +37,7 @@ class Runner(nn.Module):
 class PartTester:
     """A concrete test says `part` and, where the defaults do not fit, `options`, `pyramid` and `canvas_sizes`.
 
-    `golden`: four numbers, spread over the first tensor of the answer on `fixed_noise` with `fixed_weights`, at the
+    `golden`: four numbers, spread over the first tensor of the prediction on `fixed_noise` with `fixed_weights`, at the
     first canvas size, in eval mode. Made by `python -m tests.golden tests.MODULE.CLASS`.
     """
 
@@ -121,7 +121,7 @@ class PartTester:
             assert tensors
             assert all(tensor.isfinite().all() for tensor in tensors)
 
-    def test_answer_does_not_depend_on_batch_mates(self) -> None:
+    def test_prediction_does_not_depend_on_batch_mates(self) -> None:
         part, size = self.build(), (64, 64)
         together = self.maps(size, batch=3)
         mask = torch.ones(3, *size, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Models that answer by rule, so that what comes out of prediction can be told from the picture."""
+"""Models that prediction by rule, so that what comes out of prediction can be told from the image."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import (
-    Answer,
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.predictions import (
     BoxQueries,
     ClassScores,
     DenseDepth,
     DenseLogits,
     MaskQueries,
     ModelOutput,
+    Prediction,
 )
-from backbonekit.contract.labels import Labels
 from backbonekit.contract.processing import Processing
 from backbonekit.image_processing.processor import ImageProcessor
 
@@ -24,12 +24,12 @@ LABELS = Labels(("dark", "bright"), things=frozenset({1}))
 
 
 def brightness(pixel_values: Tensor) -> Tensor:
-    """[batch, height / 4, width / 4], above 0 where the picture is bright."""
+    """[batch, height / 4, width / 4], above 0 where the image is bright."""
     return functional.avg_pool2d(pixel_values.mean(dim=1, keepdim=True), 4)[:, 0] * 20 - 10
 
 
 class Head(nn.Module):
-    """Tells bright from dark, as the kind of answer that `kind` names."""
+    """Tells bright from dark, as the kind of prediction that `kind` names."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Head(nn.Module):
         self.scoring = {"masks": "softmax_with_null", "boxes": "sigmoid"}.get(kind, "softmax")
         self.gain = nn.Parameter(torch.ones(()))
 
-    def forward(self, pixel_values: Tensor) -> Answer:
+    def forward(self, pixel_values: Tensor) -> Prediction:
         bright = brightness(pixel_values) * self.gain
         if self.kind == "masks":
             class_logits = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]]).to(bright).expand(len(bright), 2, 3)
@@ -64,7 +64,7 @@ class Branch:
 
 
 class SmallModel(nn.Module):
-    """`kinds`: one answer, or a dict of several tasks by name."""
+    """`kinds`: one prediction, or a dict of several tasks by name."""
 
     def __init__(
         self, kinds: str | dict[str, str] | None, processing: Processing = PLAIN, labels: Labels | None = LABELS
@@ -87,5 +87,5 @@ class SmallModel(nn.Module):
         assert pixel_mask is None or pixel_mask.dtype == torch.bool
         self.ran_in_training |= self.training
         self.largest_batch = max(self.largest_batch, len(pixel_values))
-        answers = {name: head(pixel_values) for name, head in zip(self.names, self.heads, strict=True)}
-        return ModelOutput((), predictions=answers.get("", answers))
+        predictions = {name: head(pixel_values) for name, head in zip(self.names, self.heads, strict=True)}
+        return ModelOutput((), predictions=predictions.get("", predictions))

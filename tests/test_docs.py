@@ -25,7 +25,7 @@ from backbonekit import (
     SwinBackbone,
     SwinConfig,
 )
-from backbonekit.dialects.maskformer import MASKFORMER
+from backbonekit.heads.maskformer.checkpoint import MASKFORMER
 from tests.hf_cache import cache_repository
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -20,7 +20,7 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An empty folder, but for the recipe that the README shows and a picture."""
+    """An empty folder, but for the recipe that the README shows and an image."""
     folder = tmp_path_factory.mktemp("readme")
     for language, block in BLOCKS:
         named = re.match(r"# (\S+\.yaml)\n", block)
@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
             path = folder / named.group(1)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block)
-    Image.linear_gradient("L").resize((90, 60)).convert("RGB").save(folder / "picture.jpg")
+    Image.linear_gradient("L").resize((90, 60)).convert("RGB").save(folder / "image.jpg")
     return folder
 
 

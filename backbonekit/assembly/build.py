@@ -19,11 +19,11 @@ from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
-from backbonekit.storage.checkpoint import Checkpoint
-from backbonekit.storage.fill import Adapt, FillReport
-from backbonekit.storage.filled import construct_filled
-from backbonekit.storage.finite import not_finite_note
-from backbonekit.storage.private_random import seeded
+from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.fill import Adapt, FillReport
+from backbonekit.weights.filled import construct_filled
+from backbonekit.weights.finite import not_finite_note
+from backbonekit.weights.private_random import seeded
 
 
 def build_model(

@@ -1,4 +1,4 @@
-"""Parts become one model: pictures in, feature maps and predictions out, losses beside them when targets are given."""
+"""Parts become one model: images in, feature maps and predictions out, losses beside them when targets are given."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import Answer, ModelOutput, Scoring
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
 from backbonekit.contract.results import Result
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
@@ -38,7 +38,8 @@ class Chain:
 
     @property
     def scoring(self) -> Scoring:
-        """How the answer is read: as the criterion has taught the head, where that decides, else as the head says."""
+        """How the prediction is read: as the criterion has taught the head, where that decides, else as the head
+        says."""
         return getattr(self.criterion, "scoring", None) or self.head.scoring  # type: ignore[union-attr]
 
     def maps(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
@@ -53,9 +54,11 @@ class Chain:
             maps = neck(maps, canvas)
         return maps
 
-    def losses(self, answer: Answer, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+    def losses(self, prediction: Prediction, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Weighted scalar terms by name: the criterion's, or those that the head's own forward made."""
-        terms = (answer.get("losses") or {}) if self.criterion is None else self.criterion(answer, targets, canvas)
+        terms = (
+            (prediction.get("losses") or {}) if self.criterion is None else self.criterion(prediction, targets, canvas)
+        )
         return terms if self.loss_weight == 1.0 else {name: term * self.loss_weight for name, term in terms.items()}
 
 
@@ -96,29 +99,27 @@ class ComposedModel(nn.Module):
     ) -> ModelOutput:
         """`pixel_values`: normalised as `processor` does. `pixel_mask`: True where a real pixel is; None: everywhere.
 
-        `targets`: one dict a picture (`contract/targets.py`); then `loss` and `losses` are set, in train and eval mode.
+        `targets`: one dict an image (`contract/targets.py`); then `loss` and `losses` are set, in train and eval mode.
         """
         if targets is not None and len(targets) != pixel_values.shape[0]:
-            raise ContractError(
-                f"{len(targets)} targets for {pixel_values.shape[0]} pictures; give one dict a picture."
-            )
+            raise ContractError(f"{len(targets)} targets for {pixel_values.shape[0]} images; give one dict an image.")
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
         maps = self.backbone(_channels_last(pixel_values))
         feature_maps, extras = maps.maps, {}
-        answers: dict[str, Answer] = {}
+        predictions: dict[str, Prediction] = {}
         losses: dict[str, Tensor] = {}
         for task, chain in self.chains().items():
             entering = chain.maps(maps, canvas)
             if chain.head is None:
                 feature_maps, extras = entering.maps, entering.extras
                 continue
-            answers[task] = answer = chain.head(entering, canvas, targets)
+            predictions[task] = prediction = chain.head(entering, canvas, targets)
             if targets is not None:
                 prefix = f"{task}." if task else ""
-                losses |= {prefix + name: term for name, term in chain.losses(answer, targets, canvas).items()}
+                losses |= {prefix + name: term for name, term in chain.losses(prediction, targets, canvas).items()}
         return ModelOutput(
             feature_maps=feature_maps,
-            predictions=answers.get("") if "" in self.levels else answers,
+            predictions=predictions.get("") if "" in self.levels else predictions,
             loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
             losses=losses or None,
             extras=extras or None,
@@ -147,21 +148,21 @@ class ComposedModel(nn.Module):
 
     def predict(
         self,
-        pictures: Any,
+        images: Any,
         *,
         task: str | None = None,
         threshold: float | None = None,
         top_k: int | None = None,
         batch_size: int = 1,
     ) -> list[Result]:
-        """Results for pictures of any kind that the processor reads, each in its picture's own pixels.
+        """Results for images of any kind that the processor reads, each in its image's own pixels.
 
         `task`: which answer, for heads that can give several (semantic, instance, panoptic). `threshold`: the lowest
         score that is kept. `top_k`: how many classes or masks at most.
         """
-        from backbonekit.prediction.predict import predict
+        from backbonekit.assembly.predict import predict
 
-        return predict(self, pictures, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
+        return predict(self, images, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder."""
@@ -177,7 +178,7 @@ class ComposedModel(nn.Module):
 
 
 def _channels_last(pixel_values: Tensor) -> Tensor:
-    """The same pictures in the memory layout that oneDNN and cuDNN compute in. Convolutions hand it on, so no layer
+    """The same images in the memory layout that oneDNN and cuDNN compute in. Convolutions hand it on, so no layer
     converts to it and back. Apple's GPU has misread slices of such maps: https://github.com/pytorch/pytorch/issues/180984
     """
     if pixel_values.device.type not in ("cpu", "cuda"):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.contract.answers import Answer, ModelOutput
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.predictions import ModelOutput, Prediction
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ def _synchronise(reference: Any) -> None:
 
 def _rows_in(model: ComposedModel, path: str, given: Any) -> list[MapRow]:
     if isinstance(given, Tensor):
-        return [MapRow("picture", given.shape[1], 1, tuple(given.shape))]
+        return [MapRow("image", given.shape[1], 1, tuple(given.shape))]
     *above, last = path.split(".")
     published: FeaturePyramid
     task = above[1] if len(above) > 1 else (last if above and above[0] == "head" else "")
@@ -156,7 +156,7 @@ def _rows_in(model: ComposedModel, path: str, given: Any) -> list[MapRow]:
 def _rows_out(module: nn.Module, result: Any) -> list[MapRow]:
     if isinstance(result, FeatureMaps):
         return _rows(module.features, result)  # type: ignore[arg-type]
-    assert isinstance(result, Answer)
+    assert isinstance(result, Prediction)
     tensors: list[tuple[str, Tensor]] = []
     for name, value in result.items():
         if isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""Something to run a freshly built model on: a picture, or noise of a sensible size."""
+"""Something to run a freshly built model on: an image, or noise of a sensible size."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def sample_input(
 ) -> tuple[Tensor, Tensor | None]:
     """`pixel_values` [1, channels, height, width] and `pixel_mask` [1, height, width] or None, on the model's device.
 
-    From a picture through the model's own processor; else noise of the recipe's fixed size, or 224 pixels.
+    From an image through the model's own processor; else noise of the recipe's fixed size, or 224 pixels.
     """
     device = next(model.parameters()).device
     if image is not None:

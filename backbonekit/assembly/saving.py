@@ -4,14 +4,14 @@ import tempfile
 from pathlib import Path
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.signature import answer_of
-from backbonekit.contract.answers import ClassScores, DenseDepth, DenseLogits, Heatmaps, MaskQueries
-from backbonekit.packing.card import CardFacts, model_card
-from backbonekit.packing.push import push_folder
-from backbonekit.packing.save import save_model
+from backbonekit.assembly.signature import prediction_of
+from backbonekit.contract.predictions import ClassScores, DenseDepth, DenseLogits, Heatmaps, MaskQueries
+from backbonekit.hub.card import CardFacts, model_card
+from backbonekit.hub.push import push_folder
+from backbonekit.hub.save import save_model
 from backbonekit.recipe.dump import dump_recipe
 
-# The Hub's words for what a model does, by the kind of its answer.
+# The Hub's words for what a model does, by the kind of its prediction.
 _PIPELINE_TAGS = {
     ClassScores: "image-classification",
     DenseLogits: "image-segmentation",
@@ -49,7 +49,7 @@ def _facts(model: ComposedModel) -> CardFacts:
     parts += [f"Neck: {', '.join(necks)}."] if necks else []
     parts += [f"Head: {', '.join(head.name for head in heads)}."] if heads else []
     sources = report.sources if report else []
-    kinds = {answer_of(type(chain.head)) for chain in model.chains().values() if chain.head is not None}
+    kinds = {prediction_of(type(chain.head)) for chain in model.chains().values() if chain.head is not None}
     tags = {_PIPELINE_TAGS[kind] for kind in kinds if kind in _PIPELINE_TAGS}
     started = bool(recipe.backbone.pretrained)
     return CardFacts(

@@ -29,6 +29,6 @@ def pick(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, 
     return {name: value for name, value in options.items() if name in names}
 
 
-def answer_of(head: type) -> Any:
-    """The kind of answer that a head class gives: its forward's return annotation says so."""
+def prediction_of(head: type) -> Any:
+    """The kind of prediction that a head class gives: its forward's return annotation says so."""
     return get_type_hints(head.forward).get("return")  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from backbonekit.assembly.select import Selection, select_levels
+from backbonekit.assembly.level_selection import Selection, select_levels
 from backbonekit.assembly.signature import defaults, option_names, pick
 from backbonekit.contract.features import FeaturePyramid, Level, octave
 from backbonekit.contract.requirements import Requirement

@@ -11,9 +11,9 @@ from backbonekit.backbones.weights_location import locate
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError
-from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
-from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
-from backbonekit.storage.repository import Repository, open_repository
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
+from backbonekit.weights.repository import Repository, open_repository
 
 CONFIG = "config.json"
 

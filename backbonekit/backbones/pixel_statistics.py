@@ -7,7 +7,7 @@ from backbonekit.contract.processing import Processing
 
 
 def with_channels(processing: Processing, channels: int) -> Processing:
-    """The same processing for pictures of `channels` channels.
+    """The same processing for images of `channels` channels.
 
     As pretrained stems are adapted: one channel stands for all of them together, more repeat them in turn.
     """

@@ -42,7 +42,7 @@ def select_built(
 
 
 def check_channels(pixel_values: Tensor, in_channels: int, name: str) -> None:
-    """Raises ContractError where the pictures [batch, channels, height, width] have another number of channels."""
+    """Raises ContractError where the images [batch, channels, height, width] have another number of channels."""
     if pixel_values.ndim != 4 or pixel_values.shape[1] != in_channels:
         raise ContractError(
             f"{name} takes [batch, {in_channels}, height, width], got {list(pixel_values.shape)}. For another number of"

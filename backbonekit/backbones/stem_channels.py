@@ -1,4 +1,4 @@
-"""A pretrained stem for pictures of another number of channels."""
+"""A pretrained stem for images of another number of channels."""
 
 from timm.models import adapt_input_conv
 from torch import Tensor

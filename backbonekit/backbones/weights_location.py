@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from backbonekit.errors import RecipeError
-from backbonekit.storage.repository import Repository, open_repository
+from backbonekit.weights.repository import Repository, open_repository
 
 
 def locate(pretrained: bool | str, revision: str | None, own: str | None) -> Repository | Path:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backbonekit.errors import RecipeError
-from backbonekit.storage.checkpoint import Checkpoint
+from backbonekit.weights.checkpoint import Checkpoint
 
 _TIMM = "timm_backbone"
 

@@ -8,9 +8,9 @@ from backbonekit.errors import RecipeError, nearest
 # Taken literally: a path is no Hydra grammar. Each verb names those that it knows.
 LITERALS: Mapping[str, str] = {
     "recipe": "a saved folder, a YAML file or a Hub repository to start from, in place of model=",
-    "image": "a picture (or, for predict, a folder of pictures)",
-    "output": "where the drawing goes: a file, or a folder for several pictures",
-    "results": "where the answers go as COCO-style JSON",
+    "image": "an image (or, for predict, a folder of images)",
+    "output": "where the drawing goes: a file, or a folder for several images",
+    "results": "where the predictions go as COCO-style JSON",
     "save": "a folder for the recipe and its weights",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
     "format": "table or json (default: table)",

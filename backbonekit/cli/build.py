@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
-from backbonekit.cli.starting import import_parts, seed_faults, start_model
+from backbonekit.cli.open_model import import_parts, seed_faults, start_model
 from backbonekit.cli.table import count, seconds, table
 from backbonekit.cli.verbs import printable
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
@@ -81,7 +81,7 @@ def _sweeps_models(arguments: Arguments) -> bool:
 
 def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
     if "recipe" in arguments.literals:
-        from backbonekit.sharing.load import compose_opened
+        from backbonekit.assembly.load import compose_opened
 
         return compose_opened(arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"))
     assert arguments.model is not None  # `_check` has seen to it

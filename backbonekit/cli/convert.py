@@ -26,11 +26,11 @@ def main(words: Sequence[str]) -> int:
     if len(words) != 2:
         raise RecipeError(f"convert takes a file and a folder; {len(words)} words were given. {USAGE.splitlines()[0]}")
     file, folder = Path(words[0]).expanduser(), Path(words[1]).expanduser()
-    from backbonekit.packing.layout import is_weights
-    from backbonekit.storage.checkpoint import WEIGHTS
-    from backbonekit.storage.pickled import read_pickled
-    from backbonekit.storage.write_folder import replacing
-    from backbonekit.storage.write_tensors import save_tensors
+    from backbonekit.hub.layout import is_weights
+    from backbonekit.weights.checkpoint import WEIGHTS
+    from backbonekit.weights.pickled import read_pickled
+    from backbonekit.weights.write_folder import replacing
+    from backbonekit.weights.write_tensors import save_tensors
 
     pickled = read_pickled(file)
     tensors = pickled.tensors

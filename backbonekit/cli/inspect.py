@@ -23,9 +23,9 @@ def main(words: Sequence[str]) -> int:
     places = [word.removeprefix("recipe=") for word in words if not word.startswith("format=")]
     if len(places) != 1:
         raise RecipeError(f"inspect takes one place to look at; {len(places)} were given.")
+    from backbonekit.hub.opening import open_model
     from backbonekit.recipe.dump import dump_recipe
     from backbonekit.recipe.validate import recipe_from_mapping
-    from backbonekit.sharing.opening import open_model
 
     opened = open_model(places[0])
     recipe = recipe_from_mapping(opened.recipe_mapping)

@@ -1,4 +1,4 @@
-"""`backbonekit predict`: pictures in, answers out: in words, drawn, and as COCO-style JSON."""
+"""`backbonekit predict`: images in, predictions out: in words, drawn, and as COCO-style JSON."""
 
 import os
 import sys
@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
+from backbonekit.cli.open_model import import_parts, seed_faults, start_model
 from backbonekit.cli.progress import Progress
-from backbonekit.cli.starting import import_parts, seed_faults, start_model
 from backbonekit.cli.verbs import printable
 from backbonekit.errors import RecipeError, StorageError
 
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
-    from backbonekit.prediction.predict import Prediction
+    from backbonekit.assembly.predict import FilePrediction
 
 KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "device", "seed")
 USAGE = """usage: python -m backbonekit.predict recipe=FOLDER image=PICTURE [key=value ...]
 
-  python -m backbonekit.predict recipe=runs/m1 image=picture.jpg output=out.png
-  python -m backbonekit.predict recipe=runs/m1 image=pictures output=drawn results=drawn/results.json
-  python -m backbonekit.predict recipe=USER/REPOSITORY image=picture.jpg task=semantic
-  python -m backbonekit.predict model=maskformer_resnet50 image=picture.jpg
+  python -m backbonekit.predict recipe=runs/m1 image=image.jpg output=out.png
+  python -m backbonekit.predict recipe=runs/m1 image=images output=drawn results=drawn/results.json
+  python -m backbonekit.predict recipe=USER/REPOSITORY image=image.jpg task=semantic
+  python -m backbonekit.predict model=maskformer_resnet50 image=image.jpg
 
 Prints what was found. Nothing is written unless output= or results= asks for it. Any key of the recipe can be set, as
 in `build`. Beside them:
@@ -40,30 +40,30 @@ def main(words: Sequence[str]) -> int:
         return 0
     _check(arguments)
     import_parts(arguments.imports)
-    pictures = _pictures(Path(arguments.literals["image"]))
-    outputs = _outputs(arguments, pictures)
+    images = _images(Path(arguments.literals["image"]))
+    outputs = _outputs(arguments, images)
     model = start_model(arguments, arguments.overrides)
     note = _weights_note(model)
     if note:
         print(f"note: {note}", file=sys.stderr)
-    return _predict(model, pictures, outputs, arguments.literals)
+    return _predict(model, images, outputs, arguments.literals)
 
 
-def _predict(model: "ComposedModel", pictures: list[Path], outputs: dict[Path, Path], literals: dict[str, str]) -> int:
+def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Path], literals: dict[str, str]) -> int:
+    from backbonekit.assembly.predict import predict_each
     from backbonekit.cli.summary import summarise
-    from backbonekit.prediction.coco import CocoResults
-    from backbonekit.prediction.predict import predict_each
-    from backbonekit.prediction.writing import write_image
+    from backbonekit.postprocessing.coco import CocoResults
+    from backbonekit.postprocessing.writing import write_image
     from backbonekit.visualization.draw import draw
 
     threshold = float(literals["threshold"]) if "threshold" in literals else None
     results = CocoResults(literals["results"], model.labels) if "results" in literals else None
-    failed: list[Prediction] = []
-    with Progress(len(pictures)) as progress:
-        for prediction in predict_each(model, pictures, task=literals.get("task"), threshold=threshold):
-            picture, result = prediction.picture, prediction.result
-            if prediction.error is not None or picture is None or result is None:
-                if len(pictures) == 1 and prediction.error is not None:
+    failed: list[FilePrediction] = []
+    with Progress(len(images)) as progress:
+        for prediction in predict_each(model, images, task=literals.get("task"), threshold=threshold):
+            image, result = prediction.image, prediction.result
+            if prediction.error is not None or image is None or result is None:
+                if len(images) == 1 and prediction.error is not None:
                     raise prediction.error
                 failed.append(prediction)
                 progress.advance()
@@ -71,20 +71,20 @@ def _predict(model: "ComposedModel", pictures: list[Path], outputs: dict[Path, P
             source = Path(prediction.source)
             progress.say(printable(f"{source.name}: {summarise(result, model.labels)}"))
             if outputs:
-                write_image(outputs[source], draw(picture, result, model.labels))
+                write_image(outputs[source], draw(image, result, model.labels))
             if results is not None:
-                results.add(source.name, (picture.height, picture.width), result)
+                results.add(source.name, (image.height, image.width), result)
             progress.advance()
     if results is not None:
         results.write()
-    return _told(failed, len(pictures))
+    return _told(failed, len(images))
 
 
-def _told(failed: Iterable["Prediction"], total: int) -> int:
+def _told(failed: Iterable["FilePrediction"], total: int) -> int:
     """Names what could not be read; exit code 1 when there is any."""
     lines = [f"  {printable(str(prediction.error))}" for prediction in failed]
     if lines:
-        print(f"{len(lines)} of {total} pictures could not be used:", *lines, sep="\n", file=sys.stderr)
+        print(f"{len(lines)} of {total} images could not be used:", *lines, sep="\n", file=sys.stderr)
     return 1 if lines else 0
 
 
@@ -97,7 +97,7 @@ def _check(arguments: Arguments) -> None:
         faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
     image = literals.get("image")
     if not image:
-        faults.append("no picture: give image=PICTURE or image=FOLDER.")
+        faults.append("no image: give image=PICTURE or image=FOLDER.")
     elif not Path(image).exists():
         faults.append(f"image={image}: no such file or folder.")
     if "threshold" in literals and not _is_share(literals["threshold"]):
@@ -119,52 +119,53 @@ def _is_share(text: str) -> bool:
         return False
 
 
-def _pictures(image: Path) -> list[Path]:
-    from backbonekit.prediction.pictures import find_pictures
+def _images(image: Path) -> list[Path]:
+    from backbonekit.image_processing.image_paths import find_images
 
-    return find_pictures(image) if image.is_dir() else [image]
+    return find_images(image) if image.is_dir() else [image]
 
 
-def _outputs(arguments: Arguments, pictures: list[Path]) -> dict[Path, Path]:
-    """Where each drawing goes; empty without output=. Checked before the model is loaded: a picture given is never
+def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
+    """Where each drawing goes; empty without output=. Checked before the model is loaded: an image given is never
     written over, and no two drawings share a name."""
     given = arguments.literals.get("output")
     if given is None:
         return {}
-    from backbonekit.prediction.writing import image_format
+    from backbonekit.postprocessing.writing import image_format
 
     output = Path(given)
     several = Path(arguments.literals["image"]).is_dir()
     if several and output.is_file():
-        raise StorageError(f"output={given}: is a file; for a folder of pictures a folder is expected.")
+        raise StorageError(f"output={given}: is a file; for a folder of images a folder is expected.")
     if several or output.is_dir() or given.endswith(("/", os.sep)) or not output.suffix:
-        outputs = {picture: output / name for picture, name in zip(pictures, _names(pictures), strict=True)}
+        outputs = {image: output / name for image, name in zip(images, _names(images), strict=True)}
     else:
         image_format(output)
-        outputs = {pictures[0]: output}
-    given_files = {picture.resolve() for picture in pictures}
+        outputs = {images[0]: output}
+    given_files = {image.resolve() for image in images}
     overwritten = [path for path in outputs.values() if path.resolve() in given_files]
     if overwritten:
-        raise RecipeError(f"output={given}: {overwritten[0]} is one of the pictures given; choose another place.")
+        raise RecipeError(f"output={given}: {overwritten[0]} is one of the images given; choose another place.")
     return outputs
 
 
-def _names(pictures: list[Path]) -> list[str]:
-    """One PNG a picture, by its stem; by its whole name, then with a number, where that is taken (a.jpg and a.png)."""
+def _names(images: list[Path]) -> list[str]:
+    """One PNG an image, by its stem; by its whole name, then with a number, where that is taken (a.jpg and a.png)."""
     names: list[str] = []
     taken: set[str] = set()  # lower case: there are file systems that do not tell the two apart
-    for number, picture in enumerate(pictures, 1):
-        choices = (f"{picture.stem}.png", f"{picture.name}.png", f"{picture.stem}_{number}.png")
-        names.append(next((name for name in choices if name.lower() not in taken), f"{number}_{picture.name}.png"))
+    for number, image in enumerate(images, 1):
+        choices = (f"{image.stem}.png", f"{image.name}.png", f"{image.stem}_{number}.png")
+        names.append(next((name for name in choices if name.lower() not in taken), f"{number}_{image.name}.png"))
         taken.add(names[-1].lower())
     return names
 
 
 def _weights_note(model: "ComposedModel") -> str | None:
-    """A random model answers too; the user should know that its answers mean nothing."""
+    """A random model answers too; the user should know that its predictions mean nothing."""
     report = model.weight_report
     if report is None or report.pretrained_share >= 1:
         return None
     if report.pretrained_share == 0:
-        return "all weights are random: these answers mean nothing yet."
-    return f"{1 - report.pretrained_share:.1%} of the weights are random: train the model before you trust its answers."
+        return "all weights are random: these predictions mean nothing yet."
+    share = 1 - report.pretrained_share
+    return f"{share:.1%} of the weights are random: train the model before you trust its predictions."

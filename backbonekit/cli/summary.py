@@ -21,7 +21,7 @@ _MOST = 8  # entries of a kind
 
 
 def summarise(result: Result | Mapping[str, Result], labels: Labels | None) -> str:
-    """What was found: things are counted, stuff and classes of pixels by their share of the picture."""
+    """What was found: things are counted, stuff and classes of pixels by their share of the image."""
     if isinstance(result, Mapping):
         return "; ".join(f"{task}: {summarise(one, labels)}" for task, one in result.items())
     if isinstance(result, ClassResult):

@@ -9,7 +9,7 @@ from backbonekit.errors import ContractError, RecipeError, StorageError, Weights
 # verb -> (module with `main(words) -> exit code`, what it does). Imported when called, so that help is instant.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
-    "predict": ("backbonekit.cli.predict", "draw what a model answers over a picture or a folder of pictures"),
+    "predict": ("backbonekit.cli.predict", "draw what a model answers over an image or a folder of images"),
     "list": ("backbonekit.cli.list", "the names that a recipe can use: models, backbones, necks, heads, criteria"),
     "convert": ("backbonekit.cli.convert", "a pickled checkpoint that you trust, written again as safetensors"),
     "inspect": (

@@ -15,7 +15,7 @@ Output = TypeVar("Output", bound=type)
 
 
 class FieldMapping(Mapping[str, Any]):
-    """Base of answers and outputs. `out.loss` and `out["loss"]` are the same; a field that is None is no key."""
+    """Base of predictions and outputs. `out.loss` and `out["loss"]` are the same; a field that is None is no key."""
 
     def __getitem__(self, key: str) -> Any:
         if key not in self:

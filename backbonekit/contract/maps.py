@@ -23,7 +23,7 @@ class FeatureMaps:
 
 @dataclass(slots=True)
 class Canvas:
-    """The padded picture that a batch was computed on.
+    """The padded image that a batch was computed on.
 
     `size`: (height, width) in pixels of the padded input.
     `pixel_mask`: bool [batch, height, width], True where a real pixel is; None when nothing is padded.

@@ -1,4 +1,4 @@
-"""How a picture becomes an input, as plain data. No torch here."""
+"""How an image becomes an input, as plain data. No torch here."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,9 +16,9 @@ class Processing:
     Resize is one of: `size` (height, width), aspect ratio given up unless `keep_aspect_ratio`; or `shortest_edge`, with
     `longest_edge` as its bound; or neither. `keep_aspect_ratio`: the side that `size` changes least becomes as long as
     it says, the other one follows, and both are rounded to the nearest multiple of `multiple_of`. `size_divisor` rounds
-    both sides of the resized picture up. `crop` (height, width) is cut from the centre. `mean` and `std` are per
-    channel of the [0, 1] picture. `canvas` (height, width) fixes the padded size; without it a batch is padded to its
-    largest picture.
+    both sides of the resized image up. `crop` (height, width) is cut from the centre. `mean` and `std` are per
+    channel of the [0, 1] image. `canvas` (height, width) fixes the padded size; without it a batch is padded to its
+    largest image.
     """
 
     size: tuple[int, int] | None = None
@@ -36,10 +36,10 @@ class Processing:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Where one picture went: what post-processing needs to bring an answer back to the picture's own pixels.
+    """Where one image went: what post-processing needs to bring a prediction back to the image's own pixels.
 
-    `original`: (height, width) of the picture as given. `resized`: after the resize. `crop_offset`: (top, left) of the
-    centre crop within the resized picture. `shown`: (height, width) of real pixels on the canvas, which start at its
+    `original`: (height, width) of the image as given. `resized`: after the resize. `crop_offset`: (top, left) of the
+    centre crop within the resized image. `shown`: (height, width) of real pixels on the canvas, which start at its
     top left corner. `canvas`: (height, width) of the padded input.
     """
 

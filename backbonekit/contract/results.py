@@ -1,4 +1,4 @@
-"""What `predict` returns for one picture, in that picture's own pixels, on the CPU."""
+"""What `predict` returns for one image, in that image's own pixels, on the CPU."""
 
 from dataclasses import dataclass
 

@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from backbonekit.contract.answers import Answer, Scoring
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
@@ -15,7 +15,7 @@ from backbonekit.contract.targets import Targets
 
 @runtime_checkable
 class Backbone(Protocol):
-    """A built backbone: pictures to feature maps.
+    """A built backbone: images to feature maps.
 
     `features`: the levels it gives now. `stage_names`: every stage of the architecture, `out_indices` positions in it.
     """
@@ -74,7 +74,8 @@ class Neck(Protocol):
 
 
 class Head(Protocol):
-    """Maps to an answer. `criterion`: the registry name of its default loss, or None where it has losses of its own."""
+    """Maps to a prediction. `criterion`: the registry name of its default loss, or None where it has losses of its
+    own."""
 
     criterion: ClassVar[str | None]
     scoring: ClassVar[Scoring]
@@ -82,11 +83,11 @@ class Head(Protocol):
     @classmethod
     def needs(cls, wanted: None, **options: Any) -> Requirement: ...
 
-    def __call__(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Answer: ...
+    def __call__(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Prediction: ...
 
 
 class Criterion(Protocol):
-    """An answer and the truth to named, weighted, scalar losses. A task whose key is missing gives a zero that keeps
+    """A prediction and the truth to named, weighted, scalar losses. A task whose key is missing gives a zero that keeps
     the graph whole."""
 
-    def __call__(self, answer: Answer, targets: Targets, canvas: Canvas) -> dict[str, Tensor]: ...
+    def __call__(self, prediction: Prediction, targets: Targets, canvas: Canvas) -> dict[str, Tensor]: ...

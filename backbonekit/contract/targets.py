@@ -1,4 +1,4 @@
-"""What a model is trained on, in torchvision's convention: a list with one dict a picture."""
+"""What a model is trained on, in torchvision's convention: a list with one dict an image."""
 
 from typing import TypedDict
 
@@ -21,6 +21,6 @@ Target = TypedDict(
     },
     total=False,
 )
-Target.__doc__ = """The truth about one picture. Every key is optional; each task reads its own."""
+Target.__doc__ = """The truth about one image. Every key is optional; each task reads its own."""
 
 Targets = list[Target]

@@ -50,7 +50,7 @@ def export(
     `size`: (height, width) in pixels of the input; the size of the recipe's processing when not given.
     `free_size`: any height and width, as far as the architecture allows; without it, `size` alone. Architectures that
     cut maps into windows (Swin) take very long to trace so. `padded`: a second input `pixel_mask`, for batches of
-    pictures of several sizes. The number of pictures is always free.
+    images of several sizes. The number of images is always free.
 
     Raises ContractError where the model cannot be exported so, StorageError where the file cannot be written.
     """
@@ -83,7 +83,7 @@ def _target(path: Path) -> Path:
 
 
 def _inputs(model: ComposedModel, count: int, height: int, width: int, padded: bool) -> tuple[Tensor, ...]:
-    """Noise, and with `padded` a mask that hides the last quarter of the last picture."""
+    """Noise, and with `padded` a mask that hides the last quarter of the last image."""
     first = next(iter(model.parameters()))
     generator = torch.Generator().manual_seed(count)
     noise = torch.randn(count, model.recipe.backbone.in_channels, height, width, generator=generator)

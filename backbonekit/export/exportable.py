@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.contract.answers import Answer
+from backbonekit.contract.predictions import Prediction
 
 
 class Exportable(nn.Module):
-    """Pictures to named tensors. Names are the fields of the answer (`logits`, `mask_logits`), `TASK.FIELD` with
+    """Images to named tensors. Names are the fields of the prediction (`logits`, `mask_logits`), `TASK.FIELD` with
     several tasks, and `feature_map_0`, ... of a model without a head, and its necks' extras (`mask_features`)."""
 
     def __init__(self, model: ComposedModel) -> None:
@@ -27,17 +27,17 @@ class Exportable(nn.Module):
         if output.predictions is None:
             levels = {f"feature_map_{index}": level for index, level in enumerate(output.feature_maps)}
             return {**levels, **(output.extras or {})}
-        if isinstance(output.predictions, Answer):
+        if isinstance(output.predictions, Prediction):
             return _tensors(output.predictions)
         return {
             f"{task}.{name}": tensor
-            for task, answer in output.predictions.items()
-            for name, tensor in _tensors(answer).items()
+            for task, prediction in output.predictions.items()
+            for name, tensor in _tensors(prediction).items()
         }
 
 
-def _tensors(answer: Answer) -> dict[str, Tensor]:
-    return {name: value for name, value in answer.items() if isinstance(value, Tensor)}
+def _tensors(prediction: Prediction) -> dict[str, Tensor]:
+    return {name: value for name, value in prediction.items() if isinstance(value, Tensor)}
 
 
 @contextmanager

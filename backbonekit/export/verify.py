@@ -22,19 +22,19 @@ def largest_difference(program: Call, model: Call, inputs: Sequence[tuple[Tensor
         with torch.no_grad():
             expected = model(*given)
             try:
-                answer = program(*given)
+                prediction = program(*given)
             except Exception as error:  # guards raise whatever they like
                 raise ContractError(
                     f"export: the exported program refuses an input of {shape}, which the model takes ({error}). "
                     f"Nothing was written. The fix: free_size=False, with size=(height, width)."
                 ) from error
-        if answer.keys() != expected.keys():
+        if prediction.keys() != expected.keys():
             raise ContractError(
                 f"export: the exported program gives {', '.join(answer)}; the model gives {', '.join(expected)}."
             )
         for name, tensor in expected.items():
             scale = tensor.abs().max().clamp(min=1e-6)
-            difference = float((answer[name].float() - tensor.float()).abs().max() / scale)
+            difference = float((prediction[name].float() - tensor.float()).abs().max() / scale)
             if not difference <= TOLERANCE:  # NaN is no agreement either
                 raise ContractError(
                     f"export: {name} of the exported program differs from the model's by {difference:.1e} of its "

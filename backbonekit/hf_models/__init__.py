@@ -8,8 +8,8 @@ from backbonekit.registry.model_names import model_class_names
 
 _HERE = "backbonekit.hf_models"
 _PUBLIC = {
-    **dict.fromkeys(public_names(), f"{_HERE}.faces"),
-    **dict.fromkeys(model_class_names(), f"{_HERE}.model_faces"),
+    **dict.fromkeys(public_names(), f"{_HERE}.backbone_classes"),
+    **dict.fromkeys(model_class_names(), f"{_HERE}.model_classes"),
     "AutoBackbone": f"{_HERE}.auto_backbone",
     "AutoImageProcessor": f"{_HERE}.auto_image_processor",
     "BackboneConfigMixin": f"{_HERE}.config_mixin",

@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backbonekit.backbones.hf.families import model_types
+from backbonekit.backbones.hf.model_types import model_types
 from backbonekit.backbones.whole_models import backbone_config_of
 from backbonekit.errors import ContractError, RecipeError
+from backbonekit.hf_models.backbone_classes import backbone_class, config_class
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.hf_models.faces import backbone_class, config_class
 from backbonekit.hf_models.timm_backbone import TimmBackbone
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
-from backbonekit.storage.repository import open_repository
+from backbonekit.weights.repository import open_repository
 
 
 def config_of(fields: Mapping[str, Any], **changes: Any) -> BackboneConfigMixin:
@@ -52,7 +52,7 @@ class AutoBackbone:
         that holds one it is the backbone alone, with the maps that the model takes from it.
 
         `out_indices` or `out_features`: which maps; the last stage when unset. `use_timm_backbone`: the name is timm's
-        (`resnet50`, `timm/resnet50.a1_in1k`), and so is the numbering of maps. `num_channels`: of the pictures; a
+        (`resnet50`, `timm/resnet50.a1_in1k`), and so is the numbering of maps. `num_channels`: of the images; a
         pretrained stem is adapted. `backbone_kwargs`: `norm` and training rates of a transformers checkpoint, arguments
         of the constructor of a timm architecture. Raises RecipeError, ContractError, WeightsError, StorageError.
         """

@@ -1,4 +1,4 @@
-"""`AutoImageProcessor`: pictures in, and answers out, under transformers' names."""
+"""`AutoImageProcessor`: images in, and predictions out, under transformers' names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,24 +8,24 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from backbonekit.backbones.timm_source import blueprint
-from backbonekit.contract.answers import BoxQueries, DenseDepth, DenseLogits, MaskQueries
+from backbonekit.backbones.timm.blueprint import blueprint
+from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits, MaskQueries
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, StorageError
-from backbonekit.hf_models.answers_by_name import geometries_for, read_answer, sizes_for
 from backbonekit.hf_models.box_results import BOX_SCORING, found_boxes
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.detection_labels import detection_labels, listed_annotations
-from backbonekit.hf_models.prepared_pictures import PreparedPictures
+from backbonekit.hf_models.predictions_by_name import geometries_for, read_prediction, sizes_for
+from backbonekit.hf_models.prepared_images import PreparedImages
 from backbonekit.hf_models.segmentation_labels import binary_masks, dense_labels, listed_maps
-from backbonekit.image_processing.after.depth import depth_maps
-from backbonekit.image_processing.after.instance import separate_instances
-from backbonekit.image_processing.after.panoptic import segment_panoptic
-from backbonekit.image_processing.after.semantic import segment_dense, segment_masks
-from backbonekit.image_processing.pixels import Picture
+from backbonekit.image_processing.pixels import ImageLike
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, processor_kind, read_processing
 from backbonekit.image_processing.processor import ImageProcessor, listed
-from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, processor_kind, read_processing
-from backbonekit.storage.repository import Repository, open_repository
+from backbonekit.postprocessing.depth import depth_maps
+from backbonekit.postprocessing.instance import separate_instances
+from backbonekit.postprocessing.panoptic import segment_panoptic
+from backbonekit.postprocessing.semantic import segment_dense, segment_masks
+from backbonekit.weights.repository import Repository, open_repository
 
 Sizes = Sequence[tuple[int, int]] | Tensor
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
@@ -45,12 +45,12 @@ _DENSE = {"Beit", "DPT", "MobileNetV2", "MobileViT", "Segformer"}
 
 
 class AutoImageProcessor:
-    """Prepares pictures as a repository's `preprocessor_config.json` says; see `from_pretrained`.
+    """Prepares images as a repository's `preprocessor_config.json` says; see `from_pretrained`.
 
-    `processing`: what is done to a picture. `kind`: the image processor of transformers that it stands for, such as
+    `processing`: what is done to an image. `kind`: the image processor of transformers that it stands for, such as
     `Detr`; "" for none. `always_masks`: give a `pixel_mask` even where nothing is padded. `do_reduce_labels`: label 0
     of a segmentation map is nothing, label 1 the first class. `ignore_index`: the label of pixels that belong to no
-    mask. `do_convert_annotations`: boxes become relative to the picture.
+    mask. `do_convert_annotations`: boxes become relative to the image.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class AutoImageProcessor:
             if repository.has(FILE) and "architecture" in repository.json(FILE):
                 return cls(_timm_processing(name, revision))
             raise StorageError(
-                f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so nobody says how its pictures are prepared. A"
+                f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so nobody says how its images are prepared. A"
                 " model built here has its own: model.processor."
             )
         return cls._read(repository)
@@ -111,7 +111,7 @@ class AutoImageProcessor:
 
     def __call__(
         self,
-        images: Picture | Sequence[Picture],
+        images: ImageLike | Sequence[ImageLike],
         segmentation_maps: Any = None,
         *,
         instance_id_to_semantic_id: Mapping[int, int] | Sequence[Mapping[int, int]] | None = None,
@@ -120,26 +120,26 @@ class AutoImageProcessor:
         return_tensors: Literal["pt", "np"] = "pt",
         do_reduce_labels: bool | None = None,
         ignore_index: int | None = None,
-    ) -> PreparedPictures:
-        """`images`: one picture or a list, as `ImageProcessor` reads them. `segmentation_maps`: for each picture
+    ) -> PreparedImages:
+        """`images`: one image or a list, as `ImageProcessor` reads them. `segmentation_maps`: for each image
         [height, width] of labels, or with `instance_id_to_semantic_id` of instances. They become `labels`, int64
         [batch, height, width], where a Segformer, BEiT, DPT or MobileViT is prepared for; else `mask_labels` and
         `class_labels`, a mask for each label that occurs. `do_reduce_labels`, `ignore_index`: instead of the own ones.
-        `annotations`: COCO's for detection, one a picture; they become `labels`, see `detection_labels`, with masks if
+        `annotations`: COCO's for detection, one an image; they become `labels`, see `detection_labels`, with masks if
         `return_segmentation_masks`. Raises ContractError, StorageError.
         """
         if return_tensors not in ("pt", "np"):
             raise ContractError(f"return_tensors={return_tensors!r}: known are 'pt' (torch) and 'np' (NumPy).")
         if segmentation_maps is not None and annotations is not None:
             raise ContractError("segmentation_maps and annotations were given; a model learns from one of them.")
-        pictures = listed(images)
-        batch, geometries = self._processor.prepare(pictures)
+        images = listed(images)
+        batch, geometries = self._processor.prepare(images)
         values, mask = batch["pixel_values"], batch["pixel_mask"]
         if mask is None and self.always_masks:
             mask = values.new_ones((values.shape[0], *values.shape[-2:]), dtype=torch.bool)
-        prepared = PreparedPictures(values, None if mask is None else mask.long())
+        prepared = PreparedImages(values, None if mask is None else mask.long())
         if annotations is not None:
-            given = listed_annotations(annotations, len(pictures))
+            given = listed_annotations(annotations, len(images))
             prepared.labels = [
                 detection_labels(
                     one, geometry, converts=self.do_convert_annotations, with_masks=return_segmentation_masks
@@ -176,14 +176,14 @@ class AutoImageProcessor:
         top_k: int | None = None,
         use_focal_loss: bool | None = None,
     ) -> list[dict[str, Tensor]]:
-        """For each picture `scores`, `labels` and `boxes` (x0 y0 x1 y1) of what scores above `threshold`.
+        """For each image `scores`, `labels` and `boxes` (x0 y0 x1 y1) of what scores above `threshold`.
 
-        Boxes are in pixels of `target_sizes`, the (height, width) of each picture as it was given to this processor,
+        Boxes are in pixels of `target_sizes`, the (height, width) of each image as it was given to this processor,
         or in [0, 1] without. `use_focal_loss`: scored by a sigmoid for each class, else by a softmax with a last column
         for "no object"; known from the kind of processor where that is one for detection. `top_k`: how many pairs of
         query and class (or queries) are looked at. Raises ContractError where nobody says how boxes are scored.
         """
-        answer = read_answer(outputs, (BoxQueries,))
+        prediction = read_prediction(outputs, (BoxQueries,))
         scoring, most = BOX_SCORING.get(self.kind, (None, None))
         if use_focal_loss is not None:
             scoring = "sigmoid" if use_focal_loss else "softmax_with_null"
@@ -196,15 +196,16 @@ class AutoImageProcessor:
             )
         sizes = None if target_sizes is None else [(int(height), int(width)) for height, width in target_sizes]
         looked_at = most if top_k is None else top_k
-        return found_boxes(answer, scoring=scoring, top_k=looked_at, threshold=threshold, sizes=sizes)
+        return found_boxes(prediction, scoring=scoring, top_k=looked_at, threshold=threshold, sizes=sizes)
 
     def post_process_semantic_segmentation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[Tensor]:
-        """int64 [height, width] for each picture: the class of every pixel, at `target_sizes`, else at the answer's."""
-        answer = read_answer(outputs, (MaskQueries, DenseLogits))
-        if isinstance(answer, MaskQueries):
-            results = segment_masks(answer, geometries_for(answer.mask_logits, target_sizes))
+        """int64 [height, width] for each image: the class of every pixel, at `target_sizes`, else at the
+        prediction's."""
+        prediction = read_prediction(outputs, (MaskQueries, DenseLogits))
+        if isinstance(prediction, MaskQueries):
+            results = segment_masks(prediction, geometries_for(prediction.mask_logits, target_sizes))
         else:
-            results = segment_dense(answer, geometries_for(answer.logits, target_sizes), scoring="softmax")
+            results = segment_dense(prediction, geometries_for(prediction.logits, target_sizes), scoring="softmax")
         return [result.segmentation for result in results]
 
     def post_process_instance_segmentation(
@@ -214,15 +215,15 @@ class AutoImageProcessor:
         target_sizes: Sizes | None = None,
         return_binary_maps: bool = False,
     ) -> list[dict[str, Any]]:
-        """For each picture `segmentation`, int64 [height, width] of identifiers with -1 where there is none, and
+        """For each image `segmentation`, int64 [height, width] of identifiers with -1 where there is none, and
         `segments_info`, best first: `id`, `label_id`, `score`, `was_fused`. Where masks overlap the better one is seen.
 
         `return_binary_maps`: `segmentation` is bool [instances, height, width], overlaps kept.
         """
-        answer = read_answer(outputs, (MaskQueries,))
-        sizes = sizes_for(target_sizes, answer.mask_logits)
+        prediction = read_prediction(outputs, (MaskQueries,))
+        sizes = sizes_for(target_sizes, prediction.mask_logits)
         written = []
-        found = separate_instances(answer, geometries_for(answer.mask_logits, None), threshold=threshold)
+        found = separate_instances(prediction, geometries_for(prediction.mask_logits, None), threshold=threshold)
         for result, size in zip(found, sizes, strict=True):
             assert result.masks is not None
             masks = _enlarged(result.masks, size)
@@ -247,15 +248,15 @@ class AutoImageProcessor:
         label_ids_to_fuse: set[int] | None = None,
         target_sizes: Sizes | None = None,
     ) -> list[dict[str, Any]]:
-        """For each picture `segmentation`, int64 [height, width] of identifiers from 1 with 0 where there is none, and
+        """For each image `segmentation`, int64 [height, width] of identifiers from 1 with 0 where there is none, and
         `segments_info`, one for each identifier: `id`, `label_id`, `score`, `was_fused`.
 
         `label_ids_to_fuse`: stuff, of which all regions are one segment.
         """
-        answer = read_answer(outputs, (MaskQueries,))
+        prediction = read_prediction(outputs, (MaskQueries,))
         found = segment_panoptic(
-            answer,
-            geometries_for(answer.mask_logits, target_sizes),
+            prediction,
+            geometries_for(prediction.mask_logits, target_sizes),
             threshold=threshold,
             mask_threshold=mask_threshold,
             overlap_threshold=overlap_mask_area_threshold,
@@ -278,11 +279,11 @@ class AutoImageProcessor:
         ]
 
     def post_process_depth_estimation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[dict[str, Tensor]]:
-        """For each picture `predicted_depth`, float [height, width]."""
-        answer = read_answer(outputs, (DenseDepth,))
+        """For each image `predicted_depth`, float [height, width]."""
+        prediction = read_prediction(outputs, (DenseDepth,))
         return [
             {"predicted_depth": result.depth}
-            for result in depth_maps(answer, geometries_for(answer.depth, target_sizes))
+            for result in depth_maps(prediction, geometries_for(prediction.depth, target_sizes))
         ]
 
 

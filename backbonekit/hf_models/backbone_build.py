@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from backbonekit.backbones.hf.staged_backbone import StagedBackbone
-from backbonekit.backbones.hf_source import HFBlueprint
-from backbonekit.backbones.timm_backbone import TimmBackbone
-from backbonekit.backbones.timm_source import TimmBlueprint
-from backbonekit.storage.fill import FillReport
-from backbonekit.storage.filled import construct_filled
-from backbonekit.storage.private_random import seeded
+from backbonekit.backbones.hf.backbone import StagedBackbone
+from backbonekit.backbones.hf.blueprint import HFBlueprint
+from backbonekit.backbones.timm.backbone import TimmBackbone
+from backbonekit.backbones.timm.blueprint import TimmBlueprint
+from backbonekit.weights.fill import FillReport
+from backbonekit.weights.filled import construct_filled
+from backbonekit.weights.private_random import seeded
 
 
 def build_backbone(

@@ -7,12 +7,12 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.staged_backbone import StagedBackbone
-from backbonekit.backbones.timm_backbone import TimmBackbone
+from backbonekit.backbones.hf.backbone import StagedBackbone
+from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.backbone_output import BackboneOutput
 from backbonekit.hf_models.stage_selection import agreed_indices
-from backbonekit.storage.fill import FillReport
+from backbonekit.weights.fill import FillReport
 
 
 class BackboneMixin(nn.Module):

@@ -20,7 +20,7 @@ class BackboneOutput(FieldMapping):
 
     `attentions`, with `output_attentions=True`: [batch, heads, queries, keys], rows of sum 1, one for each block of a
     plain ViT and one for each stage, its last block's, of `swin`, `maskformer-swin`, `swinv2` and `hiera`. Attention in
-    windows has windows instead of pictures, [batch * windows, ...], or, in `hiera`, [batch, heads, units, queries,
+    windows has windows instead of images, [batch * windows, ...], or, in `hiera`, [batch, heads, units, queries,
     keys]. None for the families for which transformers gives none: the convolutional ones and `pvt_v2`.
     """
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from backbonekit.contract.answers import BoxQueries, Scoring
+from backbonekit.contract.predictions import BoxQueries, Scoring
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.after.detection import best_boxes, corners
 from backbonekit.ops.precision import at_least_single
+from backbonekit.postprocessing.detection import best_boxes, corners
 
 # How the models that each image processor belongs to score their boxes, and how many of them it looks at (None: as many
 # as there are queries). By `image_processor_type` without its ending.
@@ -21,37 +21,37 @@ BOX_SCORING: dict[str, tuple[Scoring, int | None]] = {
 
 
 def found_boxes(
-    answer: BoxQueries,
+    prediction: BoxQueries,
     *,
     scoring: Scoring,
     top_k: int | None,
     threshold: float,
     sizes: Sequence[tuple[int, int]] | None,
 ) -> list[dict[str, Tensor]]:
-    """For each picture `scores` float [N], `labels` int64 [N] and `boxes` float [N, 4].
+    """For each image `scores` float [N], `labels` int64 [N] and `boxes` float [N, 4].
 
-    Boxes are x0 y0 x1 y1 in pixels of `sizes`, (height, width) of each picture, or in [0, 1] without; not cut to the
-    picture. The order is that of transformers: by score where pairs of query and class are chosen (sigmoid), by query
+    Boxes are x0 y0 x1 y1 in pixels of `sizes`, (height, width) of each image, or in [0, 1] without; not cut to the
+    image. The order is that of transformers: by score where pairs of query and class are chosen (sigmoid), by query
     where each query has its one class.
     """
     if top_k is not None and top_k < 1:
         raise ContractError(f"top_k={top_k}: at least 1 box is looked at.")
-    if sizes is not None and len(sizes) != len(answer.class_logits):
+    if sizes is not None and len(sizes) != len(prediction.class_logits):
         raise ContractError(
-            f"{len(sizes)} target_sizes for {len(answer.class_logits)} pictures; give one (height, width) a picture."
+            f"{len(sizes)} target_sizes for {len(answer.class_logits)} images; give one (height, width) an image."
         )
-    scores, labels, queries = best_boxes(answer, scoring=scoring, top_k=top_k)
-    boxes = corners(at_least_single(answer.boxes_cxcywh))
+    scores, labels, queries = best_boxes(prediction, scoring=scoring, top_k=top_k)
+    boxes = corners(at_least_single(prediction.boxes_cxcywh))
     results = []
     for index in range(len(scores)):
         kept = scores[index] > threshold
         chosen = queries[index][kept]
         order = chosen.argsort() if scoring != "sigmoid" else slice(None)
-        picture_boxes = boxes[index][chosen][order]
+        image_boxes = boxes[index][chosen][order]
         if sizes is not None:
             height, width = sizes[index]
-            picture_boxes = picture_boxes * picture_boxes.new_tensor([width, height, width, height])
+            image_boxes = image_boxes * image_boxes.new_tensor([width, height, width, height])
         results.append(
-            {"scores": scores[index][kept][order], "labels": labels[index][kept][order], "boxes": picture_boxes}
+            {"scores": scores[index][kept][order], "labels": labels[index][kept][order], "boxes": image_boxes}
         )
     return results

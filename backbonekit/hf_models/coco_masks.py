@@ -15,7 +15,7 @@ def object_mask(segmentation: Any, size: tuple[int, int]) -> Tensor:
     `{"size": [height, width], "counts": [...]}`, which start with what is outside.
 
     A pixel is inside a polygon when its centre is; several polygons are parts of one object. Raises ContractError for
-    compressed run lengths (a string) and for what does not go with the picture.
+    compressed run lengths (a string) and for what does not go with the image.
     """
     if isinstance(segmentation, Mapping):
         return _from_runs(segmentation, size)
@@ -35,7 +35,7 @@ def _from_runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> Tensor
         raise ContractError("run lengths are wanted as a list of numbers; pycocotools' `decode` reads compressed ones.")
     height, width = size
     if tuple(segmentation.get("size", size)) != size or sum(counts) != height * width or min(counts, default=0) < 0:
-        raise ContractError(f"run lengths of {sum(counts)} pixels do not fit a picture of {height} x {width}.")
+        raise ContractError(f"run lengths of {sum(counts)} pixels do not fit an image of {height} x {width}.")
     flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return torch.from_numpy(np.ascontiguousarray(flat.reshape(width, height).T))
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
-from backbonekit.backbones.hf.families import family
+from backbonekit.backbones.hf.model_types import family
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.stage_selection import agreed_indices
-from backbonekit.storage.repository import open_repository
+from backbonekit.weights.repository import open_repository
 
 Config = TypeVar("Config", bound="BackboneConfigMixin")
 

@@ -1,4 +1,4 @@
-"""COCO annotations as transformers' detection models take them: classes and boxes of each picture, relative to it."""
+"""COCO annotations as transformers' detection models take them: classes and boxes of each image, relative to it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +12,11 @@ from backbonekit.hf_models.coco_masks import object_mask
 from backbonekit.image_processing.targets import as_target, move_target
 
 
-def listed_annotations(given: Any, pictures: int) -> list[Mapping[str, Any]]:
-    """One `{"image_id": ..., "annotations": [...]}` for each picture. Raises ContractError for anything else."""
+def listed_annotations(given: Any, images: int) -> list[Mapping[str, Any]]:
+    """One `{"image_id": ..., "annotations": [...]}` for each image. Raises ContractError for anything else."""
     listed = [given] if isinstance(given, Mapping) else list(given)
-    if len(listed) != pictures:
-        raise ContractError(f"{pictures} pictures and {len(listed)} annotations were given; each has one.")
+    if len(listed) != images:
+        raise ContractError(f"{images} images and {len(listed)} annotations were given; each has one.")
     for one in listed:
         if not isinstance(one, Mapping) or not isinstance(one.get("annotations"), Sequence):
             keys = ", ".join(map(repr, one)) if isinstance(one, Mapping) else type(one).__name__
@@ -31,14 +31,14 @@ def detection_labels(
     annotation: Mapping[str, Any], geometry: Geometry, *, converts: bool, with_masks: bool
 ) -> dict[str, Tensor]:
     """`class_labels` int64 [N], `boxes` float [N, 4], `area` float [N], `iscrowd` int64 [N], `image_id` int64 [1],
-    `orig_size` and `size` int64 [2], (height, width) of the picture and of its pixels in the input; with keypoints
+    `orig_size` and `size` int64 [2], (height, width) of the image and of its pixels in the input; with keypoints
     `keypoints` float [N, K, 3]; `with_masks` bool `masks` [N, *canvas].
 
-    Crowds, and boxes that are empty within the picture, are left out. Boxes are centre and size in [0, 1] (`converts`),
-    else x0 y0 x1 y1 in pixels of the input. They are relative to the picture and not, as in transformers since 4.37,
-    to the padded canvas: so that the same box means the same in every batch, a model's answers are judged by what
+    Crowds, and boxes that are empty within the image, are left out. Boxes are centre and size in [0, 1] (`converts`),
+    else x0 y0 x1 y1 in pixels of the input. They are relative to the image and not, as in transformers since 4.37,
+    to the padded canvas: so that the same box means the same in every batch, a model's predictions are judged by what
     `post_process_object_detection` makes of them, and published weights, which were trained so, are met.
-    Keypoints move with the picture, which transformers leaves out.
+    Keypoints move with the image, which transformers leaves out.
     """
     height, width = geometry.original
     objects = [_checked(one) for one in annotation["annotations"]]

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from backbonekit.assembly.build import Warm, build_composed
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.weight_report import WeightReport
-from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.mapping import FieldMapping, register_output
+from backbonekit.contract.predictions import MaskQueries
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.class_labels import chosen_labels
 from backbonekit.hf_models.maskformer_config import MaskFormerConfig
 from backbonekit.hf_models.model_kinds import earlier_masks, mask_targets
+from backbonekit.hub.opening import open_model
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
-from backbonekit.sharing.opening import open_model
 from backbonekit.training.freeze import freeze
 
 
@@ -114,18 +114,18 @@ class MaskFormerForInstanceSegmentation(nn.Module):
     ) -> MaskFormerForInstanceSegmentationOutput:
         """`pixel_mask`: 1 where a real pixel is; attention and loss pass over the rest, which transformers does not.
 
-        `mask_labels`: for each picture [masks, height, width], 1 inside; `class_labels`: for each picture [masks].
+        `mask_labels`: for each image [masks, height, width], 1 inside; `class_labels`: for each image [masks].
         """
         targets = mask_targets(mask_labels, class_labels)
         out = self.model(pixel_values, None if pixel_mask is None else pixel_mask.bool(), targets)
-        answer: MaskQueries = out.predictions
+        prediction: MaskQueries = out.predictions
         return MaskFormerForInstanceSegmentationOutput(
-            class_queries_logits=answer.class_logits,
-            masks_queries_logits=answer.mask_logits,
+            class_queries_logits=prediction.class_logits,
+            masks_queries_logits=prediction.mask_logits,
             feature_maps=out.feature_maps,
             loss=out.loss,
             losses=out.losses,
-            auxiliary_logits=earlier_masks(answer.auxiliary),
+            auxiliary_logits=earlier_masks(prediction.auxiliary),
         )
 
     def save_pretrained(self, folder: str | Path) -> Path:

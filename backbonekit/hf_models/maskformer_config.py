@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
-from backbonekit.dialects.maskformer import MASKFORMER
 from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.heads.maskformer.checkpoint import MASKFORMER
 from backbonekit.hf_models.backbone_choice import (
     BACKBONE_FIELDS,
     BackboneChoice,
@@ -20,7 +20,7 @@ from backbonekit.hf_models.class_labels import class_names
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
-from backbonekit.storage.repository import open_repository
+from backbonekit.weights.repository import open_repository
 
 
 class MaskFormerConfig:

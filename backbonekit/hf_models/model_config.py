@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from backbonekit.backbones.hf.families import family
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
+from backbonekit.backbones.hf.model_types import family
 from backbonekit.contract.features import Level, octave
-from backbonekit.dialects.dialect import Dialect
-from backbonekit.dialects.foreign_fields import told_fields
 from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.heads.shared_checkpoint.converter import Dialect
+from backbonekit.heads.shared_checkpoint.fields import told_fields
 from backbonekit.hf_models.backbone_choice import (
     BACKBONE_FIELDS,
     BackboneChoice,
@@ -26,7 +26,7 @@ from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.lookup import resolve
-from backbonekit.storage.repository import open_repository
+from backbonekit.weights.repository import open_repository
 
 Config = TypeVar("Config", bound="ModelConfig")
 _LABELS = ("num_labels", "id2label", "label2id")

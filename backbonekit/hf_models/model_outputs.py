@@ -15,7 +15,7 @@ from backbonekit.contract.mapping import FieldMapping, register_output
 @dataclass(eq=False)
 class BoxModelOutput(FieldMapping):
     """`logits`: [batch, queries, classes (+ 1 of DETR, "no object")], before softmax or sigmoid. `pred_boxes`: [batch,
-    queries, 4], centre and size in [0, 1] of the picture without its padding. `auxiliary_outputs`: the same two for
+    queries, 4], centre and size in [0, 1] of the image without its padding. `auxiliary_outputs`: the same two for
     earlier decoder layers, where they are computed."""
 
     logits: Tensor

@@ -16,12 +16,12 @@ from backbonekit.image_processing.targets import move_target, pad_target
 
 
 def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """One int64 [height, width] for each picture. Raises ContractError where they do not go with the pictures."""
+    """One int64 [height, width] for each image. Raises ContractError where they do not go with the images."""
     if isinstance(given, Image.Image) or (isinstance(given, np.ndarray | Tensor) and given.ndim == 2):
         given = [given]
     listed: list[Any] = list(given)
     if len(listed) != len(sizes):
-        raise ContractError(f"{len(sizes)} pictures and {len(listed)} segmentation maps were given; each has one.")
+        raise ContractError(f"{len(sizes)} images and {len(listed)} segmentation maps were given; each has one.")
     if any(isinstance(one, Mapping) for one in listed):
         raise ContractError("segmentation maps are [height, width] of labels; boxes of objects go into `annotations`.")
     maps = [torch.as_tensor(np.array(one) if isinstance(one, Image.Image) else one).long() for one in listed]
@@ -29,14 +29,14 @@ def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
     for labels, size in zip(maps, sizes, strict=True):
         if tuple(labels.shape) != size:
             raise ContractError(
-                f"a segmentation map has shape {list(labels.shape)}, its picture {size[0]} x {size[1]} pixels; a map is"
-                " [height, width] of its picture."
+                f"a segmentation map has shape {list(labels.shape)}, its image {size[0]} x {size[1]} pixels; a map is"
+                " [height, width] of its image."
             )
     return maps
 
 
 def dense_labels(labels: Tensor, geometry: Geometry, *, do_reduce_labels: bool) -> Tensor:
-    """int64 [*canvas], resized by its nearest pixel, cropped and padded (255) with its picture.
+    """int64 [*canvas], resized by its nearest pixel, cropped and padded (255) with its image.
 
     `do_reduce_labels`: 0 becomes 255, which is no class, and every label but 255 one less.
     """
@@ -55,7 +55,7 @@ def binary_masks(
     do_reduce_labels: bool,
     ignore_index: int | None,
 ) -> tuple[Tensor, Tensor]:
-    """float [masks, *canvas] and int64 [masks], the labels in rising order, resized and padded with their picture.
+    """float [masks, *canvas] and int64 [masks], the labels in rising order, resized and padded with their image.
 
     `classes`: of each instance, where `labels` number instances. `ignore_index`: has no mask. `do_reduce_labels`: 0
     becomes `ignore_index`, which must then be given, and every other label one less.

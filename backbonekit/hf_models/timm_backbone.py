@@ -8,22 +8,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbonekit.backbones.timm_backbone import TimmBackbone as Backbone
-from backbonekit.backbones.timm_source import TimmBlueprint
-from backbonekit.dialects.timm_feature_names import timm_feature_names
+from backbonekit.backbones.timm.backbone import TimmBackbone as Backbone
+from backbonekit.backbones.timm.blueprint import TimmBlueprint
+from backbonekit.backbones.timm.feature_names import timm_feature_names
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.backbone_output import BackboneOutput
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
-from backbonekit.storage.checkpoint import Checkpoint, open_checkpoint
-from backbonekit.storage.construct import finish, without_weights
-from backbonekit.storage.fill import FillReport, fill
-from backbonekit.storage.repository import Repository, open_repository
-from backbonekit.storage.stored_tensor import StoredTensor
-from backbonekit.storage.write_tensors import save_tensors
 from backbonekit.training.freeze import freeze
+from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
+from backbonekit.weights.construct import finish, without_weights
+from backbonekit.weights.fill import FillReport, fill
+from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.stored_tensor import StoredTensor
+from backbonekit.weights.write_tensors import save_tensors
 
 _COUNTER = "num_batches_tracked"
 

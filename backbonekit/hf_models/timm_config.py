@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
-from backbonekit.backbones.timm_source import TimmBlueprint, blueprint
+from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.hf_models.config_call import told_by_name
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.stage_selection import agreed_indices
-from backbonekit.storage.repository import open_repository
+from backbonekit.weights.repository import open_repository
 
 # What transformers writes besides, which follows from the rest.
 _IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features"}
@@ -24,7 +24,7 @@ _FLAGS = ("use_pretrained_backbone", "freeze_batch_norm_2d", "output_hidden_stat
 @told_by_name(positional=1)
 @dataclass
 class TimmBackboneConfig:
-    """`backbone`: an architecture of timm, with or without a tag of weights. `num_channels`: of the pictures.
+    """`backbone`: an architecture of timm, with or without a tag of weights. `num_channels`: of the images.
 
     `out_indices`, `out_features`: maps in timm's numbering (0 is the first of `features_only`); the last when unset.
     They are checked here where the name is an architecture's, and when the backbone is built where it is a repository.
@@ -156,6 +156,6 @@ def _is_repository(name: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _stage_names(name: str, revision: str | None, arguments: str) -> tuple[str, ...]:
-    # Channels of the pictures change no name.
+    # Channels of the images change no name.
     plan = blueprint(name, config=None, revision=revision, in_channels=3, args=json.loads(arguments))
     return tuple(level.name for level in plan.levels)

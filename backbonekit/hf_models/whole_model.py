@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from backbonekit.assembly.build import Warm, build_composed
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.weight_report import WeightReport
-from backbonekit.contract.answers import ModelOutput
+from backbonekit.contract.predictions import ModelOutput
 from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.class_labels import chosen_labels, class_names
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.model_config import ModelConfig
-from backbonekit.packing.layout import RECIPE
+from backbonekit.hub.layout import RECIPE
+from backbonekit.hub.opening import open_model
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
 from backbonekit.recipe.recipe import plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.model_names import MODELS
-from backbonekit.sharing.opening import open_model
-from backbonekit.storage.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
-from backbonekit.storage.repository import open_repository
-from backbonekit.storage.write_tensors import save_tensors
 from backbonekit.training.freeze import freeze
+from backbonekit.weights.repository import open_repository
+from backbonekit.weights.write_tensors import save_tensors
 
 Model = TypeVar("Model", bound="WholeModel")
 
@@ -136,7 +136,7 @@ class WholeModel(nn.Module):
         return path
 
     def _written_processing(self) -> dict[str, Any]:
-        """With the processor that knows how the answers are read, where it prepares pictures in the same way."""
+        """With the processor that knows how the predictions are read, where it prepares images in the same way."""
         processing = self.model.processor.processing
         written = write_processing(processing)
         named = {**written, "image_processor_type": f"{MODELS[self.config.model_type].processor}ImageProcessor"}

@@ -20,8 +20,8 @@ _ERRORS = ("RecipeError", "ContractError", "WeightsError", "StorageError")
 def stubs() -> dict[Path, str]:
     """Each file and its content."""
     return {
-        _PACKAGE / "hf_models" / "faces.pyi": _faces(),
-        _PACKAGE / "hf_models" / "model_faces.pyi": _model_faces(),
+        _PACKAGE / "hf_models" / "backbone_classes.pyi": _faces(),
+        _PACKAGE / "hf_models" / "model_classes.pyi": _model_faces(),
         _PACKAGE / "hf_models" / "__init__.pyi": _names(backbonekit.hf_models._PUBLIC, []),
         _PACKAGE / "__init__.pyi": _names(
             {**backbonekit._PUBLIC, **dict.fromkeys(_ERRORS, "backbonekit.errors")},
@@ -33,12 +33,12 @@ def stubs() -> dict[Path, str]:
 def _faces() -> str:
     lines = ["from dataclasses import dataclass", "from typing import ClassVar", ""]
     lines += [
-        f"from backbonekit.backbones.hf.{module_name(model_type)} import {name}Architecture"
+        f"from backbonekit.backbones.hf.families.{module_name(model_type)} import {name}Architecture"
         for model_type, name in sorted(CLASS_NAMES.items(), key=lambda pair: module_name(pair[0]))
     ]
     lines += [
         "from backbonekit.hf_models.config_mixin import BackboneConfigMixin",
-        "from backbonekit.hf_models.staged_face import StagedFace",
+        "from backbonekit.hf_models.staged_backbone import StagedFace",
         "",
         "def config_class(model_type: str) -> type[BackboneConfigMixin]: ...",
         "def backbone_class(model_type: str) -> type[StagedFace]: ...",
@@ -56,7 +56,7 @@ def _faces() -> str:
 
 
 def _model_faces() -> str:
-    kinds = ", ".join(sorted({named.answers for named in MODELS.values()}))
+    kinds = ", ".join(sorted({named.predictions for named in MODELS.values()}))
     lines = ["from typing import ClassVar", ""]
     lines += [
         "from backbonekit.hf_models.model_config import ModelConfig",
@@ -71,7 +71,7 @@ def _model_faces() -> str:
             "",
             f"class {named.config}(ModelConfig): ...",
             "",
-            f"class {named.architecture}({named.answers}):",
+            f"class {named.architecture}({named.predictions}):",
             f"    config_class: ClassVar[type[ModelConfig]] = {named.config}",
         ]
     return _HEADER + "\n".join(lines) + "\n"

@@ -1,1 +1,1 @@
-"""Floor 4: pictures to inputs, and under `after/` answers to results in each picture's own pixels."""
+"""Floor 4: images to inputs, and under `after/` answers to results in each image's own pixels."""

@@ -1,4 +1,4 @@
-"""Pictures of several sizes on one canvas."""
+"""Images of several sizes on one canvas."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +15,13 @@ from backbonekit.image_processing.targets import pad_target
 
 def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tuple[int, int]:
     """(height, width) of the padded input: the fixed canvas, else the largest of `sizes` (and of the crop), rounded up
-    to `size_divisor`. Raises ContractError when a picture is larger than the fixed canvas."""
+    to `size_divisor`. Raises ContractError when an image is larger than the fixed canvas."""
     height = max(size[0] for size in sizes)
     width = max(size[1] for size in sizes)
     if processing.canvas is not None:
         if height > processing.canvas[0] or width > processing.canvas[1]:
             raise ContractError(
-                f"a picture of {height} x {width} pixels does not fit on the fixed canvas of {processing.canvas[0]} x "
+                f"an image of {height} x {width} pixels does not fit on the fixed canvas of {processing.canvas[0]} x "
                 f"{processing.canvas[1]}; give `processing.size`, or a `processing.longest_edge` within it."
             )
         return processing.canvas
@@ -31,20 +31,20 @@ def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tupl
 
 
 def pad_together(
-    pictures: Sequence[Tensor], canvas: tuple[int, int], targets: Sequence[Target] | None = None
+    images: Sequence[Tensor], canvas: tuple[int, int], targets: Sequence[Target] | None = None
 ) -> dict[str, Any]:
     """`pixel_values` [batch, channels, *canvas] with 0 (the mean colour) on padding, `pixel_mask` bool
     [batch, *canvas] with True where a real pixel is, or None when nothing is padded; `targets` if there are."""
-    padded = any(tuple(picture.shape[-2:]) != canvas for picture in pictures)
+    padded = any(tuple(image.shape[-2:]) != canvas for image in images)
     if not padded:
-        batch: dict[str, Any] = {"pixel_values": torch.stack(list(pictures)), "pixel_mask": None}
+        batch: dict[str, Any] = {"pixel_values": torch.stack(list(images)), "pixel_mask": None}
     else:
-        first = pictures[0]
-        values = first.new_zeros((len(pictures), first.shape[0], *canvas))
-        mask = torch.zeros((len(pictures), *canvas), dtype=torch.bool, device=first.device)
-        for index, picture in enumerate(pictures):
-            height, width = picture.shape[-2:]
-            values[index, :, :height, :width] = picture
+        first = images[0]
+        values = first.new_zeros((len(images), first.shape[0], *canvas))
+        mask = torch.zeros((len(images), *canvas), dtype=torch.bool, device=first.device)
+        for index, image in enumerate(images):
+            height, width = image.shape[-2:]
+            values[index, :, :height, :width] = image
             mask[index, :height, :width] = True
         batch = {"pixel_values": values, "pixel_mask": mask}
     if targets is not None:
@@ -72,7 +72,7 @@ def split_sample(sample: Any) -> tuple[Tensor, Mapping[str, Any] | None]:
         given = f"{values.dtype} {list(values.shape)}" if isinstance(values, Tensor) else type(values).__name__
         raise ContractError(
             f"collate takes normalised float tensors [channels, height, width]; given: {given}. "
-            "Raw pictures go through the processor itself: `processor(pictures, targets)`."
+            "Raw images go through the processor itself: `processor(images, targets)`."
         )
     if target is not None and not isinstance(target, Mapping):
         raise ContractError(

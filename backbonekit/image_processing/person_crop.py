@@ -1,7 +1,7 @@
-"""One person cut out of a picture, as models are trained that find the keypoints of one person.
+"""One person cut out of an image, as models are trained that find the keypoints of one person.
 
 The crop is the person's box, widened to the input's aspect ratio and by a margin. The centres of its outer pixels lie
-on the edges of that region. What lies outside the picture is black.
+on the edges of that region. What lies outside the image is black.
 Source: Huang et al., "The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation"
 (2020), section 3; transformers/models/vitpose/image_processing_vitpose.py.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class CropRegion:
-    """Where in its picture a crop comes from, in pixels. `size`: the crop's own (height, width)."""
+    """Where in its image a crop comes from, in pixels. `size`: the crop's own (height, width)."""
 
     left: float
     top: float
@@ -24,8 +24,8 @@ class CropRegion:
     height: float
     size: tuple[int, int]
 
-    def to_picture(self, points: Tensor) -> Tensor:
-        """x and y [..., 2] in pixels of the crop to pixels of the picture; both have the first centre at 0.5."""
+    def to_image(self, points: Tensor) -> Tensor:
+        """x and y [..., 2] in pixels of the crop to pixels of the image; both have the first centre at 0.5."""
         steps = [self.width / max(self.size[1] - 1, 1), self.height / max(self.size[0] - 1, 1)]
         return (points - 0.5) * points.new_tensor(steps) + points.new_tensor([self.left, self.top])
 
@@ -40,7 +40,7 @@ def region_around(box_xyxy: tuple[float, float, float, float], size: tuple[int, 
 
 
 def cut_out(pixels: np.ndarray, region: CropRegion) -> np.ndarray:
-    """[height, width, channels] of the picture -> [*region.size, channels], same dtype, sampled linearly."""
+    """[height, width, channels] of the image -> [*region.size, channels], same dtype, sampled linearly."""
     height, width, _ = pixels.shape
     rows = _places(region.top, region.height, region.size[0])
     columns = _places(region.left, region.width, region.size[1])
@@ -61,7 +61,7 @@ def cut_out(pixels: np.ndarray, region: CropRegion) -> np.ndarray:
 
 
 def _places(start: float, length: float, count: int) -> Tensor:
-    """Where the crop's pixels are in the picture, in pixels whose first centre is at 0."""
+    """Where the crop's pixels are in the image, in pixels whose first centre is at 0."""
     return start - 0.5 + torch.arange(count, dtype=torch.float64) * (length / max(count - 1, 1))
 
 

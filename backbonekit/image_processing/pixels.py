@@ -1,4 +1,4 @@
-"""Any kind of picture as one array: [height, width, channels], uint8, or float32 in [0, 1]."""
+"""Any kind of image as one array: [height, width, channels], uint8, or float32 in [0, 1]."""
 
 import os
 
@@ -9,45 +9,45 @@ from torch import Tensor
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.reading import open_picture, upright
+from backbonekit.image_processing.reading import open_image, upright
 
-Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 _KINDS = "a file name, a Pillow image, a NumPy array [height, width(, channels)] or a tensor [channels, height, width]"
 _LIMIT_16_BIT = 65_535
-# A bicubic augmentation overshoots [0, 1] a little; 0..255 as float, or a normalised picture, does so a lot.
+# A bicubic augmentation overshoots [0, 1] a little; 0..255 as float, or a normalised image, does so a lot.
 _FLOAT_SLACK = 0.1
 
 
-def to_pixels(picture: Picture, channels: int) -> np.ndarray:
-    """[height, width, channels]: uint8 where the picture has 8 bits, else float32 in [0, 1] (16 bits are divided by
+def to_pixels(image: ImageLike, channels: int) -> np.ndarray:
+    """[height, width, channels]: uint8 where the image has 8 bits, else float32 in [0, 1] (16 bits are divided by
     65,535).
 
-    `channels` 3: grey pictures are repeated, transparency is dropped, CMYK and palettes are converted. `channels` 1:
-    colours become grey (ITU-R 601). Any other number: the picture must have it. Pillow images are turned upright by
-    their EXIF note. Raises StorageError for a file, ContractError for an array that cannot be a picture.
+    `channels` 3: grey images are repeated, transparency is dropped, CMYK and palettes are converted. `channels` 1:
+    colours become grey (ITU-R 601). Any other number: the image must have it. Pillow images are turned upright by
+    their EXIF note. Raises StorageError for a file, ContractError for an array that cannot be an image.
     """
-    if isinstance(picture, (str, os.PathLike)):
-        pixels = _from_pillow(open_picture(picture), channels)
-    elif isinstance(picture, Image.Image):
-        pixels = _from_pillow(upright(picture), channels)
-    elif isinstance(picture, Tensor):
-        pixels = _from_array(_channels_last(picture), channels)
-    elif isinstance(picture, np.ndarray):
-        pixels = _from_array(picture, channels)
+    if isinstance(image, (str, os.PathLike)):
+        pixels = _from_pillow(open_image(image), channels)
+    elif isinstance(image, Image.Image):
+        pixels = _from_pillow(upright(image), channels)
+    elif isinstance(image, Tensor):
+        pixels = _from_array(_channels_last(image), channels)
+    elif isinstance(image, np.ndarray):
+        pixels = _from_array(image, channels)
     else:
-        raise ContractError(f"a picture is {_KINDS}; given: {type(picture).__name__}.")
+        raise ContractError(f"an image is {_KINDS}; given: {type(image).__name__}.")
     return _with_channels(pixels, channels)
 
 
-def to_image(picture: Picture) -> Image.Image:
-    """An upright RGB picture to draw on. Of a picture with other channels than 1, 3 or 4, the first three are shown."""
-    if isinstance(picture, (np.ndarray, Tensor)) and picture.ndim == 3:
-        count = picture.shape[0] if isinstance(picture, Tensor) else picture.shape[-1]
+def to_image(image: ImageLike) -> Image.Image:
+    """An upright RGB image to draw on. Of an image with other channels than 1, 3 or 4, the first three are shown."""
+    if isinstance(image, (np.ndarray, Tensor)) and image.ndim == 3:
+        count = image.shape[0] if isinstance(image, Tensor) else image.shape[-1]
         if count not in (1, 3, 4):
             shown = [0, min(1, count - 1), min(2, count - 1)]
-            picture = picture[shown] if isinstance(picture, Tensor) else picture[..., shown]
-    pixels = to_pixels(picture, 3)
+            image = image[shown] if isinstance(image, Tensor) else image[..., shown]
+    pixels = to_pixels(image, 3)
     if pixels.dtype != np.uint8:
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(pixels)
@@ -76,7 +76,7 @@ def _from_pillow(image: Image.Image, channels: int) -> np.ndarray:
 
 def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
     if array.ndim not in (2, 3):
-        raise ContractError(f"a picture is {_KINDS}; given: an array of shape {_shape(array)}.")
+        raise ContractError(f"an image is {_KINDS}; given: an array of shape {_shape(array)}.")
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     if array.dtype == np.uint8:
@@ -85,7 +85,7 @@ def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
         return _from_integers(array, "uint16")
     if array.dtype.kind != "f":
         raise ContractError(
-            f"a picture of dtype {array.dtype} has no known range; give uint8 (0..255), "
+            f"an image of dtype {array.dtype} has no known range; give uint8 (0..255), "
             "uint16 (0..65535) or float (0..1)."
         )
     floats = array.astype(np.float32)
@@ -93,11 +93,11 @@ def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
         return floats
     low, high = float(floats.min()), float(floats.max())
     if not np.isfinite(floats).all():
-        raise ContractError("a float picture must be finite; this one has NaN or infinity in it.")
+        raise ContractError("a float image must be finite; this one has NaN or infinity in it.")
     # Measurements in other channels than colours may lie outside; the recipe's mean and std are in their units.
     if channels in (1, 3, 4) and (low < -_FLOAT_SLACK or high > 1 + _FLOAT_SLACK):
         raise ContractError(
-            f"a float picture lies in [0, 1]; this one in [{low:g}, {high:g}]. Give uint8, divide by 255, or pass what "
+            f"a float image lies in [0, 1]; this one in [{low:g}, {high:g}]. Give uint8, divide by 255, or pass what "
             "is already normalised to the model (or to `collate`) directly."
         )
     return floats
@@ -105,20 +105,20 @@ def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
 
 def _from_integers(array: np.ndarray, kind: str) -> np.ndarray:
     if array.size and (array.min() < 0 or array.max() > _LIMIT_16_BIT):
-        raise ContractError(f"a picture of kind {kind} must lie in 0..65535; this one in {array.min()}..{array.max()}.")
+        raise ContractError(f"an image of kind {kind} must lie in 0..65535; this one in {array.min()}..{array.max()}.")
     return array.astype(np.float32) / _LIMIT_16_BIT
 
 
-def _channels_last(picture: Tensor) -> np.ndarray:
-    picture = picture.detach().cpu()
-    if picture.dtype in (torch.bfloat16, torch.float16):
-        picture = picture.float()
-    return (picture.movedim(0, -1) if picture.ndim == 3 else picture).numpy()
+def _channels_last(image: Tensor) -> np.ndarray:
+    image = image.detach().cpu()
+    if image.dtype in (torch.bfloat16, torch.float16):
+        image = image.float()
+    return (image.movedim(0, -1) if image.ndim == 3 else image).numpy()
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     if 0 in pixels.shape:
-        raise ContractError(f"a picture has at least one pixel; given: height, width, channels {_shape(pixels)}.")
+        raise ContractError(f"an image has at least one pixel; given: height, width, channels {_shape(pixels)}.")
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     given = pixels.shape[-1]
     if given == channels:
@@ -131,7 +131,7 @@ def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return _grey(pixels[..., :3])
     layout = "; NumPy arrays have channels last" if channels in pixels.shape[:2] else ""
     raise ContractError(
-        f"the model takes {channels} channels (one mean for each); this picture has {given} "
+        f"the model takes {channels} channels (one mean for each); this image has {given} "
         f"(height, width, channels: {_shape(pixels)}){layout}."
     )
 

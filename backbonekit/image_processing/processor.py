@@ -1,4 +1,4 @@
-"""Pictures to a batch that a model takes: resized, cropped, normalised, padded together, the truth along with them."""
+"""Images to a batch that a model takes: resized, cropped, normalised, padded together, the truth along with them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from backbonekit.contract.labels import Labels
 from backbonekit.contract.processing import Geometry, Processing
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
-from backbonekit.image_processing.pixels import Picture, channels_of, to_pixels
+from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
 from backbonekit.image_processing.resize import resize_pixels
 from backbonekit.image_processing.sizes import crop_box, resized_size
 from backbonekit.image_processing.targets import as_target, check_grids, move_target
 
 
 class ImageProcessor:
-    """Does what `Processing` says. Has no state; the same picture always gives the same numbers.
+    """Does what `Processing` says. Has no state; the same image always gives the same numbers.
 
-    8-bit pictures are resampled by Pillow, so that the values equal those of transformers' Pillow processors; against
+    8-bit images are resampled by Pillow, so that the values equal those of transformers' Pillow processors; against
     its torchvision processors they differ by at most two steps of 1/255, where the filter rounds the other way.
     """
 
@@ -38,31 +38,31 @@ class ImageProcessor:
 
     def __call__(
         self,
-        pictures: Picture | Sequence[Picture],
+        images: ImageLike | Sequence[ImageLike],
         targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """`pixel_values` float [batch, channels, height, width], `pixel_mask` bool [batch, height, width] (True where a
         real pixel is) or None when nothing is padded, and `targets` where they were given.
 
-        `pictures`: one or a list of file names, Pillow images, NumPy arrays [height, width(, channels)] or tensors
-        [channels, height, width]; uint8, uint16, or float in [0, 1]. `targets`: one dict a picture in the upright
-        picture's own pixels (`contract/targets.py`). Raises StorageError for a file, ContractError for the rest.
+        `images`: one or a list of file names, Pillow images, NumPy arrays [height, width(, channels)] or tensors
+        [channels, height, width]; uint8, uint16, or float in [0, 1]. `targets`: one dict an image in the upright
+        image's own pixels (`contract/targets.py`). Raises StorageError for a file, ContractError for the rest.
         """
-        batch, _ = self.prepare(pictures, targets)
+        batch, _ = self.prepare(images, targets)
         return batch
 
     def prepare(
         self,
-        pictures: Picture | Sequence[Picture],
+        images: ImageLike | Sequence[ImageLike],
         targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
     ) -> tuple[dict[str, Any], list[Geometry]]:
-        """The batch, and where each picture went, which `to_results` needs to come back."""
-        pictures = listed(pictures)
-        truths = _matched(targets, len(pictures))
+        """The batch, and where each image went, which `to_results` needs to come back."""
+        images = listed(images)
+        truths = _matched(targets, len(images))
         values, placed = [], []
-        for picture in pictures:
-            picture_values, geometry = self._one(picture)
-            values.append(picture_values)
+        for image in images:
+            image_values, geometry = self._one(image)
+            values.append(image_values)
             placed.append(geometry)
         canvas = canvas_for([geometry.shown for geometry in placed], self.processing)
         geometries = [_on_canvas(geometry, canvas) for geometry in placed]
@@ -96,9 +96,9 @@ class ImageProcessor:
                 check_grids(target, _size(pixel_values))
         return pad_together(values, canvas, targets)
 
-    def _one(self, picture: Picture) -> tuple[Tensor, Geometry]:
+    def _one(self, image: ImageLike) -> tuple[Tensor, Geometry]:
         """[channels, height, width] before padding; its geometry with the canvas still its own size."""
-        pixels = to_pixels(picture, channels_of(self.processing))
+        pixels = to_pixels(image, channels_of(self.processing))
         original = (pixels.shape[0], pixels.shape[1])
         resized = resized_size(original, self.processing)
         pixels = resize_pixels(pixels, resized, self.processing.interpolation)
@@ -119,16 +119,16 @@ def _size(pixel_values: Tensor) -> tuple[int, int]:
     return pixel_values.shape[-2], pixel_values.shape[-1]
 
 
-def listed(pictures: Any) -> list[Picture]:
-    if isinstance(pictures, (str, os.PathLike, Image.Image)):
-        return [pictures]
-    if isinstance(pictures, (np.ndarray, Tensor)):
-        return list(pictures) if pictures.ndim == 4 else [pictures]
-    if not isinstance(pictures, Sequence):
-        raise ContractError(f"pictures are one picture or a list of them; given: {type(pictures).__name__}.")
-    if not pictures:
-        raise ContractError("no pictures were given.")
-    return list(pictures)
+def listed(images: Any) -> list[ImageLike]:
+    if isinstance(images, (str, os.PathLike, Image.Image)):
+        return [images]
+    if isinstance(images, (np.ndarray, Tensor)):
+        return list(images) if images.ndim == 4 else [images]
+    if not isinstance(images, Sequence):
+        raise ContractError(f"images are one image or a list of them; given: {type(images).__name__}.")
+    if not images:
+        raise ContractError("no images were given.")
+    return list(images)
 
 
 def _matched(targets: Any, count: int) -> list[Any] | None:
@@ -136,12 +136,12 @@ def _matched(targets: Any, count: int) -> list[Any] | None:
         return None
     listed = [targets] if isinstance(targets, Mapping) else list(targets)
     if len(listed) != count:
-        raise ContractError(f"{count} pictures and {len(listed)} targets were given; each picture has one dict.")
+        raise ContractError(f"{count} images and {len(listed)} targets were given; each image has one dict.")
     return [as_target(target) for target in listed]
 
 
 def _faults(processing: Processing) -> list[str]:
-    """What no picture could be prepared with, one sentence each."""
+    """What no image could be prepared with, one sentence each."""
     faults = []
     if len(processing.mean) != len(processing.std) or not processing.mean:
         faults.append(
@@ -156,7 +156,7 @@ def _faults(processing: Processing) -> list[str]:
         faults.append("processing.keep_aspect_ratio needs the size to come near to: give processing.size.")
     if processing.multiple_of > 1 and not processing.keep_aspect_ratio:
         faults.append(
-            f"processing.multiple_of={processing.multiple_of} rounds the sides of a picture that keeps its aspect"
+            f"processing.multiple_of={processing.multiple_of} rounds the sides of an image that keeps its aspect"
             " ratio; give processing.keep_aspect_ratio: true, or size_divisor."
         )
     sides = {

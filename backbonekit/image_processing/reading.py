@@ -1,4 +1,4 @@
-"""Opens picture files as untrusted data: picture formats only, bounded in size, upright, every fault one sentence."""
+"""Opens image files as untrusted data: image formats only, bounded in size, upright, every fault one sentence."""
 
 import os
 from pathlib import Path
@@ -15,31 +15,31 @@ SUFFIXES = frozenset(
 )
 
 
-def open_picture(file: str | os.PathLike[str]) -> Image.Image:
-    """The picture in a file, decoded and upright (the camera's orientation note applied); its first frame if many.
+def open_image(file: str | os.PathLike[str]) -> Image.Image:
+    """The image in a file, decoded and upright (the camera's orientation note applied); its first frame if many.
 
-    Raises StorageError when there is no such file, when it is no picture or a broken one, and when its header declares
+    Raises StorageError when there is no such file, when it is no image or a broken one, and when its header declares
     more pixels than Pillow's limit against decompression bombs.
     """
     path = Path(file)
     if str(file).startswith(("http://", "https://")):
-        raise StorageError(f"{file}: an address, not a file; download the picture first and give its path.")
+        raise StorageError(f"{file}: an address, not a file; download the image first and give its path.")
     if path.is_dir():
-        raise StorageError(f"{path}: a folder where one picture file is expected.")
+        raise StorageError(f"{path}: a folder where one image file is expected.")
     if not path.exists():
-        raise StorageError(f"{path}: no such picture file.")
+        raise StorageError(f"{path}: no such image file.")
     try:
         return upright(_decode(path))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise StorageError(f"{path}: too large to be decoded safely: {error}") from error
     except Exception as error:  # a broken file makes Pillow's decoders raise anything, up to ZeroDivisionError
         unknown = isinstance(error, UnidentifiedImageError)
-        reason = "not a picture in a known format" if unknown else f"broken picture: {error}"
+        reason = "not an image in a known format" if unknown else f"broken image: {error}"
         raise StorageError(f"{path}: {reason}. Readable are {', '.join(_known_formats())}.") from error
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture turned the way that the camera noted in its EXIF; the very same object where nothing is noted."""
+    """The image turned the way that the camera noted in its EXIF; the very same object where nothing is noted."""
     if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
         return image
     turned = ImageOps.exif_transpose(image)

@@ -1,4 +1,4 @@
-"""Resampling of pictures with Pillow's antialiasing filters, and of truth by its nearest pixel."""
+"""Resampling of images with Pillow's antialiasing filters, and of truth by its nearest pixel."""
 
 import numpy as np
 import torch

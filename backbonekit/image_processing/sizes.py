@@ -1,4 +1,4 @@
-"""How large a picture becomes. Sizes are (height, width) in pixels."""
+"""How large an image becomes. Sizes are (height, width) in pixels."""
 
 import math
 
@@ -22,7 +22,7 @@ def resized_size(original: tuple[int, int], processing: Processing) -> tuple[int
     size = (math.ceil(max(height, 1) / divisor) * divisor, math.ceil(max(width, 1) / divisor) * divisor)
     if size[0] * size[1] > _MOST_PIXELS:
         raise ContractError(
-            f"a picture of {original[0]} x {original[1]} pixels would become {size[0]} x {size[1]}; "
+            f"an image of {original[0]} x {original[1]} pixels would become {size[0]} x {size[1]}; "
             "set `processing.longest_edge`, which bounds the longer side."
         )
     return size

@@ -1,4 +1,4 @@
-"""The truth about a picture goes where its picture goes: resized, cropped and padded with it."""
+"""The truth about an image goes where its image goes: resized, cropped and padded with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ def as_target(target: Mapping[str, Any]) -> Target:
 
 
 def move_target(target: Target, geometry: Geometry) -> Target:
-    """From the upright picture's own pixels to the input's, before padding.
+    """From the upright image's own pixels to the input's, before padding.
 
     Boxes [N, 4] (xyxy) and keypoints [N, K, 3] are scaled and shifted; masks, segmentation and depth take their nearest
     pixel. Where a centre crop cuts: boxes are cut to it, points outside become invisible, and an object that lies
@@ -66,12 +66,12 @@ def move_target(target: Target, geometry: Geometry) -> Target:
 
 
 def check_grids(target: Target, size: tuple[int, int]) -> None:
-    """Masks, segmentation and depth must have their picture's (height, width); ContractError otherwise."""
+    """Masks, segmentation and depth must have their image's (height, width); ContractError otherwise."""
     for key in _GRIDS:
         grid: Tensor | None = target.get(key)  # type: ignore[assignment]
         if grid is not None and tuple(grid.shape[-2:]) != size:
             raise ContractError(
-                f"target {key!r} has shape {list(grid.shape)}, its picture {size[0]} x {size[1]} pixels "
+                f"target {key!r} has shape {list(grid.shape)}, its image {size[0]} x {size[1]} pixels "
                 "(upright, if its EXIF note turns it); the last two must agree."
             )
 

@@ -11,7 +11,7 @@ from backbonekit.layers.separable_convolution import SeparableConvolution
 
 
 class AtrousPyramid(nn.Module):
-    """1x1, dilated 3x3 convolutions and the average of the picture side by side; a 1x1 convolution folds them.
+    """1x1, dilated 3x3 convolutions and the average of the image side by side; a 1x1 convolution folds them.
 
     `rates`: dilations of the 3x3 convolutions, one branch each; larger ones see further. The paper has 6, 12, 18 at
     stride 16 and doubles them at stride 8. `separable`: depthwise separable ones, an order of magnitude cheaper.
@@ -48,6 +48,6 @@ class AtrousPyramid(nn.Module):
         maps: Float[Tensor, "batch in_channels height width"],
         mask: Bool[Tensor, "batch height width"] | None,
     ) -> Float[Tensor, "batch channels height width"]:
-        """`mask`: True where the picture is; padding does not enter the average of the picture."""
+        """`mask`: True where the image is; padding does not enter the average of the image."""
         branches = [branch(maps).relu_() for branch in (self.point, *self.atrous)]
         return self.dropout(self.merge(torch.cat([*branches, self.pooled(maps, mask)], dim=1)).relu_())

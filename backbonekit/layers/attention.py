@@ -60,7 +60,7 @@ def keys_to_look_at(
 ) -> Bool[Tensor, "batch 1 1 keys"] | None:
     """A padding mask as an attention mask over the flattened map.
 
-    A picture without a single real pixel looks everywhere, since a softmax over nothing is NaN.
+    An image without a single real pixel looks everywhere, since a softmax over nothing is NaN.
     """
     if mask is None:
         return None

@@ -1,4 +1,4 @@
-"""Several maps of one picture read each other: the encoder of Deformable DETR and of Mask2Former's pixel decoder.
+"""Several maps of one image read each other: the encoder of Deformable DETR and of Mask2Former's pixel decoder.
 
 Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
 github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py.

@@ -1,4 +1,4 @@
-"""The last layers of a fully convolutional head, whose main and auxiliary answers share them."""
+"""The last layers of a fully convolutional head, whose main and auxiliary predictions share them."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

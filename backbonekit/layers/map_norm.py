@@ -27,7 +27,7 @@ def map_norm(kind: Norm, channels: int) -> nn.Module:
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's, which refuses a group of one value: the coarsest map of a tiny picture. Here that becomes the bias."""
+    """torch's, which refuses a group of one value: the coarsest map of a tiny image. Here that becomes the bias."""
 
     def forward(self, input: Tensor) -> Tensor:
         return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

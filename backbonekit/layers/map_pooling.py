@@ -35,6 +35,6 @@ class AttentionPooling(nn.Module):
     ) -> Float[Tensor, "batch channels"]:
         # tokens: [batch, height * width, channels]
         tokens = maps.flatten(2).transpose(1, 2)
-        # attended: [batch, head, query, position]; every picture has its top left position, so no row is empty
+        # attended: [batch, head, query, position]; every image has its top left position, so no row is empty
         attended = None if mask is None else mask.flatten(1)[:, None, None]
         return self.pool(tokens, attn_mask=attended)

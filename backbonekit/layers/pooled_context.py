@@ -12,7 +12,7 @@ from backbonekit.ops.true_size_pooling import pool_to_grid, spread_from_grid
 class PooledContext(nn.Module):
     """Averages in `side` x `side` cells, 1x1 convolution, norm, ReLU, and bilinearly back to the map's size.
 
-    Padding enters no average. In training with one picture and one cell a batch norm has a single value a channel,
+    Padding enters no average. In training with one image and one cell a batch norm has a single value a channel,
     of which there is no variance (torch refuses): that step takes the running statistics and leaves them as they are.
 
     Source: Zhao et al., "Pyramid Scene Parsing Network", 2017, section 3.2; with one cell the image pooling of Chen et

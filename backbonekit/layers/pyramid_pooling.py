@@ -28,5 +28,5 @@ class PyramidPooling(nn.Module):
         maps: Float[Tensor, "batch in_channels height width"],
         mask: Bool[Tensor, "batch height width"] | None,
     ) -> Float[Tensor, "batch channels height width"]:
-        """`mask`: True where the picture is; padding enters no average, though it does the 3x3 convolution."""
+        """`mask`: True where the image is; padding enters no average, though it does the 3x3 convolution."""
         return self.merge(torch.cat([maps, *(pooled(maps, mask) for pooled in self.pooled)], dim=1)).relu_()

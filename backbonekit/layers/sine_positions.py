@@ -17,8 +17,8 @@ from backbonekit.errors import ContractError
 class SinePositions(nn.Module):
     """Row and column of every place, half of the channels each, as sines and cosines of falling frequency.
 
-    Rows and columns are counted from 1 and scaled so that the picture's far end, without its padding, is 2 pi; so
-    positions are relative to the picture and not to the canvas.
+    Rows and columns are counted from 1 and scaled so that the image's far end, without its padding, is 2 pi; so
+    positions are relative to the image and not to the canvas.
     `channels`: of the result; an even number. `temperature`: a larger one makes the slowest waves slower. `offset`:
     taken from every count; with 0.5 a place is where its centre is, as Deformable DETR has it.
     """
@@ -36,7 +36,7 @@ class SinePositions(nn.Module):
         maps: Float[Tensor, "batch _ height width"],
         mask: Bool[Tensor, "batch height width"] | None = None,
     ) -> Float[Tensor, "#batch channels height width"]:
-        """Batch of 1 without a mask, since all pictures then have the same positions. `mask`: True on real places."""
+        """Batch of 1 without a mask, since all images then have the same positions. `mask`: True on real places."""
         height, width = maps.shape[-2:]
         # Low-precision types cannot count to the width of a map; float64 stays float64.
         dtype = torch.promote_types(maps.dtype, torch.float32)

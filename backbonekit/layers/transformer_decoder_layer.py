@@ -1,4 +1,4 @@
-"""One layer of a query decoder: queries look at each other and at the picture, then think.
+"""One layer of a query decoder: queries look at each other and at the image, then think.
 
 Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.3;
 github.com/facebookresearch/detr, models/transformer.py.
@@ -17,7 +17,7 @@ from backbonekit.layers.feedforward import FeedForward
 class TransformerDecoderLayer(nn.Module):
     """Self-attention, cross-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
 
-    `cross_first`: the picture before the other queries, as in Mask2Former, where queries have something to tell only
+    `cross_first`: the image before the other queries, as in Mask2Former, where queries have something to tell only
     after they looked.
     Positions are added to queries and keys, never to values.
     `heads`: of both attentions. `feedforward`: hidden width. `dropout`: on each of the three branches.
@@ -55,7 +55,7 @@ class TransformerDecoderLayer(nn.Module):
         memory_positions: Float[Tensor, "#batch #places channels"],
         memory_mask: Bool[Tensor, "batch #heads #queries places"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
-        """`memory`: the flattened picture. `memory_mask`: True where a query may look."""
+        """`memory`: the flattened image. `memory_mask`: True where a query may look."""
         keys = memory + memory_positions
         if self.cross_first:
             queries = self._look_at_memory(queries, query_positions, keys, memory, memory_mask)

@@ -9,7 +9,7 @@ import torch.nn.functional as functional
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from backbonekit.contract.answers import BoxQueries, DenoisingQueries
+from backbonekit.contract.predictions import BoxQueries, DenoisingQueries
 from backbonekit.losses.box_matching import BoxMatches
 from backbonekit.losses.box_terms import box_terms
 from backbonekit.ops.box_truth import BoxTruth
@@ -93,7 +93,7 @@ def denoising_layers(denoising: DenoisingQueries | None) -> list[tuple[str, BoxQ
 
 
 def single(layer: BoxQueries) -> BoxQueries:
-    """An answer without those beside it, at least in float32."""
+    """A prediction without those beside it, at least in float32."""
     edges, references = layer.edge_logits, layer.reference_boxes
     return BoxQueries(
         at_least_single(layer.class_logits),

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from backbonekit.contract.answers import BoxQueries
+from backbonekit.contract.predictions import BoxQueries
 from backbonekit.ops.assignment import matched_pairs
 from backbonekit.ops.box_truth import BoxTruth
 from backbonekit.ops.boxes import corners_of, overlaps
@@ -20,7 +20,7 @@ from backbonekit.ops.boxes import corners_of, overlaps
 
 @dataclass(frozen=True, slots=True)
 class MatchingCosts:
-    """How much each difference between an answer and a box counts when they are matched.
+    """How much each difference between a prediction and a box counts when they are matched.
 
     `is_sigmoid`: the class costs as focal loss would with `alpha` and `gamma`; otherwise the probability counts.
     """
@@ -50,7 +50,7 @@ class BoxMatches:
 
 @torch.no_grad()
 def match_boxes(layers: Sequence[BoxQueries], truth: BoxTruth, *, num_classes: int, costs: MatchingCosts) -> BoxMatches:
-    """For every layer and picture the pairs of least cost. The layers must have equally many queries.
+    """For every layer and image the pairs of least cost. The layers must have equally many queries.
 
     Raises ContractError for a label that is no class.
     """

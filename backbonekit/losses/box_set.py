@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import BoxQueries, DenoisingQueries
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
+from backbonekit.contract.predictions import BoxQueries, DenoisingQueries
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.losses.assigned_boxes import assigned, denoising_groups, denoising_index, denoising_layers, stack
 from backbonekit.losses.box_matching import BoxMatches, MatchingCosts, match_boxes
 from backbonekit.losses.box_terms import box_terms, cross_entropy_term, focal_term, varifocal_term
-from backbonekit.losses.process_mean import mean_over_processes
+from backbonekit.losses.distributed import mean_over_processes
 from backbonekit.losses.zero import zero_of
 from backbonekit.ops.box_truth import BoxTruth, read_boxes
 from backbonekit.ops.boxes import corners_of, overlaps
@@ -39,10 +39,11 @@ class BoxSetCriterion(nn.Module):
 
     Terms: `class`, `box`, `giou`; for every auxiliary answer again with `_0`, `_1`, ... after the name, for proposals
     with `_proposals`, and for answers to disturbed copies of the truth, which need no matching, with `_denoising_0`,
-    ..., by the same weights. Reads `labels` and `boxes`; a picture without these keys is left out.
-    Boxes are compared relative to their picture without its padding.
+    ..., by the same weights. Reads `labels` and `boxes`; an image without these keys is left out.
+    Boxes are compared relative to their image without its padding.
 
-    `num_classes`: without "no object". `classification`: cross_entropy where the answer has a column of "no object";
+    `num_classes`: without "no object". `classification`: cross_entropy where the prediction has a column of "no
+    object";
     focal or varifocal (the score should be the overlap with the true box) where it has none; auto takes the first or
     the second by the columns. `class_weight`, `box_weight`, `giou_weight`: of the terms. `class_cost`, `box_cost`,
     `giou_cost`: of the same in the matching. `no_object_weight`: of queries without a box in the cross-entropy; small,
@@ -84,20 +85,20 @@ class BoxSetCriterion(nn.Module):
         self.gamma = gamma
         self.proposals = proposals
 
-    def forward(self, answer: BoxQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """Scalars by name. One transfer to the host, for the matching of all pictures and layers; one more for
+    def forward(self, prediction: BoxQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """Scalars by name. One transfer to the host, for the matching of all images and layers; one more for
         proposals that are more than the queries."""
-        batch, device = answer.class_logits.shape[0], answer.class_logits.device
+        batch, device = prediction.class_logits.shape[0], prediction.class_logits.device
         if len(targets) != batch:
-            raise ContractError(f"{len(targets)} targets for {batch} pictures; give one dict a picture.")
-        classification = chosen_classification(self.classification, answer, self.num_classes)
+            raise ContractError(f"{len(targets)} targets for {batch} images; give one dict an image.")
+        classification = chosen_classification(self.classification, prediction, self.num_classes)
         # Overlaps of small boxes are differences of near numbers: too coarse in 16 bits.
         with torch.autocast(device.type, enabled=False):
-            named = named_layers(answer)
-            truth = read_boxes(targets, canvas, like=answer.boxes_cxcywh)
+            named = named_layers(prediction)
+            truth = read_boxes(targets, canvas, like=prediction.boxes_cxcywh)
             count = torch.zeros((), device=device) if truth is None else truth.present.sum()
             num_boxes = mean_over_processes(count)
-            disturbed = denoising_layers(answer.denoising)
+            disturbed = denoising_layers(prediction.denoising)
             if truth is None:
                 return self._zeros([*named, *disturbed])
             terms: dict[str, Tensor] = {}
@@ -105,8 +106,8 @@ class BoxSetCriterion(nn.Module):
             for group in self._groups(named, truth):
                 matches = match_boxes(group.layers, group.truth, num_classes=self.num_classes, costs=costs)
                 terms |= self._terms(group, matches, num_boxes, classification)
-            if answer.denoising is not None:
-                terms |= self._denoising_terms(answer.denoising, disturbed, truth, num_boxes, classification)
+            if prediction.denoising is not None:
+                terms |= self._denoising_terms(prediction.denoising, disturbed, truth, num_boxes, classification)
             return terms
 
     def _groups(self, named: Sequence[tuple[str, BoxQueries]], truth: BoxTruth) -> list[LayerGroup]:
@@ -180,21 +181,21 @@ class BoxSetCriterion(nn.Module):
         return {f"{name}{suffix}": zero_of(layer) for suffix, layer in named for name in self.weights}
 
 
-def named_layers(answer: BoxQueries) -> list[tuple[str, BoxQueries]]:
+def named_layers(prediction: BoxQueries) -> list[tuple[str, BoxQueries]]:
     """The final answer, the auxiliary ones and the proposals, at least in float32, by the suffix of their terms."""
-    named = [("", answer)]
-    named += [(f"_{position}", layer) for position, layer in enumerate(answer.auxiliary or ())]
-    if answer.proposals is not None:
-        named.append(("_proposals", answer.proposals))
+    named = [("", prediction)]
+    named += [(f"_{position}", layer) for position, layer in enumerate(prediction.auxiliary or ())]
+    if prediction.proposals is not None:
+        named.append(("_proposals", prediction.proposals))
     return [
         (suffix, BoxQueries(at_least_single(layer.class_logits), at_least_single(layer.boxes_cxcywh)))
         for suffix, layer in named
     ]
 
 
-def chosen_classification(classification: Classification, answer: BoxQueries, num_classes: int) -> Classification:
-    """What `auto` means for this answer. Raises ContractError where the columns do not fit what is asked."""
-    columns = answer.class_logits.shape[-1]
+def chosen_classification(classification: Classification, prediction: BoxQueries, num_classes: int) -> Classification:
+    """What `auto` means for this prediction. Raises ContractError where the columns do not fit what is asked."""
+    columns = prediction.class_logits.shape[-1]
     if classification == "auto":
         classification = "cross_entropy" if columns == num_classes + 1 else "focal"
     wanted = num_classes + (classification == "cross_entropy")
@@ -202,7 +203,7 @@ def chosen_classification(classification: Classification, answer: BoxQueries, nu
         what = "with" if classification == "cross_entropy" else "without"
         raise ContractError(
             f"criterion box_set: classification={classification} wants {wanted} columns of class logits "
-            f"(num_classes={num_classes} {what} one of no object) and the answer has {columns}. The fix: "
+            f"(num_classes={num_classes} {what} one of no object) and the prediction has {columns}. The fix: "
             f"classification=auto."
         )
     return classification

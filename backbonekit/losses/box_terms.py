@@ -39,7 +39,7 @@ def focal_term(
     # 40: softplus is linear above, to the last digit of float64.
     truth = _one_hot(labels, class_logits)
     against = class_logits * (1 - 2 * truth)
-    wrong = against.sigmoid()  # the probability given to the wrong answer
+    wrong = against.sigmoid()  # the probability given to the wrong prediction
     weights = alpha * truth + (1 - alpha) * (1 - truth)
     return (weights * wrong**gamma * functional.softplus(against, threshold=40)).flatten(1).sum(1)
 

@@ -1,4 +1,4 @@
-"""Cross-entropy of a class for every pixel, with auxiliary answers."""
+"""Cross-entropy of a class for every pixel, with auxiliary predictions."""
 
 from typing import Annotated
 
@@ -7,13 +7,13 @@ import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.targets import IGNORE_LABEL, Targets
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.losses.dense_dice import dense_dice
-from backbonekit.losses.pictures import pictures_at
+from backbonekit.losses.present_images import images_at
 from backbonekit.losses.zero import zero_of
 from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.precision import at_least_single
@@ -55,22 +55,22 @@ class DenseCrossEntropy(nn.Module):
         self.dice_weight = dice_weight
         self.ignore_label = ignore_label
 
-    def forward(self, answer: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """{`cross_entropy`}, {`dice`} where it has a weight, and {`auxiliary_cross_entropy`} where the answer has
+    def forward(self, prediction: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """{`cross_entropy`}, {`dice`} where it has a weight, and {`auxiliary_cross_entropy`} where the prediction has
         auxiliary logits: scalars, weighted; 0 where no pixel counts."""
         truth = {index: target["segmentation"] for index, target in enumerate(targets) if "segmentation" in target}
         known = list(truth)
-        labels = self._labels(truth, canvas, answer.logits.device) if truth else None
-        terms = {"cross_entropy": self._term(answer.logits, labels, known)}
+        labels = self._labels(truth, canvas, prediction.logits.device) if truth else None
+        terms = {"cross_entropy": self._term(prediction.logits, labels, known)}
         if self.dice_weight:
-            terms["dice"] = self.dice_weight * self._dice(answer.logits, labels, known)
-        if answer.auxiliary is not None:
-            auxiliary = [self._term(logits, labels, known) for logits in answer.auxiliary]
+            terms["dice"] = self.dice_weight * self._dice(prediction.logits, labels, known)
+        if prediction.auxiliary is not None:
+            auxiliary = [self._term(logits, labels, known) for logits in prediction.auxiliary]
             terms["auxiliary_cross_entropy"] = self.auxiliary_weight * sum(auxiliary[1:], auxiliary[0])
         return terms
 
     def _labels(self, truth: dict[int, Tensor], canvas: Canvas, device: torch.device) -> Tensor:
-        """[pictures that have the key, height, width] on the canvas; padding carries the ignored label."""
+        """[images that have the key, height, width] on the canvas; padding carries the ignored label."""
         height, width = canvas.size
         labels = []
         for index, segmentation in truth.items():
@@ -81,13 +81,13 @@ class DenseCrossEntropy(nn.Module):
             if rows > height or columns > width:
                 raise ContractError(
                     f"targets[{index}]: segmentation is {rows}x{columns}, larger than the input's {height}x{width}; "
-                    f"resize and pad it together with its picture (the processor does)."
+                    f"resize and pad it together with its image (the processor does)."
                 )
             check_labels(given, self.num_classes, key="segmentation", ignore_label=self.ignore_label)
             labels.append(functional.pad(given, (0, width - columns, 0, height - rows), value=self.ignore_label))
         stacked = torch.stack(labels)
         if canvas.pixel_mask is not None:
-            stacked = stacked.masked_fill(~pictures_at(canvas.pixel_mask, list(truth)), self.ignore_label)
+            stacked = stacked.masked_fill(~images_at(canvas.pixel_mask, list(truth)), self.ignore_label)
         return stacked
 
     def _term(
@@ -112,8 +112,8 @@ class DenseCrossEntropy(nn.Module):
 
 
 def _on_canvas(logits: Tensor, labels: Tensor, known: list[int]) -> Tensor:
-    """The logits of the pictures that have a truth, at its size."""
-    logits = at_least_single(pictures_at(logits, known))
+    """The logits of the images that have a truth, at its size."""
+    logits = at_least_single(images_at(logits, known))
     if logits.shape[-2:] == labels.shape[-2:]:
         return logits
     return resize_bilinear(logits, (labels.shape[-2], labels.shape[-1]))

@@ -10,7 +10,7 @@ from backbonekit.losses.depth_truth import mean_where
 def gradient_mismatch(
     residual: Float[Tensor, "known height width"], valid: Bool[Tensor, "known height width"], scales: int
 ) -> Float[Tensor, " known"]:
-    """Of each picture, how much the error changes from place to place: 0 where answer and truth have the same edges.
+    """Of each image, how much the error changes from place to place: 0 where answer and truth have the same edges.
 
     `residual`: answer minus truth, 0 where it is not valid. A difference counts where both its ends are valid; of each
     scale, which takes every second row and column of the one before, the sum is divided by the number of valid places.
@@ -44,7 +44,7 @@ def normalised(
 ) -> Float[Tensor, "known height width"]:
     """Shifted by the median, divided by the mean distance from it; 0 where it is not valid.
 
-    Law: adding a number to a picture's depth, or multiplying it by one above 0, changes nothing.
+    Law: adding a number to an image's depth, or multiplying it by one above 0, changes nothing.
     Source: Ranftl et al. (2020), equation 6.
     """
     flat, kept = depth.flatten(1), valid.flatten(1)

@@ -13,10 +13,10 @@ import torch.nn.functional as functional
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from backbonekit.contract.answers import MaskQueries
+from backbonekit.contract.predictions import MaskQueries
+from backbonekit.losses.distributed import mean_over_processes
 from backbonekit.losses.mask_terms import ALPHA
 from backbonekit.losses.mask_truth import MaskTruth
-from backbonekit.losses.process_mean import mean_over_processes
 from backbonekit.ops.assignment import matched_pairs
 
 PixelLoss = Literal["focal", "cross_entropy"]
@@ -42,7 +42,7 @@ def match_masks(
     num_classes: int,
     class_weight: float = 1.0,
 ) -> MaskMatches:
-    """For every layer and picture the pairs of least cost; there are min(number of queries, number of masks) of them.
+    """For every layer and image the pairs of least cost; there are min(number of queries, number of masks) of them.
 
     `costs`: of the masks, weighted; the probability of the class, times `class_weight`, is taken off them. Raises
     ContractError for a label that is no class.

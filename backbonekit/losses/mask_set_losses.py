@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Range
+from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
+from backbonekit.losses.distributed import mean_over_processes
 from backbonekit.losses.mask_matching import MaskMatches, match_masks
 from backbonekit.losses.mask_truth import MaskTruth, read_masks
-from backbonekit.losses.process_mean import mean_over_processes
 from backbonekit.losses.zero import zero_of
 from backbonekit.ops.precision import at_least_single
 
@@ -51,7 +51,7 @@ class MaskWeights:
 
 
 def mask_set_losses(
-    answer: MaskQueries,
+    prediction: MaskQueries,
     targets: Targets,
     canvas: Canvas,
     *,
@@ -60,13 +60,13 @@ def mask_set_losses(
     weights: MaskWeights,
     ignore_label: int,
 ) -> dict[str, Tensor]:
-    """Scalars by name, of the answer and its auxiliary ones. Raises ContractError for wrong targets."""
-    batch, device = answer.class_logits.shape[0], answer.class_logits.device
+    """Scalars by name, of the prediction and its auxiliary ones. Raises ContractError for wrong targets."""
+    batch, device = prediction.class_logits.shape[0], prediction.class_logits.device
     if len(targets) != batch:
-        raise ContractError(f"{len(targets)} targets for {batch} pictures; give one dict a picture.")
+        raise ContractError(f"{len(targets)} targets for {batch} images; give one dict an image.")
     # Losses are sums over many pixels: too coarse in 16 bits.
     with torch.autocast(device.type, enabled=False):
-        layers = [_at_least_float32(layer) for layer in (answer, *(answer.auxiliary or ()))]
+        layers = [_at_least_float32(layer) for layer in (prediction, *(prediction.auxiliary or ()))]
         truth = read_masks(targets, canvas, num_classes=num_classes, ignore_label=ignore_label, device=device)
         if truth is None:
             mean_over_processes(torch.zeros((), device=device))
@@ -119,5 +119,5 @@ def _named(
     return terms
 
 
-def _at_least_float32(answer: MaskQueries) -> MaskQueries:
-    return MaskQueries(at_least_single(answer.class_logits), at_least_single(answer.mask_logits))
+def _at_least_float32(prediction: MaskQueries) -> MaskQueries:
+    return MaskQueries(at_least_single(prediction.class_logits), at_least_single(prediction.mask_logits))

@@ -66,7 +66,7 @@ class _MaskTerms(torch.autograd.Function):
 @dataclass(slots=True)
 class _Piece:
     """Some `pairs` of all, at the masks' size. `truth`, `real`: masks and valid pixels as numbers. `side`: -1 on the
-    mask, 1 on the background. `against`: logits of the wrong answer; `wrong`: its probability."""
+    mask, 1 on the background. `against`: logits of the wrong prediction; `wrong`: its probability."""
 
     pairs: slice
     truth: Tensor
@@ -126,7 +126,7 @@ def _dice_parts(wrong: Tensor, missed: Tensor, area: Tensor) -> tuple[Tensor, Te
 def _gradient(piece: _Piece, focal: Tensor, focal_more: Tensor, dice: Tensor, dice_more: Tensor) -> Tensor:
     """Of the enlarged logits, with the factors of pixels off the mask and how much more they are on it.
 
-    With w the probability and s the softplus of the wrong answer's logit, the focal term s w^2 has the derivative
+    With w the probability and s the softplus of the wrong prediction's logit, the focal term s w^2 has the derivative
     w^2 (w + 2 s (1 - w)), and w itself w (1 - w).
     """
     wrong, right = piece.wrong, 1 - piece.wrong

@@ -10,25 +10,25 @@ from torch.nn.utils.rnn import pad_sequence
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.targets import Target, Targets
 from backbonekit.errors import ContractError
-from backbonekit.losses.pictures import pictures_at
+from backbonekit.losses.present_images import images_at
 from backbonekit.ops.label_check import check_labels
 from backbonekit.ops.masks import classes_present, masks_of_classes, resize_nearest
 
 
 @dataclass(slots=True)
 class MaskTruth:
-    """What a batch's targets say, for those pictures that say it. A "row" is a position among these pictures.
+    """What a batch's targets say, for those images that say it. A "row" is a position among these images.
 
-    `pictures`: the rows' positions in the batch. `labels`: int64 [rows, targets], 0 where a row has fewer.
+    `images`: the rows' positions in the batch. `labels`: int64 [rows, targets], 0 where a row has fewer.
     `present`: bool [rows, targets], False where a row has fewer, or where a segmentation lacks the class.
     `valid`: bool [rows, height, width], the pixels that count; None when all do.
     `masks`: bool [all targets, height, width], row after row, `counts` of each; or None, and then
     `segmentation`: int64 [rows, height, width] whose classes are the targets. It is never split into a mask for each
-    class at full size: 150 classes at 800 x 1216 would be 146 MB a picture.
+    class at full size: 150 classes at 800 x 1216 would be 146 MB an image.
     `is_complete`: whether every row has all its `counts` of targets, as masks have and segmentations need not.
     """
 
-    pictures: list[int]
+    images: list[int]
     labels: Tensor
     present: Tensor
     valid: Tensor | None
@@ -58,8 +58,8 @@ class MaskTruth:
         return replace(self, masks=torch.cat(parts))
 
     def rows_of(self, batched: Tensor) -> Tensor:
-        """Of a tensor over the batch the pictures that are rows."""
-        return pictures_at(batched, self.pictures)
+        """Of a tensor over the batch the images that are rows."""
+        return images_at(batched, self.images)
 
     def select(self, rows: Tensor, targets: Tensor) -> Tensor:
         """The full-size masks of pairs of row and target, bool [pairs, height, width]."""
@@ -84,16 +84,16 @@ class MaskTruth:
 def read_masks(
     targets: Targets, canvas: Canvas, *, num_classes: int, ignore_label: int, device: torch.device
 ) -> MaskTruth | None:
-    """The truth of those pictures that have `labels` and `masks`, or else `segmentation`; None when no picture has.
+    """The truth of those images that have `labels` and `masks`, or else `segmentation`; None when no image has.
 
     What is smaller than the canvas lies at its top left. Raises ContractError for what is larger, for labels and masks
     that do not go together, and where the ignored label is a class.
     """
-    read = [_read(picture, target, canvas.size, ignore_label, device) for picture, target in enumerate(targets)]
+    read = [_read(image, target, canvas.size, ignore_label, device) for image, target in enumerate(targets)]
     told = [one for one in read if one is not None]
     if not told:
         return None
-    pictures = [one.picture for one in told]
+    images = [one.image for one in told]
     valid = _valid(told, canvas, ignore_label, device)
     segmentations = [one.segmentation for one in told if one.segmentation is not None]
     if segmentations and 0 <= ignore_label < num_classes:
@@ -106,10 +106,10 @@ def read_masks(
         check_labels(segmentation, num_classes, key="segmentation", ignore_label=ignore_label)
         labels = torch.arange(num_classes, device=device).expand(len(told), -1)
         present = classes_present(segmentation, num_classes)
-        return MaskTruth(pictures, labels, present, valid, None, [num_classes] * len(told), segmentation, False)
+        return MaskTruth(images, labels, present, valid, None, [num_classes] * len(told), segmentation, False)
     labels, masks, present = zip(*[one.as_masks(num_classes) for one in told], strict=True)
     return MaskTruth(
-        pictures=pictures,
+        images=images,
         labels=pad_sequence(list(labels), batch_first=True),
         present=pad_sequence(list(present), batch_first=True),
         valid=valid,
@@ -122,9 +122,9 @@ def read_masks(
 
 @dataclass(slots=True)
 class _Told:
-    """One picture's truth: `masks` bool [N, height, width] with `labels` [N], or a `segmentation` [height, width]."""
+    """One image's truth: `masks` bool [N, height, width] with `labels` [N], or a `segmentation` [height, width]."""
 
-    picture: int
+    image: int
     labels: Tensor
     masks: Tensor
     segmentation: Tensor | None = None
@@ -138,35 +138,33 @@ class _Told:
         return labels, masks_of_classes(segmentation, labels), classes_present(segmentation, num_classes)[0]
 
 
-def _read(picture: int, target: Target, size: tuple[int, int], ignore_label: int, device: torch.device) -> _Told | None:
+def _read(image: int, target: Target, size: tuple[int, int], ignore_label: int, device: torch.device) -> _Told | None:
     labels, masks, segmentation = target.get("labels"), target.get("masks"), target.get("segmentation")
     if labels is not None and masks is not None:
         if labels.dim() != 1 or (masks.dim() != 3 and len(labels)) or len(masks) != len(labels):
             raise ContractError(
-                f"targets[{picture}]: labels {list(labels.shape)} and masks {list(masks.shape)} do not go together; "
+                f"targets[{image}]: labels {list(labels.shape)} and masks {list(masks.shape)} do not go together; "
                 f"labels are [N] and masks [N, height, width]."
             )
         if not len(labels):  # without any mask its height and width say nothing
-            return _Told(picture, labels.to(device), torch.zeros(0, *size, dtype=torch.bool, device=device))
-        return _Told(picture, labels.to(device), _on_canvas(picture, "masks", masks.to(device, torch.bool), size, 0))
+            return _Told(image, labels.to(device), torch.zeros(0, *size, dtype=torch.bool, device=device))
+        return _Told(image, labels.to(device), _on_canvas(image, "masks", masks.to(device, torch.bool), size, 0))
     if segmentation is None:
         return None
     if segmentation.dim() != 2:
-        raise ContractError(
-            f"targets[{picture}]: segmentation must be [height, width], got {list(segmentation.shape)}."
-        )
-    segmentation = _on_canvas(picture, "segmentation", segmentation.to(device, torch.int64), size, ignore_label)
+        raise ContractError(f"targets[{image}]: segmentation must be [height, width], got {list(segmentation.shape)}.")
+    segmentation = _on_canvas(image, "segmentation", segmentation.to(device, torch.int64), size, ignore_label)
     nothing = segmentation.new_empty(0)
-    return _Told(picture, nothing, nothing, segmentation)
+    return _Told(image, nothing, nothing, segmentation)
 
 
-def _on_canvas(picture: int, key: str, maps: Tensor, size: tuple[int, int], filling: int) -> Tensor:
+def _on_canvas(image: int, key: str, maps: Tensor, size: tuple[int, int], filling: int) -> Tensor:
     """Padded at the right and below."""
     rows, columns = size[0] - maps.shape[-2], size[1] - maps.shape[-1]
     if rows < 0 or columns < 0:
         raise ContractError(
-            f"targets[{picture}]: {key} cover {maps.shape[-2]}x{maps.shape[-1]} pixels, more than the input's "
-            f"{size[0]}x{size[1]}; resize and pad them together with the picture (the processor does)."
+            f"targets[{image}]: {key} cover {maps.shape[-2]}x{maps.shape[-1]} pixels, more than the input's "
+            f"{size[0]}x{size[1]}; resize and pad them together with the image (the processor does)."
         )
     return functional.pad(maps, (0, columns, 0, rows), value=filling) if rows or columns else maps
 
@@ -178,6 +176,6 @@ def _valid(told: list[_Told], canvas: Canvas, ignore_label: int, device: torch.d
     everything = torch.ones(canvas.size, dtype=torch.bool, device=device)
     kept = []
     for one in told:
-        real = everything if canvas.pixel_mask is None else canvas.pixel_mask[one.picture].bool()
+        real = everything if canvas.pixel_mask is None else canvas.pixel_mask[one.image].bool()
         kept.append(real if one.segmentation is None else real & (one.segmentation != ignore_label))
     return torch.stack(kept)

@@ -4,15 +4,15 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import DenseDepth, Scoring
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
+from backbonekit.contract.predictions import DenseDepth, Scoring
 from backbonekit.contract.targets import Targets
 from backbonekit.losses.depth_gradients import gradient_mismatch
 from backbonekit.losses.depth_truth import (
     answered_depth,
     known_depths,
-    mean_of_pictures,
+    mean_of_images,
     mean_where,
     true_depth,
 )
@@ -21,9 +21,9 @@ from backbonekit.losses.zero import zero_of
 
 class MetricDepth(nn.Module):
     """Mean squared difference of logarithms, less a share of the squared mean difference, and the mismatch of edges;
-    each picture by itself, then the mean over pictures.
+    each image by itself, then the mean over images.
 
-    `scale_invariance`: that share. 0 judges every pixel alone; 1 forgives a factor common to the whole picture.
+    `scale_invariance`: that share. 0 judges every pixel alone; 1 forgives a factor common to the whole image.
     `gradient_weight`: of the edges of the logarithms; larger gives sharper ones. `scales`: at how many sizes edges are
     compared.
     `min_depth`: answers below it, in the truth's unit, are taken for it, because 0 has no logarithm.
@@ -50,18 +50,18 @@ class MetricDepth(nn.Module):
         self.scales = scales
         self.min_depth = min_depth
 
-    def forward(self, answer: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+    def forward(self, prediction: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
         depths = known_depths(targets)
         if not depths:
-            return {"depth": zero_of(answer), "depth_gradient": zero_of(answer)}
-        answered = answered_depth(answer.depth, list(depths), canvas).clamp(min=self.min_depth)
+            return {"depth": zero_of(prediction), "depth_gradient": zero_of(prediction)}
+        answered = answered_depth(prediction.depth, list(depths), canvas).clamp(min=self.min_depth)
         truth, valid = true_depth(depths, canvas, answered)
         residual = (answered.log() - truth.log()).masked_fill(~valid, 0)
         common = mean_where(residual, valid)
         error = mean_where(residual.square(), valid) - self.scale_invariance * common.square()
         edges = gradient_mismatch(residual, valid, self.scales)
         return {
-            "depth": mean_of_pictures(error, valid),
-            "depth_gradient": self.gradient_weight * mean_of_pictures(edges, valid),
+            "depth": mean_of_images(error, valid),
+            "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),
         }

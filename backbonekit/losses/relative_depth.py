@@ -6,23 +6,23 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import DenseDepth
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
+from backbonekit.contract.predictions import DenseDepth
 from backbonekit.contract.targets import Targets
 from backbonekit.losses.depth_gradients import gradient_mismatch, normalised
-from backbonekit.losses.depth_truth import answered_depth, known_depths, mean_of_pictures, true_depth
+from backbonekit.losses.depth_truth import answered_depth, known_depths, mean_of_images, true_depth
 from backbonekit.losses.zero import zero_of
 
 
 class RelativeDepth(nn.Module):
     """Trimmed mean absolute error after both answer and truth have been normalised by median and spread, and the
-    mismatch of their edges; each picture by itself, then the mean over pictures.
+    mismatch of their edges; each image by itself, then the mean over images.
 
     `gradient_weight`: of the edges; larger gives sharper ones. `scales`: at how many sizes edges are compared.
-    `trim`: share of each picture's largest errors that are taken for mistakes of the truth and left out.
-    `inverse`: the truth is a distance and the answer its inverse, large where things are near; false where `depth` of
-    the targets already is what the answer should be.
+    `trim`: share of each image's largest errors that are taken for mistakes of the truth and left out.
+    `inverse`: the truth is a distance and the prediction its inverse, large where things are near; false where
+    `depth` of the targets already is what the prediction should be.
 
     Reads `depth` of the targets; NaN, infinity, 0 and less are unknown there.
 
@@ -44,25 +44,25 @@ class RelativeDepth(nn.Module):
         self.trim = trim
         self.inverse = inverse
 
-    def forward(self, answer: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+    def forward(self, prediction: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
         depths = known_depths(targets)
         if not depths:
-            return {"depth": zero_of(answer), "depth_gradient": zero_of(answer)}
-        answered = answered_depth(answer.depth, list(depths), canvas)
+            return {"depth": zero_of(prediction), "depth_gradient": zero_of(prediction)}
+        answered = answered_depth(prediction.depth, list(depths), canvas)
         truth, valid = true_depth(depths, canvas, answered)
         residual = normalised(answered, valid) - normalised(1 / truth if self.inverse else truth, valid)
         edges = gradient_mismatch(residual, valid, self.scales)
         return {
-            "depth": mean_of_pictures(trimmed_error(residual, valid, self.trim), valid),
-            "depth_gradient": self.gradient_weight * mean_of_pictures(edges, valid),
+            "depth": mean_of_images(trimmed_error(residual, valid, self.trim), valid),
+            "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),
         }
 
 
 def trimmed_error(
     residual: Float[Tensor, "known height width"], valid: Bool[Tensor, "known height width"], trim: float
 ) -> Float[Tensor, " known"]:
-    """Half the sum of the smallest absolute errors of each picture, all but the share `trim`, over all that count."""
+    """Half the sum of the smallest absolute errors of each image, all but the share `trim`, over all that count."""
     kept = valid.flatten(1)
     errors = residual.abs().flatten(1).masked_fill(~kept, torch.inf).sort(dim=1).values
     count = kept.sum(dim=1, keepdim=True)

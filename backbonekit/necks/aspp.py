@@ -15,12 +15,12 @@ class AtrousPyramidNeck(nn.Module):
 
     `channels`: width of the new deepest level and of each branch.
     `rates`: dilation of each 3x3 branch; larger sees further. 6, 12, 18 suit a map of stride 16; twice these stride 8.
-    `norm`: after each convolution. With `group` batches of one picture train as larger ones do.
+    `norm`: after each convolution. With `group` batches of one image train as larger ones do.
     `separable`: depthwise separable branches, an order of magnitude cheaper.
     `dropout`: share of the result set to zero in training.
 
-    The average of a picture is that of its own part of the canvas. Publishes the levels that it receives. With `batch`
-    and one picture in training the averaged branch has one value a channel and takes the running statistics.
+    The average of an image is that of its own part of the canvas. Publishes the levels that it receives. With `batch`
+    and one image in training the averaged branch has one value a channel and takes the running statistics.
 
     Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, section 3.3;
     torchvision/models/segmentation/deeplabv3.py: ASPP.

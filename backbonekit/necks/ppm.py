@@ -1,4 +1,4 @@
-"""Pyramid pooling module as a neck: the deepest level learns what the picture is like as a whole and in its parts."""
+"""Pyramid pooling module as a neck: the deepest level learns what the image is like as a whole and in its parts."""
 
 from torch import nn
 
@@ -17,7 +17,7 @@ class PyramidPoolingNeck(nn.Module):
     `scales`: cells along a side of each pooled branch. More and larger ones tell more places apart.
     `norm`: after each convolution.
 
-    Averages are taken over each picture's own part of the canvas. Publishes the levels that it receives.
+    Averages are taken over each image's own part of the canvas. Publishes the levels that it receives.
 
     Source: Zhao et al., "Pyramid Scene Parsing Network", 2017, section 3.2; transformers/models/upernet/
     modeling_upernet.py: UperNetPyramidPoolingModule.

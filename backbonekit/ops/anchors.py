@@ -29,7 +29,7 @@ def grid_anchors(
     on a place is the step from one to the next, and the first anchor is centred on the canvas's corner.
     """
     height, width = shape
-    # At least one pixel: a neck's coarsest map of a tiny picture may be larger than the picture.
+    # At least one pixel: a neck's coarsest map of a tiny image may be larger than the image.
     dtype = torch.promote_types(like.dtype, torch.float32)
     rows = torch.arange(height, device=like.device) * max(canvas[0] // height, 1)
     columns = torch.arange(width, device=like.device) * max(canvas[1] // width, 1)

@@ -67,7 +67,7 @@ def matched_pairs(
         wrong = columns[known[columns] == 0]
         if wrong.size:
             raise ContractError(
-                f"targets: labels[{wrong[0]}] of picture {row} is no class; with num_classes={num_classes} labels run "
+                f"targets: labels[{wrong[0]}] of image {row} is no class; with num_classes={num_classes} labels run "
                 f"from 0 to {num_classes - 1}."
             )
     pairs = [

@@ -1,4 +1,4 @@
-"""Boxes in their two spellings, relative to a picture, and how far they cover each other.
+"""Boxes in their two spellings, relative to an image, and how far they cover each other.
 
 Source: Rezatofighi et al., "Generalized Intersection over Union" (2019), algorithm 1; torchvision/ops/boxes.py.
 """
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backbonekit.contract.maps import Canvas
 
-# Relative to a picture, a box of one pixel in ten thousand has an area of 1e-8. Its square is still no zero in float32,
+# Relative to an image, a box of one pixel in ten thousand has an area of 1e-8. Its square is still no zero in float32,
 # which the gradient of a quotient divides by.
 SMALLEST_AREA = 1e-12
 
@@ -50,10 +50,10 @@ def inverse_sigmoid(shares: Float[Tensor, "*any"], *, margin: float = 1e-5) -> F
     return (shares.clamp(min=margin) / (1 - shares).clamp(min=margin)).log()
 
 
-def picture_sizes(canvas: Canvas, like: Tensor) -> Float[Tensor, "#batch 2"]:
-    """(width, height) in pixels of each picture without its padding; of type and device of `like`.
+def image_sizes(canvas: Canvas, like: Tensor) -> Float[Tensor, "#batch 2"]:
+    """(width, height) in pixels of each image without its padding; of type and device of `like`.
 
-    A single row where nothing is padded. At least 1, so that a picture of padding alone can be divided by.
+    A single row where nothing is padded. At least 1, so that an image of padding alone can be divided by.
     """
     if canvas.pixel_mask is None:
         height, width = canvas.size

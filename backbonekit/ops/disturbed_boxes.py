@@ -17,7 +17,7 @@ from backbonekit.ops.boxes import centres_of, corners_of, inverse_sigmoid
 class DisturbedBoxes:
     """Groups of queries, one after the other; a group holds a positive, then a negative copy of every slot.
 
-    `labels`: int64 [batch, queries], the number of classes where a picture has fewer boxes. `box_logits`: [batch,
+    `labels`: int64 [batch, queries], the number of classes where an image has fewer boxes. `box_logits`: [batch,
     queries, 4], centre and size before sigmoid. `target_index`: int64 [batch, queries], the box that a query was made
     from; -1 for none. `is_positive`: bool [batch, queries]. `group_size`: queries in a group.
     """
@@ -39,7 +39,7 @@ def disturbed_boxes(
     label_noise: float,
     box_noise: float,
 ) -> DisturbedBoxes:
-    """Draws from torch's global generator. No queries where no picture has a box.
+    """Draws from torch's global generator. No queries where no image has a box.
 
     `boxes_cxcywh`: in [0, 1]. `count`: about how many positive queries; at least one group. `label_noise`: half of it
     is the share of labels drawn anew. `box_noise`: how far an edge of a positive copy moves at most, in half sides; of

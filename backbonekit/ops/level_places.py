@@ -37,7 +37,7 @@ def place_references(
 ) -> Float[Tensor, "#batch places levels 2"]:
     """The centre of every place as x and y on every map, in [0, 1] of the map with its padding.
 
-    `shares`: of `real_shares`; a place then looks at the same point of the picture on each map, although a map's
+    `shares`: of `real_shares`; a place then looks at the same point of the image on each map, although a map's
     padding is rounded. Without it a batch of 1. `like`: a tensor of the wanted type on the wanted device.
 
     Source: Zhu et al., "Deformable DETR" (2021), appendix A.2;
@@ -51,7 +51,7 @@ def place_references(
         centres.append(torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).flatten(0, 1))
     if shares is None:
         return torch.cat(centres)[None, :, None].expand(-1, -1, len(shapes), -1)
-    # Of the picture without padding: [batch, places, 2]; a map without a real place keeps its own centres.
+    # Of the image without padding: [batch, places, 2]; a map without a real place keeps its own centres.
     own = shares.where(shares > 0, 1.0)
     real = torch.cat([centre / own[:, None, level] for level, centre in enumerate(centres)], dim=1)
     return real[:, :, None] * own[:, None]

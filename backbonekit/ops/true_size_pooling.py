@@ -1,4 +1,4 @@
-"""Average pooling to a grid over each picture's own part of a padded map, and back."""
+"""Average pooling to a grid over each image's own part of a padded map, and back."""
 
 import torch
 import torch.nn.functional as functional
@@ -13,8 +13,8 @@ def pool_to_grid(
 ) -> Float[Tensor, "batch channels side side"]:
     """The mean of each of `side` x `side` cells; neighbouring cells share a row where they do not divide the map.
 
-    With a `mask`, True on each picture's own rectangle from the top left, the cells divide that rectangle, so the
-    padding neither enters a mean nor moves a cell: the result is that of the picture without its padding.
+    With a `mask`, True on each image's own rectangle from the top left, the cells divide that rectangle, so the
+    padding neither enters a mean nor moves a cell: the result is that of the image without its padding.
     """
     if mask is None:
         return functional.adaptive_avg_pool2d(maps, side)
@@ -29,7 +29,7 @@ def spread_from_grid(
     size: tuple[int, int],
     mask: Bool[Tensor, "batch height width"] | None,
 ) -> Float[Tensor, "batch channels height width"]:
-    """Back to a map, bilinear; with a `mask` over each picture's own part, beyond which the edge goes on."""
+    """Back to a map, bilinear; with a `mask` over each image's own part, beyond which the edge goes on."""
     if mask is None:
         return resize_bilinear(grid, size)
     rows, columns = (_weights(lengths, grid.shape[-1], extent, grid.dtype) for lengths, extent in _lengths(mask))
@@ -37,7 +37,7 @@ def spread_from_grid(
 
 
 def _lengths(mask: Tensor) -> tuple[tuple[Tensor, int], tuple[Tensor, int]]:
-    """How many rows and columns of each picture are its own, int64 [batch], at least 1; and how many there are."""
+    """How many rows and columns of each image are its own, int64 [batch], at least 1; and how many there are."""
     heights, widths = mask.any(dim=2).sum(dim=1), mask.any(dim=1).sum(dim=1)
     return (heights.clamp(min=1), mask.shape[1]), (widths.clamp(min=1), mask.shape[2])
 

@@ -1,6 +1,6 @@
 """Where a place on a map is, counted in places, as sines and cosines.
 
-Other than `layers.sine_positions`, positions are counted from the map's corner and are not scaled to the picture, and
+Other than `layers.sine_positions`, positions are counted from the map's corner and are not scaled to the image, and
 sines and cosines stand in blocks.
 
 Source: Dosovitskiy et al., ViT (2021), as its plain baseline has it in two dimensions (Beyer et al., "Better plain ViT
@@ -16,7 +16,7 @@ from torch import Tensor
 def unscaled_sine_positions(
     maps: Float[Tensor, "batch channels height width"], *, temperature: float = 10_000.0
 ) -> Float[Tensor, "1 places channels"]:
-    """Sines, then cosines of the row, then of the column, a quarter of the channels each; by row. For all pictures.
+    """Sines, then cosines of the row, then of the column, a quarter of the channels each; by row. For all images.
 
     `maps`: of a number of channels that four divides; for shape, type and device alone. `temperature`: a larger one
     makes the slowest waves slower.

@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
+from backbonekit.contract.option_values import MAX_TEXT, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path, words
 from backbonekit.recipe.part_options import plain_faults
 from backbonekit.recipe.recipe import BackboneRecipe
-from backbonekit.recipe.values import MAX_TEXT, faults_of, shown
 from backbonekit.registry.lookup import is_known, names
 from backbonekit.registry.table import config_families, config_fields, ignored_config_fields
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.backbone_options import inferred_source
 from backbonekit.recipe.config_roots import (
@@ -24,7 +25,6 @@ from backbonekit.recipe.layering import Layering
 from backbonekit.recipe.overrides import apply_edits, parse_overrides
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.recipe.validate import validated
-from backbonekit.recipe.values import shown
 from backbonekit.registry.lookup import is_known, names
 
 _SUFFIXES = (".yaml", ".yml")

@@ -16,12 +16,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find, is_file, is_folder
 from backbonekit.recipe.forbidden import without_forbidden
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.hydra_session import private_config_loader
-from backbonekit.recipe.values import shown
 
 SCHEME = "backbonekit"
 _PACKAGE_HEADER = re.compile(r"^\s*#\s*@package\s+(\S+)\s*$", re.MULTILINE)

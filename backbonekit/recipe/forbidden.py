@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backbonekit.recipe.values import shown
+from backbonekit.contract.option_values import shown
 
 _CODE = "a recipe names registered parts, never code to import or call"
 _TRUST = "whether to trust something is the caller's to say, never the recipe's"

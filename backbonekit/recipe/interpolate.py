@@ -6,7 +6,7 @@ Resolvers (`${oc.env:...}`) are refused: what a recipe means does not depend on 
 import re
 from typing import Any
 
-from backbonekit.recipe.values import MAX_TEXT, shown
+from backbonekit.contract.option_values import MAX_TEXT, shown
 
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*\}")
 _MAX_DEPTH = 8  # references to references

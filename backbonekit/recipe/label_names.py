@@ -3,9 +3,9 @@
 from typing import Any
 
 from backbonekit.contract.labels import Labels
+from backbonekit.contract.option_values import shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
-from backbonekit.recipe.values import shown
 
 _MAX_LABELS = 100_000
 _MAX_LABEL = 500  # characters; ImageNet's longest, with all its synonyms, has 131

@@ -7,10 +7,10 @@ from its own defaults: of the old one only what the whole model shares stays (`n
 from collections.abc import Callable
 from typing import Any
 
+from backbonekit.contract.option_values import shown
 from backbonekit.recipe.backbone_options import SELECTIONS
 from backbonekit.recipe.part_options import takes_classes
 from backbonekit.recipe.recipe import plain_data
-from backbonekit.recipe.values import shown
 from backbonekit.registry.lookup import is_known
 from backbonekit.registry.table import options
 

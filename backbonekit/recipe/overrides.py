@@ -14,12 +14,12 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.config_roots import GROUP
 from backbonekit.recipe.guard import plain_mapping
 from backbonekit.recipe.hydra_session import private_hydra
 from backbonekit.recipe.layering import Layering
-from backbonekit.recipe.values import shown
 
 _PARTS = ("backbone", "neck", "head", "criterion")
 _MAX_LENGTH = 20_000  # characters of one override; the names of a few hundred classes fit

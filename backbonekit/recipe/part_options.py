@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from backbonekit.contract.option_values import MAX_NUMBER, MAX_TEXT, coerced, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.recipe.recipe import PartRecipe
-from backbonekit.recipe.values import MAX_NUMBER, MAX_TEXT, coerced, faults_of, shown
 from backbonekit.registry.lookup import is_known, names
 from backbonekit.registry.table import default_criterion, options
 

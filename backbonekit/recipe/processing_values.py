@@ -1,10 +1,10 @@
-"""Checks the `processing` of a recipe: how a picture becomes an input, where it differs from the backbone's own way."""
+"""Checks the `processing` of a recipe: how an image becomes an input, where it differs from the backbone's own way."""
 
 from typing import Any
 
+from backbonekit.contract.option_values import coerced, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
-from backbonekit.recipe.values import coerced, faults_of, shown
 from backbonekit.registry.table import processing_fields
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 
+from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.compose import model_names, part_names
 from backbonekit.recipe.config_roots import GROUP
 from backbonekit.recipe.overrides import parse_override
-from backbonekit.recipe.values import shown
 
 MAX_JOBS = 1_000
 _KINDS = ("backbone", "neck", "head")

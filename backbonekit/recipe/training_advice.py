@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
-from backbonekit.recipe.values import faults_of, shown
 
 _FROZEN_STAGES = {"type": "integer", "minimum": 0, "maximum": 1_000}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backbonekit.contract.labels import Labels
+from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.backbone_options import read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
@@ -15,7 +16,6 @@ from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.processing_values import read_processing
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.training_advice import read_training
-from backbonekit.recipe.values import faults_of, shown
 
 KEYS = ("schema_version", "backbone", "neck", "head", "heads", "labels", "processing", "adapt", "training")
 SEAL = "packed"  # what a saved folder says of its weights, written after the recipe and no part of it

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class NamedModel:
     """`name` and `task`: of which the names of its classes are made. `answers`: the kind of face that it has, see
-    `hf_models/model_kinds.py`. `processor`: the image processor of transformers that its answers are read with."""
+    `hf_models/model_kinds.py`. `processor`: the image processor of transformers that its predictions are read with."""
 
     name: str
     task: str
-    answers: str
+    predictions: str
     processor: str
 
     @property

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from backbonekit.training.roles import GivesAnyMap, TakesPictures
+from backbonekit.training.roles import GivesAnyMap, TakesImages
 
-_SIDE = 224  # pixels of the picture that shows the way; of any size would do, where the architecture lets it
+_SIDE = 224  # pixels of the image that shows the way; of any size would do, where the architecture lets it
 
 
 class FoldedConvolution(nn.Conv2d):
@@ -67,7 +67,7 @@ def fold_frozen_norms(backbone: nn.Module) -> int:
     and it stays as it is. A norm that is put back into train mode normalises again.
     """
     norms = [module for module in backbone.modules() if type(module) in _FOLDED and not _learns(module)]
-    if not norms or not isinstance(backbone, TakesPictures):
+    if not norms or not isinstance(backbone, TakesImages):
         return 0
     pairs = _watch(backbone, norms)
     for convolution, norm in pairs:
@@ -126,10 +126,10 @@ def _watch(backbone: Any, norms: list[nn.Module]) -> list[tuple[nn.Conv2d, nn.Ba
     weightless = {name: tensor.detach().to("meta") for name, tensor in state}
     height, width = getattr(backbone, "fixed_size", None) or (_SIDE, _SIDE)
     dtype = next(backbone.parameters()).dtype
-    picture = torch.empty(1, backbone.in_channels, height, width, dtype=dtype, device="meta")
+    image = torch.empty(1, backbone.in_channels, height, width, dtype=dtype, device="meta")
     try:
         with torch.no_grad(), flow:
-            given = torch.func.functional_call(looked_at, weightless, (picture,))
+            given = torch.func.functional_call(looked_at, weightless, (image,))
     except Exception:  # whatever its modules raise: then nothing is known, and nothing is folded
         return []
     finally:
@@ -146,8 +146,8 @@ class _EveryMap(nn.Module):
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, picture: Tensor) -> Any:
+    def forward(self, image: Tensor) -> Any:
         if isinstance(self.backbone, GivesAnyMap):
-            return self.backbone.maps_at(picture, range(self.backbone.built)).maps
-        given = self.backbone(picture)
+            return self.backbone.maps_at(image, range(self.backbone.built)).maps
+        given = self.backbone(image)
         return getattr(given, "maps", given)

@@ -23,8 +23,8 @@ class HasBody(Protocol):
 
 
 @runtime_checkable
-class TakesPictures(Protocol):
-    """A backbone whose forward takes pictures of so many channels and nothing else."""
+class TakesImages(Protocol):
+    """A backbone whose forward takes images of so many channels and nothing else."""
 
     in_channels: int
 

@@ -1,4 +1,4 @@
-"""The top classes as bars over the picture's lower edge."""
+"""The top classes as bars over the image's lower edge."""
 
 from PIL import Image, ImageDraw
 
@@ -7,7 +7,7 @@ from backbonekit.contract.results import ClassResult
 from backbonekit.visualization.colours import label_colour
 from backbonekit.visualization.text import cut_to, font, font_size, label_name, plate_size
 
-_SHADE = 0.62  # of black under the list: white text reads on any picture, which still shows through
+_SHADE = 0.62  # of black under the list: white text reads on any image, which still shows through
 
 
 def draw_classes(image: Image.Image, result: ClassResult, labels: Labels | None = None) -> Image.Image:

@@ -8,7 +8,7 @@ from backbonekit.visualization.colours import ramp
 from backbonekit.visualization.text import font, font_size, plate_size
 
 _NOTHING = (128, 128, 128)  # where there is no depth: no colour of the ramp is grey
-_MOST_FOR_SCALE = 0.15  # of the picture
+_MOST_FOR_SCALE = 0.15  # of the image
 _TAILS = (1.0, 99.0)  # per cent: one wild pixel must not take all the contrast
 
 

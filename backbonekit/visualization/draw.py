@@ -1,4 +1,4 @@
-"""A result over its picture, whatever kind of result it is."""
+"""A result over its image, whatever kind of result it is."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from backbonekit.contract.results import (
     SemanticResult,
 )
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.pixels import Picture, to_image
+from backbonekit.image_processing.pixels import ImageLike, to_image
 from backbonekit.visualization.classes import draw_classes
 from backbonekit.visualization.depth import draw_depth
 from backbonekit.visualization.instance import draw_instances
@@ -25,12 +25,12 @@ from backbonekit.visualization.panoptic import draw_panoptic
 from backbonekit.visualization.semantic import draw_semantic
 
 
-def draw(picture: Picture, result: Result | Mapping[str, Result], labels: Labels | None = None) -> Image.Image:
-    """A new RGB picture of the same size, upright. Results by task stand side by side, titled.
+def draw(image: ImageLike, result: Result | Mapping[str, Result], labels: Labels | None = None) -> Image.Image:
+    """A new RGB image of the same size, upright. Results by task stand side by side, titled.
 
-    `picture`: what was given to `predict`. `labels`: the names of the classes; without them, their numbers are drawn.
+    `image`: what was given to `predict`. `labels`: the names of the classes; without them, their numbers are drawn.
     """
-    image = to_image(picture)
+    image = to_image(image)
     if isinstance(result, Mapping):
         return overview(
             [draw(image, one, labels) for one in result.values()], titles=list(result), largest=max(image.size)
@@ -42,8 +42,8 @@ def draw(picture: Picture, result: Result | Mapping[str, Result], labels: Labels
     size = _size(result)
     if size is not None and size != (image.height, image.width):
         raise ContractError(
-            f"this result is of a picture of {size[0]} x {size[1]} pixels (height x width); "
-            f"the picture has {image.height} x {image.width}."
+            f"this result is of an image of {size[0]} x {size[1]} pixels (height x width); "
+            f"the image has {image.height} x {image.width}."
         )
     if isinstance(result, DepthResult):
         return draw_depth(image, result)

@@ -42,6 +42,6 @@ def _colours(numbers: list[int]) -> list[Colour]:
 
 
 def _inside(box: list[float], size: tuple[int, int]) -> Box:
-    """Whole pixels, at least one, within the picture."""
+    """Whole pixels, at least one, within the image."""
     left, top = min(max(int(box[0]), 0), size[0] - 1), min(max(int(box[1]), 0), size[1] - 1)
     return left, top, max(min(round(box[2]), size[0]), left + 1), max(min(round(box[3]), size[1]), top + 1)

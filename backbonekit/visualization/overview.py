@@ -1,4 +1,4 @@
-"""Several pictures on one sheet."""
+"""Several images on one sheet."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ _PAPER, _INK = (24, 24, 24), (235, 235, 235)
 
 
 def overview(
-    pictures: Sequence[Image.Image],
+    images: Sequence[Image.Image],
     *,
     titles: Sequence[str] | None = None,
     columns: int | None = None,
     largest: int = 480,
 ) -> Image.Image:
     """A contact sheet. `titles`: one line over each. `columns`: as wide as high unless given. `largest`: the longer
-    side of each picture in pixels; smaller ones are not enlarged."""
-    if not pictures:
-        raise ContractError("an overview needs at least one picture.")
-    shown = [_fitted(picture.convert("RGB"), largest) for picture in pictures]
-    wide, high = max(picture.width for picture in shown), max(picture.height for picture in shown)
+    side of each image in pixels; smaller ones are not enlarged."""
+    if not images:
+        raise ContractError("an overview needs at least one image.")
+    shown = [_fitted(image.convert("RGB"), largest) for image in images]
+    wide, high = max(image.width for image in shown), max(image.height for image in shown)
     across = columns or math.ceil(math.sqrt(len(shown) * high / wide))
     across = max(1, min(across, len(shown)))
     down = math.ceil(len(shown) / across)
@@ -31,17 +31,17 @@ def overview(
     band = plate_size("0", size)[1] if titles else 0
     sheet = Image.new("RGB", (across * (wide + gap) + gap, down * (high + band + gap) + gap), _PAPER)
     drawing = ImageDraw.Draw(sheet)
-    for index, picture in enumerate(shown):
+    for index, image in enumerate(shown):
         left, top = gap + (index % across) * (wide + gap), gap + (index // across) * (high + band + gap)
         if titles:
             drawing.text((left, top), cut_to(titles[index], size, wide), font=font(size), fill=_INK)
-        sheet.paste(picture, (left + (wide - picture.width) // 2, top + band + (high - picture.height) // 2))
+        sheet.paste(image, (left + (wide - image.width) // 2, top + band + (high - image.height) // 2))
     return sheet
 
 
-def _fitted(picture: Image.Image, largest: int) -> Image.Image:
-    scale = largest / max(picture.size)
+def _fitted(image: Image.Image, largest: int) -> Image.Image:
+    scale = largest / max(image.size)
     if scale >= 1:
-        return picture
-    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-    return picture.resize(size, Image.Resampling.LANCZOS)
+        return image
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS)

@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from backbonekit.visualization.colours import Colour
 
-_FILL = 0.45  # how much of a region's colour lies over the picture
-_COARSE = 192  # pixels a side: names need no finer grid, and it keeps large pictures fast
+_FILL = 0.45  # how much of a region's colour lies over the image
+_COARSE = 192  # pixels a side: names need no finer grid, and it keeps large images fast
 
 
 def paint_map(image: Image.Image, regions: np.ndarray, colours: dict[int, Colour], width: int) -> Image.Image:
@@ -45,7 +45,7 @@ def paint_mask(pixels: np.ndarray, mask: np.ndarray, colour: Colour, width: int)
 
 def name_places(mask: np.ndarray, *, most: int = 1, smallest: float = 0.002) -> list[tuple[float, float]]:
     """(x, y) of the point that is deepest inside each of the `most` largest pieces of a mask; none for pieces below
-    `smallest` of the picture."""
+    `smallest` of the image."""
     step = max(1, -(-max(mask.shape) // _COARSE))
     coarse = mask[step // 2 :: step, step // 2 :: step]
     pieces, count = ndimage.label(coarse)  # type: ignore[misc]
@@ -54,7 +54,7 @@ def name_places(mask: np.ndarray, *, most: int = 1, smallest: float = 0.002) -> 
     for piece in np.argsort(-sizes, kind="stable")[:most]:
         if sizes[piece] < smallest * coarse.size:
             break
-        # A margin of background, so that the picture's edge counts as the region's edge.
+        # A margin of background, so that the image's edge counts as the region's edge.
         depth = ndimage.distance_transform_edt(np.pad(pieces == piece + 1, 1))
         row, column = np.unravel_index(int(np.argmax(depth)), depth.shape)  # type: ignore[arg-type]
         places.append(((float(column) - 0.5) * step, (float(row) - 0.5) * step))

@@ -1,4 +1,4 @@
-"""Names on pictures: sized with the picture, on a plate of their own, never over one another."""
+"""Names on images: sized with the image, on a plate of their own, never over one another."""
 
 from functools import lru_cache
 from typing import Any
@@ -10,17 +10,17 @@ from backbonekit.visualization.colours import Colour, text_colour
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 _LONGEST_NAME = 40
-# Shares of the picture that one plate, and all of them, may cover: a thumbnail is to be seen, not read.
+# Shares of the image that one plate, and all of them, may cover: a thumbnail is to be seen, not read.
 _MOST_FOR_ONE, _MOST_FOR_ALL = 0.08, 0.25
 
 
 def font_size(size: tuple[int, int]) -> int:
-    """Pixels for a picture of (width, height): a thirtieth of its mean side, from 9 (the smallest that reads) to 64."""
+    """Pixels for an image of (width, height): a thirtieth of its mean side, from 9 (the smallest that reads) to 64."""
     return max(9, min(64, round((size[0] * size[1]) ** 0.5 / 34)))
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Pixels of a contour or a box for a picture of (width, height): 1 up to about 400 pixels a side."""
+    """Pixels of a contour or a box for an image of (width, height): 1 up to about 400 pixels a side."""
     return max(1, round((size[0] * size[1]) ** 0.5 / 280))
 
 
@@ -45,7 +45,7 @@ def plate_size(text: str, size: int) -> tuple[int, int]:
 
 
 class Plates:
-    """Places plates on a picture. One that would cover another is moved; one that has no room is left out."""
+    """Places plates on an image. One that would cover another is moved; one that has no room is left out."""
 
     def __init__(self, image: Image.Image) -> None:
         self._image = image
@@ -71,7 +71,7 @@ class Plates:
         return any(self._place(text, place, (width, height), colour) for place in places)
 
     def _place(self, text: str, place: tuple[int, int], size: tuple[int, int], colour: Colour) -> bool:
-        """Draws the plate if it is free there, pushed into the picture."""
+        """Draws the plate if it is free there, pushed into the image."""
         width, height = size
         if width > self._image.width or height > self._image.height:
             return False

@@ -17,10 +17,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import backbonekit as bk
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.contract.answers import ModelOutput
+from backbonekit.contract.predictions import ModelOutput
 from backbonekit.contract.targets import Target
 from backbonekit.errors import RecipeError
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 
 class ModelTester:
@@ -48,12 +48,12 @@ class ModelTester:
         randomise_weights(model)
         return model
 
-    def pictures(self, batch: int = 2, size: tuple[int, int] | None = None) -> Tensor:
+    def images(self, batch: int = 2, size: tuple[int, int] | None = None) -> Tensor:
         return torch.randn(batch, 3, *(size or self.size))
 
     def targets(self, batch: int = 2, size: tuple[int, int] | None = None) -> list[Target]:
         """Every key that some head reads: two things as masks and boxes, a class and a depth for each pixel, some
-        of them unknown, a person with five keypoints, a class a picture."""
+        of them unknown, a person with five keypoints, a class an image."""
         height, width = size or self.size
         truths: list[Target] = []
         for index in range(batch):
@@ -111,7 +111,7 @@ class ModelTester:
         assert model.recipe.backbone.out_indices == self.out_indices == model.backbone.out_indices
         for size in (self.size, (131, 87), (33, 47)):
             with torch.no_grad():
-                output = model(self.pictures(size=size))
+                output = model(self.images(size=size))
             assert isinstance(output.feature_maps, tuple)
             for tensor, level in zip(output.feature_maps, levels, strict=True):
                 height, width = tensor.shape[-2:]
@@ -123,10 +123,10 @@ class ModelTester:
             assert output.loss is None
             assert output.losses is None
 
-    def test_starts_in_eval_mode_and_answers_the_same_twice(self) -> None:
+    def test_starts_in_eval_mode_and_predictions_the_same_twice(self) -> None:
         model = self.build()
         assert not any(module.training for module in model.modules())
-        pixel_values = self.pictures()
+        pixel_values = self.images()
         for once, again in zip(self.run(model, pixel_values), self.run(model, pixel_values), strict=True):
             assert torch.equal(once, again)
 
@@ -141,8 +141,8 @@ class ModelTester:
         drawn = {name for name, tensor in one.state_dict().items() if tensor.ndim > 1}
         assert len(_differing(one, other) & drawn) > len(drawn) / 2
 
-    def test_answer_does_not_depend_on_batch_mates(self) -> None:
-        model, pixel_values = self.build(), self.pictures(batch=3)
+    def test_prediction_does_not_depend_on_batch_mates(self) -> None:
+        model, pixel_values = self.build(), self.images(batch=3)
         mask = torch.ones(3, *self.size, dtype=torch.bool)
         mask[0, 40:], mask[1, :, 50:] = False, False
         alone, together = self.run(model, pixel_values[:1], mask[:1]), self.run(model, pixel_values, mask)
@@ -150,14 +150,14 @@ class ModelTester:
             # Box corners near 0 are differences of larger numbers: 1.1e-4 pixels were measured among values up to 64.
             torch.testing.assert_close(many[:1], one, rtol=1e-4, atol=max(1e-4, 1e-5 * one.abs().amax().item()))
 
-    def test_a_picture_of_one_pixel_is_predicted(self) -> None:
+    def test_a_image_of_one_pixel_is_predicted(self) -> None:
         model = self.build()
-        picture = numpy.full((1, 1, 3), 128, dtype=numpy.uint8)
+        image = numpy.full((1, 1, 3), 128, dtype=numpy.uint8)
         if not self.has_head:
             with pytest.raises(RecipeError, match="no head, so it predicts nothing"):
-                model.predict(picture)
+                model.predict(image)
             return
-        for result in pytree.tree_leaves(model.predict([picture])):
+        for result in pytree.tree_leaves(model.predict([image])):
             grids = [getattr(result, name, None) for name in ("segmentation", "masks")]
             assert all(grid.shape[-2:] == (1, 1) for grid in grids if grid is not None)
 
@@ -166,7 +166,7 @@ class ModelTester:
     def test_loss_is_the_sum_of_the_losses_in_both_modes(self) -> None:
         model = self.build()
         for training in (False, True):
-            output = model.train(training)(self.pictures(), targets=self.targets())
+            output = model.train(training)(self.images(), targets=self.targets())
             if not self.has_head:
                 assert output.loss is None
                 assert output.losses is None
@@ -178,7 +178,7 @@ class ModelTester:
 
     def test_losses_read_no_padding(self) -> None:
         """Another truth where the mask says that nothing is, and the same loss."""
-        model, pixel_values = self.build(), self.pictures()
+        model, pixel_values = self.build(), self.images()
         mask = torch.ones(2, *self.size, dtype=torch.bool)
         mask[:, 40:] = False
         one, other = self.targets(), self.targets()
@@ -198,7 +198,7 @@ class ModelTester:
             torch.testing.assert_close(given[name], term, msg=name)
 
     def test_truths_without_anything_give_a_whole_graph(self) -> None:
-        """Pictures with no mask, with no key at all, and a batch of both kinds."""
+        """Images with no mask, with no key at all, and a batch of both kinds."""
         if not self.has_head:
             return
         model = self.build().train()
@@ -210,7 +210,7 @@ class ModelTester:
         }
         for targets in ([nothing, nothing], [{}, {}], [full[0], {}], [nothing, full[1]], [{}, full[1]]):
             model.zero_grad()
-            output = model(self.pictures(), targets=targets)
+            output = model(self.images(), targets=targets)
             assert output.loss.isfinite()
             if targets == [{}, {}]:
                 assert all(term == 0 for term in output.losses.values())
@@ -221,7 +221,7 @@ class ModelTester:
     def test_gradient_reaches_every_parameter(self) -> None:
         # In double precision, where rounding leaves no trace that could pass for a gradient.
         model = self.build().double().train()
-        self.loss(model(self.pictures().double(), targets=self.targets())).backward()
+        self.loss(model(self.images().double(), targets=self.targets())).backward()
         assert self.without_gradient(model) == []
         gradients = {name: p.grad.abs().max().item() for name, p in model.named_parameters() if p.requires_grad}
         idle = {name for name, largest in gradients.items() if largest < 1e-12 * max(gradients.values())}
@@ -234,17 +234,17 @@ class ModelTester:
     def test_compiles_as_one_graph(self) -> None:
         self.skip_where_data_dependent()
         torch._dynamo.reset()
-        model, pixel_values = self.build(), self.pictures()
+        model, pixel_values = self.build(), self.images()
         compiled = torch.compile(model, fullgraph=True, backend="eager")
         for given, expected in zip(self.run(compiled, pixel_values), self.run(model, pixel_values), strict=True):
             torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
 
-    def test_training_on_padded_pictures_breaks_the_graph_once_at_most(self) -> None:
+    def test_training_on_padded_images_breaks_the_graph_once_at_most(self) -> None:
         self.skip_where_data_dependent()
         torch._dynamo.reset()
         mask = torch.ones(2, *self.size, dtype=torch.bool)
         mask[0, 40:] = False
-        told = torch._dynamo.explain(self.build().train())(self.pictures(), mask, self.targets())
+        told = torch._dynamo.explain(self.build().train())(self.images(), mask, self.targets())
         assert told.graph_break_count <= 1, told.break_reasons
 
     def test_exports_with_a_dynamic_batch(self) -> None:
@@ -253,10 +253,10 @@ class ModelTester:
         mask[0, 40:] = False
         batch = torch.export.Dim("batch", min=1, max=64)
         program = torch.export.export(
-            model, (self.pictures(3), mask), dynamic_shapes=({0: batch}, {0: batch}), strict=False
+            model, (self.images(3), mask), dynamic_shapes=({0: batch}, {0: batch}), strict=False
         ).module()
         for count in (1, 2, 3):
-            pixel_values = self.pictures(count)
+            pixel_values = self.images(count)
             with torch.no_grad():
                 given, expected = program(pixel_values, mask[:count]), model(pixel_values, mask[:count])
             assert pytree.tree_structure(given) == pytree.tree_structure(expected)
@@ -270,18 +270,18 @@ class ModelTester:
         self.skip_where_data_dependent()
         model = self.build()
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            pixel_values = mode.from_tensor(self.pictures())
+            pixel_values = mode.from_tensor(self.images())
             output = model(pixel_values, torch.ones(2, *self.size, dtype=torch.bool))
         assert output.feature_maps[0].shape[0] == 2
 
     def test_bfloat16_is_finite(self) -> None:
         model = self.build().bfloat16()
-        output = model(self.pictures().bfloat16(), targets=self.targets())
+        output = model(self.images().bfloat16(), targets=self.targets())
         assert all(leaf.isfinite().all() for leaf in self.leaves(output))
         assert output.feature_maps[0].dtype == torch.bfloat16
 
     def test_can_be_copied(self) -> None:
-        model, pixel_values = self.build(), self.pictures()
+        model, pixel_values = self.build(), self.images()
         for given, expected in zip(
             self.run(copy.deepcopy(model), pixel_values), self.run(model, pixel_values), strict=True
         ):
@@ -290,7 +290,7 @@ class ModelTester:
     # saving
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
-        model, pixel_values = self.build(), self.pictures()
+        model, pixel_values = self.build(), self.images()
         loaded = bk.load_model(model.save_pretrained(tmp_path / "m1"), seed=9)
         assert _differing(model, loaded) == set()
         assert loaded.recipe == model.recipe
@@ -328,7 +328,7 @@ class ModelTester:
                     assert old is None or old.shape != tensor.shape, name
                 else:
                     assert torch.equal(tensor, old), name
-        assert self.run(swapped, self.pictures())[0].isfinite().all()
+        assert self.run(swapped, self.images())[0].isfinite().all()
 
 
 def _differing(one: nn.Module, other: nn.Module) -> set[str]:

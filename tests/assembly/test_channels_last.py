@@ -1,4 +1,4 @@
-"""Pictures and maps channels last inside a model: a layout in memory, and nothing else."""
+"""Images and maps channels last inside a model: a layout in memory, and nothing else."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ HEAD = {"neck": {"name": "fpn", "channels": 16}, "head": {"name": "fcn", "num_cl
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_maps_of_convolutions_are_channels_last_and_those_of_contiguous_pictures(frozen):
+def test_maps_of_convolutions_are_channels_last_and_those_of_contiguous_images(frozen):
     model = bk.build_model({"backbone": RESNET, **HEAD}).double()
     if frozen:
         bk.freeze(model, norms=True)
@@ -23,14 +23,16 @@ def test_maps_of_convolutions_are_channels_last_and_those_of_contiguous_pictures
 
 
 @pytest.mark.parametrize("backbone", [RESNET, SWIN, DINOV2], ids=["resnet", "swin", "dinov2"])
-def test_the_layout_of_the_picture_given_does_not_matter(backbone):
+def test_the_layout_of_the_image_given_does_not_matter(backbone):
     model = bk.build_model({"backbone": backbone, **HEAD})
     pixels = torch.randn(2, 3, 64, 64)
-    answers = [model(one).predictions.logits for one in (pixels, pixels.contiguous(memory_format=torch.channels_last))]
-    assert torch.equal(*answers)
+    predictions = [
+        model(one).predictions.logits for one in (pixels, pixels.contiguous(memory_format=torch.channels_last))
+    ]
+    assert torch.equal(*predictions)
 
 
-def test_devices_that_are_not_known_to_compute_so_get_the_pictures_as_they_are():
+def test_devices_that_are_not_known_to_compute_so_get_the_images_as_they_are():
     model = bk.build_model({"backbone": RESNET, **HEAD}).to("meta")
     for level in model(torch.empty(2, 3, 64, 64, device="meta")).feature_maps:
         assert level.is_contiguous()

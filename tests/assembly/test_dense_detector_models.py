@@ -6,7 +6,7 @@ import pytest
 import torch.utils._pytree as pytree
 from torch import Tensor
 
-from backbonekit.contract.answers import BoxCandidates
+from backbonekit.contract.predictions import BoxCandidates
 from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import DINOV2, RESNET, SMALL, SWIN
 
@@ -22,10 +22,10 @@ def detector(backbone: dict[str, Any], head: str) -> dict[str, Any]:
 
 class DenseDetectorTester(ModelTester):
     def leaves(self, output):
-        """Without the anchors, which are the same for all pictures and have no batch."""
-        answer = output.predictions
-        assert isinstance(answer, BoxCandidates)
-        parts = [output.feature_maps, answer.class_logits, answer.boxes_xyxy, answer.quality_logits or ()]
+        """Without the anchors, which are the same for all images and have no batch."""
+        prediction = output.predictions
+        assert isinstance(prediction, BoxCandidates)
+        parts = [output.feature_maps, prediction.class_logits, prediction.boxes_xyxy, prediction.quality_logits or ()]
         return [leaf for leaf in pytree.tree_leaves(parts) if isinstance(leaf, Tensor)]
 
 

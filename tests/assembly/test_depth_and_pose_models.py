@@ -97,11 +97,11 @@ class TestTwoTasks(ModelTester):
     out_indices = (1, 2)
 
     def test_each_task_has_its_losses_and_its_weight(self):
-        model, pictures, targets = self.build(), self.pictures(), self.targets()
-        losses = model(pictures, targets=targets).losses
+        model, images, targets = self.build(), self.images(), self.targets()
+        losses = model(images, targets=targets).losses
         assert set(losses) == {"segmentation.cross_entropy", "depth.depth", "depth.depth_gradient"}
         model.loss_weights["depth"] = 1.0
-        whole = model(pictures, targets=targets).losses
+        whole = model(images, targets=targets).losses
         torch.testing.assert_close(whole["depth.depth"], 2 * losses["depth.depth"])
         torch.testing.assert_close(whole["segmentation.cross_entropy"], losses["segmentation.cross_entropy"])
 
@@ -128,12 +128,12 @@ def multitask():
 
 def test_the_shipped_multi_task_recipe_learns_both_tasks_in_one_step(multitask):
     rows, columns = np.mgrid[0:56, 0:70]
-    picture = np.repeat((255 * (columns > rows)).astype(np.uint8)[..., None], 3, axis=-1)
+    image = np.repeat((255 * (columns > rows)).astype(np.uint8)[..., None], 3, axis=-1)
     truth = {
         "segmentation": torch.from_numpy((columns > rows).astype(np.int64)),
         "depth": torch.from_numpy(1 + rows / 10).float(),
     }
-    batch = multitask.processor([picture] * 2, [truth] * 2)
+    batch = multitask.processor([image] * 2, [truth] * 2)
     optimizer = torch.optim.AdamW(multitask.parameters(), lr=1e-3)
     multitask.train()
     before = multitask(**batch)
@@ -147,12 +147,12 @@ def test_the_shipped_multi_task_recipe_learns_both_tasks_in_one_step(multitask):
 
 def test_the_shipped_multi_task_recipe_predicts_both_tasks(multitask):
     multitask.eval()
-    picture = np.zeros((40, 90, 3), np.uint8)
-    (both,) = multitask.predict(picture)
+    image = np.zeros((40, 90, 3), np.uint8)
+    (both,) = multitask.predict(image)
     assert isinstance(both["segmentation"], SemanticResult)
     assert isinstance(both["depth"], DepthResult)
     assert both["segmentation"].segmentation.shape == both["depth"].depth.shape == (40, 90)
-    (depth,) = multitask.predict(picture, task="depth")
+    (depth,) = multitask.predict(image, task="depth")
     assert isinstance(depth, DepthResult)
 
 
@@ -170,7 +170,7 @@ def test_labels_name_the_classes_of_heads_that_have_some():
     assert model.recipe.heads["segmentation"].head.options["num_classes"] == 2
 
 
-def test_a_pose_model_predicts_one_person_a_picture_or_one_a_box():
+def test_a_pose_model_predicts_one_person_a_image_or_one_a_box():
     model = bk.build_model(
         {
             "backbone": {
@@ -187,12 +187,12 @@ def test_a_pose_model_predicts_one_person_a_picture_or_one_a_box():
             "processing": {"size": [64, 48]},
         }
     )
-    picture = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
-    (person,) = model.predict(picture)
+    image = np.random.default_rng(0).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    (person,) = model.predict(image)
     assert isinstance(person, KeypointResult)
     assert person.keypoints.shape == (3, 2)
-    people = bk.predict_people(model, picture, [[5, 5, 40, 80], [30, 20, 69, 60]])
+    people = bk.predict_people(model, image, [[5, 5, 40, 80], [30, 20, 69, 60]])
     assert [type(one) for one in people] == [KeypointResult] * 2
-    loss = model(**model.processor([picture], [{"keypoints": torch.rand(1, 3, 3) * 60 + 1}])).loss
+    loss = model(**model.processor([image], [{"keypoints": torch.rand(1, 3, 3) * 60 + 1}])).loss
     loss.backward()
     assert loss > 0

@@ -8,7 +8,7 @@ import torch
 import backbonekit as bk
 from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import DINOV2, RESNET, SMALL
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 ENCODER = {"name": "transformer_encoder", "channels": 32, "layers": 1, "heads": 4, "feedforward": 32}
 DETR = {"name": "detr", "num_classes": 4, "num_queries": 5, "layers": 2, "heads": 4, "feedforward": 32}
@@ -91,7 +91,7 @@ def test_the_recipes_freeze_what_the_papers_freeze():
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.SGD([one for one in model.parameters() if one.requires_grad], lr=1.0)
     tester = TestDETR()
-    model(tester.pictures(), targets=tester.targets()).loss.backward()
+    model(tester.images(), targets=tester.targets()).loss.backward()
     optimizer.step()
     moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     norms = {name for name, one in model.backbone.named_modules() if isinstance(one, torch.nn.BatchNorm2d)}

@@ -28,16 +28,22 @@ def detector(backbone: dict[str, Any], head: str) -> dict[str, Any]:
 
 
 class RegionTester(ModelTester):
-    data_dependent = "how many regions there are depends on the picture, and torchvision counts them on the host"
+    data_dependent = "how many regions there are depends on the image, and torchvision counts them on the host"
 
     def leaves(self, output):
-        """The whole of a picture's detections side by side: how many there are differs."""
-        answer = output.predictions
-        parts = [output.feature_maps, answer.boxes_xyxy, answer.scores, answer.labels, answer.mask_probabilities or ()]
+        """The whole of an image's detections side by side: how many there are differs."""
+        prediction = output.predictions
+        parts = [
+            output.feature_maps,
+            prediction.boxes_xyxy,
+            prediction.scores,
+            prediction.labels,
+            prediction.mask_probabilities or (),
+        ]
         return [leaf for leaf in pytree.tree_leaves(parts) if isinstance(leaf, Tensor)]
 
-    def test_answer_does_not_depend_on_batch_mates(self) -> None:
-        model, pixel_values = self.build(), self.pictures(batch=3)
+    def test_prediction_does_not_depend_on_batch_mates(self) -> None:
+        model, pixel_values = self.build(), self.images(batch=3)
         mask = torch.ones(3, *self.size, dtype=torch.bool)
         mask[0, 40:], mask[1, :, 50:] = False, False
         with torch.no_grad():

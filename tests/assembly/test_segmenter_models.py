@@ -9,7 +9,7 @@ import backbonekit as bk
 from backbonekit.export.exportable import Exportable
 from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import DINOV2, RESNET, SMALL, SWIN, TIMM_CONVNEXT, TIMM_RESNET, TIMM_VIT
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 FOUR = ((8, 4), (16, 8), (24, 16), (32, 32))
 HEADS = {
@@ -102,7 +102,7 @@ NECKS = {
 
 
 def trained_once(recipe):
-    """A model after one backward pass over two pictures, one of them padded."""
+    """A model after one backward pass over two images, one of them padded."""
     model = randomise_weights(bk.build_model(recipe)).train()
     mask = torch.ones(2, 64, 96, dtype=torch.bool)
     mask[0, 40:] = False
@@ -146,7 +146,7 @@ def test_without_a_head_the_extras_of_the_last_neck_are_handed_out():
 
 
 @pytest.mark.parametrize("name", [name for name in HEADS if name != "linear_probe"])
-def test_one_picture_is_enough_to_train(name):
+def test_one_image_is_enough_to_train(name):
     """No norm of a single value: 64 x 96 pixels are 2 x 3 places at stride 32."""
     model = randomise_weights(bk.build_model({"backbone": RESNET, "head": head(name)})).train()
     targets = [{"segmentation": torch.randint(0, 4, (64, 96))}]

@@ -8,7 +8,7 @@ import backbonekit as bk
 from backbonekit.assembly import build
 from backbonekit.errors import RecipeError, StorageError, WeightsError
 from tests.assembly.recipes import MASKFORMER, PIXEL_DECODER, RESNET, SWIN, TIMM_RESNET, maskformer
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import torch
 
 import backbonekit as bk
 from backbonekit.errors import ContractError, RecipeError
+from backbonekit.hub.read import read_recipe
 from backbonekit.necks.channel_mapper import ChannelMapper
-from backbonekit.packing.read import read_recipe
 from backbonekit.registry import lookup
 from tests.assembly.recipes import (
     CLASSIFICATION,

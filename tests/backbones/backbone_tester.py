@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbonekit.backbones import hf_source, timm_source
+from backbonekit.backbones.hf import blueprint as hf_source
+from backbonekit.backbones.timm import blueprint as timm_source
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.roles import Backbone
 from backbonekit.errors import ContractError
-from backbonekit.storage.checkpoint import checkpoint_of
-from backbonekit.storage.construct import finish, without_weights
-from backbonekit.storage.fill import fill
-from backbonekit.storage.private_random import seeded
-from tests.weights import randomise_weights
+from backbonekit.weights.checkpoint import checkpoint_of
+from backbonekit.weights.construct import finish, without_weights
+from backbonekit.weights.fill import fill
+from backbonekit.weights.private_random import seeded
+from tests.fixed_weights import randomise_weights
 
 
 class MapsOnly(nn.Module):
@@ -33,7 +34,7 @@ class MapsOnly(nn.Module):
 
 
 class BackboneTester:
-    """`sizes`: (height, width) of pictures, the first one for what needs a single size; odd ones where any will do.
+    """`sizes`: (height, width) of images, the first one for what needs a single size; odd ones where any will do.
 
     `exports`: whether torch.export is tried, which takes long. `recomputes`: whether it has gradient checkpointing.
     """
@@ -61,7 +62,7 @@ class BackboneTester:
         blueprint = self.blueprint(in_channels)
         return randomise_weights(blueprint.construct(indices or self.every_index(blueprint))).eval()
 
-    def picture(self, size: tuple[int, int] | None = None, channels: int = 3, batch: int = 2) -> Tensor:
+    def image(self, size: tuple[int, int] | None = None, channels: int = 3, batch: int = 2) -> Tensor:
         return torch.randn(batch, channels, *(size or self.sizes[0]))
 
     # tests
@@ -81,7 +82,7 @@ class BackboneTester:
         assert [level.stride for level in levels] == sorted(level.stride for level in levels)
         for size in self.sizes:
             with torch.no_grad():
-                out = backbone(self.picture(size))
+                out = backbone(self.image(size))
             assert isinstance(out, FeatureMaps)
             for level, feature_map in zip(levels, out.maps, strict=True):
                 assert feature_map.shape[1] == level.channels
@@ -95,7 +96,7 @@ class BackboneTester:
     def test_takes_other_numbers_of_channels(self, channels: int) -> None:
         backbone = self.build(channels)
         with torch.no_grad():
-            maps = backbone(self.picture(channels=channels, batch=1)).maps
+            maps = backbone(self.image(channels=channels, batch=1)).maps
         assert maps[0].isfinite().all()
         assert backbone.features.channels == tuple(feature_map.shape[1] for feature_map in maps)
         assert len(self.blueprint(channels).processing.mean) == channels
@@ -105,8 +106,8 @@ class BackboneTester:
         every = self.every_index(blueprint)
         for indices in (every, every[-1:], every[:1]):
             backbone = randomise_weights(blueprint.construct(indices))
-            # The picture takes one too: where it is itself a map, there may be nothing else to reach.
-            outputs = MapsOnly(backbone)(self.picture().requires_grad_())
+            # The image takes one too: where it is itself a map, there may be nothing else to reach.
+            outputs = MapsOnly(backbone)(self.image().requires_grad_())
             torch.stack([(each * torch.randn_like(each)).sum() for each in outputs]).sum().backward()
             idle = [
                 name
@@ -116,7 +117,7 @@ class BackboneTester:
             assert not idle, f"no gradient in {idle} with {indices}"
 
     def test_eval_is_deterministic(self) -> None:
-        backbone, pixel_values = self.build(), self.picture()
+        backbone, pixel_values = self.build(), self.image()
         with torch.no_grad():
             once, again = backbone(pixel_values).maps, backbone(pixel_values).maps
         assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
@@ -130,12 +131,12 @@ class BackboneTester:
             cut.out_indices = [last]
         assert cut.out_indices == (first,)
         cut.load_state_dict({name: whole.state_dict()[name] for name in cut.state_dict()})
-        pixel_values = self.picture()
+        pixel_values = self.image()
         with torch.no_grad():
             assert torch.equal(cut(pixel_values).maps[0], whole(pixel_values).maps[0])
 
     def test_indices_can_be_set_among_the_built_stages(self) -> None:
-        backbone, pixel_values = self.build(), self.picture()
+        backbone, pixel_values = self.build(), self.image()
         every = backbone.out_indices
         with torch.no_grad():
             expected = backbone(pixel_values).maps
@@ -150,7 +151,7 @@ class BackboneTester:
         assert backbone.out_indices == (every[1],)
 
     def test_state_dict_round_trip(self) -> None:
-        backbone, pixel_values = self.build(), self.picture()
+        backbone, pixel_values = self.build(), self.image()
         other = self.blueprint().construct(backbone.out_indices)
         other.load_state_dict(backbone.state_dict(), strict=True)
         with torch.no_grad():
@@ -173,29 +174,29 @@ class BackboneTester:
             empty = blueprint.construct(indices)
         fill(empty, checkpoint_of(one.state_dict(), origin="test"), adapt=blueprint.adapt)
         finish(empty)
-        pixel_values = self.picture()
+        pixel_values = self.image()
         with torch.no_grad():
             assert torch.equal(empty(pixel_values).maps[-1], one(pixel_values).maps[-1])
         with torch.device("meta"):
             assert all(tensor.is_meta for tensor in blueprint.construct(indices).state_dict().values())
 
     def test_survives_copying_and_pickling(self) -> None:
-        backbone, pixel_values = self.build(), self.picture()
+        backbone, pixel_values = self.build(), self.image()
         copies = [copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))]
         with torch.no_grad():
             for other in copies:
                 assert torch.equal(other(pixel_values).maps[0], backbone(pixel_values).maps[0])
 
-    def test_other_pictures_are_refused_in_a_sentence(self) -> None:
+    def test_other_images_are_refused_in_a_sentence(self) -> None:
         with pytest.raises(ContractError, match=r"takes \[batch, 3, height, width\], got \[2, 4, "):
-            self.build()(self.picture(channels=4))
+            self.build()(self.image(channels=4))
 
     def test_gradient_checkpointing_changes_no_gradient(self) -> None:
         if not self.recomputes:
             with pytest.raises(ContractError, match="checkpointing"):
                 self.build().set_gradient_checkpointing()
             return
-        backbone, pixel_values = self.build(), self.picture()
+        backbone, pixel_values = self.build(), self.image()
         # Without running statistics, because a second forward in training would move them again.
         for module in backbone.modules():
             if not isinstance(module, nn.modules.batchnorm._BatchNorm | nn.Dropout):
@@ -211,7 +212,7 @@ class BackboneTester:
 
     def test_compiles_as_one_graph(self) -> None:
         torch._dynamo.reset()
-        runner, pixel_values = MapsOnly(self.build()), self.picture()
+        runner, pixel_values = MapsOnly(self.build()), self.image()
         with torch.no_grad():
             compiled = torch.compile(runner, fullgraph=True, backend="eager")(pixel_values)
             for given, expected in zip(compiled, runner(pixel_values), strict=True):
@@ -220,9 +221,9 @@ class BackboneTester:
     def test_exports(self) -> None:
         if not self.exports:
             return
-        runner, pixel_values = MapsOnly(self.build()), self.picture()
+        runner, pixel_values = MapsOnly(self.build()), self.image()
         program = torch.export.export(runner, (pixel_values,))
-        other = self.picture()
+        other = self.image()
         with torch.no_grad():
             for given, expected in zip(program.module()(other), runner(other), strict=True):
                 torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)

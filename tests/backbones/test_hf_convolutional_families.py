@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from backbonekit.backbones.hf_source import blueprint
+from backbonekit.backbones.hf.blueprint import blueprint
 from backbonekit.errors import RecipeError
 from tests.backbones.backbone_tester import BackboneTester
 
@@ -170,7 +170,7 @@ def test_what_is_not_built_is_refused_by_name(config: dict[str, Any], sentence: 
         blueprint(None, config=config, revision=None, in_channels=3, args={})
 
 
-def test_the_first_map_of_dinov3_convnext_is_the_picture() -> None:
+def test_the_first_map_of_dinov3_convnext_is_the_image() -> None:
     config = TestDINOv3ConvNext.config
     backbone = blueprint(None, config=config, revision=None, in_channels=5, args={}).construct([0])
     pixel_values = torch.randn(1, 5, 33, 20)
@@ -179,7 +179,7 @@ def test_the_first_map_of_dinov3_convnext_is_the_picture() -> None:
     assert not backbone.state_dict()
 
 
-def test_hgnet_v2_writes_the_channels_of_its_pictures_where_transformers_looks_for_them() -> None:
+def test_hgnet_v2_writes_the_channels_of_its_images_where_transformers_looks_for_them() -> None:
     found = blueprint(None, config={"model_type": "hgnet_v2", "num_channels": 5}, revision=None, in_channels=5, args={})
     assert found.config["stem_channels"] == [5, 32, 48]
     assert found.construct([0]).state_dict()["body.stem.stem1.conv.weight"].shape[1] == 5

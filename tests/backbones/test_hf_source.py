@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from backbonekit.backbones.hf.families import family, model_types
-from backbonekit.backbones.hf_source import HFBlueprint, blueprint
+from backbonekit.backbones.hf.blueprint import HFBlueprint, blueprint
+from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, RecipeError, WeightsError
-from backbonekit.storage.construct import finish, without_weights
-from backbonekit.storage.fill import FillReport, fill
-from tests.weights import randomise_weights
+from backbonekit.weights.construct import finish, without_weights
+from backbonekit.weights.fill import FillReport, fill
+from tests.fixed_weights import randomise_weights
 
 RESNET = {"model_type": "resnet", "hidden_sizes": [64, 96], "depths": [1, 1]}
 SWIN = {"model_type": "swin", "embed_dim": 16, "depths": [1, 1], "num_heads": [2, 4], "window_size": 3}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backbonekit.backbones.hf_source import blueprint
+from backbonekit.backbones.hf.blueprint import blueprint
 from backbonekit.errors import RecipeError
 
 PVT = {"model_type": "pvt_v2"}

@@ -136,8 +136,8 @@ class TestHiera(BackboneTester):
     exports = True
 
     def test_other_sizes_are_refused_in_a_sentence(self) -> None:
-        with pytest.raises(ContractError, match="a grid of 16 x 24, and this picture has 16 x 16"):
-            self.build()(self.picture((64, 64)))
+        with pytest.raises(ContractError, match="a grid of 16 x 24, and this image has 16 x 16"):
+            self.build()(self.image((64, 64)))
 
 
 class TestVitPoseBackbone(BackboneTester):
@@ -152,5 +152,5 @@ class TestVitPoseBackbone(BackboneTester):
     sizes = ((64, 48),)
 
     def test_other_sizes_are_refused_in_a_sentence(self) -> None:
-        with pytest.raises(ContractError, match="a grid of 4 x 3, and this picture has 4 x 4"):
-            self.build()(self.picture((64, 64)))
+        with pytest.raises(ContractError, match="a grid of 4 x 3, and this image has 4 x 4"):
+            self.build()(self.image((64, 64)))

@@ -34,7 +34,7 @@ class TestSwin(BackboneTester):
 
 
 class TestBeit(BackboneTester):
-    """One picture size only."""
+    """One image size only."""
 
     source = "timm"
     name = "beit_base_patch16_224"

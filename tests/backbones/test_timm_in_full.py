@@ -7,8 +7,8 @@ import pytest
 import timm
 import torch
 
-from backbonekit.backbones.timm_source import blueprint
-from tests.weights import randomise_weights
+from backbonekit.backbones.timm.blueprint import blueprint
+from tests.fixed_weights import randomise_weights
 
 DOCS = Path(__file__).parents[2] / "docs"
 TIMM = runpy.run_path(str(DOCS / "make_timm.py"))
@@ -39,10 +39,10 @@ def check(name: str, *, is_thorough: bool) -> None:
     assert not found.refused
     assert found.faults == []
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| {MODULES[name]} |"))
-    _, _, _, maps, pictures, tokens, _ = (cell.strip() for cell in row.split("|"))
+    _, _, _, maps, images, tokens, _ = (cell.strip() for cell in row.split("|"))
     assert TIMM["pattern"](found.strides) in maps
     if is_thorough:
-        assert {0: "one", 1: "any"}.get(found.multiple, f"of {found.multiple}") in pictures
+        assert {0: "one", 1: "any"}.get(found.multiple, f"of {found.multiple}") in images
     assert str(found.tokens) in tokens
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from backbonekit.backbones.timm_source import blueprint
+from backbonekit.backbones.timm.blueprint import blueprint
 from backbonekit.errors import ContractError
 
 ANY_SIZE = [
@@ -79,7 +79,7 @@ def test_levels_at_the_only_size(name: str) -> None:
     assert plan.fixed_size == plan.canvas
     check(plan, out, plan.canvas)
     height, width = plan.canvas
-    with pytest.raises(ContractError, match=rf"takes pictures of {height} x {width} only, got {height} x {width + 32}"):
+    with pytest.raises(ContractError, match=rf"takes images of {height} x {width} only, got {height} x {width + 32}"):
         backbone(torch.empty(1, 3, height, width + 32, device="meta"))
 
 

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from backbonekit.backbones.timm_source import TimmBlueprint, blueprint
+from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, RecipeError, WeightsError
-from backbonekit.storage.construct import finish, without_weights
-from backbonekit.storage.fill import FillReport, fill
-from tests.weights import randomise_weights
+from backbonekit.weights.construct import finish, without_weights
+from backbonekit.weights.fill import FillReport, fill
+from tests.fixed_weights import randomise_weights
 
 
 def plan(name: str | None, in_channels: int = 3, config=None, **args) -> TimmBlueprint:
@@ -122,7 +122,7 @@ def test_a_pretrained_stem_is_adapted_as_timm_does(tmp_path: Path, name: str, ch
     torch.testing.assert_close(backbone.state_dict()[f"body.{stem}"], expected)
 
 
-def test_a_position_table_is_resampled_for_another_picture(tmp_path: Path) -> None:
+def test_a_position_table_is_resampled_for_another_image(tmp_path: Path) -> None:
     _, path = saved(tmp_path, "test_vit2")
     backbone, report = load(plan("test_vit2", img_size=96), path, [1])
     ((name, how),) = report.adapted

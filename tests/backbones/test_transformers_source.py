@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 import backbonekit as bk
-from backbonekit.backbones import hf_source
-from backbonekit.backbones.transformers_source import TransformersBlueprint, blueprint
+from backbonekit.backbones.hf import blueprint as hf_source
+from backbonekit.backbones.transformers.blueprint import TransformersBlueprint, blueprint
 from backbonekit.contract.roles import Backbone
 from backbonekit.errors import ContractError, RecipeError, WeightsError
-from backbonekit.storage.construct import finish, without_weights
-from backbonekit.storage.fill import FillReport, fill
-from backbonekit.storage.private_random import seeded
-from tests.weights import randomise_weights
+from backbonekit.weights.construct import finish, without_weights
+from backbonekit.weights.fill import FillReport, fill
+from backbonekit.weights.private_random import seeded
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 
@@ -92,7 +92,7 @@ def original(class_name: str, config: dict[str, Any], folder: Path, **more: Any)
     return model
 
 
-def picture(height: int, width: int, channels: int = 3) -> Tensor:
+def image(height: int, width: int, channels: int = 3) -> Tensor:
     return torch.randn(2, channels, height, width, generator=torch.Generator().manual_seed(5))
 
 
@@ -129,7 +129,7 @@ def test_gives_the_maps_that_it_publishes(config: Any, channels: Any, strides: A
     assert backbone.stage_names == tuple(level.name for level in source.levels)
     for height, width in sizes:
         with torch.no_grad():
-            maps = backbone(picture(height, width)).maps
+            maps = backbone(image(height, width)).maps
         for level, each in zip(backbone.features.levels, maps, strict=True):
             assert each.shape[:2] == (2, level.channels)
             assert each.isfinite().all()
@@ -143,7 +143,7 @@ def test_gradient_reaches_every_parameter_that_takes_one(config: Any) -> None:
     every = every_index(source)
     for indices in (every, every[1:2]):
         backbone = randomise_weights(source.construct(indices))
-        maps = backbone(picture(*source.canvas)).maps
+        maps = backbone(image(*source.canvas)).maps
         torch.stack([(each * torch.randn_like(each)).sum() for each in maps]).sum().backward()
         parameters = dict(backbone.named_parameters())
         assert {name for name, each in parameters.items() if each.requires_grad} == {
@@ -167,9 +167,9 @@ def test_stages_of_parameters_are_read_from_the_graph() -> None:
 def test_indices_can_be_set_among_those_it_was_built_with() -> None:
     backbone = randomise_weights(plan(SWIN).construct([0, 2]))
     with torch.no_grad():
-        expected = backbone(picture(32, 32)).maps
+        expected = backbone(image(32, 32)).maps
         backbone.out_indices = [-1]
-        assert_equal(backbone(picture(32, 32)).maps, expected[1:])
+        assert_equal(backbone(image(32, 32)).maps, expected[1:])
     assert backbone.features.names == ("stage2",)
     for wrong, sentence in ([1], "was built to give"), ([2, 0], "not in network order"), ([7], "out of range"):
         with pytest.raises(ContractError, match=sentence):
@@ -192,8 +192,8 @@ def test_constructs_from_a_seed_without_weights_and_on_meta() -> None:
         with torch.device("meta"):
             assert all(tensor.is_meta for tensor in source.construct(indices).state_dict().values())
         with torch.no_grad():
-            expected = one(picture(*source.canvas)).maps
-            assert_equal(copy.deepcopy(one)(picture(*source.canvas)).maps, expected)
+            expected = one(image(*source.canvas)).maps
+            assert_equal(copy.deepcopy(one)(image(*source.canvas)).maps, expected)
 
 
 def test_gradient_checkpointing_changes_no_gradient() -> None:
@@ -203,7 +203,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     for enabled in (False, True):
         backbone.set_gradient_checkpointing(enabled)
         backbone.zero_grad()
-        backbone(picture(32, 32)).maps[0].square().mean().backward()
+        backbone(image(32, 32)).maps[0].square().mean().backward()
         seen.append([each.grad.clone() for each in backbone.parameters() if each.grad is not None])
         assert any(vars(module).get("gradient_checkpointing") for module in backbone.modules()) is enabled
     assert_equal(seen[1], seen[0])
@@ -216,7 +216,7 @@ def test_compiles_as_one_graph() -> None:
     backbone = randomise_weights(plan(TEXTNET).construct([1, 4]))
     compiled = torch.compile(lambda pixels: backbone(pixels).maps, fullgraph=True, backend="eager")
     with torch.no_grad():
-        assert_equal(compiled(picture(64, 64)), backbone(picture(64, 64)).maps)
+        assert_equal(compiled(image(64, 64)), backbone(image(64, 64)).maps)
 
 
 def test_the_users_configuration_is_never_written_to() -> None:
@@ -251,10 +251,10 @@ def test_weights_from_a_folder_are_equal(
     assert not report.missing
     assert not report.surplus
     with torch.no_grad():
-        expected = theirs(picture(*size)).feature_maps
+        expected = theirs(image(*size)).feature_maps
         if class_name == "VitPoseBackbone":  # tokens
             expected = [each.transpose(1, 2).reshape(2, 16, 4, 3) for each in expected]
-        assert_equal(backbone(picture(*size)).maps, expected)
+        assert_equal(backbone(image(*size)).maps, expected)
 
 
 @pytest.mark.parity
@@ -274,7 +274,7 @@ def test_a_native_family_through_this_source_equals_the_native_one(
     theirs, _ = load(native, True, [1, 3])
     assert mine.features == theirs.features or config is DINOV2  # ours publishes no prefix tokens
     with torch.no_grad():
-        assert_equal(mine(picture(*size)).maps, theirs(picture(*size)).maps)
+        assert_equal(mine(image(*size)).maps, theirs(image(*size)).maps)
 
 
 def test_norms_of_maps_that_were_never_trained_start_plain(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_another_number_of_channels_adapts_the_stem(tmp_path: Path) -> None:
     assert report.adapted == [
         ("body.embedder.embedder.convolution.weight", "summed over 3 input channels for 1"),
     ]
-    grey = picture(64, 64, channels=1)
+    grey = image(64, 64, channels=1)
     with torch.no_grad():
         assert_equal(backbone(grey).maps, theirs(grey.expand(-1, 3, -1, -1)).feature_maps)
 
@@ -328,7 +328,7 @@ def test_a_maskformer_on_it_is_saved_and_loaded(config: Any, indices: tuple[int,
     model.save_pretrained(tmp_path)
     again = bk.load_model(tmp_path)
     assert again.recipe == model.recipe
-    pixel_values = picture(64, 64)
+    pixel_values = image(64, 64)
     with torch.no_grad():
         one, other = model(pixel_values), again(pixel_values)
     assert_equal(other.feature_maps, one.feature_maps)
@@ -340,10 +340,10 @@ def test_a_model_of_the_same_source_takes_pretrained_weights_and_a_size(tmp_path
     model = bk.build_model({"backbone": {"source": "transformers", "name": str(tmp_path), "pretrained": True}})
     assert model.processor.processing.size == (64, 48)
     with torch.no_grad():
-        expected = theirs(picture(64, 48)).feature_maps[0]
-        assert_equal(model(picture(64, 48)).feature_maps, [expected.transpose(1, 2).reshape(2, 16, 4, 3)])
-    with pytest.raises(ContractError, match=r"takes pictures of 64 x 48 only, got 32 x 32"):
-        model.backbone(picture(32, 32))
+        expected = theirs(image(64, 48)).feature_maps[0]
+        assert_equal(model(image(64, 48)).feature_maps, [expected.transpose(1, 2).reshape(2, 16, 4, 3)])
+    with pytest.raises(ContractError, match=r"takes images of 64 x 48 only, got 32 x 32"):
+        model.backbone(image(32, 32))
 
 
 def test_what_the_native_source_refuses_is_built_here() -> None:
@@ -374,11 +374,11 @@ def test_refusals_are_sentences(config: Any, args: Any, sentence: str) -> None:
     assert sentence in str(caught.value)
 
 
-def test_pictures_of_other_channels_are_refused() -> None:
-    with pytest.raises(RecipeError, match="textnet takes pictures of 3 channels only"):
+def test_images_of_other_channels_are_refused() -> None:
+    with pytest.raises(RecipeError, match="textnet takes images of 3 channels only"):
         plan(TEXTNET, in_channels=1)
     with pytest.raises(ContractError, match=r"takes \[batch, 3, height, width\], got \[2, 4, "):
-        plan(RESNET).construct([1])(picture(32, 32, channels=4))
+        plan(RESNET).construct([1])(image(32, 32, channels=4))
 
 
 def test_a_missing_library_is_a_sentence_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:

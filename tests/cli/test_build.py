@@ -62,7 +62,7 @@ def test_the_composed_recipe_is_printed_and_can_be_built(capsys, tmp_path):
     assert again == out
 
 
-def test_a_picture_goes_through_the_processor(capsys, tmp_path):
+def test_a_image_goes_through_the_processor(capsys, tmp_path):
     from PIL import Image
 
     Image.new("L", (30, 20), 128).save(tmp_path / "grey.png")

@@ -8,7 +8,7 @@ import torch
 
 from backbonekit.cli.verbs import run_verb
 from backbonekit.errors import WeightsError
-from backbonekit.storage.checkpoint import open_checkpoint
+from backbonekit.weights.checkpoint import open_checkpoint
 
 
 class Evil:

@@ -1,4 +1,4 @@
-"""`backbonekit predict` over pictures and folders; every mistake is a sentence."""
+"""`backbonekit predict` over images and folders; every mistake is a sentence."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from backbonekit.assembly.weight_report import WeightReport, WeightSource
 from backbonekit.cli import predict
 from backbonekit.cli.progress import Progress
 from backbonekit.cli.verbs import run_verb
-from backbonekit.image_processing.reading import open_picture
+from backbonekit.image_processing.reading import open_image
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def model(monkeypatch):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     pixels = np.zeros((48, 64, 3), np.uint8)
     pixels[:, 32:] = 255
     (tmp_path / "in").mkdir()
@@ -37,19 +37,19 @@ def written(folder) -> set[str]:
     return {os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names}
 
 
-def test_without_output_nothing_is_written(model, picture, tmp_path, capsys, monkeypatch):
+def test_without_output_nothing_is_written(model, image, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run_verb("predict", ["recipe=r", f"image={picture}"]) == 0
+    assert run_verb("predict", ["recipe=r", f"image={image}"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "half.png: 1 bright, dark 50%\n"
     assert shown.err == ""
     assert written(tmp_path) == {"in/half.png"}
 
 
-def test_one_picture_is_drawn_and_written(model, picture, tmp_path):
-    words = ["recipe=r", f"image={picture}", f"output={tmp_path}/new/out.jpg", f"results={tmp_path}/r.json"]
+def test_one_image_is_drawn_and_written(model, image, tmp_path):
+    words = ["recipe=r", f"image={image}", f"output={tmp_path}/new/out.jpg", f"results={tmp_path}/r.json"]
     assert run_verb("predict", [*words, "task=instance", "threshold=0.2"]) == 0
-    assert open_picture(tmp_path / "new" / "out.jpg").size == (64, 48)
+    assert open_image(tmp_path / "new" / "out.jpg").size == (64, 48)
     content = json.loads((tmp_path / "r.json").read_text())
     assert [annotation["category_id"] for annotation in content["annotations"]] == [1]
     assert content["images"][0]["file_name"] == "half.png"
@@ -66,57 +66,55 @@ def test_one_picture_is_drawn_and_written(model, picture, tmp_path):
         ({"seg": "masks", "far": "depth"}, "seg: 1 bright, dark 50%; far: depth"),
     ],
 )
-def test_every_kind_of_answer(kind, says, picture, tmp_path, capsys, monkeypatch):
+def test_every_kind_of_prediction(kind, says, image, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(predict, "start_model", lambda *_: SmallModel(kind))
     assert (
-        run_verb(
-            "predict", ["recipe=r", f"image={picture}", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"]
-        )
+        run_verb("predict", ["recipe=r", f"image={image}", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"])
         == 0
     )
     assert says in capsys.readouterr().out
-    assert open_picture(tmp_path / "out.png").width >= 64
+    assert open_image(tmp_path / "out.png").width >= 64
 
 
-def test_a_folder_goes_on_past_what_it_cannot_read(model, picture, tmp_path, capsys):
-    folder = picture.parent
+def test_a_folder_goes_on_past_what_it_cannot_read(model, image, tmp_path, capsys):
+    folder = image.parent
     Image.new("L", (1, 1)).save(folder / "half.jpg")
     Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(folder / "deep.png")
     (folder / "broken.png").write_bytes(b"no")
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     words = ["recipe=r", f"image={folder}", f"output={tmp_path}/out", f"results={tmp_path}/out/r.json", "task=semantic"]
     assert run_verb("predict", words) == 1
     shown = capsys.readouterr()
     assert [line.split(":")[0] for line in shown.out.splitlines()] == ["deep.png", "half.jpg", "half.png"]
-    assert "1 of 4 pictures could not be used" in shown.err
-    assert "broken.png: not a picture" in shown.err
+    assert "1 of 4 images could not be used" in shown.err
+    assert "broken.png: not an image" in shown.err
     drawn = {"deep.png", "half.png", "half.png.png"}
     maps = {"r_maps/000001_deep.png", "r_maps/000002_half.png", "r_maps/000003_half.png"}
     assert written(tmp_path / "out") == drawn | maps | {"r.json"}
 
 
-def test_mistakes_are_sentences(picture, tmp_path, capsys):
-    folder = picture.parent
+def test_mistakes_are_sentences(image, tmp_path, capsys):
+    folder = image.parent
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     (tmp_path / "broken.png").write_text("no")
     mistakes = {
-        "": ["no model: give", "no picture: give"],
+        "": ["no model: give", "no image: give"],
         f"recipe=r image={tmp_path}/none.png": ["no such file or folder"],
-        f"recipe=r image={picture} threshold=2": ["threshold=2: must be"],
-        f"recipe=r image={picture} threshold=nan": ["threshold=nan: must be"],
-        f"recipe=r image={picture} seed=x": ["seed=x"],
-        f"recipe=r image={picture} results=r.txt": ["must end in .json"],
-        f"recipe=r image={picture} output=": ["output= wants a path"],
-        f"recipe=r image={picture} output={picture}": ["one of the pictures given"],
-        f"recipe=r image={folder} output={folder}": ["one of the pictures given"],
+        f"recipe=r image={image} threshold=2": ["threshold=2: must be"],
+        f"recipe=r image={image} threshold=nan": ["threshold=nan: must be"],
+        f"recipe=r image={image} seed=x": ["seed=x"],
+        f"recipe=r image={image} results=r.txt": ["must end in .json"],
+        f"recipe=r image={image} output=": ["output= wants a path"],
+        f"recipe=r image={image} output={image}": ["one of the images given"],
+        f"recipe=r image={folder} output={folder}": ["one of the images given"],
         f"recipe=r image={folder} output={tmp_path}/file": ["is a file"],
-        f"recipe=r image={picture} output=out.xyz": ["no picture format to write"],
-        f"recipe=r image={tmp_path}/empty": ["no pictures in this folder"],
-        f"recipe=r image={picture} --cfg job": ["belong to `build`"],
-        f"recipe=r image={picture} save=x": ["save= is not known"],
-        f"recipe=r model=m image={picture}": ["both name where to start"],
-        f"recipe=r image={picture} --import no_such_module": ["--import no_such_module"],
+        f"recipe=r image={image} output=out.xyz": ["no image format to write"],
+        f"recipe=r image={tmp_path}/empty": ["no images in this folder"],
+        f"recipe=r image={image} --cfg job": ["belong to `build`"],
+        f"recipe=r image={image} save=x": ["save= is not known"],
+        f"recipe=r model=m image={image}": ["both name where to start"],
+        f"recipe=r image={image} --import no_such_module": ["--import no_such_module"],
     }
     for words, says in mistakes.items():
         assert run_verb("predict", words.split()) == 2, words
@@ -126,18 +124,18 @@ def test_mistakes_are_sentences(picture, tmp_path, capsys):
         assert "Traceback" not in shown
 
 
-def test_one_broken_picture_and_a_wrong_task_are_told(model, picture, tmp_path, capsys):
+def test_one_broken_image_and_a_wrong_task_are_told(model, image, tmp_path, capsys):
     (tmp_path / "broken.png").write_text("no")
     assert run_verb("predict", ["recipe=r", f"image={tmp_path}/broken.png"]) == 2
-    assert "not a picture" in capsys.readouterr().err
-    assert run_verb("predict", ["recipe=r", f"image={picture}", "task=depth"]) == 2
+    assert "not an image" in capsys.readouterr().err
+    assert run_verb("predict", ["recipe=r", f"image={image}", "task=depth"]) == 2
     assert "task='depth'" in capsys.readouterr().err
 
 
-def test_random_weights_are_told(model, picture, capsys):
+def test_random_weights_are_told(model, image, capsys):
     for loaded, says in ((0, "all weights are random"), (75, "25.0% of the weights are random"), (100, "")):
         model.weight_report = WeightReport([WeightSource("backbone", "here", 100, loaded=loaded)])
-        assert run_verb("predict", ["recipe=r", f"image={picture}"]) == 0
+        assert run_verb("predict", ["recipe=r", f"image={image}"]) == 0
         err = capsys.readouterr().err
         assert says in err
         assert bool(err) == bool(says)
@@ -169,13 +167,13 @@ def test_progress_is_shown_on_terminals_only(capsys):
     assert single.getvalue() == ""
 
 
-def test_a_shipped_model_from_the_command_line(picture, tmp_path, capsys):
+def test_a_shipped_model_from_the_command_line(image, tmp_path, capsys):
     words = ["model=maskformer_resnet50", "backbone=resnet18", "processing.shortest_edge=64", "head.num_classes=3"]
-    words += [f"image={picture}", f"output={tmp_path}/out.png", "task=semantic"]
+    words += [f"image={image}", f"output={tmp_path}/out.png", "task=semantic"]
     assert run_verb("predict", words) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("half.png: ")
     assert "all weights are random" in shown.err
-    assert open_picture(tmp_path / "out.png").size == (64, 48)
+    assert open_image(tmp_path / "out.png").size == (64, 48)
     assert run_verb("predict", [*words, "head.num_queries=0.5", "nekc=fpn"]) == 2
     assert "2 faults" in capsys.readouterr().err

@@ -2,12 +2,12 @@ import pytest
 import torch
 import torch.utils._pytree as pytree
 
-from backbonekit.contract.answers import DenseLogits, MaskQueries, ModelOutput
+from backbonekit.contract.predictions import DenseLogits, MaskQueries, ModelOutput
 
 
 def output():
-    answer = MaskQueries(torch.zeros(2, 5, 4), torch.zeros(2, 5, 8, 8))
-    return ModelOutput((torch.zeros(2, 3, 8, 8),), answer, torch.tensor(1.0), {"mask": torch.tensor(1.0)})
+    prediction = MaskQueries(torch.zeros(2, 5, 4), torch.zeros(2, 5, 8, 8))
+    return ModelOutput((torch.zeros(2, 3, 8, 8),), prediction, torch.tensor(1.0), {"mask": torch.tensor(1.0)})
 
 
 def test_a_field_that_is_none_is_no_key():
@@ -30,8 +30,8 @@ def test_it_is_rebuilt_from_a_mapping():
 
 
 def test_losses_that_look_like_fields_are_not_spread():
-    answers = {"segment": DenseLogits(torch.zeros(1))}
-    assert ModelOutput((torch.zeros(1),), answers).predictions is answers
+    predictions = {"segment": DenseLogits(torch.zeros(1))}
+    assert ModelOutput((torch.zeros(1),), predictions).predictions is predictions
 
 
 def test_pytree_round_trip_keeps_the_types():

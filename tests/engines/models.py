@@ -1,5 +1,5 @@
 """Small models and batches for the engines: one head that matches masks, one that matches boxes, and two of which some
-pictures have a truth for only one."""
+images have a truth for only one."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def model_of(name: str) -> ComposedModel:
 
 
 def sample(index: int) -> dict[str, Any]:
-    """One picture and its truth, as a data set gives it. Every third has no truth at all, as pictures of a second data
+    """One image and its truth, as a data set gives it. Every third has no truth at all, as images of a second data
     set have none for a task; every other third has one without a mask."""
     generator = torch.Generator().manual_seed(index)
     masks = torch.zeros(2, *SIZE, dtype=torch.bool)

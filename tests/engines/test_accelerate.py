@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from backbonekit.contract.answers import ModelOutput
+from backbonekit.contract.predictions import ModelOutput
 from tests.engines.models import RECIPES, model_of, sample
 
 accelerate = pytest.importorskip("accelerate")

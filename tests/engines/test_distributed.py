@@ -54,7 +54,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_processes_train_together(name, found):
     one, other = (process[name] for process in found)
     assert one["without_gradient"] == other["without_gradient"] == []
-    assert one["losses"] != other["losses"]  # they saw different pictures
+    assert one["losses"] != other["losses"]  # they saw different images
     assert one["weights"] == pytest.approx(other["weights"], rel=1e-12)  # and have the same weights
 
 
@@ -67,7 +67,7 @@ def test_mask_losses_are_those_of_one_process_with_the_whole_batch(found):
             assert mean[name] == pytest.approx(alone[name], rel=1e-5)
 
 
-def test_answers_of_all_processes_are_gathered(found):
+def test_predictions_of_all_processes_are_gathered(found):
     for process in found:
         assert process["gathered"] == {
             "processes": 2,

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from backbonekit.contract.answers import ModelOutput
+from backbonekit.contract.predictions import ModelOutput
 from tests.engines.models import RECIPES, model_of, sample
 
 lightning = pytest.importorskip("lightning")
@@ -59,8 +59,8 @@ def trainer_of(**options):
     )
 
 
-def loader(module: Module, pictures: int = 4) -> DataLoader:
-    samples = [sample(index) for index in range(pictures)]
+def loader(module: Module, images: int = 4) -> DataLoader:
+    samples = [sample(index) for index in range(images)]
     return DataLoader(samples, batch_size=2, collate_fn=module.model.processor.collate)
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.utils._pytree as pytree
 
-from backbonekit.contract.answers import ModelOutput
+from backbonekit.contract.predictions import ModelOutput
 from tests.engines.models import RECIPES, SIZE, model_of
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_program_answers_as_the_model(name):
+def test_a_program_predictions_as_the_model(name):
     model, file = model_of(name), io.BytesIO()
     inputs = torch.randn(2, 3, *SIZE), torch.ones(2, *SIZE, dtype=torch.bool)
     batch = torch.export.Dim("batch", min=1, max=32)

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from backbonekit.contract.answers import ModelOutput
+from backbonekit.contract.predictions import ModelOutput
 from tests.engines.models import RECIPES, model_of, sample
 
 PROCESSES = 2
@@ -25,7 +25,7 @@ def batch_of(model: Any, indices: list[int]) -> dict[str, Any]:
 
 
 def trained(name: str, rank: int) -> dict[str, Any]:
-    """Each process sees its own pictures; in some steps one of them sees no truth, or no mask, at all."""
+    """Each process sees its own images; in some steps one of them sees no truth, or no mask, at all."""
     model = model_of(name).train()
     parallel = DistributedDataParallel(model)  # which refuses parameters that get no gradient
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
@@ -67,7 +67,7 @@ def terms(rank: int) -> dict[str, dict[str, float]]:
 
 
 def gathered(rank: int) -> dict[str, Any]:
-    """Answers of both processes, collected for a metric by accelerate."""
+    """Predictions of both processes, collected for a metric by accelerate."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
@@ -78,8 +78,8 @@ def gathered(rank: int) -> dict[str, Any]:
     everything = accelerator.gather_for_metrics(output.predictions)
     return {
         "processes": accelerator.num_processes,
-        "types": [type(answer).__name__ for answer in everything.values()],
-        "shapes": [list(answer.logits.shape) for answer in everything.values()],
+        "types": [type(prediction).__name__ for prediction in everything.values()],
+        "shapes": [list(prediction.logits.shape) for prediction in everything.values()],
         "own": torch.equal(everything["cls"].logits[rank], output.predictions["cls"].logits[0]),
     }
 

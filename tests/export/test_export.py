@@ -10,7 +10,7 @@ import backbonekit as bk
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.export.export import export
 from backbonekit.training.freeze import freeze
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 RESNET = {"source": "timm", "name": "resnet18", "args": {"layers": [1, 1, 1, 1], "channels": [8, 8, 16, 16]}}
 FCN = {"backbone": RESNET, "head": {"name": "fcn", "num_classes": 3}}

@@ -7,37 +7,38 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import Answer, Scoring
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.requirements import Requirement
 from tests.part_tester import PartTester
 
 
 class HeadTester(PartTester):
-    answer: ClassVar[type[Answer]]
+    prediction: ClassVar[type[Prediction]]
 
     def call(self, part: nn.Module, maps: FeatureMaps, canvas: Canvas) -> list[Tensor]:
         return [leaf for leaf in pytree.tree_leaves(part(maps, canvas, None)) if isinstance(leaf, Tensor)]
 
     def shapes(self, batch: int, size: tuple[int, int]) -> dict[str, tuple[Any, ...]]:
-        """The shape of every field of the answer, in eval mode without targets; of a field by level a tuple of them."""
+        """The shape of every field of the prediction, in eval mode without targets; of a field by level a tuple of
+        them."""
         raise NotImplementedError
 
-    def test_answers_of_its_kind_with_the_published_shapes(self) -> None:
+    def test_predictions_of_its_kind_with_the_published_shapes(self) -> None:
         head = self.build()
         for size in self.canvas_sizes:
-            answer = head(self.maps(size), Canvas(size))
-            assert type(answer) is self.answer
+            prediction = head(self.maps(size), Canvas(size))
+            assert type(prediction) is self.prediction
             shapes = {
                 name: tuple(value.shape) if isinstance(value, Tensor) else tuple(tuple(one.shape) for one in value)
-                for name, value in answer.items()
+                for name, value in prediction.items()
             }
             assert shapes == self.shapes(2, size)
 
     def test_says_how_it_is_scored_and_trained(self) -> None:
         assert self.part.scoring in get_args(Scoring)
         assert self.part.criterion is None or self.part.criterion.isidentifier()
-        assert get_type_hints(self.part.forward)["return"] is self.answer
+        assert get_type_hints(self.part.forward)["return"] is self.prediction
 
     def test_needs_levels(self) -> None:
         needs = self.part.needs(None)
@@ -48,7 +49,7 @@ class HeadTester(PartTester):
         head = self.build(num_classes=1)
         assert self.run(head, self.maps((64, 64)), (64, 64))
 
-    def test_auxiliary_answers_are_for_the_loss_only(self) -> None:
+    def test_auxiliary_predictions_are_for_the_loss_only(self) -> None:
         head = self.build()
         with torch.no_grad():
             assert "auxiliary" not in head(self.maps((64, 64)), Canvas((64, 64)), None)

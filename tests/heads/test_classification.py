@@ -4,19 +4,19 @@ import pytest
 import timm
 import torch
 
-from backbonekit.contract.answers import ClassScores
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import ClassScores
 from backbonekit.errors import ContractError
-from backbonekit.heads.classification import ClassificationHead
+from backbonekit.heads.classification.head import ClassificationHead
+from tests.fixed_weights import randomise_weights
 from tests.heads.head_tester import HeadTester
-from tests.weights import randomise_weights
 
 
 class TestAverage(HeadTester):
     part = ClassificationHead
     options = {"num_classes": 5}
-    answer = ClassScores
+    prediction = ClassScores
     golden = (-0.035338, -0.247380, 0.135976, -0.237045)
 
     def shapes(self, batch, size):
@@ -40,7 +40,7 @@ class TestAverage(HeadTester):
             given = head(changed, Canvas(size, mask)).logits
         torch.testing.assert_close(given, expected, rtol=1e-4, atol=1e-5)
 
-    def test_a_padded_picture_is_pooled_as_if_alone(self):
+    def test_a_padded_image_is_pooled_as_if_alone(self):
         head = self.build()
         maps, size = self.maps((64, 64), batch=1), (128, 96)
         channels, height, width = maps.maps[-1].shape[1:]

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.deeplabv3plus import DeepLabV3PlusHead
+from backbonekit.heads.deeplabv3plus.head import DeepLabV3PlusHead
 from tests.heads.head_tester import HeadTester
 
 
@@ -18,7 +18,7 @@ class TestDeepLabV3Plus(HeadTester):
     part = DeepLabV3PlusHead
     options = {"num_classes": 5, "channels": 16, "fine_channels": 6, "rates": (1, 2)}
     golden = (0.191012, -0.342978, 0.102731, -0.345128)
-    answer = DenseLogits
+    prediction = DenseLogits
 
     def pyramid(self):
         return FeaturePyramid((Level("stage1", 8, 4), Level("stage3", 16, 16), Level("stage4", 24, 16)))
@@ -45,12 +45,12 @@ def test_reads_stride_4_and_the_deepest_alone():
 def test_auxiliary_logits_come_in_training_and_with_targets():
     tester = TestDeepLabV3Plus()
     head, maps, canvas = tester.build(auxiliary=True), tester.maps((33, 47)), Canvas((33, 47))
-    for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-        assert [tuple(logits.shape) for logits in answer.auxiliary] == [(2, 5, 33, 47)]
+    for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+        assert [tuple(logits.shape) for logits in prediction.auxiliary] == [(2, 5, 33, 47)]
     assert head.eval()(maps, canvas).auxiliary is None
 
 
-def test_trains_on_one_picture():
+def test_trains_on_one_image():
     head = TestDeepLabV3Plus().build().train()
     head(TestDeepLabV3Plus().maps((64, 96), batch=1), Canvas((64, 96))).logits.square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())

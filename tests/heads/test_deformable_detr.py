@@ -5,12 +5,12 @@ from typing import ClassVar
 import pytest
 import torch
 
-from backbonekit.contract.answers import BoxQueries
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxQueries
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.deformable_detr import DeformableDETRHead
+from backbonekit.heads.deformable_detr.head import DeformableDETRHead
 from tests.heads.head_tester import HeadTester
 
 SMALL = {
@@ -27,7 +27,7 @@ SMALL = {
 class TestDeformableDETR(HeadTester):
     part = DeformableDETRHead
     options: ClassVar = SMALL
-    answer = BoxQueries
+    prediction = BoxQueries
     golden = (-0.574419, 0.394969, -0.214787, 0.335682)
 
     def pyramid(self):
@@ -36,8 +36,8 @@ class TestDeformableDETR(HeadTester):
     def shapes(self, batch, size):
         return {"class_logits": (batch, 5, 3), "boxes_cxcywh": (batch, 5, 4)}
 
-    def losses(self, answer):
-        layers = (answer, *(answer.auxiliary or ()), *([answer.proposals] if answer.proposals else ()))
+    def losses(self, prediction):
+        layers = (prediction, *(prediction.auxiliary or ()), *([prediction.proposals] if prediction.proposals else ()))
         tensors = [tensor for layer in layers for tensor in (layer.class_logits, layer.boxes_cxcywh)]
         return sum((tensor * torch.randn_like(tensor)).sum() for tensor in tensors)
 
@@ -51,12 +51,12 @@ class TestDeformableDETR(HeadTester):
         assert all(size[name] < 1e-12 for name in idle)
         assert all(size[name] > 1e-8 for name in size.keys() - idle)
 
-    def test_every_earlier_layer_answers_like_a_shallower_head(self):
+    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
         deep, maps, canvas = self.build(), self.maps((64, 96)), Canvas((64, 96))
-        answer = deep(maps, canvas, [{}, {}])
-        assert len(answer.auxiliary) == 2
+        prediction = deep(maps, canvas, [{}, {}])
+        assert len(prediction.auxiliary) == 2
         weights = deep.state_dict()
-        for count, auxiliary in enumerate(answer.auxiliary, 1):
+        for count, auxiliary in enumerate(prediction.auxiliary, 1):
             shallow = self.build(layers=count)
             kept = {key: weights[key] for key in shallow.state_dict()}
             last = len(deep.class_predictors) - 1
@@ -72,15 +72,15 @@ class TestDeformableDETR(HeadTester):
         head, maps, canvas = self.build(), self.maps((64, 64)), Canvas((64, 64))
         alone = head(maps, canvas)
         assert alone.proposals is None
-        for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-            assert len(answer.auxiliary) == 2
-            assert (answer.proposals is None) == (head.proposals is None)
-            torch.testing.assert_close(answer.boxes_cxcywh, alone.boxes_cxcywh)
-            torch.testing.assert_close(answer.class_logits, alone.class_logits)
+        for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+            assert len(prediction.auxiliary) == 2
+            assert (prediction.proposals is None) == (head.proposals is None)
+            torch.testing.assert_close(prediction.boxes_cxcywh, alone.boxes_cxcywh)
+            torch.testing.assert_close(prediction.class_logits, alone.class_logits)
         head.auxiliary = False
         assert head(maps, canvas, [{}, {}]).auxiliary is None
 
-    def test_padding_is_not_read_and_boxes_are_those_of_the_picture_alone(self):
+    def test_padding_is_not_read_and_boxes_are_those_of_the_image_alone(self):
         """Exactly so where the padding ends between places of every level."""
         head, maps = self.build(), self.maps((256, 192))
         mask = torch.ones(2, 256, 192, dtype=torch.bool)
@@ -94,19 +94,19 @@ class TestDeformableDETR(HeadTester):
         assert torch.equal(given.boxes_cxcywh, expected.boxes_cxcywh)
         assert torch.equal(given.class_logits, expected.class_logits)
         by_itself = head(alone, Canvas((128, 64)))
-        # At the picture's edge a sample between a place and the padding's zero is one between it and the map's outside.
+        # At the image's edge a sample between a place and the padding's zero is one between it and the map's outside.
         torch.testing.assert_close(by_itself.boxes_cxcywh, given.boxes_cxcywh[1:], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(by_itself.class_logits, given.class_logits[1:], rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-    def test_a_picture_of_one_pixel_or_none_is_finite(self, real):
+    def test_a_image_of_one_pixel_or_none_is_finite(self, real):
         head, maps = self.build().train(), self.maps((64, 64))
         mask = torch.ones(2, 64, 64, dtype=torch.bool)
         mask[1] = False
         mask[1, : real[0], : real[1]] = True
-        answer = head(maps, Canvas((64, 64), mask))
-        self.losses(answer).backward()
-        assert all(tensor.isfinite().all() for tensor in (answer.class_logits, answer.boxes_cxcywh))
+        prediction = head(maps, Canvas((64, 64), mask))
+        self.losses(prediction).backward()
+        assert all(tensor.isfinite().all() for tensor in (prediction.class_logits, prediction.boxes_cxcywh))
         assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
@@ -126,10 +126,10 @@ class TestTwoStageDeformableDETR(TestDeformableDETR):
 
     def test_every_place_proposes_and_the_best_become_queries(self):
         head, maps = self.build(), self.maps((64, 96))
-        answer = head(maps, Canvas((64, 96)), [{}, {}])
+        prediction = head(maps, Canvas((64, 96)), [{}, {}])
         places = sum(level.shape[-2] * level.shape[-1] for level in maps.maps)
-        assert answer.proposals.class_logits.shape == (2, places, 3)
-        scores = answer.proposals.class_logits[..., 0]
+        assert prediction.proposals.class_logits.shape == (2, places, 3)
+        scores = prediction.proposals.class_logits[..., 0]
         best = scores.topk(5, dim=1).indices
         # A head of one layer that corrects nothing answers with the boxes that it started from.
         still = self.build(layers=1)
@@ -137,7 +137,7 @@ class TestTwoStageDeformableDETR(TestDeformableDETR):
         still.load_state_dict({k: weights[k.replace("_predictors.1.", "_predictors.3.")] for k in still.state_dict()})
         torch.nn.init.zeros_(still.box_predictors[0].layers[-1].weight)
         torch.nn.init.zeros_(still.box_predictors[0].layers[-1].bias)
-        expected = answer.proposals.boxes_cxcywh.gather(1, best[..., None].expand(-1, -1, 4))
+        expected = prediction.proposals.boxes_cxcywh.gather(1, best[..., None].expand(-1, -1, 4))
         torch.testing.assert_close(still(maps, Canvas((64, 96))).boxes_cxcywh, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -173,6 +173,6 @@ def test_refuses_levels_of_several_widths():
 
 def test_starts_as_the_paper_does():
     head = DeformableDETRHead(TestDeformableDETR().pyramid(), num_classes=3, layers=2)
-    answer = head.eval()(TestDeformableDETR().maps((64, 64)), Canvas((64, 64)))
-    torch.testing.assert_close(answer.boxes_cxcywh[..., 2:].mean(), torch.tensor(-2.0).sigmoid())
-    assert answer.class_logits.sigmoid().max() < 0.1
+    prediction = head.eval()(TestDeformableDETR().maps((64, 64)), Canvas((64, 64)))
+    torch.testing.assert_close(prediction.boxes_cxcywh[..., 2:].mean(), torch.tensor(-2.0).sigmoid())
+    assert prediction.class_logits.sigmoid().max() < 0.1

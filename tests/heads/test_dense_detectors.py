@@ -7,19 +7,19 @@ import pytest
 import torch
 import torch.utils._pytree as pytree
 
-from backbonekit.contract.answers import BoxCandidates
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxCandidates
 from backbonekit.errors import ContractError
-from backbonekit.heads.fcos import FCOSHead
-from backbonekit.heads.retinanet import RetinaNetHead
+from backbonekit.heads.fcos.head import FCOSHead
+from backbonekit.heads.retinanet.head import RetinaNetHead
 from tests.heads.head_tester import HeadTester
 
 STRIDES = (8, 16, 32)
 
 
 class DenseDetectorTester(HeadTester):
-    answer = BoxCandidates
+    prediction = BoxCandidates
     anchors: ClassVar[int]
     has_quality: ClassVar[bool]
 
@@ -27,9 +27,9 @@ class DenseDetectorTester(HeadTester):
         return FeaturePyramid(tuple(Level(f"p{power}", 8, 2**power) for power in (3, 4, 5)))
 
     def call(self, part, maps, canvas):
-        answer = part(maps, canvas, None)
-        # anchors are the same for all pictures and have no batch
-        return pytree.tree_leaves([answer.class_logits, answer.boxes_xyxy, answer.quality_logits or ()])
+        prediction = part(maps, canvas, None)
+        # anchors are the same for all images and have no batch
+        return pytree.tree_leaves([prediction.class_logits, prediction.boxes_xyxy, prediction.quality_logits or ()])
 
     def shapes(self, batch, size):
         places = [ceil(size[0] / stride) * ceil(size[1] / stride) * self.anchors for stride in STRIDES]
@@ -54,8 +54,8 @@ class DenseDetectorTester(HeadTester):
         assert (scores - 0.2).abs().max() < 0.05
 
     def test_anchors_step_by_whole_pixels_of_the_canvas(self):
-        answer = self.build()(self.maps((64, 96)), Canvas((64, 96)))
-        for anchors, stride in zip(answer.anchors_xyxy, STRIDES, strict=True):
+        prediction = self.build()(self.maps((64, 96)), Canvas((64, 96)))
+        for anchors, stride in zip(prediction.anchors_xyxy, STRIDES, strict=True):
             centres = (anchors[:, :2] + anchors[:, 2:]).view(64 // stride, 96 // stride, self.anchors, 2) / 2
             assert centres[0, 0].abs().max() == 0
             assert torch.equal(centres[1, 2, 0], torch.tensor([2.0 * stride, stride]))
@@ -73,8 +73,8 @@ class TestFCOS(DenseDetectorTester):
         with torch.no_grad():
             head.box_predictor.weight.zero_()
             head.box_predictor.bias.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
-            answer = head(self.maps((64, 64)), Canvas((64, 64)))
-        for boxes, stride in zip(answer.boxes_xyxy, STRIDES, strict=True):
+            prediction = head(self.maps((64, 64)), Canvas((64, 64)))
+        for boxes, stride in zip(prediction.boxes_xyxy, STRIDES, strict=True):
             # the place in row 1, column 1: left, top, right, bottom
             place = boxes[0].view(64 // stride, 64 // stride, 4)[1, 1] / stride
             assert torch.equal(place, torch.tensor([1.0, 0.0, 3.0, 4.0]))
@@ -92,8 +92,8 @@ class TestRetinaNet(DenseDetectorTester):
         with torch.no_grad():
             head.box_predictor.weight.zero_()
             head.box_predictor.bias.zero_()
-            answer = head(self.maps((64, 64)), Canvas((64, 64)))
-        for boxes, anchors in zip(answer.boxes_xyxy, answer.anchors_xyxy, strict=True):
+            prediction = head(self.maps((64, 64)), Canvas((64, 64)))
+        for boxes, anchors in zip(prediction.boxes_xyxy, prediction.anchors_xyxy, strict=True):
             assert torch.equal(boxes[0], anchors)
 
     def test_no_aspect_ratio_is_refused(self):

@@ -3,18 +3,18 @@
 import pytest
 import torch
 
-from backbonekit.contract.answers import DenseDepth
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseDepth
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.depth_anything import DepthAnythingHead
-from backbonekit.heads.dpt import DPTHead
+from backbonekit.heads.depth_anything.head import DepthAnythingHead
+from backbonekit.heads.dpt.head import DPTHead
 from tests.heads.head_tester import HeadTester
 
 
 class DepthHeadTester(HeadTester):
-    answer = DenseDepth
+    prediction = DenseDepth
     strides = (4, 8, 16, 32)
 
     def pyramid(self):

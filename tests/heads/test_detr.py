@@ -1,4 +1,4 @@
-"""DETRHead: the head's contract, its auxiliary answers, padding."""
+"""DETRHead: the head's contract, its auxiliary predictions, padding."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -6,11 +6,11 @@ from typing import ClassVar
 import pytest
 import torch
 
-from backbonekit.contract.answers import BoxQueries
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxQueries
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.detr import DETRHead
+from backbonekit.heads.detr.head import DETRHead
 from tests.heads.head_tester import HeadTester
 
 SMALL = {"num_classes": 3, "num_queries": 5, "layers": 3, "heads": 4, "feedforward": 24, "dropout": 0.0}
@@ -19,7 +19,7 @@ SMALL = {"num_classes": 3, "num_queries": 5, "layers": 3, "heads": 4, "feedforwa
 class TestDETR(HeadTester):
     part = DETRHead
     options: ClassVar = SMALL
-    answer = BoxQueries
+    prediction = BoxQueries
     golden = (0.856268, 1.049783, 0.610208, -0.196572)
 
     def shapes(self, batch, size):
@@ -38,11 +38,11 @@ class TestDETR(HeadTester):
         assert all(size[name] < 1e-12 for name in idle)
         assert all(size[name] > 1e-6 for name in size.keys() - idle)
 
-    def test_every_earlier_layer_answers_like_a_shallower_head(self):
+    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
-        answer = deep(maps, canvas, [{}, {}])
-        assert len(answer.auxiliary) == 2
-        for count, auxiliary in enumerate(answer.auxiliary, 1):
+        prediction = deep(maps, canvas, [{}, {}])
+        assert len(prediction.auxiliary) == 2
+        for count, auxiliary in enumerate(prediction.auxiliary, 1):
             shallow = self.build(layers=count)
             shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
             expected = shallow(maps, canvas)
@@ -52,10 +52,10 @@ class TestDETR(HeadTester):
     def test_they_come_in_training_and_with_targets_and_change_nothing_else(self):
         head, maps, canvas = self.build(), self.maps((64, 64)), Canvas((64, 64))
         alone = head(maps, canvas)
-        for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-            assert len(answer.auxiliary) == 2
-            torch.testing.assert_close(answer.boxes_cxcywh, alone.boxes_cxcywh)
-            torch.testing.assert_close(answer.class_logits, alone.class_logits)
+        for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+            assert len(prediction.auxiliary) == 2
+            torch.testing.assert_close(prediction.boxes_cxcywh, alone.boxes_cxcywh)
+            torch.testing.assert_close(prediction.class_logits, alone.class_logits)
         head.auxiliary = False
         assert head(maps, canvas, [{}, {}]).auxiliary is None
 
@@ -75,7 +75,7 @@ class TestDETRWithNormBetween(TestDETR):
     options: ClassVar = {**SMALL, "norm_between": True}
     golden = (1.890347, 1.492178, 0.181441, -1.226235)
 
-    def test_every_earlier_layer_answers_like_a_shallower_head(self):
+    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
         """Less the final norm, which it has once already."""
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
         for count, auxiliary in enumerate(deep(maps, canvas, [{}, {}]).auxiliary, 1):

@@ -4,20 +4,20 @@ import pytest
 import torch
 from torchvision.models.segmentation import fcn_resnet50
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.fcn import FCNHead
+from backbonekit.heads.fcn.head import FCNHead
+from tests.fixed_weights import randomise_weights
 from tests.heads.head_tester import HeadTester
-from tests.weights import randomise_weights
 
 
 class TestFCN(HeadTester):
     part = FCNHead
     options = {"num_classes": 5}
-    answer = DenseLogits
+    prediction = DenseLogits
     golden = (0.365691, -0.009842, -0.074250, -0.013238)
 
     def shapes(self, batch, size):
@@ -30,8 +30,8 @@ class TestFCNWithAuxiliary(TestFCN):
 
     def test_auxiliary_logits_come_in_training_and_with_targets(self):
         head, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
-        for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-            assert [tuple(logits.shape) for logits in answer.auxiliary] == [(2, 5, 33, 47)]
+        for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+            assert [tuple(logits.shape) for logits in prediction.auxiliary] == [(2, 5, 33, 47)]
 
     def test_auxiliary_reads_the_level_before_the_deepest(self):
         head, maps, canvas = self.build(), self.maps((64, 64)), Canvas((64, 64))
@@ -74,6 +74,6 @@ def test_equals_torchvision(size):
     reference.backbone = lambda _: {"aux": maps[0], "out": maps[1]}
     with torch.no_grad():
         expected = reference(torch.zeros(2, 3, *size))
-        answer = head(FeatureMaps(maps), Canvas(size), targets=[{}, {}])
-    torch.testing.assert_close(answer.logits, expected["out"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(answer.auxiliary[0], expected["aux"], rtol=1e-4, atol=1e-5)
+        prediction = head(FeatureMaps(maps), Canvas(size), targets=[{}, {}])
+    torch.testing.assert_close(prediction.logits, expected["out"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prediction.auxiliary[0], expected["aux"], rtol=1e-4, atol=1e-5)

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.linear_probe import LinearProbeHead
+from backbonekit.heads.linear_probe.head import LinearProbeHead
 from tests.heads.head_tester import HeadTester
 
 
@@ -17,7 +17,7 @@ class TestLinearProbe(HeadTester):
     part = LinearProbeHead
     options = {"num_classes": 5}
     golden = (-1.153193, -0.013765, -0.820934, 0.085012)
-    answer = DenseLogits
+    prediction = DenseLogits
 
     def shapes(self, batch, size):
         return {"logits": (batch, 5, *(-(-side // 32) for side in size))}

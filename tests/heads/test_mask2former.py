@@ -1,4 +1,4 @@
-"""Mask2FormerHead: the head's contract, masked attention, auxiliary answers, padding."""
+"""Mask2FormerHead: the head's contract, masked attention, auxiliary predictions, padding."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.mask2former import Mask2FormerHead
+from backbonekit.heads.mask2former.head import Mask2FormerHead
 from tests.heads.head_tester import HeadTester
 
 SMALL = {"num_classes": 3, "num_queries": 5, "channels": 16, "layers": 4, "heads": 4, "feedforward": 24}
@@ -21,7 +21,7 @@ SMALL = {"num_classes": 3, "num_queries": 5, "channels": 16, "layers": 4, "heads
 class TestMask2Former(HeadTester):
     part = Mask2FormerHead
     options = SMALL
-    answer = MaskQueries
+    prediction = MaskQueries
     golden = (0.336201, 0.452333, -0.200958, -0.392620)
 
     def pyramid(self):
@@ -68,19 +68,19 @@ class TestMask2FormerWithoutLayers(TestMask2Former):
     def test_gradient_reaches_every_parameter(self):
         """The maps have nobody to look at them."""
         head, maps = self.build().train(), self.maps((64, 64))
-        answer = head(maps, Canvas((64, 64)))
-        assert answer.auxiliary is None
-        (answer.mask_logits.square().sum() + answer.class_logits.square().sum()).backward()
+        prediction = head(maps, Canvas((64, 64)))
+        assert prediction.auxiliary is None
+        (prediction.mask_logits.square().sum() + prediction.class_logits.square().sum()).backward()
         idle = {name.partition(".")[0] for name, parameter in head.named_parameters() if parameter.grad is None}
         assert idle == {"query_positions", "level_embedding", "projections"}
 
 
-def test_every_earlier_answer_is_that_of_a_shallower_head():
+def test_every_earlier_prediction_is_that_of_a_shallower_head():
     tester = TestMask2Former()
     deep, maps, canvas = tester.build(), tester.maps((33, 47)), Canvas((33, 47))
-    answer = deep(maps, canvas, [{}, {}])
-    assert len(answer.auxiliary) == 4
-    for layers, auxiliary in enumerate(answer.auxiliary):
+    prediction = deep(maps, canvas, [{}, {}])
+    assert len(prediction.auxiliary) == 4
+    for layers, auxiliary in enumerate(prediction.auxiliary):
         shallow = tester.build(layers=layers)
         shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
         expected = shallow(maps, canvas)
@@ -88,14 +88,14 @@ def test_every_earlier_answer_is_that_of_a_shallower_head():
         torch.testing.assert_close(auxiliary.mask_logits, expected.mask_logits)
 
 
-def test_auxiliary_answers_come_in_training_and_with_targets_and_change_nothing_else():
+def test_auxiliary_predictions_come_in_training_and_with_targets_and_change_nothing_else():
     tester = TestMask2Former()
     head, maps, canvas = tester.build(), tester.maps((64, 64)), Canvas((64, 64))
     alone = head(maps, canvas)
-    for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-        assert len(answer.auxiliary) == 4
-        torch.testing.assert_close(answer.mask_logits, alone.mask_logits)
-        torch.testing.assert_close(answer.class_logits, alone.class_logits)
+    for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+        assert len(prediction.auxiliary) == 4
+        torch.testing.assert_close(prediction.mask_logits, alone.mask_logits)
+        torch.testing.assert_close(prediction.class_logits, alone.class_logits)
     assert tester.build(auxiliary=False).train()(maps, canvas).auxiliary is None
 
 
@@ -150,7 +150,7 @@ def test_queries_without_a_mask_look_everywhere():
 
 
 def padded(size, real):
-    """A canvas of two pictures, the second of which has `real` pixels."""
+    """A canvas of two images, the second of which has `real` pixels."""
     mask = torch.ones(2, *size, dtype=torch.bool)
     mask[1] = False
     mask[1, : real[0], : real[1]] = True
@@ -170,7 +170,7 @@ def test_padding_of_the_levels_is_not_looked_at():
     assert not torch.allclose(head(maps, Canvas((128, 96))).class_logits, after.class_logits)
 
 
-def test_a_query_whose_mask_is_padding_alone_looks_at_the_picture():
+def test_a_query_whose_mask_is_padding_alone_looks_at_the_image():
     tester = TestMask2Former()
     head, canvas = tester.build(layers=1), padded((64, 96), (64, 32))
     signs = torch.full((2, 16, 24), -1.0)
@@ -192,12 +192,12 @@ def test_a_mask_without_padding_changes_nothing():
 
 
 @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-def test_a_picture_of_one_pixel_or_none_is_finite(real):
+def test_a_image_of_one_pixel_or_none_is_finite(real):
     tester = TestMask2Former()
     head = tester.build().train()
-    answer = head(tester.maps((64, 64)), padded((64, 64), real))
-    assert answer.class_logits.isfinite().all()
-    (answer.class_logits.sum() + answer.mask_logits.sum()).backward()
+    prediction = head(tester.maps((64, 64)), padded((64, 64), real))
+    assert prediction.class_logits.isfinite().all()
+    (prediction.class_logits.sum() + prediction.mask_logits.sum()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
@@ -206,8 +206,8 @@ def test_forward_asks_the_device_for_no_value():
     with FakeTensorMode(allow_non_fake_inputs=False):
         head = tester.part(tester.pyramid(), **tester.options)
         mask = torch.ones(2, 64, 64, dtype=torch.bool)
-        answer = head(tester.maps((64, 64)), Canvas((64, 64), mask), [{}, {}])
-    assert answer.mask_logits.shape == (2, 5, 16, 16)
+        prediction = head(tester.maps((64, 64)), Canvas((64, 64), mask), [{}, {}])
+    assert prediction.mask_logits.shape == (2, 5, 16, 16)
 
 
 def test_needs_the_deepest_levels_and_mask_features():

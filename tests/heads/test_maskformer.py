@@ -1,4 +1,4 @@
-"""MaskFormerHead: the head's contract, its auxiliary answers, padding."""
+"""MaskFormerHead: the head's contract, its auxiliary predictions, padding."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from backbonekit.contract.answers import MaskQueries
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.maskformer import MaskFormerHead
+from backbonekit.heads.maskformer.head import MaskFormerHead
 from tests.heads.head_tester import HeadTester
 
 SMALL = {"num_classes": 3, "num_queries": 5, "channels": 16, "layers": 3, "heads": 4, "feedforward": 24}
@@ -21,7 +21,7 @@ SMALL = {"num_classes": 3, "num_queries": 5, "channels": 16, "layers": 3, "heads
 class TestMaskFormer(HeadTester):
     part = MaskFormerHead
     options = SMALL
-    answer = MaskQueries
+    prediction = MaskQueries
     golden = (0.775774, 0.620711, -0.305448, -0.621344)
 
     def pyramid(self):
@@ -58,11 +58,11 @@ class TestMaskFormerAtTheMapsWidth(TestMaskFormer):
 class TestMaskFormerWithAuxiliary(TestMaskFormer):
     options = {**SMALL, "auxiliary": "normalised"}
 
-    def test_every_earlier_layer_answers_like_a_shallower_head(self):
+    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
-        answer = deep(maps, canvas, [{}, {}])
-        assert len(answer.auxiliary) == 2
-        for count, auxiliary in enumerate(answer.auxiliary, 1):
+        prediction = deep(maps, canvas, [{}, {}])
+        assert len(prediction.auxiliary) == 2
+        for count, auxiliary in enumerate(prediction.auxiliary, 1):
             shallow = self.build(layers=count, auxiliary="none")
             shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
             expected = shallow(maps, canvas)
@@ -72,16 +72,16 @@ class TestMaskFormerWithAuxiliary(TestMaskFormer):
     def test_they_come_in_training_and_with_targets_and_change_nothing_else(self):
         head, maps, canvas = self.build(dropout=0.0), self.maps((64, 64)), Canvas((64, 64))
         alone = head(maps, canvas)
-        for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-            assert len(answer.auxiliary) == 2
-            torch.testing.assert_close(answer.mask_logits, alone.mask_logits)
-            torch.testing.assert_close(answer.class_logits, alone.class_logits)
+        for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+            assert len(prediction.auxiliary) == 2
+            torch.testing.assert_close(prediction.mask_logits, alone.mask_logits)
+            torch.testing.assert_close(prediction.class_logits, alone.class_logits)
 
 
 class TestMaskFormerWithRawAuxiliary(TestMaskFormer):
     options = {**SMALL, "auxiliary": "raw"}
 
-    def test_the_untouched_queries_answer_first(self):
+    def test_the_untouched_queries_prediction_first(self):
         head, maps = self.build(), self.maps((64, 64))
         auxiliary = head(maps, Canvas((64, 64)), [{}, {}]).auxiliary
         assert len(auxiliary) == 3
@@ -98,17 +98,17 @@ class TestMaskFormerWithoutLayers(TestMaskFormer):
     def test_gradient_reaches_every_parameter(self):
         """The queries are positions, which only layers read; the map has nobody to look at it."""
         head, maps = self.build().train(), self.maps((64, 64))
-        answer = head(maps, Canvas((64, 64)))
-        (answer.mask_logits.square().sum() + answer.class_logits.square().sum()).backward()
+        prediction = head(maps, Canvas((64, 64)))
+        (prediction.mask_logits.square().sum() + prediction.class_logits.square().sum()).backward()
         idle = {name.partition(".")[0] for name, parameter in head.named_parameters() if parameter.grad is None}
         assert idle == {"queries", "input_projection"}
 
-    def test_nothing_comes_before_the_final_answer(self):
+    def test_nothing_comes_before_the_final_prediction(self):
         assert self.build()(self.maps((64, 64)), Canvas((64, 64)), [{}, {}]).auxiliary is None
 
 
 def padded(tester, size, real):
-    """Maps and canvas of two pictures, the second of which has `real` pixels; its padding holds noise."""
+    """Maps and canvas of two images, the second of which has `real` pixels; its padding holds noise."""
     mask = torch.ones(2, *size, dtype=torch.bool)
     mask[1] = False
     mask[1, : real[0], : real[1]] = True
@@ -126,7 +126,7 @@ def test_padding_of_the_deepest_map_is_not_looked_at():
     assert not torch.allclose(head(maps, Canvas((128, 96))).class_logits, head(maps, canvas).class_logits)
 
 
-def test_a_padded_picture_has_the_positions_of_the_picture_alone():
+def test_a_padded_image_has_the_positions_of_the_image_alone():
     tester = TestMaskFormer()
     head = tester.build()
     maps, canvas = padded(tester, (128, 96), (64, 32))
@@ -152,14 +152,14 @@ def test_a_mask_without_padding_changes_nothing():
 
 
 @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-def test_a_picture_of_one_pixel_or_none_is_finite(real):
+def test_a_image_of_one_pixel_or_none_is_finite(real):
     tester = TestMaskFormer()
     head = tester.build().train()
     maps, canvas = padded(tester, (64, 64), real)
-    answer = head(maps, canvas)
-    assert answer.class_logits.isfinite().all()
-    assert answer.mask_logits.isfinite().all()
-    (answer.class_logits.sum() + answer.mask_logits.sum()).backward()
+    prediction = head(maps, canvas)
+    assert prediction.class_logits.isfinite().all()
+    assert prediction.mask_logits.isfinite().all()
+    (prediction.class_logits.sum() + prediction.mask_logits.sum()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
@@ -169,8 +169,8 @@ def test_forward_asks_the_device_for_no_value():
         head = tester.part(tester.pyramid(), **tester.options)
         maps = tester.maps((64, 64))
         mask = torch.ones(2, 64, 64, dtype=torch.bool)
-        answer = head(maps, Canvas((64, 64), mask), [{}, {}])
-    assert answer.mask_logits.shape == (2, 5, 16, 16)
+        prediction = head(maps, Canvas((64, 64), mask), [{}, {}])
+    assert prediction.mask_logits.shape == (2, 5, 16, 16)
 
 
 def test_needs_the_deepest_level_and_mask_features():

@@ -5,13 +5,13 @@ from typing import ClassVar
 import pytest
 import torch
 
-from backbonekit.contract.answers import BoxQueries
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxQueries
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.d_fine import DFINEHead
-from backbonekit.heads.rt_detr import RTDETRHead
+from backbonekit.heads.d_fine.head import DFINEHead
+from backbonekit.heads.rt_detr.head import RTDETRHead
 from tests.heads.head_tester import HeadTester
 
 SMALL = {"num_classes": 4, "num_queries": 7, "channels": 16, "heads": 2, "feedforward": 24, "layers": 2}
@@ -24,8 +24,8 @@ def truth(count, labels=(0, 3, 1, 2)):
 
 
 class QueryHeadTester(HeadTester):
-    answer = BoxQueries
-    # The answers of earlier layers are for training.
+    prediction = BoxQueries
+    # The predictions of earlier layers are for training.
     unheard: ClassVar[tuple[str, ...]]
 
     def pyramid(self):
@@ -44,15 +44,15 @@ class QueryHeadTester(HeadTester):
         """In training, where every layer answers."""
         head = self.build().double().train()
         maps = self.maps(SIZE, noise=lambda *shape: torch.randn(*shape, dtype=torch.float64))
-        answer = head(maps, Canvas(SIZE), [truth(2), truth(3)])
-        layers = [answer, *answer.auxiliary, answer.proposals, *answer.denoising.layers]
+        prediction = head(maps, Canvas(SIZE), [truth(2), truth(3)])
+        layers = [prediction, *prediction.auxiliary, prediction.proposals, *prediction.denoising.layers]
         sum(
             (part * torch.randn_like(part)).sum() for one in layers for part in (one.class_logits, one.boxes_cxcywh)
         ).backward()
         idle = {name for name, one in head.named_parameters() if one.grad is None or one.grad.abs().max() < 1e-12}
         assert all(name.endswith("self_attention.key.bias") for name in idle), idle
 
-    def test_boxes_lie_in_the_picture(self):
+    def test_boxes_lie_in_the_image(self):
         head = self.build()
         boxes = head(self.maps(SIZE), Canvas(SIZE), None).boxes_cxcywh
         assert boxes.isfinite().all()
@@ -65,16 +65,16 @@ class QueryHeadTester(HeadTester):
         assert "denoising" not in told
         assert told.proposals is not None
 
-    def test_noise_changes_no_ordinary_answer(self):
+    def test_noise_changes_no_ordinary_prediction(self):
         """Queries cannot see the disturbed truth."""
         head, maps = self.build().train(), self.maps(SIZE)
         for projection in head.start.projections:
             projection.eval()
-        answers = [head(maps, Canvas(SIZE), [truth(one), truth(other)]) for one, other in ((0, 0), (2, 4), (2, 4))]
-        for answer in answers[1:]:
-            torch.testing.assert_close(answer.class_logits, answers[0].class_logits, rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(answer.boxes_cxcywh, answers[0].boxes_cxcywh, rtol=1e-4, atol=1e-5)
-        one, other = (answer.denoising.layers[-1].boxes_cxcywh for answer in answers[1:])
+        predictions = [head(maps, Canvas(SIZE), [truth(one), truth(other)]) for one, other in ((0, 0), (2, 4), (2, 4))]
+        for prediction in predictions[1:]:
+            torch.testing.assert_close(prediction.class_logits, predictions[0].class_logits, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(prediction.boxes_cxcywh, predictions[0].boxes_cxcywh, rtol=1e-4, atol=1e-5)
+        one, other = (prediction.denoising.layers[-1].boxes_cxcywh for prediction in predictions[1:])
         assert not torch.equal(one, other)
 
     def test_copies_of_the_truth_are_told_apart(self):
@@ -86,9 +86,9 @@ class QueryHeadTester(HeadTester):
 
     def test_without_a_box_nothing_is_disturbed_and_the_graph_is_whole(self):
         head = self.build().train()
-        answer = head(self.maps(SIZE), Canvas(SIZE), [truth(0), {}])
-        assert answer.denoising.layers[-1].class_logits.shape == (2, 0, 4)
-        answer.class_logits.sum().backward()
+        prediction = head(self.maps(SIZE), Canvas(SIZE), [truth(0), {}])
+        assert prediction.denoising.layers[-1].class_logits.shape == (2, 0, 4)
+        prediction.class_logits.sum().backward()
         assert head.start.label_embedding.weight.grad is not None
 
     def test_without_denoising_there_is_no_embedding(self):
@@ -112,7 +112,7 @@ class QueryHeadTester(HeadTester):
         torch.testing.assert_close(given.class_logits, expected.class_logits)
         torch.testing.assert_close(given.boxes_cxcywh, expected.boxes_cxcywh)
 
-    def test_boxes_are_relative_to_the_picture_without_its_padding(self):
+    def test_boxes_are_relative_to_the_image_without_its_padding(self):
         """A mask that only says that the right third is padding scales what the canvas has, where nothing is there."""
         head, maps = self.build(), self.maps(SIZE, batch=1)
         mask = torch.ones(1, *SIZE, dtype=torch.bool)
@@ -156,12 +156,12 @@ class TestDFINE(QueryHeadTester):
     options: ClassVar[dict] = {**SMALL, "points": (1, 3), "denoising_queries": 6, "bins": 6, "quality_channels": 8}
     golden = (-1.078836, -0.657355, -0.462588, -0.063474)
 
-    def test_only_answers_of_layers_have_distributions(self):
-        answer = self.build().train()(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
-        first, second = answer.auxiliary
+    def test_only_predictions_of_layers_have_distributions(self):
+        prediction = self.build().train()(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
+        first, second = prediction.auxiliary
         assert first.edge_logits is None
-        assert second.edge_logits.shape == answer.edge_logits.shape == (2, 7, 4, 7)
-        assert torch.equal(first.boxes_cxcywh, answer.reference_boxes)
+        assert second.edge_logits.shape == prediction.edge_logits.shape == (2, 7, 4, 7)
+        assert torch.equal(first.boxes_cxcywh, prediction.reference_boxes)
 
     @pytest.mark.parametrize(
         ("options", "message"),

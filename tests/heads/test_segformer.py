@@ -3,19 +3,19 @@
 import pytest
 import torch
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
-from backbonekit.heads.segformer import SegFormerHead
+from backbonekit.heads.segformer.head import SegFormerHead
+from tests.fixed_weights import randomise_weights
 from tests.heads.head_tester import HeadTester
-from tests.weights import randomise_weights
 
 
 class TestSegFormer(HeadTester):
     part = SegFormerHead
     options = {"num_classes": 5, "channels": 8}
     golden = (-0.061653, -0.550601, -0.044583, -0.461762)
-    answer = DenseLogits
+    prediction = DenseLogits
 
     def shapes(self, batch, size):
         return {"logits": (batch, 5, *(-(-side // 4) for side in size))}

@@ -3,11 +3,11 @@
 import torch
 import torch.nn.functional as functional
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
-from backbonekit.heads.semantic_fpn import SemanticFPNHead
+from backbonekit.heads.semantic_fpn.head import SemanticFPNHead
 from tests.heads.head_tester import HeadTester
 
 
@@ -15,7 +15,7 @@ class TestSemanticFPN(HeadTester):
     part = SemanticFPNHead
     options = {"num_classes": 5, "channels": 8, "norm": "batch"}
     golden = (-0.639944, -0.020776, -0.689105, 0.090269)
-    answer = DenseLogits
+    prediction = DenseLogits
 
     def shapes(self, batch, size):
         return {"logits": (batch, 5, *size)}

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.unet import UNetHead
+from backbonekit.heads.unet.head import UNetHead
 from tests.heads.head_tester import HeadTester
 
 
@@ -16,7 +16,7 @@ class TestUNet(HeadTester):
     part = UNetHead
     options = {"num_classes": 5, "channels": (32, 24, 20, 16, 12)}
     golden = (0.700687, -0.198694, 0.026941, -0.194499)
-    answer = DenseLogits
+    prediction = DenseLogits
 
     def shapes(self, batch, size):
         return {"logits": (batch, 5, *size)}

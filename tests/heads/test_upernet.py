@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.heads.upernet import UPerNetHead
+from backbonekit.heads.upernet.head import UPerNetHead
 from tests.heads.head_tester import HeadTester
 
 
@@ -16,7 +16,7 @@ class TestUPerNet(HeadTester):
     part = UPerNetHead
     options = {"num_classes": 5, "channels": 8, "auxiliary": False}
     golden = (-0.233272, -0.099020, -0.069408, -0.141869)
-    answer = DenseLogits
+    prediction = DenseLogits
 
     def shapes(self, batch, size):
         return {"logits": (batch, 5, *size)}
@@ -37,8 +37,8 @@ def auxiliary_head(**options):
 def test_auxiliary_logits_come_in_training_and_with_targets():
     head, maps, canvas = auxiliary_head(), TestUPerNet().maps((33, 47)), Canvas((33, 47))
     assert head(maps, canvas).auxiliary is None
-    for answer in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
-        assert [tuple(logits.shape) for logits in answer.auxiliary] == [(2, 5, 33, 47)]
+    for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
+        assert [tuple(logits.shape) for logits in prediction.auxiliary] == [(2, 5, 33, 47)]
 
 
 def test_auxiliary_reads_the_level_that_is_named():
@@ -52,12 +52,12 @@ def test_auxiliary_reads_the_level_that_is_named():
 
 def test_gradient_reaches_every_parameter_with_the_auxiliary():
     head = auxiliary_head().train()
-    answer = head(TestUPerNet().maps((64, 64)), Canvas((64, 64)))
-    sum((logits * torch.randn_like(logits)).sum() for logits in (answer.logits, *answer.auxiliary)).backward()
+    prediction = head(TestUPerNet().maps((64, 64)), Canvas((64, 64)))
+    sum((logits * torch.randn_like(logits)).sum() for logits in (prediction.logits, *prediction.auxiliary)).backward()
     assert not [name for name, parameter in head.named_parameters() if parameter.grad is None]
 
 
-def test_trains_on_one_picture():
+def test_trains_on_one_image():
     head = auxiliary_head().train()
     head(TestUPerNet().maps((64, 96), batch=1), Canvas((64, 96))).logits.square().sum().backward()
 

@@ -2,17 +2,17 @@
 
 import pytest
 
-from backbonekit.contract.answers import Heatmaps
 from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.predictions import Heatmaps
 from backbonekit.errors import ContractError
-from backbonekit.heads.vitpose import ViTPoseHead
+from backbonekit.heads.vitpose.head import ViTPoseHead
 from tests.heads.head_tester import HeadTester
 
 
 class TestSimple(HeadTester):
     part = ViTPoseHead
     options = {"num_classes": 5}
-    answer = Heatmaps
+    prediction = Heatmaps
     golden = (-1.219013, -0.150974, -0.030553, -1.702472)
 
     def shapes(self, batch, size):

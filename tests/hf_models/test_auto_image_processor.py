@@ -13,7 +13,7 @@ from PIL import Image
 
 import backbonekit
 from backbonekit import ModelOutput
-from backbonekit.contract.answers import DenseDepth, DenseLogits, MaskQueries
+from backbonekit.contract.predictions import DenseDepth, DenseLogits, MaskQueries
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models import AutoImageProcessor
 from tests.hf_cache import cache_repository
@@ -26,7 +26,7 @@ MASKFORMER = {
 }
 
 
-def pictures(sizes=SIZES) -> list[np.ndarray]:
+def make_images(sizes=SIZES) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     return [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
@@ -37,7 +37,7 @@ def processor_of(folder: Path, **fields) -> AutoImageProcessor:
 
 
 def queries(seed: int = 0) -> MaskQueries:
-    """Few classes, smooth masks, and every picture with something to find."""
+    """Few classes, smooth masks, and every image with something to find."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(2, 6, 4, 5, generator=generator) * 6
     masks = functional.interpolate(coarse, size=(24, 30), mode="bicubic")
@@ -56,9 +56,9 @@ def test_the_call_of_the_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(inputs) == ["pixel_values"]
     assert inputs["pixel_values"].shape == inputs.pixel_values.shape == (1, 3, 224, 224)
     assert inputs.to("cpu").pixel_values.dtype == torch.float32
-    assert isinstance(processor(pictures(), return_tensors="np").pixel_values, np.ndarray)
+    assert isinstance(processor(make_images(), return_tensors="np").pixel_values, np.ndarray)
     with pytest.raises(ContractError, match="'pt'"):
-        processor(pictures(), return_tensors="tf")
+        processor(make_images(), return_tensors="tf")
 
 
 def test_timm_by_name_and_by_folder(tmp_path: Path) -> None:
@@ -67,14 +67,14 @@ def test_timm_by_name_and_by_folder(tmp_path: Path) -> None:
     assert named.processing.crop == expected["input_size"][1:]
     assert named.processing.mean == expected["mean"]
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_resnet"}))
-    assert AutoImageProcessor.from_pretrained(tmp_path)(pictures()).pixel_values.shape == (4, 3, 160, 160)
+    assert AutoImageProcessor.from_pretrained(tmp_path)(make_images()).pixel_values.shape == (4, 3, 160, 160)
 
 
 def test_a_folder_of_ours_prepares_as_its_model_does(tmp_path: Path) -> None:
     overrides = ["backbone=timm/test_resnet", "processing.shortest_edge=64", "processing.longest_edge=96"]
     model = backbonekit.build_model("fcn_resnet50", overrides)
     model.save_pretrained(tmp_path / "m1")
-    ours, inputs = model.processor(pictures()), AutoImageProcessor.from_pretrained(tmp_path / "m1")(pictures())
+    ours, inputs = model.processor(make_images()), AutoImageProcessor.from_pretrained(tmp_path / "m1")(make_images())
     assert torch.equal(inputs.pixel_values, ours["pixel_values"])
     assert torch.equal(inputs.pixel_mask, ours["pixel_mask"].long())
 
@@ -88,10 +88,10 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_maps_that_do_not_fit_are_told(tmp_path: Path) -> None:
     processor = processor_of(tmp_path)
-    images = pictures([(20, 30)])
+    images = make_images([(20, 30)])
     with pytest.raises(ContractError, match="2 segmentation maps"):
         processor(images, [np.zeros((20, 30))] * 2)
-    with pytest.raises(ContractError, match=r"shape \[30, 20\], its picture 20 x 30"):
+    with pytest.raises(ContractError, match=r"shape \[30, 20\], its image 20 x 30"):
         processor(images, np.zeros((30, 20)))
     with pytest.raises(ContractError, match="an ignore_index, such as 255"):
         processor(images, np.zeros((20, 30)), do_reduce_labels=True)
@@ -102,23 +102,23 @@ def test_maps_that_do_not_fit_are_told(tmp_path: Path) -> None:
 
 
 def test_padding_is_in_no_mask(tmp_path: Path) -> None:
-    images = pictures([(64, 64), (64, 128)])
+    images = make_images([(64, 64), (64, 128)])
     inputs = processor_of(tmp_path)(images, [np.full((64, 64), 3), np.full((64, 128), 1)])
     assert inputs.pixel_mask.sum((1, 2)).tolist() == [64 * 64, 64 * 128]
     assert torch.equal(inputs.mask_labels[0][0], inputs.pixel_mask[0].float())
     assert [labels.tolist() for labels in inputs.class_labels] == [[3], [1]]
 
 
-def test_a_picture_without_any_label_has_no_mask(tmp_path: Path) -> None:
-    inputs = processor_of(tmp_path, ignore_index=255)(pictures([(64, 64)]), [np.full((64, 64), 255)])
+def test_a_image_without_any_label_has_no_mask(tmp_path: Path) -> None:
+    inputs = processor_of(tmp_path, ignore_index=255)(make_images([(64, 64)]), [np.full((64, 64), 255)])
     assert (inputs.mask_labels[0].shape, inputs.class_labels[0].shape) == ((0, 64, 64), (0,))
 
 
 def test_outputs_of_every_form_are_read(tmp_path: Path) -> None:
-    processor, answer = processor_of(tmp_path), queries()
-    named = {"class_queries_logits": answer.class_logits, "masks_queries_logits": answer.mask_logits}
-    expected = processor.post_process_semantic_segmentation(answer)
-    for outputs in (named, ModelOutput((), predictions=answer)):
+    processor, prediction = processor_of(tmp_path), queries()
+    named = {"class_queries_logits": prediction.class_logits, "masks_queries_logits": prediction.mask_logits}
+    expected = processor.post_process_semantic_segmentation(prediction)
+    for outputs in (named, ModelOutput((), predictions=prediction)):
         given = processor.post_process_semantic_segmentation(outputs)
         assert all(torch.equal(one, other) for one, other in zip(given, expected, strict=True))
     logits = torch.randn(1, 3, 4, 6)
@@ -129,15 +129,15 @@ def test_outputs_of_every_form_are_read(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="given: DenseDepth"):
         processor.post_process_instance_segmentation(DenseDepth(torch.ones(1, 4, 6)))
     with pytest.raises(ContractError, match="1 target_sizes for 2"):
-        processor.post_process_panoptic_segmentation(answer, target_sizes=[(3, 4)])
+        processor.post_process_panoptic_segmentation(prediction, target_sizes=[(3, 4)])
 
 
 def test_where_instances_overlap_the_better_one_is_seen(tmp_path: Path) -> None:
-    answer = MaskQueries(torch.tensor([[[3.0, 0, 0], [0, 9.0, 0]]]), torch.full((1, 2, 4, 4), 9.0))
-    (result,) = processor_of(tmp_path).post_process_instance_segmentation(answer)
+    prediction = MaskQueries(torch.tensor([[[3.0, 0, 0], [0, 9.0, 0]]]), torch.full((1, 2, 4, 4), 9.0))
+    (result,) = processor_of(tmp_path).post_process_instance_segmentation(prediction)
     assert result["segmentation"].unique().tolist() == [0]
     assert [segment["label_id"] for segment in result["segments_info"]] == [1, 0]
-    (none,) = processor_of(tmp_path).post_process_instance_segmentation(answer, threshold=1.0)
+    (none,) = processor_of(tmp_path).post_process_instance_segmentation(prediction, threshold=1.0)
     assert none["segmentation"].unique().tolist() == [-1]
     assert none["segments_info"] == []
 
@@ -146,14 +146,14 @@ def test_regions_of_one_stuff_class_are_one_segment(tmp_path: Path) -> None:
     masks = torch.full((1, 3, 6, 6), -9.0)
     masks[0, 0, :, :2], masks[0, 1, :, 2:4], masks[0, 2, :, 4:] = 9, 9, 9
     classes = torch.tensor([[[9.0, 0, 0], [0, 9.0, 0], [9.0, 0, 0]]])
-    processor, answer = processor_of(tmp_path), MaskQueries(classes, masks)
-    (fused,) = processor.post_process_panoptic_segmentation(answer, label_ids_to_fuse={0})
+    processor, prediction = processor_of(tmp_path), MaskQueries(classes, masks)
+    (fused,) = processor.post_process_panoptic_segmentation(prediction, label_ids_to_fuse={0})
     assert fused["segmentation"][0].tolist() == [1, 1, 2, 2, 1, 1]
     assert [(info["id"], info["label_id"], info["was_fused"]) for info in fused["segments_info"]] == [
         (1, 0, True),
         (2, 1, False),
     ]
-    (apart,) = processor.post_process_panoptic_segmentation(answer)
+    (apart,) = processor.post_process_panoptic_segmentation(prediction)
     assert apart["segmentation"][0].tolist() == [1, 1, 2, 2, 3, 3]
 
 
@@ -184,7 +184,10 @@ def reference():
 def test_a_saved_file_prepares_as_transformers_does(folder, name, options, reference, tmp_path: Path) -> None:
     theirs = reference(folder, name, **options)
     theirs.save_pretrained(tmp_path)
-    expected, given = theirs(pictures(), return_tensors="pt"), AutoImageProcessor.from_pretrained(tmp_path)(pictures())
+    expected, given = (
+        theirs(make_images(), return_tensors="pt"),
+        AutoImageProcessor.from_pretrained(tmp_path)(make_images()),
+    )
     assert set(given) == set(expected)
     assert (given.pixel_values - expected["pixel_values"]).abs().max() < 1e-5
     if "pixel_mask" in expected:
@@ -205,7 +208,7 @@ def test_segmentation_maps_become_the_same_masks(reduces, instances, reference, 
     theirs.save_pretrained(tmp_path)
     ours = AutoImageProcessor.from_pretrained(tmp_path)
     assert (ours.do_reduce_labels, ours.ignore_index) == (reduces, 255)
-    images = pictures([(70, 90), (140, 180)])  # both become 64 x 96
+    images = make_images([(70, 90), (140, 180)])  # both become 64 x 96
     generator = np.random.default_rng(3)
     maps = [generator.choice([0, 1, 4, 9, 255], size=image.shape[:2]).astype(np.uint8) for image in images]
     table = {0: 0, 1: 3, 4: 3, 9: 2, 10: 2, 5: 3, 2: 1, 255: 1, 256: 1} if instances else None
@@ -218,8 +221,8 @@ def test_segmentation_maps_become_the_same_masks(reduces, instances, reference, 
 
 
 class Outputs:
-    def __init__(self, answer: MaskQueries) -> None:
-        self.class_queries_logits, self.masks_queries_logits = answer.class_logits, answer.mask_logits
+    def __init__(self, prediction: MaskQueries) -> None:
+        self.class_queries_logits, self.masks_queries_logits = prediction.class_logits, prediction.mask_logits
 
 
 @pytest.mark.parity
@@ -227,15 +230,15 @@ class Outputs:
 @pytest.mark.parametrize("seed", range(4))
 def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_path: Path) -> None:
     theirs, ours = reference("maskformer", "MaskFormerImageProcessorPil"), processor_of(tmp_path)
-    answer = queries(seed)
-    outputs = Outputs(answer)
+    prediction = queries(seed)
+    outputs = Outputs(prediction)
 
     semantic = theirs.post_process_semantic_segmentation(outputs, target_sizes)
-    for one, other in zip(ours.post_process_semantic_segmentation(answer, target_sizes), semantic, strict=True):
+    for one, other in zip(ours.post_process_semantic_segmentation(prediction, target_sizes), semantic, strict=True):
         assert (one != other).float().mean() < 1e-3  # a tie on a border
     options = {"threshold": 0.3, "target_sizes": target_sizes}
     instance = theirs.post_process_instance_segmentation(outputs, **options, return_binary_maps=True)
-    given = ours.post_process_instance_segmentation(answer, **options, return_binary_maps=True)
+    given = ours.post_process_instance_segmentation(prediction, **options, return_binary_maps=True)
     found = 0
     for one, other in zip(given, instance, strict=True):
         # transformers leaves the order open.
@@ -250,7 +253,7 @@ def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_
     panoptic = theirs.post_process_panoptic_segmentation(
         outputs, **options, overlap_mask_area_threshold=0.3, label_ids_to_fuse=set()
     )
-    given = ours.post_process_panoptic_segmentation(answer, **options, overlap_mask_area_threshold=0.3)
+    given = ours.post_process_panoptic_segmentation(prediction, **options, overlap_mask_area_threshold=0.3)
     for one, other in zip(given, panoptic, strict=True):
         keys = ("id", "label_id", "was_fused")
         assert [[info[key] for key in keys] for info in one["segments_info"]] == [
@@ -265,15 +268,15 @@ def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_
 @pytest.mark.parametrize(
     "form", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "file", "array", "first", "float", "grey"]
 )
-def test_every_form_of_a_picture_is_prepared_as_transformers_does(form, reference, tmp_path: Path) -> None:
+def test_every_form_of_a_image_is_prepared_as_transformers_does(form, reference, tmp_path: Path) -> None:
     theirs = reference("vit", "ViTImageProcessorPil", size={"height": 32, "width": 24}, do_convert_rgb=True)
     theirs.save_pretrained(tmp_path)
     ours = AutoImageProcessor.from_pretrained(tmp_path)
-    (colours,) = pictures([(40, 30)])
+    (colours,) = make_images([(40, 30)])
     image = Image.fromarray(colours)
     if form == "file":
-        image.save(tmp_path / "picture.png")
-        given, other = tmp_path / "picture.png", image
+        image.save(tmp_path / "image.png")
+        given, other = tmp_path / "image.png", image
     elif form == "array":
         given = other = colours
     elif form == "first":
@@ -286,7 +289,7 @@ def test_every_form_of_a_picture_is_prepared_as_transformers_does(form, referenc
         given = other = image.convert(form)
     expected = theirs(other, return_tensors="pt")["pixel_values"]
     found = ours(given)["pixel_values"]
-    # A float picture is resampled as floats and not rounded back to 8 bits.
+    # A float image is resampled as floats and not rounded back to 8 bits.
     allowed = 1.01 / 255 / 0.5 if form == "float" else 1e-5
     assert (found - expected).abs().max() <= allowed
 

@@ -25,7 +25,7 @@ from backbonekit.hf_models import (
     TimmBackbone,
     TimmBackboneConfig,
 )
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 SMALL = [
     (ResNetBackbone, ResNetConfig, {"hidden_sizes": [64, 96], "depths": [1, 1]}),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backbonekit.backbones.hf.families import model_types
+from backbonekit.backbones.hf.model_types import model_types
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import (
     BackboneConfigMixin,
@@ -14,7 +14,7 @@ from backbonekit.hf_models import (
     SwinConfig,
     TimmBackboneConfig,
 )
-from backbonekit.hf_models.faces import config_class
+from backbonekit.hf_models.backbone_classes import config_class
 
 CONFIGS = [config_class(model_type) for model_type in model_types()]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from backbonekit import ModelOutput
-from backbonekit.contract.answers import BoxQueries, DenseDepth
+from backbonekit.contract.predictions import BoxQueries, DenseDepth
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import AutoImageProcessor
 from backbonekit.hf_models.coco_masks import object_mask
@@ -35,7 +35,7 @@ def theirs_of(folder: str, **options):
     return getattr(module, name)(**{**defaults, **options})
 
 
-def pictures(*sizes: tuple[int, int]) -> list[np.ndarray]:
+def make_images(*sizes: tuple[int, int]) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     return [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
 
@@ -77,14 +77,14 @@ def test_boxes_equal_those_of_transformers(folder, threshold, target_sizes, tmp_
     theirs = theirs_of(folder)
     theirs.save_pretrained(tmp_path)
     ours = AutoImageProcessor.from_pretrained(tmp_path)
-    answer = queries()
-    outputs = Outputs(logits=answer.class_logits, pred_boxes=answer.boxes_cxcywh)
+    prediction = queries()
+    outputs = Outputs(logits=prediction.class_logits, pred_boxes=prediction.boxes_cxcywh)
     ways = [{}]
     if folder in ("conditional_detr", "deformable_detr"):
         ways += [{"top_k": 3}, {"top_k": 10_000}]
     for options in ways:
         expected = theirs.post_process_object_detection(outputs, threshold, target_sizes, **options)
-        for given in (outputs, answer, ModelOutput((), predictions=answer)):
+        for given in (outputs, prediction, ModelOutput((), predictions=prediction)):
             found = ours.post_process_object_detection(given, threshold, target_sizes, **options)
             for one, other in zip(found, expected, strict=True):
                 assert set(one) == set(other)
@@ -97,31 +97,31 @@ def test_boxes_equal_those_of_transformers(folder, threshold, target_sizes, tmp_
 
 @pytest.mark.parity
 def test_boxes_scored_by_softmax_of_any_processor(tmp_path: Path) -> None:
-    """As of DETR. That of RT-DETR takes its softmax over the pictures of the batch."""
-    answer = queries()
+    """As of DETR. That of RT-DETR takes its softmax over the images of the batch."""
+    prediction = queries()
     expected = theirs_of("detr").post_process_object_detection(
-        Outputs(logits=answer.class_logits, pred_boxes=answer.boxes_cxcywh), 0.3
+        Outputs(logits=prediction.class_logits, pred_boxes=prediction.boxes_cxcywh), 0.3
     )
-    found = processor_of(tmp_path, "RTDetr").post_process_object_detection(answer, 0.3, use_focal_loss=False)
+    found = processor_of(tmp_path, "RTDetr").post_process_object_detection(prediction, 0.3, use_focal_loss=False)
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one["labels"], other["labels"])
         torch.testing.assert_close(one["boxes"], other["boxes"], rtol=1e-5, atol=1e-6)
 
 
 def test_a_processor_that_cannot_know_the_scoring_says_so(tmp_path: Path) -> None:
-    answer = queries()
+    prediction = queries()
     for processor in (processor_of(tmp_path, "ViT", size=32), processor_of(tmp_path, None)):
         with pytest.raises(ContractError, match=r"use_focal_loss=False .* or use_focal_loss=True"):
-            processor.post_process_object_detection(answer)
-        sigmoid = processor.post_process_object_detection(answer, 0.5, use_focal_loss=True)
+            processor.post_process_object_detection(prediction)
+        sigmoid = processor.post_process_object_detection(prediction, 0.5, use_focal_loss=True)
         assert sum(len(one["scores"]) for one in sigmoid) == int(
-            (answer.class_logits.sigmoid() > 0.5).sum().clamp(max=14)
+            (prediction.class_logits.sigmoid() > 0.5).sum().clamp(max=14)
         )
     detr = processor_of(tmp_path, "Detr")
     with pytest.raises(ContractError, match="3 target_sizes for 2"):
-        detr.post_process_object_detection(answer, target_sizes=[(1, 1)] * 3)
+        detr.post_process_object_detection(prediction, target_sizes=[(1, 1)] * 3)
     with pytest.raises(ContractError, match="top_k=0"):
-        detr.post_process_object_detection(answer, top_k=0)
+        detr.post_process_object_detection(prediction, top_k=0)
     with pytest.raises(ContractError, match="logits and pred_boxes; given: DenseDepth"):
         detr.post_process_object_detection(DenseDepth(torch.ones(1, 4, 4)))
 
@@ -129,11 +129,11 @@ def test_a_processor_that_cannot_know_the_scoring_says_so(tmp_path: Path) -> Non
 @pytest.mark.parity
 @pytest.mark.parametrize("folder", sorted(KINDS))
 def test_inputs_and_labels_equal_those_of_transformers(folder, tmp_path: Path) -> None:
-    """Of pictures that need no padding, in which both mean the same by a box."""
+    """Of images that need no padding, in which both mean the same by a box."""
     theirs = theirs_of(folder)
     theirs.save_pretrained(tmp_path)
     ours = AutoImageProcessor.from_pretrained(tmp_path)
-    images = pictures((60, 90), (120, 180))
+    images = make_images((60, 90), (120, 180))
     # Within; over the border; a crowd; outside; empty.
     truths = [
         annotation([[10, 5, 40, 30], [80, 50, 40, 40], [1, 1, 5, 5], [200, 5, 5, 5], [5, 5, 0, 9]]),
@@ -156,7 +156,7 @@ def test_inputs_and_labels_equal_those_of_transformers(folder, tmp_path: Path) -
 def test_a_box_means_the_same_in_every_batch(tmp_path: Path) -> None:
     """transformers makes it relative to the padded canvas, and its post-processing then gives another box back."""
     theirs, ours = theirs_of("detr"), processor_of(tmp_path, "Detr")
-    images, box = pictures((40, 60), (60, 40)), [3, 4, 20, 30]
+    images, box = make_images((40, 60), (60, 40)), [3, 4, 20, 30]
     truths = [annotation([box]), annotation([box])]
     alone = theirs(images[0], annotations=truths[0], return_tensors="pt")["labels"][0]
     padded = theirs(images, annotations=truths, return_tensors="pt")["labels"][0]
@@ -173,24 +173,24 @@ def test_a_box_means_the_same_in_every_batch(tmp_path: Path) -> None:
 
 def test_boxes_in_pixels_where_they_are_not_converted(tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr", do_convert_annotations=False)
-    inputs = processor(pictures((80, 120)), annotations=annotation([[8, 10, 20, 30]]))  # halved
+    inputs = processor(make_images((80, 120)), annotations=annotation([[8, 10, 20, 30]]))  # halved
     assert inputs.labels[0]["boxes"].tolist() == [[4, 5, 14, 20]]
     assert inputs.to("cpu").labels[0]["class_labels"].tolist() == [0]
-    numbers = processor(pictures((80, 120)), annotations=annotation([[8, 10, 20, 30]]), return_tensors="np")
+    numbers = processor(make_images((80, 120)), annotations=annotation([[8, 10, 20, 30]]), return_tensors="np")
     assert isinstance(numbers.labels[0]["boxes"], np.ndarray)
 
 
-def test_keypoints_and_masks_move_with_their_picture(tmp_path: Path) -> None:
+def test_keypoints_and_masks_move_with_their_image(tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
     runs = {"size": [80, 120], "counts": [80 * 100, 80 * 20]}  # the last 20 columns
     truth = annotation([[10, 20, 40, 40], [100, 0, 20, 80]], keypoints=[10, 20, 2, 50, 60, 1])
     truth["annotations"][0]["segmentation"], truth["annotations"][1]["segmentation"] = square, runs
-    images = pictures((80, 120), (120, 80))
+    images = make_images((80, 120), (120, 80))
     inputs = processor(images, annotations=[truth, annotation([])], return_segmentation_masks=True)
     labels = inputs.labels[0]
     assert labels["keypoints"][0].tolist() == [[5, 10, 2], [25, 30, 1]]
-    assert labels["masks"].shape == (2, 60, 60)  # the canvas of both pictures
+    assert labels["masks"].shape == (2, 60, 60)  # the canvas of both images
     expected = torch.zeros(2, 60, 60, dtype=torch.bool)
     expected[0, 10:30, 5:25] = expected[1, :40, 50:] = True
     assert torch.equal(labels["masks"], expected)
@@ -220,7 +220,7 @@ def test_a_polygon_covers_the_pixels_whose_centres_it_holds() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ([annotation([]), annotation([])], "1 pictures and 2 annotations"),
+        ([annotation([]), annotation([])], "1 images and 2 annotations"),
         ({"boxes": [[1, 2, 3, 4]]}, r"an annotation is COCO's.*given: 'boxes'"),
         (["x"], "given: str"),
         ({"annotations": [{"bbox": [1, 2, 3]}]}, "an object of an annotation has a bbox"),
@@ -233,12 +233,12 @@ def test_a_polygon_covers_the_pixels_whose_centres_it_holds() -> None:
 def test_annotations_that_do_not_fit_are_told(given, says, tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     with pytest.raises(ContractError, match=says):
-        processor(pictures((20, 30)), annotations=given, return_segmentation_masks=True)
+        processor(make_images((20, 30)), annotations=given, return_segmentation_masks=True)
 
 
 def test_only_one_kind_of_truth_is_taken(tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     with pytest.raises(ContractError, match="one of them"):
-        processor(pictures((20, 30)), np.zeros((20, 30)), annotations=annotation([]))
+        processor(make_images((20, 30)), np.zeros((20, 30)), annotations=annotation([]))
     with pytest.raises(ContractError, match="go into `annotations`"):
-        processor(pictures((20, 30)), [annotation([])])
+        processor(make_images((20, 30)), [annotation([])])

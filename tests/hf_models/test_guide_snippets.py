@@ -27,8 +27,8 @@ from backbonekit import (
     SwinConfig,
     TimmBackboneConfig,
 )
+from tests.fixed_weights import randomise_weights
 from tests.hf_cache import cache_repository
-from tests.weights import randomise_weights
 
 SWIN = "microsoft/swin-tiny-patch4-window7-224"
 DECODER = {"d_model": 32, "decoder_layers": 1, "decoder_attention_heads": 2, "decoder_ffn_dim": 32, "num_queries": 5}
@@ -137,7 +137,7 @@ def test_s7_that_configuration_in_a_mask_former(models: dict[str, nn.Module]) ->
     assert_holds(model.model.backbone, stored)
 
 
-def test_s8_features_of_a_picture(models: dict[str, nn.Module]) -> None:
+def test_s8_features_of_a_image(models: dict[str, nn.Module]) -> None:
     processor = AutoImageProcessor.from_pretrained(SWIN)
     model = AutoBackbone.from_pretrained(SWIN, out_indices=(1,))
     inputs = processor(Image.new("RGB", (640, 480), "navy"), return_tensors="pt")

@@ -195,7 +195,7 @@ def test_the_numbering_of_timm_is_its_own(name: str, index: int, stride: int) ->
     assert backbone(torch.randn(1, 3, side, side)).feature_maps[0].shape[-1] == side // stride
 
 
-def test_vgg_begins_with_the_size_of_the_picture() -> None:
+def test_vgg_begins_with_the_size_of_the_image() -> None:
     assert [level.stride for level in TimmBackboneConfig("vgg11").blueprint().levels[:2]] == [1, 2]
 
 

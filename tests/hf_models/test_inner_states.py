@@ -10,21 +10,21 @@ from torch import Tensor
 
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import AutoBackbone, BackboneOutput, Dinov2Config, ResNetConfig, SwinConfig
+from tests.fixed_weights import randomise_weights
 from tests.parity.hiera_order import hiera_as_in_its_whole_model
-from tests.weights import randomise_weights
 
 DINOV2 = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 56}
 RESNET = {"hidden_sizes": [64, 96], "depths": [1, 1]}
 SWIN = {"embed_dim": 16, "depths": [2, 1], "num_heads": [2, 4], "window_size": 3}
 
 
-def picture(height: int = 75, width: int = 52) -> Tensor:
+def image(height: int = 75, width: int = 52) -> Tensor:
     return torch.randn(2, 3, height, width)
 
 
 def test_nothing_is_kept_unless_asked() -> None:
     backbone = AutoBackbone.from_config(Dinov2Config(**DINOV2))
-    out = backbone(picture())
+    out = backbone(image())
     assert (out.hidden_states, out.attentions) == (None, None)
     assert list(out) == ["feature_maps"]
 
@@ -32,7 +32,7 @@ def test_nothing_is_kept_unless_asked() -> None:
 def test_what_is_asked_changes_no_map() -> None:
     for config in (Dinov2Config(**DINOV2, out_indices=[1, 3]), SwinConfig(**SWIN), ResNetConfig(**RESNET)):
         backbone = randomise_weights(AutoBackbone.from_config(config)).eval()
-        pixel_values = picture()
+        pixel_values = image()
         with torch.no_grad():
             plain = backbone(pixel_values)
             full = backbone(pixel_values, output_hidden_states=True, output_attentions=True)
@@ -46,36 +46,36 @@ def test_the_configuration_decides_what_the_call_leaves_open(tmp_path: Path) -> 
     config = Dinov2Config(**DINOV2, output_hidden_states=True, output_attentions=True, return_dict=False)
     config.save_pretrained(tmp_path)
     backbone = AutoBackbone.from_config(Dinov2Config.from_pretrained(tmp_path))
-    maps, states, attentions = backbone(picture())
+    maps, states, attentions = backbone(image())
     assert (len(maps), len(states), len(attentions)) == (1, 4, 3)
-    out = backbone(picture(), output_attentions=False, return_dict=True)
+    out = backbone(image(), output_attentions=False, return_dict=True)
     assert isinstance(out, BackboneOutput)
     assert list(out) == ["feature_maps", "hidden_states"]
-    (maps,) = backbone(picture(), output_hidden_states=False, output_attentions=False)
+    (maps,) = backbone(image(), output_hidden_states=False, output_attentions=False)
     assert len(maps) == 1
 
 
 def test_a_wish_that_is_no_boolean_is_refused() -> None:
     backbone = AutoBackbone.from_config(ResNetConfig(**RESNET))
     with pytest.raises(ContractError, match="output_hidden_states is True or False, got 3"):
-        backbone(picture(), output_hidden_states=3)
+        backbone(image(), output_hidden_states=3)
 
 
 def test_states_reach_to_the_last_stage_that_was_built() -> None:
     backbone = AutoBackbone.from_config(Dinov2Config(**DINOV2, out_indices=[1, 2]))
     backbone.out_indices = [1]
-    out = backbone(picture(), output_hidden_states=True, output_attentions=True)
+    out = backbone(image(), output_hidden_states=True, output_attentions=True)
     assert (len(out.feature_maps), len(out.hidden_states), len(out.attentions)) == (1, 3, 2)
 
 
 def test_gradients_flow_and_recomputing_is_taken_up_again() -> None:
     backbone = AutoBackbone.from_config(Dinov2Config(**DINOV2)).train()
     backbone.backbone.set_gradient_checkpointing()
-    out = backbone(picture(), output_hidden_states=True, output_attentions=True)
+    out = backbone(image(), output_hidden_states=True, output_attentions=True)
     (out.attentions[0].square().sum() + out.hidden_states[-1].square().sum()).backward()
     assert backbone.backbone.body.blocks[0].attn.qkv.weight.grad.any()
     assert backbone.backbone.gradient_checkpointing
-    backbone(picture()).feature_maps[0].sum().backward()
+    backbone(image()).feature_maps[0].sum().backward()
 
 
 def test_a_broken_forward_leaves_no_hook_behind() -> None:
@@ -102,7 +102,7 @@ def theirs_and_ours(key: str, folder: Path) -> tuple[Any, Any, Tensor]:
     theirs = parity.transformers.MODEL_FOR_BACKBONE_MAPPING[type(config)](config)
     randomise_weights(theirs).eval().save_pretrained(folder)
     ours = AutoBackbone.from_pretrained(folder, out_indices=parity.every_index(config))
-    return theirs, ours, picture(*parity.fitting(config, 97, 131))
+    return theirs, ours, image(*parity.fitting(config, 97, 131))
 
 
 def compare(given: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:

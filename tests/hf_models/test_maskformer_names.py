@@ -11,8 +11,8 @@ import backbonekit
 from backbonekit import Dinov2Config, ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig, TimmBackboneConfig
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models import MaskFormerConfig, MaskFormerForInstanceSegmentation
+from tests.fixed_weights import randomise_weights
 from tests.hf_cache import COMMIT, cache_repository
-from tests.weights import randomise_weights
 
 SMALL = {
     "decoder_config": {
@@ -54,9 +54,9 @@ def test_s3_a_pretrained_backbone_by_name(hub: Path) -> None:
     assert report.sources[0].loaded == report.sources[0].parameters > 0
     assert all(source.loaded == 0 for source in report.sources[1:])
     stored = ResNetBackbone.from_pretrained(hub / "resnet", out_indices=[1, 2, 3, 4])
-    pictures = torch.randn(1, 3, 70, 50)
-    out = model(pictures)
-    for ours, theirs in zip(out.feature_maps, stored(pictures).feature_maps, strict=True):
+    images = torch.randn(1, 3, 70, 50)
+    out = model(images)
+    for ours, theirs in zip(out.feature_maps, stored(images).feature_maps, strict=True):
         torch.testing.assert_close(ours, theirs)  # channels last, so sums have another order
     assert out.masks_queries_logits.shape == (1, 7, 18, 13)
 
@@ -113,8 +113,8 @@ def test_a_configuration_opens_no_network(monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*_, **__):
         raise AssertionError("the network or a file was asked")
 
-    monkeypatch.setattr("backbonekit.storage.hub.resolve_commit", refuse)
-    monkeypatch.setattr("backbonekit.storage.repository.Repository.path", refuse)
+    monkeypatch.setattr("backbonekit.weights.hub.resolve_commit", refuse)
+    monkeypatch.setattr("backbonekit.weights.repository.Repository.path", refuse)
     config = MaskFormerConfig(backbone="microsoft/resnet-50", use_pretrained_backbone=True)
     assert config.recipe().backbone.pretrained is True
     assert MaskFormerConfig().recipe().backbone.config["model_type"] == "maskformer-swin"
@@ -180,8 +180,8 @@ def test_saving_and_loading(tmp_path: Path) -> None:
     randomise_weights(model)
     model.save_pretrained(tmp_path / "m1")
     again = MaskFormerForInstanceSegmentation.from_pretrained(tmp_path / "m1")
-    pictures = torch.randn(2, 3, 65, 47)
-    assert torch.equal(model(pictures).masks_queries_logits, again(pictures).masks_queries_logits)
+    images = torch.randn(2, 3, 65, 47)
+    assert torch.equal(model(images).masks_queries_logits, again(images).masks_queries_logits)
     assert again.config.id2label == {0: "sky", 1: "road", 2: "car"}
     assert again.config.backbone_config.hidden_sizes == (16, 24, 32, 48)
     assert again.weight_report.pretrained_share == 1.0
@@ -244,33 +244,33 @@ def test_an_older_file_of_the_hub_is_read() -> None:
 
 def test_it_compiles_and_exports_in_one_piece() -> None:
     model = built(backbone_config=resnet())
-    pictures = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        expected = model(pictures, torch.ones(1, 64, 64, dtype=torch.int64))
+        expected = model(images, torch.ones(1, 64, 64, dtype=torch.int64))
         compiled = torch.compile(model, fullgraph=True, backend="eager")
-        given = compiled(pictures, torch.ones(1, 64, 64, dtype=torch.int64))
-        exported = torch.export.export(model, (pictures,)).module()(pictures)
+        given = compiled(images, torch.ones(1, 64, 64, dtype=torch.int64))
+        exported = torch.export.export(model, (images,)).module()(images)
     for out in (given, exported):
         assert torch.allclose(out.masks_queries_logits, expected.masks_queries_logits, atol=1e-5)
 
 
 def test_labels_go_together() -> None:
     model = built(backbone_config=resnet())
-    with pytest.raises(ContractError, match="mask_labels of 1 pictures and class_labels of 0"):
+    with pytest.raises(ContractError, match="mask_labels of 1 images and class_labels of 0"):
         model(torch.randn(1, 3, 32, 32), mask_labels=[torch.ones(1, 32, 32)])
 
 
 def test_a_loss_with_auxiliary_logits_and_a_pixel_mask() -> None:
     model = built(backbone_config=resnet(), use_auxiliary_loss=True)
-    pictures, real = torch.randn(1, 3, 64, 64), torch.ones(1, 64, 64, dtype=torch.int64)
+    images, real = torch.randn(1, 3, 64, 64), torch.ones(1, 64, 64, dtype=torch.int64)
     real[:, :, 20:] = 0
     labels = {"mask_labels": [torch.ones(1, 64, 64)], "class_labels": [torch.tensor([1])]}
-    out = model(pictures, pixel_mask=real, **labels)
+    out = model(images, pixel_mask=real, **labels)
     out["loss"].backward()
     assert torch.allclose(out.loss, sum(out.losses.values()))
     assert [set(layer) for layer in out.auxiliary_logits] == [{"class_queries_logits", "masks_queries_logits"}] * 2
-    assert "loss" not in model(pictures)
-    assert not torch.equal(model(pictures, real).class_queries_logits, model(pictures).class_queries_logits)
+    assert "loss" not in model(images)
+    assert not torch.equal(model(images, real).class_queries_logits, model(images).class_queries_logits)
 
 
 @pytest.mark.parity
@@ -305,13 +305,13 @@ def test_a_folder_of_transformers_gives_its_logits_and_loss(backbone, auxiliary,
     file = json.loads((tmp_path / "config.json").read_text())
     assert MaskFormerConfig.from_dict(file).recipe().head == ours.model.recipe.head
     for height, width in ((131, 87), (64, 64), (96, 161)):
-        pictures = torch.randn(2, 3, height, width)
+        images = torch.randn(2, 3, height, width)
         labels = {
             "mask_labels": [(torch.rand(count, height, width) > 0.6).float() for count in (3, 1)],
             "class_labels": [torch.tensor([0, 2, 2]), torch.tensor([1])],
         }
         with torch.no_grad():
-            expected, given = theirs(pictures, **labels, output_hidden_states=auxiliary), ours(pictures, **labels)
+            expected, given = theirs(images, **labels, output_hidden_states=auxiliary), ours(images, **labels)
         for name in ("class_queries_logits", "masks_queries_logits"):
             assert (given[name] - expected[name]).abs().max() / expected[name].abs().max() < 1e-4, name
         assert abs(given.loss - expected.loss) / expected.loss < 1e-4

@@ -19,8 +19,8 @@ from backbonekit.hf_models import (
     TimmBackbone,
     TimmBackboneConfig,
 )
+from tests.fixed_weights import randomise_weights
 from tests.hf_cache import cache_repository
-from tests.weights import randomise_weights
 
 NORM_STATE = ("running_mean", "running_var", "weight", "bias")
 

@@ -119,11 +119,11 @@ def test_a_detector_learns_saves_and_comes_back(tmp_path) -> None:
     assert "loss" not in model(torch.randn(1, 3, 64, 64))
     assert model.main_input_name == "pixel_values"
     model.eval().save_pretrained(tmp_path)
-    pictures = torch.randn(1, 3, 70, 90)
+    images = torch.randn(1, 3, 70, 90)
     again = bk.DetrForObjectDetection.from_pretrained(tmp_path)
     with torch.no_grad():
-        for other in (again(pictures).logits, bk.load_model(tmp_path)(pictures).predictions.class_logits):
-            torch.testing.assert_close(other, model(pictures).logits)
+        for other in (again(images).logits, bk.load_model(tmp_path)(images).predictions.class_logits):
+            torch.testing.assert_close(other, model(images).logits)
     processor = bk.AutoImageProcessor.from_pretrained(tmp_path)
     assert processor.kind == "Detr"
     assert processor.processing == model.model.processor.processing
@@ -132,8 +132,8 @@ def test_a_detector_learns_saves_and_comes_back(tmp_path) -> None:
     assert not any(bool(source.fresh) for source in again.weight_report.sources)
 
 
-def test_labels_of_fewer_pictures_are_refused() -> None:
-    with pytest.raises(ContractError, match="labels of 1 pictures for a batch of 2"):
+def test_labels_of_fewer_images_are_refused() -> None:
+    with pytest.raises(ContractError, match="labels of 1 images for a batch of 2"):
         detr()(torch.randn(2, 3, 64, 64), labels=[{}])
 
 
@@ -199,11 +199,11 @@ def test_depth_is_trained_and_compiled() -> None:
         reassemble_hidden_size=24,
     )  # fmt: skip
     model = bk.DepthAnythingForDepthEstimation(config)
-    pictures = torch.randn(2, 3, 56, 70)
-    model(pictures, labels=torch.rand(2, 56, 70) + 0.1).loss.backward()
+    images = torch.randn(2, 3, 56, 70)
+    model(images, labels=torch.rand(2, 56, 70) + 0.1).loss.backward()
     with torch.no_grad():
-        expected = model(pictures).predicted_depth
-        compiled = torch.compile(model, fullgraph=True, backend="eager")(pictures)
+        expected = model(images).predicted_depth
+        compiled = torch.compile(model, fullgraph=True, backend="eager")(images)
     torch.testing.assert_close(compiled.predicted_depth, expected)
 
 

@@ -20,13 +20,13 @@ class ProcessorTester:
         return ImageProcessor(self.processing)
 
     @pytest.fixture
-    def pictures(self) -> list[np.ndarray]:
+    def images(self) -> list[np.ndarray]:
         generator = np.random.default_rng(0)
         channels = len(self.processing.mean)
         return [generator.integers(0, 256, (*size, channels), dtype=np.uint8) for size in self.sizes]
 
-    def test_a_batch_is_finite_and_masked_where_it_is_padded(self, processor, pictures):
-        batch, geometries = processor.prepare(pictures)
+    def test_a_batch_is_finite_and_masked_where_it_is_padded(self, processor, images):
+        batch, geometries = processor.prepare(images)
         values, mask = batch["pixel_values"], batch["pixel_mask"]
         assert values.dtype == torch.float32
         assert values.isfinite().all()
@@ -43,23 +43,23 @@ class ProcessorTester:
             assert mask[index].sum() == height * width
             assert not values[index][:, ~mask[index]].any()
 
-    def test_a_picture_does_not_depend_on_its_batch_mates(self, processor, pictures):
-        together = processor(pictures)["pixel_values"]
-        for index, picture in enumerate(pictures):
-            alone = processor(picture)["pixel_values"][0]
+    def test_a_image_does_not_depend_on_its_batch_mates(self, processor, images):
+        together = processor(images)["pixel_values"]
+        for index, image in enumerate(images):
+            alone = processor(image)["pixel_values"][0]
             assert torch.equal(together[index, :, : alone.shape[-2], : alone.shape[-1]], alone)
 
-    def test_sizes_are_multiples_of_the_divisor(self, processor, pictures):
+    def test_sizes_are_multiples_of_the_divisor(self, processor, images):
         if self.processing.canvas is None:
-            height, width = processor(pictures)["pixel_values"].shape[-2:]
+            height, width = processor(images)["pixel_values"].shape[-2:]
             assert height % self.processing.size_divisor == 0
             assert width % self.processing.size_divisor == 0
 
-    def test_truth_goes_with_its_picture(self, processor):
-        """A box around a bright patch is still around it, its mask still on it, however the picture was changed."""
-        picture = np.zeros((40, 60, len(self.processing.mean)), dtype=np.uint8)
-        picture[12:28, 20:44] = 255
-        patch = picture[..., 0] > 0
+    def test_truth_goes_with_its_image(self, processor):
+        """A box around a bright patch is still around it, its mask still on it, however the image was changed."""
+        image = np.zeros((40, 60, len(self.processing.mean)), dtype=np.uint8)
+        image[12:28, 20:44] = 255
+        patch = image[..., 0] > 0
         target = {
             "labels": [3],
             "boxes": [[20.0, 12.0, 44.0, 28.0]],
@@ -68,7 +68,7 @@ class ProcessorTester:
             "depth": np.where(patch, 2.0, 1.0),
             "keypoints": [[[32.0, 20.0, 2.0]]],
         }
-        batch = processor([picture, np.zeros_like(picture)], [target, {}])
+        batch = processor([image, np.zeros_like(image)], [target, {}])
         values = batch["pixel_values"][0, 0] * self.processing.std[0] + self.processing.mean[0]
         bright = values > 0.5
         if batch["pixel_mask"] is not None:
@@ -101,10 +101,10 @@ class ProcessorTester:
         assert target["depth"][padding].isnan().all()
         assert (target["segmentation"][~padding] == 0).all()
 
-    def test_no_objects_are_legal(self, processor, pictures):
+    def test_no_objects_are_legal(self, processor, images):
         height, width = self.sizes[0]
         empty = {"labels": [], "boxes": [], "masks": np.zeros((0, height, width), bool)}
-        target = processor(pictures[0], empty)["targets"][0]
+        target = processor(images[0], empty)["targets"][0]
         assert target["labels"].shape == (0,)
         assert target["boxes"].shape == (0, 4)
-        assert target["masks"].shape == (0, *processor(pictures[0])["pixel_values"].shape[-2:])
+        assert target["masks"].shape == (0, *processor(images[0])["pixel_values"].shape[-2:])

@@ -30,7 +30,7 @@ class TestCropped(ProcessorTester):
     processing = Processing(shortest_edge=48, crop=(40, 40), interpolation="bicubic")
 
 
-class TestCropLargerThanThePicture(ProcessorTester):
+class TestCropLargerThanTheImage(ProcessorTester):
     processing = Processing(shortest_edge=30, crop=(36, 70))
 
 
@@ -50,12 +50,12 @@ class TestNineChannels(ProcessorTester):
     processing = Processing(longest_edge=32, mean=(0.1,) * 9, std=(2.0,) * 9)
 
 
-def test_one_picture_many_pictures_and_a_stack_are_taken():
+def test_one_image_many_images_and_a_stack_are_taken():
     processor = ImageProcessor(Processing(size=(8, 8)))
-    picture = np.zeros((5, 6, 3), np.uint8)
-    assert processor(picture)["pixel_values"].shape == (1, 3, 8, 8)
-    assert processor((picture, picture))["pixel_values"].shape == (2, 3, 8, 8)
-    assert processor(np.stack([picture] * 3))["pixel_values"].shape == (3, 3, 8, 8)
+    image = np.zeros((5, 6, 3), np.uint8)
+    assert processor(image)["pixel_values"].shape == (1, 3, 8, 8)
+    assert processor((image, image))["pixel_values"].shape == (2, 3, 8, 8)
+    assert processor(np.stack([image] * 3))["pixel_values"].shape == (3, 3, 8, 8)
     assert processor(torch.rand(4, 3, 5, 6))["pixel_values"].shape == (4, 3, 8, 8)
 
 
@@ -90,13 +90,13 @@ def test_what_does_not_fit_is_told(tmp_path):
     processor = ImageProcessor(Processing(canvas=(16, 16)))
     with pytest.raises(ContractError, match="fixed canvas of 16 x 16"):
         processor(np.zeros((17, 5, 3), np.uint8))
-    with pytest.raises(ContractError, match="no pictures"):
+    with pytest.raises(ContractError, match="no images"):
         processor([])
-    with pytest.raises(ContractError, match="1 pictures and 2 targets"):
+    with pytest.raises(ContractError, match="1 images and 2 targets"):
         processor(np.zeros((5, 5, 3), np.uint8), [{}, {}])
-    with pytest.raises(ContractError, match="its picture 5 x 5"):
+    with pytest.raises(ContractError, match="its image 5 x 5"):
         processor(np.zeros((5, 5, 3), np.uint8), {"masks": np.zeros((1, 4, 5), bool)})
-    with pytest.raises(StorageError, match="no such picture"):
+    with pytest.raises(StorageError, match="no such image"):
         processor([tmp_path / "none.png"])
     with pytest.raises(ContractError, match="longest_edge"):
         ImageProcessor(Processing(shortest_edge=800))(np.zeros((1, 5000, 3), np.uint8))

@@ -16,7 +16,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(33, 47), (120, 80), (61, 61), (400, 30), (97, 301)]
 
 
-def pictures() -> list[np.ndarray]:
+def images() -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     return [generator.integers(0, 256, (*size, 3), dtype=np.uint8) for size in SIZES]
 
@@ -38,7 +38,7 @@ def test_maskformer(shortest, longest, divisor):
         size={"shortest_edge": shortest, "longest_edge": longest}, size_divisor=divisor, image_mean=MEAN, image_std=STD
     )
     ours = ImageProcessor(Processing(shortest_edge=shortest, longest_edge=longest, size_divisor=divisor))
-    compare(ours, theirs, pictures())
+    compare(ours, theirs, images())
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_vit(interpolation, resample):
         size={"height": 32, "width": 56}, resample=resample, image_mean=(0.5,) * 3, image_std=(0.5,) * 3
     )
     processing = Processing(size=(32, 56), interpolation=interpolation, mean=(0.5,) * 3, std=(0.5,) * 3)
-    compare(ImageProcessor(processing), theirs, pictures())
+    compare(ImageProcessor(processing), theirs, images())
 
 
 def test_convnext():
@@ -57,7 +57,7 @@ def test_convnext():
         size={"shortest_edge": 56}, crop_pct=0.875, image_mean=MEAN, image_std=STD, resample=3
     )
     processing = Processing(shortest_edge=64, crop=(56, 56), interpolation="bicubic")
-    compare(ImageProcessor(processing), theirs, pictures())
+    compare(ImageProcessor(processing), theirs, images())
 
 
 def test_bit():
@@ -65,7 +65,7 @@ def test_bit():
         size={"shortest_edge": 50}, crop_size={"height": 44, "width": 40}, image_mean=MEAN, image_std=STD, resample=3
     )
     processing = Processing(shortest_edge=50, crop=(44, 40), interpolation="bicubic")
-    compare(ImageProcessor(processing), theirs, pictures())
+    compare(ImageProcessor(processing), theirs, images())
 
 
 def test_the_torchvision_processors_differ_by_two_rounding_steps():
@@ -73,7 +73,7 @@ def test_the_torchvision_processors_differ_by_two_rounding_steps():
         size={"shortest_edge": 64, "longest_edge": 128}, size_divisor=32, image_mean=MEAN, image_std=STD
     )
     ours = ImageProcessor(Processing(shortest_edge=64, longest_edge=128, size_divisor=32))
-    difference = ours(pictures())["pixel_values"] - theirs(pictures(), return_tensors="pt")["pixel_values"]
+    difference = ours(images())["pixel_values"] - theirs(images(), return_tensors="pt")["pixel_values"]
     step = 1 / 255 / min(STD)
     assert difference.abs().max() <= 2.01 * step
     assert difference.abs().mean() < 0.05 * step

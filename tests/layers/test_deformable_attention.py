@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from backbonekit.layers.deformable_attention import DeformableAttention
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 SHAPES = [(5, 7), (3, 4), (2, 2)]
 PLACES = sum(height * columns for height, columns in SHAPES)

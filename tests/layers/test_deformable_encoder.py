@@ -7,7 +7,7 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.errors import ContractError
 from backbonekit.layers.deformable_encoder import DeformableEncoder, DeformableEncoderLayer
 from backbonekit.ops.level_places import join_places, place_references
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 SHAPES = ((2, 3), (4, 6), (8, 11))
 

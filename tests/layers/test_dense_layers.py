@@ -8,7 +8,7 @@ from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.dense_classifier import DenseClassifier
 from backbonekit.layers.pooled_context import PooledContext
 from backbonekit.layers.separable_convolution import SeparableConvolution
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 
 @pytest.mark.parametrize("dilation", [1, 3])

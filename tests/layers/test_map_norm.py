@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from backbonekit.layers.map_norm import map_norm
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import torch
 
 from backbonekit.layers.map_pooling import AttentionPooling, masked_average
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 
 def test_average_by_hand():

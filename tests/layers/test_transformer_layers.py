@@ -12,7 +12,7 @@ from backbonekit.layers.feedforward import FeedForward
 from backbonekit.layers.mlp import MLP
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 
 def into(reference: nn.MultiheadAttention, ours: MultiHeadAttention) -> None:
@@ -58,7 +58,7 @@ def test_decoder_layer_equals_torchs_where_there_are_no_positions():
     torch.testing.assert_close(given, reference(queries, memory), rtol=1e-10, atol=1e-12)
 
 
-def test_the_decoder_layer_may_look_at_the_picture_first():
+def test_the_decoder_layer_may_look_at_the_image_first():
     """Each half by itself: without the weights of one attention the order shows in the other's input."""
     layer = randomise_weights(TransformerDecoderLayer(12, heads=3, feedforward=20, cross_first=True)).eval()
     queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
@@ -92,7 +92,7 @@ def test_heads_that_do_not_divide_are_refused_with_those_that_do():
         MultiHeadAttention(12, heads=5)
 
 
-def test_a_picture_without_a_real_pixel_looks_everywhere():
+def test_a_image_without_a_real_pixel_looks_everywhere():
     mask = torch.zeros(2, 3, 4, dtype=torch.bool)
     mask[0, :2, :2] = True
     keys = keys_to_look_at(mask)
@@ -128,7 +128,7 @@ def test_positions_run_from_the_first_pixel_to_two_pi():
     torch.testing.assert_close(positions[0, :, row, column], torch.tensor(expected, dtype=torch.float64))
 
 
-def test_positions_of_a_padded_picture_are_those_of_the_picture():
+def test_positions_of_a_padded_image_are_those_of_the_image():
     mask = torch.ones(2, 6, 8, dtype=torch.bool)
     mask[1, 4:], mask[1, :, 5:] = False, False
     layer = SinePositions(12)

@@ -1,5 +1,5 @@
-"""The tests that every criterion passes. A concrete test derives from `CriterionTester` and says how an answer and the
-truth about it are made."""
+"""The tests that every criterion passes. A concrete test derives from `CriterionTester` and says how a prediction and
+the truth about it are made."""
 
 from typing import Any, ClassVar
 
@@ -7,8 +7,8 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
-from backbonekit.contract.answers import Answer
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import Prediction
 from backbonekit.contract.targets import Target, Targets
 
 SIZE = (24, 32)
@@ -22,12 +22,12 @@ class CriterionTester:
     keys: ClassVar[tuple[str, ...]]
     compiles: ClassVar[bool] = True  # False where a solver on the CPU is part of the loss
 
-    def answer(self, batch: int) -> Answer:
+    def prediction(self, batch: int) -> Prediction:
         """A random answer, the same at every call with the same seed; not yet asking for gradients."""
         raise NotImplementedError
 
     def target(self, index: int) -> Target:
-        """The truth about the picture at this place, on a canvas of `SIZE`."""
+        """The truth about the image at this place, on a canvas of `SIZE`."""
         raise NotImplementedError
 
     def empty_target(self) -> Target:
@@ -42,78 +42,82 @@ class CriterionTester:
     def targets(self, batch: int) -> Targets:
         return [self.target(index) for index in range(batch)]
 
-    def run(self, answer: Answer, targets: Targets, mask: Tensor | None = None, **changes: Any) -> dict[str, Tensor]:
-        return self.build(**changes)(answer, targets, Canvas(SIZE, mask))
+    def run(
+        self, prediction: Prediction, targets: Targets, mask: Tensor | None = None, **changes: Any
+    ) -> dict[str, Tensor]:
+        return self.build(**changes)(prediction, targets, Canvas(SIZE, mask))
 
     @staticmethod
-    def asking(answer: Answer) -> Answer:
+    def asking(prediction: Prediction) -> Prediction:
         """The same answer as leaves that collect gradients."""
-        return pytree.tree_map_only(Tensor, lambda tensor: tensor.detach().clone().requires_grad_(), answer)
+        return pytree.tree_map_only(Tensor, lambda tensor: tensor.detach().clone().requires_grad_(), prediction)
 
     @staticmethod
-    def leaves(answer: Answer) -> list[Tensor]:
-        return [leaf for leaf in pytree.tree_leaves(answer) if isinstance(leaf, Tensor)]
+    def leaves(prediction: Prediction) -> list[Tensor]:
+        return [leaf for leaf in pytree.tree_leaves(prediction) if isinstance(leaf, Tensor)]
 
     @staticmethod
-    def picked(answer: Answer, order: list[int]) -> Answer:
-        return pytree.tree_map_only(Tensor, lambda tensor: tensor[order], answer)
+    def picked(prediction: Prediction, order: list[int]) -> Prediction:
+        return pytree.tree_map_only(Tensor, lambda tensor: tensor[order], prediction)
 
-    def assert_zero_with_a_whole_graph(self, answer: Answer, targets: Targets) -> None:
-        answer = self.asking(answer)
-        terms = self.run(answer, targets)
+    def assert_zero_with_a_whole_graph(self, prediction: Prediction, targets: Targets) -> None:
+        prediction = self.asking(prediction)
+        terms = self.run(prediction, targets)
         assert terms
         for name, term in terms.items():
             assert term.ndim == 0
             assert term.item() == 0, name
         sum(terms.values()).backward()  # type: ignore[union-attr]
-        for leaf in self.leaves(answer):
-            assert leaf.grad is not None, "a tensor of the answer is cut off: DDP would wait for it"
+        for leaf in self.leaves(prediction):
+            assert leaf.grad is not None, "a tensor of the prediction is cut off: DDP would wait for it"
             assert leaf.grad.isfinite().all()
 
     # tests
 
     def test_terms_are_named_finite_scalars_with_gradients(self) -> None:
-        answer = self.asking(self.answer(3))
-        terms = self.run(answer, self.targets(3))
+        prediction = self.asking(self.prediction(3))
+        terms = self.run(prediction, self.targets(3))
         assert terms
         for name, term in terms.items():
             assert term.ndim == 0
             assert term.isfinite(), name
             assert term.item() > 0, name
         sum(terms.values()).backward()  # type: ignore[union-attr]
-        for leaf in self.leaves(answer):
+        for leaf in self.leaves(prediction):
             assert leaf.grad is not None
             assert leaf.grad.isfinite().all()
             assert leaf.grad.any()
 
     def test_a_missing_key_gives_zero_and_keeps_the_graph_whole(self) -> None:
-        self.assert_zero_with_a_whole_graph(self.answer(2), [{}, {}])
+        self.assert_zero_with_a_whole_graph(self.prediction(2), [{}, {}])
 
-    def test_a_missing_key_gives_zero_even_where_the_answer_is_infinite(self) -> None:
-        answer = pytree.tree_map_only(Tensor, lambda tensor: torch.full_like(tensor, float("inf")), self.answer(2))
-        self.assert_zero_with_a_whole_graph(answer, [{}, {}])
+    def test_a_missing_key_gives_zero_even_where_the_prediction_is_infinite(self) -> None:
+        prediction = pytree.tree_map_only(
+            Tensor, lambda tensor: torch.full_like(tensor, float("inf")), self.prediction(2)
+        )
+        self.assert_zero_with_a_whole_graph(prediction, [{}, {}])
 
     def test_an_empty_target_is_legal(self) -> None:
-        answer = self.asking(self.answer(2))
-        terms = self.run(answer, [self.empty_target(), self.empty_target()])
+        prediction = self.asking(self.prediction(2))
+        terms = self.run(prediction, [self.empty_target(), self.empty_target()])
         assert all(term.isfinite() for term in terms.values())
         sum(terms.values()).backward()  # type: ignore[union-attr]
-        assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in self.leaves(answer))
+        assert all(leaf.grad is not None and leaf.grad.isfinite().all() for leaf in self.leaves(prediction))
 
     def test_names_of_terms_do_not_depend_on_the_targets(self) -> None:
-        answer = self.answer(2)
-        assert set(self.run(answer, [{}, {}])) == set(self.run(answer, self.targets(2)))
+        prediction = self.prediction(2)
+        assert set(self.run(prediction, [{}, {}])) == set(self.run(prediction, self.targets(2)))
 
-    def test_does_not_depend_on_the_order_of_pictures(self) -> None:
-        answer, targets = self.answer(3), self.targets(3)
-        forward = self.run(answer, targets)
-        backward = self.run(self.picked(answer, [2, 1, 0]), targets[::-1])
+    def test_does_not_depend_on_the_order_of_images(self) -> None:
+        prediction, targets = self.prediction(3), self.targets(3)
+        forward = self.run(prediction, targets)
+        backward = self.run(self.picked(prediction, [2, 1, 0]), targets[::-1])
         for name, term in forward.items():
             torch.testing.assert_close(backward[name], term, rtol=1e-4, atol=1e-5)
 
     def test_runs_under_half_precision(self) -> None:
-        answer = pytree.tree_map_only(Tensor, lambda tensor: tensor.bfloat16(), self.answer(2))
-        terms = self.run(self.asking(answer), self.targets(2))
+        prediction = pytree.tree_map_only(Tensor, lambda tensor: tensor.bfloat16(), self.prediction(2))
+        terms = self.run(self.asking(prediction), self.targets(2))
         assert all(term.isfinite() for term in terms.values())
 
     def test_has_no_parameters(self) -> None:
@@ -123,11 +127,11 @@ class CriterionTester:
         if not self.compiles:
             return
         torch._dynamo.reset()
-        criterion, answer, targets = self.build(), self.answer(2), self.targets(2)
+        criterion, prediction, targets = self.build(), self.prediction(2), self.targets(2)
 
-        def terms(answer: Answer) -> dict[str, Tensor]:
-            return criterion(answer, targets, Canvas(SIZE))
+        def terms(prediction: Prediction) -> dict[str, Tensor]:
+            return criterion(prediction, targets, Canvas(SIZE))
 
-        compiled = torch.compile(terms, fullgraph=True, backend="eager")(answer)
-        for name, term in terms(answer).items():
+        compiled = torch.compile(terms, fullgraph=True, backend="eager")(prediction)
+        for name, term in terms(prediction).items():
             torch.testing.assert_close(compiled[name], term, rtol=1e-4, atol=1e-5)

@@ -5,10 +5,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from backbonekit.contract.answers import BoxQueries
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxQueries
 from backbonekit.errors import ContractError
-from backbonekit.losses import process_mean
+from backbonekit.losses import distributed as process_mean
 from backbonekit.losses.box_matching import MatchingCosts, match_boxes
 from backbonekit.losses.box_set import BoxSetCriterion
 from backbonekit.ops.box_truth import read_boxes
@@ -38,7 +38,7 @@ class TestBoxSet(CriterionTester):
     layers: ClassVar[int] = 1
     proposals: ClassVar[int] = 0
 
-    def answer(self, batch):
+    def prediction(self, batch):
         def one(queries, seed):
             return BoxQueries(
                 noise(batch, queries, self.columns, seed=seed), noise(batch, queries, 4, seed=seed + 1).sigmoid()
@@ -59,86 +59,88 @@ class TestBoxSet(CriterionTester):
     def test_names_every_layer(self):
         suffixes = ["", *(f"_{layer}" for layer in range(self.layers - 1)), *["_proposals"][: self.proposals]]
         expected = {f"{name}{suffix}" for name in ("class", "box", "giou") for suffix in suffixes}
-        assert set(self.run(self.answer(2), self.targets(2))) == expected
+        assert set(self.run(self.prediction(2), self.targets(2))) == expected
 
     def test_without_any_box_only_classes_are_learned(self):
-        terms = self.run(self.answer(2), [self.empty_target(), self.empty_target()])
+        terms = self.run(self.prediction(2), [self.empty_target(), self.empty_target()])
         for name, term in terms.items():
             assert (term > 0) == name.startswith("class"), name
 
-    def test_a_perfect_answer_costs_almost_nothing(self):
+    def test_a_perfect_prediction_costs_almost_nothing(self):
         targets = self.targets(2)
         logits = torch.full((2, 6, self.columns), -30.0)
         if self.columns > CLASSES:
             logits[..., CLASSES] = 0.0
         answered = torch.full((2, 6, 4), 0.5)
-        for picture, target in enumerate(targets):
+        for image, target in enumerate(targets):
             for query, (label, box) in enumerate(zip(target["labels"], target["boxes"], strict=True), 1):
-                logits[picture, query] = -30.0
-                logits[picture, query, label] = 30.0
+                logits[image, query] = -30.0
+                logits[image, query, label] = 30.0
                 relative = box / torch.tensor([SIZE[1], SIZE[0]] * 2)
-                answered[picture, query] = torch.cat(((relative[:2] + relative[2:]) / 2, relative[2:] - relative[:2]))
+                answered[image, query] = torch.cat(((relative[:2] + relative[2:]) / 2, relative[2:] - relative[:2]))
         terms = self.run(BoxQueries(logits, answered), targets)
         assert all(term < 1e-4 for term in terms.values())
 
     def test_weights_scale_their_terms_and_costs_do_not(self):
-        answer, targets = self.answer(2), self.targets(2)
-        once = self.run(answer, targets, class_weight=1.0, box_weight=2.0, giou_weight=3.0)
-        twice = self.run(answer, targets, class_weight=5.0, box_weight=4.0, giou_weight=6.0)
+        prediction, targets = self.prediction(2), self.targets(2)
+        once = self.run(prediction, targets, class_weight=1.0, box_weight=2.0, giou_weight=3.0)
+        twice = self.run(prediction, targets, class_weight=5.0, box_weight=4.0, giou_weight=6.0)
         for name, term in once.items():
             torch.testing.assert_close(twice[name], term * (5 if name.startswith("class") else 2))
 
     def test_costs_decide_the_pairs(self):
-        answer, targets = self.answer(3), self.targets(3)
-        near = self.run(answer, targets, class_cost=0.0, box_cost=1.0, giou_cost=0.0)
-        other = self.run(answer, targets, class_cost=1.0, box_cost=0.0, giou_cost=0.0)
+        prediction, targets = self.prediction(3), self.targets(3)
+        near = self.run(prediction, targets, class_cost=0.0, box_cost=1.0, giou_cost=0.0)
+        other = self.run(prediction, targets, class_cost=1.0, box_cost=0.0, giou_cost=0.0)
         assert near["box"] < other["box"]
 
-    def test_pictures_without_the_keys_count_in_nothing(self):
-        answer, targets = self.answer(3), self.targets(3)
-        expected = self.run(self.picked(answer, [0, 2]), [targets[0], targets[2]])
-        torch.testing.assert_close(self.run(answer, [targets[0], {}, targets[2]]), expected)
-        torch.testing.assert_close(self.run(answer, [targets[0], {"labels": torch.tensor([1])}, targets[2]]), expected)
+    def test_images_without_the_keys_count_in_nothing(self):
+        prediction, targets = self.prediction(3), self.targets(3)
+        expected = self.run(self.picked(prediction, [0, 2]), [targets[0], targets[2]])
+        torch.testing.assert_close(self.run(prediction, [targets[0], {}, targets[2]]), expected)
+        torch.testing.assert_close(
+            self.run(prediction, [targets[0], {"labels": torch.tensor([1])}, targets[2]]), expected
+        )
 
-    def test_boxes_are_relative_to_the_picture_without_its_padding(self):
-        answer, targets = self.answer(2), self.targets(2)
-        expected = self.run(answer, targets)
+    def test_boxes_are_relative_to_the_image_without_its_padding(self):
+        prediction, targets = self.prediction(2), self.targets(2)
+        expected = self.run(prediction, targets)
         mask = torch.ones(2, SIZE[0] * 2, SIZE[1] * 3, dtype=torch.bool)
         mask[:, SIZE[0] :], mask[:, :, SIZE[1] :] = False, False
-        given = self.build()(answer, targets, Canvas((SIZE[0] * 2, SIZE[1] * 3), mask))
+        given = self.build()(prediction, targets, Canvas((SIZE[0] * 2, SIZE[1] * 3), mask))
         torch.testing.assert_close(given, expected)
-        other = self.build()(answer, targets, Canvas((SIZE[0] * 2, SIZE[1] * 3)))
+        other = self.build()(prediction, targets, Canvas((SIZE[0] * 2, SIZE[1] * 3)))
         assert not torch.allclose(other["box"], expected["box"])
 
-    def test_a_picture_of_padding_alone_is_finite(self):
-        answer = self.asking(self.answer(2))
-        terms = self.run(answer, self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
+    def test_a_image_of_padding_alone_is_finite(self):
+        prediction = self.asking(self.prediction(2))
+        terms = self.run(prediction, self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
         sum(terms.values()).backward()
         assert all(term.isfinite() for term in terms.values())
-        assert all(leaf.grad.isfinite().all() for leaf in self.leaves(answer))
+        assert all(leaf.grad.isfinite().all() for leaf in self.leaves(prediction))
 
     def test_more_boxes_than_queries(self):
-        terms = self.run(self.answer(1), [{"labels": torch.arange(9) % 4, "boxes": boxes(9, seed=3)}])
+        terms = self.run(self.prediction(1), [{"labels": torch.arange(9) % 4, "boxes": boxes(9, seed=3)}])
         assert all(term.isfinite() and term > 0 for term in terms.values())
 
     def test_boxes_without_extent_are_finite(self):
-        answer = self.asking(self.answer(1))
-        answer.boxes_cxcywh.data[..., 2:] = 0.0
+        prediction = self.asking(self.prediction(1))
+        prediction.boxes_cxcywh.data[..., 2:] = 0.0
         point = torch.tensor([[3.0, 4.0, 3.0, 4.0]])
-        terms = self.run(answer, [{"labels": torch.tensor([1]), "boxes": point}])
+        terms = self.run(prediction, [{"labels": torch.tensor([1]), "boxes": point}])
         sum(terms.values()).backward()
         assert all(term.isfinite() for term in terms.values())
-        assert all(leaf.grad.isfinite().all() for leaf in self.leaves(answer))
+        assert all(leaf.grad.isfinite().all() for leaf in self.leaves(prediction))
 
     def test_not_a_number_does_not_stop_the_matching(self):
-        answer = self.answer(2)
-        answer.boxes_cxcywh[0, 2] = float("nan")
-        answer.class_logits[1, 3] = float("inf")
-        assert self.run(answer, self.targets(2)).keys()
+        prediction = self.prediction(2)
+        prediction.boxes_cxcywh[0, 2] = float("nan")
+        prediction.class_logits[1, 3] = float("inf")
+        assert self.run(prediction, self.targets(2)).keys()
 
-    def test_half_precision_answers_are_judged_in_single(self):
-        answer, targets = self.answer(2), self.targets(2)
-        half = BoxQueries(answer.class_logits.bfloat16(), answer.boxes_cxcywh.bfloat16())
+    def test_half_precision_predictions_are_judged_in_single(self):
+        prediction, targets = self.prediction(2), self.targets(2)
+        half = BoxQueries(prediction.class_logits.bfloat16(), prediction.boxes_cxcywh.bfloat16())
         expected = self.run(BoxQueries(half.class_logits.float(), half.boxes_cxcywh.float()), targets)
         with torch.autocast("cpu", torch.bfloat16):
             given = self.run(half, targets)
@@ -147,7 +149,7 @@ class TestBoxSet(CriterionTester):
 
     def test_one_transfer_to_the_host(self, monkeypatch):
         """Two where proposals are more than queries. The check of edges reads on the CPU alone."""
-        monkeypatch.setattr("backbonekit.ops.box_truth._check_edges", lambda picture, boxes: None)
+        monkeypatch.setattr("backbonekit.ops.box_truth._check_edges", lambda image, boxes: None)
         transfers = []
         for name in ("cpu", "item", "tolist", "__bool__"):
             original = getattr(torch.Tensor, name)
@@ -157,7 +159,7 @@ class TestBoxSet(CriterionTester):
                 return original(tensor, *given)
 
             monkeypatch.setattr(torch.Tensor, name, watched)
-        terms = self.run(self.answer(2), self.targets(2))
+        terms = self.run(self.prediction(2), self.targets(2))
         monkeypatch.undo()
         assert terms
         assert transfers == ["cpu"] * (2 if self.proposals else 1)
@@ -167,9 +169,9 @@ class TestBoxSetWithAuxiliary(TestBoxSet):
     layers = 3
 
     def test_each_layer_is_judged_as_if_it_were_the_final_one(self):
-        answer, targets = self.answer(2), self.targets(2)
-        terms = self.run(answer, targets)
-        for position, layer in enumerate(answer.auxiliary):
+        prediction, targets = self.prediction(2), self.targets(2)
+        terms = self.run(prediction, targets)
+        for position, layer in enumerate(prediction.auxiliary):
             for name, term in self.run(layer, targets).items():
                 torch.testing.assert_close(terms[f"{name}_{position}"], term)
 
@@ -182,10 +184,10 @@ class TestBoxSetFocal(TestBoxSetWithAuxiliary):
     proposals = 11
 
     def test_proposals_tell_that_something_is_there(self):
-        answer, targets = self.answer(2), self.targets(2)
-        terms = self.run(answer, targets)
+        prediction, targets = self.prediction(2), self.targets(2)
+        terms = self.run(prediction, targets)
         relabelled = [{**target, "labels": torch.zeros_like(target["labels"])} for target in targets]
-        for name, term in self.run(answer.proposals, relabelled).items():
+        for name, term in self.run(prediction.proposals, relabelled).items():
             torch.testing.assert_close(terms[f"{name}_proposals"], term)
 
 
@@ -200,9 +202,9 @@ class TestProposalsAsManyAsQueries(TestBoxSetFocal):
 
     def test_proposals_tell_that_something_is_there(self):
         """They tell the class."""
-        answer, targets = self.answer(2), self.targets(2)
-        terms = self.run(answer, targets)
-        for name, term in self.run(answer.proposals, targets).items():
+        prediction, targets = self.prediction(2), self.targets(2)
+        terms = self.run(prediction, targets)
+        for name, term in self.run(prediction.proposals, targets).items():
             torch.testing.assert_close(terms[f"{name}_proposals"], term)
 
     def test_one_transfer_to_the_host(self, monkeypatch):
@@ -210,23 +212,23 @@ class TestProposalsAsManyAsQueries(TestBoxSetFocal):
         transfers = []
         cpu = torch.Tensor.cpu
         monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: transfers.append(1) or cpu(tensor))
-        assert self.run(self.answer(2), self.targets(2))
+        assert self.run(self.prediction(2), self.targets(2))
         assert len(transfers) == 1
 
 
 @pytest.mark.parametrize("counts", [(2, 3), (0, 4), (9, 1), (0, 0)])
 def test_as_many_matches_as_the_smaller_side_has(counts):
-    answer = TestBoxSetWithAuxiliary().answer(2)
+    prediction = TestBoxSetWithAuxiliary().prediction(2)
     targets = [{"labels": torch.arange(n) % CLASSES, "boxes": boxes(n, seed=n)} for n in counts]
-    truth = read_boxes(targets, Canvas(SIZE), like=answer.boxes_cxcywh)
+    truth = read_boxes(targets, Canvas(SIZE), like=prediction.boxes_cxcywh)
     costs = MatchingCosts(1.0, 5.0, 2.0, is_sigmoid=False)
-    matches = match_boxes((answer, *answer.auxiliary), truth, num_classes=CLASSES, costs=costs)
+    matches = match_boxes((prediction, *prediction.auxiliary), truth, num_classes=CLASSES, costs=costs)
     assert matches.queries.shape == (3, sum(min(6, n) for n in counts))
     for layer in range(3):
-        for picture, count in enumerate(counts):
-            of_picture = matches.rows[layer] == picture
+        for image, count in enumerate(counts):
+            of_image = matches.rows[layer] == image
             for index, most in ((matches.queries, 6), (matches.targets, count)):
-                used = index[layer][of_picture]
+                used = index[layer][of_image]
                 assert len(used.unique()) == len(used) == min(6, count)
                 assert not len(used) or used.max() < most
 
@@ -248,11 +250,11 @@ def three_processes(monkeypatch):
 
 def test_boxes_are_counted_over_all_processes(three_processes, monkeypatch):
     tester = TestBoxSetFocal()
-    answer, targets = tester.answer(3), tester.targets(3)  # 2 + 3 + 4 boxes
-    together = tester.run(answer, targets)
+    prediction, targets = tester.prediction(3), tester.targets(3)  # 2 + 3 + 4 boxes
+    together = tester.run(prediction, targets)
     assert three_processes == [9]
     monkeypatch.undo()
-    alone = tester.run(answer, targets)
+    alone = tester.run(prediction, targets)
     for name, term in alone.items():
         torch.testing.assert_close(together[name], term * 9 / 7)  # 21 boxes in 3 processes
 
@@ -260,7 +262,7 @@ def test_boxes_are_counted_over_all_processes(three_processes, monkeypatch):
 @pytest.mark.parametrize("target", [{}, TestBoxSet().empty_target()])
 def test_a_process_without_boxes_takes_part_in_the_count(three_processes, target):
     tester = TestBoxSetFocal()
-    tester.run(tester.answer(2), [target, target])
+    tester.run(tester.prediction(2), [target, target])
     assert three_processes == [0]
 
 
@@ -269,9 +271,9 @@ def test_a_process_without_boxes_takes_part_in_the_count(three_processes, target
     [
         (
             {"labels": torch.tensor([0, 4])},
-            r"labels\[1\] of picture 1 is no class; with num_classes=4 labels run from 0 to 3",
+            r"labels\[1\] of image 1 is no class; with num_classes=4 labels run from 0 to 3",
         ),
-        ({"labels": torch.tensor([0, -1])}, r"labels\[1\] of picture 1 is no class"),
+        ({"labels": torch.tensor([0, -1])}, r"labels\[1\] of image 1 is no class"),
         ({"labels": torch.tensor([0])}, r"targets\[1\]: labels \[1\] and boxes \[2, 4\] do not go together"),
         ({"boxes": torch.zeros(2, 5)}, r"boxes \[2, 5\] do not go together"),
         (
@@ -285,19 +287,19 @@ def test_refuses_boxes_and_labels_that_are_wrong(changes, message):
     tester = TestBoxSet()
     targets = [tester.target(0), {"labels": torch.tensor([0, 1]), "boxes": boxes(2, seed=0), **changes}]
     with pytest.raises(ContractError, match=message):
-        tester.run(tester.answer(2), targets)
+        tester.run(tester.prediction(2), targets)
 
 
 @pytest.mark.parametrize(
     ("columns", "classification", "wanted"), [(5, "focal", 4), (4, "cross_entropy", 5), (7, "auto", 4)]
 )
 def test_refuses_columns_that_do_not_fit(columns, classification, wanted):
-    answer = BoxQueries(torch.zeros(1, 3, columns), torch.full((1, 3, 4), 0.5))
-    with pytest.raises(ContractError, match=f"wants {wanted} columns .* the answer has {columns}"):
-        BoxSetCriterion(num_classes=CLASSES, classification=classification)(answer, [{}], Canvas(SIZE))
+    prediction = BoxQueries(torch.zeros(1, 3, columns), torch.full((1, 3, 4), 0.5))
+    with pytest.raises(ContractError, match=f"wants {wanted} columns .* the prediction has {columns}"):
+        BoxSetCriterion(num_classes=CLASSES, classification=classification)(prediction, [{}], Canvas(SIZE))
 
 
 def test_refuses_another_number_of_targets():
     tester = TestBoxSet()
-    with pytest.raises(ContractError, match="1 targets for 2 pictures"):
-        tester.run(tester.answer(2), tester.targets(1))
+    with pytest.raises(ContractError, match="1 targets for 2 images"):
+        tester.run(tester.prediction(2), tester.targets(1))

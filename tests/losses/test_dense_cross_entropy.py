@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from backbonekit.contract.answers import DenseLogits
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.losses.dense_cross_entropy import DenseCrossEntropy
@@ -21,7 +21,7 @@ class TestDenseCrossEntropy(CriterionTester):
     options = {"num_classes": 4}
     keys = ("segmentation",)
 
-    def answer(self, batch):
+    def prediction(self, batch):
         return DenseLogits(noise(batch, 4, *SIZE, seed=1))
 
     def target(self, index):
@@ -33,48 +33,48 @@ class TestDenseCrossEntropy(CriterionTester):
         return {"segmentation": torch.full(SIZE, IGNORE_LABEL)}
 
     def test_where_every_pixel_is_ignored_the_loss_is_zero(self):
-        self.assert_zero_with_a_whole_graph(self.answer(2), [self.empty_target(), self.empty_target()])
+        self.assert_zero_with_a_whole_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
 
     def test_where_all_is_padding_the_loss_is_zero(self):
-        terms = self.run(self.answer(2), self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
+        terms = self.run(self.prediction(2), self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
         assert all(term == 0 for term in terms.values())
 
     def test_padding_and_ignored_pixels_count_in_nothing(self):
-        answer, targets = self.answer(2), self.targets(2)
+        prediction, targets = self.prediction(2), self.targets(2)
         mask = torch.ones(2, *SIZE, dtype=torch.bool)
         mask[0, 20:], mask[1, :, 9:] = False, False
-        expected = self.run(answer, targets, mask)
-        changed = answer.logits.masked_fill(~mask[:, None], 40.0)
+        expected = self.run(prediction, targets, mask)
+        changed = prediction.logits.masked_fill(~mask[:, None], 40.0)
         changed[0, 2, 0], changed[1, 1, :2] = 30.0, -30.0  # the ignored rows of `target`
         relabelled = [{"segmentation": target["segmentation"].clone()} for target in targets]
         relabelled[0]["segmentation"][20:], relabelled[1]["segmentation"][:, 9:] = 1, 2
-        given = self.run(DenseLogits(changed, answer.auxiliary), relabelled, mask)
+        given = self.run(DenseLogits(changed, prediction.auxiliary), relabelled, mask)
         torch.testing.assert_close(given["cross_entropy"], expected["cross_entropy"])
 
-    def test_pictures_without_the_key_count_in_nothing(self):
-        answer, targets = self.answer(3), self.targets(3)
+    def test_images_without_the_key_count_in_nothing(self):
+        prediction, targets = self.prediction(3), self.targets(3)
         mask = torch.ones(3, *SIZE, dtype=torch.bool)
         mask[2, 11:] = False
-        expected = self.run(self.picked(answer, [0, 2]), [targets[0], targets[2]], mask[[0, 2]])
-        given = self.run(answer, [targets[0], {}, targets[2]], mask)
+        expected = self.run(self.picked(prediction, [0, 2]), [targets[0], targets[2]], mask[[0, 2]])
+        given = self.run(prediction, [targets[0], {}, targets[2]], mask)
         torch.testing.assert_close(given, expected)
 
     def test_a_target_smaller_than_the_canvas_lies_at_its_top_left(self):
-        answer, targets = self.answer(2), self.targets(2)
+        prediction, targets = self.prediction(2), self.targets(2)
         mask = torch.ones(2, *SIZE, dtype=torch.bool)
         mask[0, 17:], mask[0, :, 21:] = False, False
         cut = [{"segmentation": targets[0]["segmentation"][:17, :21]}, targets[1]]
-        torch.testing.assert_close(self.run(answer, cut), self.run(answer, targets, mask))
+        torch.testing.assert_close(self.run(prediction, cut), self.run(prediction, targets, mask))
 
 
 class TestWithAuxiliary(TestDenseCrossEntropy):
-    def answer(self, batch):
+    def prediction(self, batch):
         return DenseLogits(
             noise(batch, 4, *SIZE, seed=1), (noise(batch, 4, *SIZE, seed=2), noise(batch, 4, 6, 8, seed=3))
         )
 
-    def test_auxiliary_answers_are_weighted(self):
-        full, half = (self.run(self.answer(2), self.targets(2), auxiliary_weight=weight) for weight in (1.0, 0.25))
+    def test_auxiliary_predictions_are_weighted(self):
+        full, half = (self.run(self.prediction(2), self.targets(2), auxiliary_weight=weight) for weight in (1.0, 0.25))
         torch.testing.assert_close(half["auxiliary_cross_entropy"], full["auxiliary_cross_entropy"] * 0.25)
         torch.testing.assert_close(half["cross_entropy"], full["cross_entropy"])
 
@@ -88,14 +88,14 @@ class TestWithSmoothing(TestDenseCrossEntropy):
 def test_equals_torchvisions_training_recipe(smoothing):
     """The criterion of its reference script: cross-entropy of `out`, and half of that of `aux`."""
     tester = TestWithAuxiliary()
-    answer, targets = tester.answer(3), tester.targets(3)
-    answer.auxiliary = answer.auxiliary[:1]
+    prediction, targets = tester.prediction(3), tester.targets(3)
+    prediction.auxiliary = prediction.auxiliary[:1]
     labels = torch.stack([target["segmentation"] for target in targets])
     out, aux = (
         functional.cross_entropy(logits, labels, ignore_index=255, label_smoothing=smoothing)
-        for logits in (answer.logits, answer.auxiliary[0])
+        for logits in (prediction.logits, prediction.auxiliary[0])
     )
-    terms = tester.run(answer, targets, label_smoothing=smoothing)
+    terms = tester.run(prediction, targets, label_smoothing=smoothing)
     torch.testing.assert_close(sum(terms.values()), out + 0.5 * aux)
 
 
@@ -105,14 +105,14 @@ def test_refuses_a_label_outside_the_classes():
     labels[3, 4], labels[5, 6] = 4, 150
     message = "segmentation holds the labels 4, 150; with num_classes=4 labels run from 0 to 3, 255 is ignored"
     with pytest.raises(ContractError, match=message):
-        tester.run(tester.answer(1), [{"segmentation": labels}])
+        tester.run(tester.prediction(1), [{"segmentation": labels}])
 
 
 @pytest.mark.parametrize(("shape", "message"), [((25, 32), "25x32, larger than"), ((1, 24, 32), r"\[height, width\]")])
 def test_refuses_a_target_that_does_not_lie_on_the_canvas(shape, message):
     tester = TestDenseCrossEntropy()
     with pytest.raises(ContractError, match=message):
-        tester.run(tester.answer(1), [{"segmentation": torch.zeros(shape, dtype=torch.long)}])
+        tester.run(tester.prediction(1), [{"segmentation": torch.zeros(shape, dtype=torch.long)}])
 
 
 def test_an_ignored_label_that_is_a_class_is_refused():
@@ -137,21 +137,21 @@ class TestDenseCrossEntropyWithDice(TestDenseCrossEntropy):
 def test_dice_by_hand():
     """Three pixels that count of two classes, a third class that nobody has, one ignored pixel."""
     shares = torch.tensor([[0.7, 0.2, 0.1, 0.3], [0.2, 0.5, 0.8, 0.3], [0.1, 0.3, 0.1, 0.4]])
-    answer = DenseLogits(shares.log().reshape(1, 3, 2, 2))
+    prediction = DenseLogits(shares.log().reshape(1, 3, 2, 2))
     labels = torch.tensor([[0, 1], [1, IGNORE_LABEL]])
     criterion = DenseCrossEntropy(num_classes=3, dice_weight=2.0)
-    terms = criterion(answer, [{"segmentation": labels}], Canvas((2, 2)))
+    terms = criterion(prediction, [{"segmentation": labels}], Canvas((2, 2)))
     first = 1 - 2 * 0.7 / (1.0 + 1)
     second = 1 - 2 * (0.5 + 0.8) / (1.5 + 2)
     torch.testing.assert_close(terms["dice"], torch.tensor(2.0 * (first + second) / 2), rtol=1e-5, atol=1e-6)
 
 
-def test_dice_of_a_perfect_answer_is_zero_and_of_a_wrong_one_is_one():
+def test_dice_of_a_perfect_prediction_is_zero_and_of_a_wrong_one_is_one():
     labels = torch.randint(0, 3, (8, 8))
     logits = 100.0 * functional.one_hot(labels, 3).permute(2, 0, 1)[None].float()
     criterion = DenseCrossEntropy(num_classes=3, dice_weight=1.0)
-    for answer, expected in ((logits, 0.0), (logits.roll(1, dims=1), 1.0)):
-        dice = criterion(DenseLogits(answer), [{"segmentation": labels}], Canvas((8, 8)))["dice"]
+    for prediction, expected in ((logits, 0.0), (logits.roll(1, dims=1), 1.0)):
+        dice = criterion(DenseLogits(prediction), [{"segmentation": labels}], Canvas((8, 8)))["dice"]
         torch.testing.assert_close(dice, torch.tensor(expected), rtol=0, atol=1e-5)
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from backbonekit.contract.answers import DenseDepth
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import DenseDepth
 from backbonekit.errors import ContractError
 from backbonekit.losses.depth_gradients import gradient_mismatch, masked_median, normalised
 from backbonekit.losses.metric_depth import MetricDepth
@@ -21,7 +21,7 @@ def noise(*shape, seed):
 class DepthTester(CriterionTester):
     keys = ("depth",)
 
-    def answer(self, batch):
+    def prediction(self, batch):
         return DenseDepth(noise(batch, *SIZE, seed=1))
 
     def target(self, index):
@@ -33,46 +33,46 @@ class DepthTester(CriterionTester):
         return {"depth": torch.full(SIZE, float("nan"))}
 
     def test_where_nothing_is_known_the_loss_is_zero(self):
-        self.assert_zero_with_a_whole_graph(self.answer(2), [self.empty_target(), self.empty_target()])
+        self.assert_zero_with_a_whole_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
 
     def test_where_all_is_padding_the_loss_is_zero(self):
-        terms = self.run(self.answer(2), self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
+        terms = self.run(self.prediction(2), self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
         assert all(term == 0 for term in terms.values())
 
     def test_padding_and_unknown_pixels_count_in_nothing(self):
-        answer, targets = self.answer(2), self.targets(2)
+        prediction, targets = self.prediction(2), self.targets(2)
         mask = torch.ones(2, *SIZE, dtype=torch.bool)
         mask[0, 20:], mask[1, :, 9:] = False, False
-        expected = self.run(answer, targets, mask)
-        changed = answer.depth.masked_fill(~mask, 40.0)
+        expected = self.run(prediction, targets, mask)
+        changed = prediction.depth.masked_fill(~mask, 40.0)
         changed[0, 0], changed[1, :2] = 30.0, 20.0  # the unknown rows of `target`
         other = [{"depth": target["depth"].clone()} for target in targets]
         other[0]["depth"][20:], other[1]["depth"][:, 9:] = 7.0, 8.0
         torch.testing.assert_close(self.run(DenseDepth(changed), other, mask), expected)
 
     def test_an_unknown_pixel_gets_no_gradient(self):
-        answer = self.asking(self.answer(2))
-        sum(self.run(answer, self.targets(2)).values()).backward()
+        prediction = self.asking(self.prediction(2))
+        sum(self.run(prediction, self.targets(2)).values()).backward()
         for index in range(2):
             known = self.target(index)["depth"]
             known = known.isfinite() & (known > 0)
-            assert not answer.depth.grad[index][~known].any()
-            assert answer.depth.grad[index][known].any()
+            assert not prediction.depth.grad[index][~known].any()
+            assert prediction.depth.grad[index][known].any()
 
-    def test_pictures_without_the_key_or_without_a_known_pixel_count_in_nothing(self):
-        answer, targets = self.answer(3), self.targets(3)
-        expected = self.run(self.picked(answer, [0, 2]), [targets[0], targets[2]])
-        torch.testing.assert_close(self.run(answer, [targets[0], {}, targets[2]]), expected)
-        torch.testing.assert_close(self.run(answer, [targets[0], self.empty_target(), targets[2]]), expected)
+    def test_images_without_the_key_or_without_a_known_pixel_count_in_nothing(self):
+        prediction, targets = self.prediction(3), self.targets(3)
+        expected = self.run(self.picked(prediction, [0, 2]), [targets[0], targets[2]])
+        torch.testing.assert_close(self.run(prediction, [targets[0], {}, targets[2]]), expected)
+        torch.testing.assert_close(self.run(prediction, [targets[0], self.empty_target(), targets[2]]), expected)
 
     def test_a_target_smaller_than_the_canvas_lies_at_its_top_left(self):
-        answer, targets = self.answer(2), self.targets(2)
+        prediction, targets = self.prediction(2), self.targets(2)
         mask = torch.ones(2, *SIZE, dtype=torch.bool)
         mask[0, 17:], mask[0, :, 21:] = False, False
         cut = [{"depth": targets[0]["depth"][:17, :21]}, targets[1]]
-        torch.testing.assert_close(self.run(answer, cut), self.run(answer, targets, mask))
+        torch.testing.assert_close(self.run(prediction, cut), self.run(prediction, targets, mask))
 
-    def test_an_answer_of_another_size_is_resized_to_the_canvas(self):
+    def test_an_prediction_of_another_size_is_resized_to_the_canvas(self):
         coarse = DenseDepth(noise(2, SIZE[0] // 4, SIZE[1] // 4, seed=3))
         fine = torch.nn.functional.interpolate(coarse.depth[:, None], size=SIZE, mode="bilinear")[:, 0]
         torch.testing.assert_close(self.run(coarse, self.targets(2)), self.run(DenseDepth(fine), self.targets(2)))
@@ -82,54 +82,54 @@ class DepthTester(CriterionTester):
     )
     def test_refuses_a_target_that_does_not_lie_on_the_canvas(self, shape, message):
         with pytest.raises(ContractError, match=message):
-            self.run(self.answer(1), [{"depth": torch.ones(shape)}])
+            self.run(self.prediction(1), [{"depth": torch.ones(shape)}])
 
-    def test_a_constant_answer_and_a_constant_truth_have_finite_gradients(self):
-        answer = self.asking(DenseDepth(torch.full((2, *SIZE), 2.0)))
-        terms = self.run(answer, [self.target(0), {"depth": torch.full(SIZE, 3.0)}])
+    def test_a_constant_prediction_and_a_constant_truth_have_finite_gradients(self):
+        prediction = self.asking(DenseDepth(torch.full((2, *SIZE), 2.0)))
+        terms = self.run(prediction, [self.target(0), {"depth": torch.full(SIZE, 3.0)}])
         sum(terms.values()).backward()
-        assert answer.depth.grad.isfinite().all()
+        assert prediction.depth.grad.isfinite().all()
 
-    def truth_as_answer(self, targets):
+    def truth_as_prediction(self, targets):
         raise NotImplementedError
 
     def test_the_truth_itself_costs_nothing(self):
         targets = self.targets(2)
-        answer = self.asking(DenseDepth(self.truth_as_answer(targets)))
-        terms = self.run(answer, targets)
+        prediction = self.asking(DenseDepth(self.truth_as_prediction(targets)))
+        terms = self.run(prediction, targets)
         assert all(abs(term) < 1e-6 for term in terms.values())
         sum(terms.values()).backward()
-        assert answer.depth.grad.isfinite().all()
+        assert prediction.depth.grad.isfinite().all()
 
 
 class TestRelativeDepth(DepthTester):
     criterion = RelativeDepth
 
-    def truth_as_answer(self, targets):
+    def truth_as_prediction(self, targets):
         return torch.stack([1 / target["depth"].where(target["depth"] > 0, 1.0) for target in targets])
 
     @pytest.mark.parametrize(("scale", "shift"), [(7.0, 0.0), (1.0, 100.0), (0.01, -3.0)])
-    def test_forgives_scale_and_shift_of_each_picture(self, scale, shift):
-        answer, targets = DenseDepth(noise(2, *SIZE, seed=1).double()), self.targets(2)
-        other = DenseDepth(torch.stack([answer.depth[0] * scale + shift, answer.depth[1]]))
-        torch.testing.assert_close(self.run(other, targets), self.run(answer, targets), rtol=1e-9, atol=1e-12)
+    def test_forgives_scale_and_shift_of_each_image(self, scale, shift):
+        prediction, targets = DenseDepth(noise(2, *SIZE, seed=1).double()), self.targets(2)
+        other = DenseDepth(torch.stack([prediction.depth[0] * scale + shift, prediction.depth[1]]))
+        torch.testing.assert_close(self.run(other, targets), self.run(prediction, targets), rtol=1e-9, atol=1e-12)
 
     def test_does_not_forgive_near_for_far(self):
         targets = self.targets(2)
-        right = self.truth_as_answer(targets)
+        right = self.truth_as_prediction(targets)
         assert self.run(DenseDepth(-right), targets)["depth"] > 0.3
 
 
 class TestRelativeDepthOfDistances(TestRelativeDepth):
     options = {"inverse": False, "trim": 0.0, "gradient_weight": 2.0, "scales": 1}
 
-    def truth_as_answer(self, targets):
+    def truth_as_prediction(self, targets):
         return torch.stack([target["depth"].where(target["depth"] > 0, 1.0) for target in targets])
 
     def test_by_hand(self):
-        """Answer 0, 1, 2 and truth 1, 3, 4: medians 1 and 3, spreads 2/3 and 1."""
-        answer, truth = torch.tensor([[[0.0, 1.0, 2.0]]]), torch.tensor([[1.0, 3.0, 4.0]])
-        terms = self.build()(DenseDepth(answer), [{"depth": truth}], Canvas((1, 3)))
+        """Prediction 0, 1, 2 and truth 1, 3, 4: medians 1 and 3, spreads 2/3 and 1."""
+        prediction, truth = torch.tensor([[[0.0, 1.0, 2.0]]]), torch.tensor([[1.0, 3.0, 4.0]])
+        terms = self.build()(DenseDepth(prediction), [{"depth": truth}], Canvas((1, 3)))
         # residuals: -1.5 + 2, 0, 1.5 - 1
         torch.testing.assert_close(terms["depth"], torch.tensor((0.5 + 0.5) / (2 * 3)))
         torch.testing.assert_close(terms["depth_gradient"], torch.tensor(2 * (0.5 + 0.5) / 3))
@@ -138,39 +138,39 @@ class TestRelativeDepthOfDistances(TestRelativeDepth):
 class TestMetricDepth(DepthTester):
     criterion = MetricDepth
 
-    def truth_as_answer(self, targets):
+    def truth_as_prediction(self, targets):
         return torch.stack([target["depth"].where(target["depth"] > 0, 1.0) for target in targets])
 
     @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
     def test_a_common_factor_costs_its_squared_logarithm_less_the_share(self, share):
         targets = self.targets(2)
-        answer = DenseDepth(3 * self.truth_as_answer(targets))
-        terms = self.run(answer, targets, scale_invariance=share)
+        prediction = DenseDepth(3 * self.truth_as_prediction(targets))
+        terms = self.run(prediction, targets, scale_invariance=share)
         torch.testing.assert_close(terms["depth"], torch.tensor((1 - share) * math.log(3) ** 2), atol=1e-6, rtol=1e-5)
         assert terms["depth_gradient"] < 1e-6
 
     def test_with_the_whole_share_a_common_factor_changes_nothing(self):
-        answer, targets = self.answer(2), self.targets(2)
+        prediction, targets = self.prediction(2), self.targets(2)
         factor = torch.tensor([0.2, 30.0])[:, None, None]
-        given = self.run(DenseDepth(answer.depth * factor), targets, scale_invariance=1.0)
-        torch.testing.assert_close(given, self.run(answer, targets, scale_invariance=1.0), rtol=1e-4, atol=1e-6)
+        given = self.run(DenseDepth(prediction.depth * factor), targets, scale_invariance=1.0)
+        torch.testing.assert_close(given, self.run(prediction, targets, scale_invariance=1.0), rtol=1e-4, atol=1e-6)
 
     def test_by_hand(self):
         e = math.e
-        answer, truth = torch.tensor([[[e, 1.0], [1.0, e**3]]]), torch.tensor([[1.0, 1.0], [1.0, float("nan")]])
-        terms = self.build(scales=1, gradient_weight=1.0)(DenseDepth(answer), [{"depth": truth}], Canvas((2, 2)))
+        prediction, truth = torch.tensor([[[e, 1.0], [1.0, e**3]]]), torch.tensor([[1.0, 1.0], [1.0, float("nan")]])
+        terms = self.build(scales=1, gradient_weight=1.0)(DenseDepth(prediction), [{"depth": truth}], Canvas((2, 2)))
         torch.testing.assert_close(terms["depth"], torch.tensor(1 / 3 - 0.5 / 9))
         torch.testing.assert_close(terms["depth_gradient"], torch.tensor(2 / 3))  # one step right, one down
 
-    def test_answers_of_zero_are_finite(self):
-        answer = self.asking(DenseDepth(torch.zeros(2, *SIZE)))
-        terms = self.run(answer, self.targets(2))
+    def test_predictions_of_zero_are_finite(self):
+        prediction = self.asking(DenseDepth(torch.zeros(2, *SIZE)))
+        terms = self.run(prediction, self.targets(2))
         sum(terms.values()).backward()
         assert all(term.isfinite() for term in terms.values())
-        assert answer.depth.grad.isfinite().all()
+        assert prediction.depth.grad.isfinite().all()
 
 
-def test_the_largest_errors_are_trimmed_by_picture():
+def test_the_largest_errors_are_trimmed_by_image():
     residual = torch.tensor([[[1.0, -2.0, 3.0, -4.0, 100.0]], [[1.0, 1.0, 1.0, 1.0, 9.0]]])
     valid = torch.tensor([[[True] * 5], [[True, True, True, False, True]]])
     # five that count: four stay; four that count: three stay

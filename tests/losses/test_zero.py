@@ -2,7 +2,7 @@
 
 import torch
 
-from backbonekit.contract.answers import DenseLogits
+from backbonekit.contract.predictions import DenseLogits
 from backbonekit.losses.zero import zero_of
 
 

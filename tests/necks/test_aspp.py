@@ -7,8 +7,8 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.necks.aspp import AtrousPyramidNeck
+from tests.fixed_weights import randomise_weights
 from tests.necks.neck_tester import NeckTester
-from tests.weights import randomise_weights
 
 
 class TestASPP(NeckTester):
@@ -36,7 +36,7 @@ class TestSeparableASPPWithGroupNorm(NeckTester):
 
 
 @pytest.mark.parametrize("norm", ["batch", "group"])
-def test_trains_on_one_picture(norm):
+def test_trains_on_one_image(norm):
     neck = TestASPP().build(norm=norm, channels=64).train()
     out = neck(TestASPP().maps((64, 96), batch=1), Canvas((64, 96))).maps[-1]
     out.square().sum().backward()

@@ -7,8 +7,8 @@ from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.requirements import Requirement
 from backbonekit.necks.channel_mapper import ChannelMapper
+from tests.fixed_weights import randomise_weights
 from tests.necks.neck_tester import NeckTester
-from tests.weights import randomise_weights
 
 
 class TestChannelMapper(NeckTester):

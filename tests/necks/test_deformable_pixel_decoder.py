@@ -67,7 +67,7 @@ def test_every_level_reaches_the_mask_features_and_every_coarse_one_each_level()
 
 
 def padded(real, size=(128, 96)):
-    """A canvas of two pictures, the second of which has `real` pixels."""
+    """A canvas of two images, the second of which has `real` pixels."""
     mask = torch.ones(2, *size, dtype=torch.bool)
     mask[1] = False
     mask[1, : real[0], : real[1]] = True
@@ -89,7 +89,7 @@ def test_the_encoder_reads_no_padding():
         assert not torch.allclose(one, other)
 
 
-def test_a_padded_picture_is_encoded_like_the_picture_alone():
+def test_a_padded_image_is_encoded_like_the_image_alone():
     tester = TestDeformablePixelDecoder()
     encoder = tester.build().encoder
     small = [torch.randn(1, 32, *shape) for shape in ((2, 1), (4, 2), (8, 4))]
@@ -102,7 +102,7 @@ def test_a_padded_picture_is_encoded_like_the_picture_alone():
 
 
 @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-def test_a_picture_of_one_pixel_or_none_is_finite(real):
+def test_a_image_of_one_pixel_or_none_is_finite(real):
     tester = TestDeformablePixelDecoder()
     out = tester.build()(tester.maps((128, 96)), padded(real))
     assert all(one.isfinite().all() for one in (*out.maps, *out.extras.values()))

@@ -13,8 +13,8 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
 from backbonekit.necks.fpn import FeaturePyramidNetwork
+from tests.fixed_weights import randomise_weights
 from tests.necks.neck_tester import NeckTester
-from tests.weights import randomise_weights
 
 
 class TestFPN(NeckTester):

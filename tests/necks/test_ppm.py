@@ -57,7 +57,7 @@ def test_refuses_no_level():
         PyramidPoolingNeck(FeaturePyramid(()))
 
 
-def test_trains_on_one_picture():
+def test_trains_on_one_image():
     """The branch of a single cell has one value a channel, which a batch norm has no variance of."""
     neck = TestPPM().build().train()
     before = {name: tensor.clone() for name, tensor in neck.named_buffers()}
@@ -69,7 +69,7 @@ def test_trains_on_one_picture():
     assert [name for name in moved if name.startswith("pooling.pooled.1.")]
 
 
-def test_means_are_those_of_the_picture_without_its_padding():
+def test_means_are_those_of_the_image_without_its_padding():
     neck = TestPPM().build()
     pyramid = TestPPM().pyramid()
     deepest = torch.randn(1, pyramid.channels[-1], 9, 13)

@@ -9,8 +9,8 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import RecipeError
 from backbonekit.necks.simple_feature_pyramid import SimpleFeaturePyramid
+from tests.fixed_weights import randomise_weights
 from tests.necks.neck_tester import NeckTester
-from tests.weights import randomise_weights
 
 
 class TestSimpleFeaturePyramid(NeckTester):

@@ -5,7 +5,7 @@ import torch
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
 from backbonekit.contract.maps import Canvas
-from backbonekit.ops.boxes import centres_of, corners_of, overlaps, picture_sizes
+from backbonekit.ops.boxes import centres_of, corners_of, image_sizes, overlaps
 
 
 def some_boxes(count):
@@ -35,13 +35,13 @@ def test_overlaps_of_points_are_finite_with_finite_gradients():
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_sizes_of_pictures(padded):
+def test_sizes_of_images(padded):
     like = torch.zeros(0, dtype=torch.float64)
     if not padded:
-        assert picture_sizes(Canvas((24, 32)), like).tolist() == [[32.0, 24.0]]
+        assert image_sizes(Canvas((24, 32)), like).tolist() == [[32.0, 24.0]]
         return
     mask = torch.zeros(3, 24, 32, dtype=torch.bool)
     mask[0], mask[1, :7, :9] = True, True
-    sizes = picture_sizes(Canvas((24, 32), mask), like)
+    sizes = image_sizes(Canvas((24, 32), mask), like)
     assert sizes.dtype == like.dtype
     assert sizes.tolist() == [[32.0, 24.0], [9.0, 7.0], [1.0, 1.0]]

@@ -28,7 +28,7 @@ def test_edges_move_less_than_half_a_side_or_between_half_and_a_whole_one():
     given = disturb(count=2_000)
     moved = (corners_of(given.box_logits.sigmoid()) - corners_of(BOXES).repeat(1, 2_000, 1)).abs()
     half_sides = BOXES[..., 2:].repeat(1, 2_000, 2) / 2
-    shares = (moved / half_sides.clamp(min=1e-9))[0]  # of the picture whose boxes stay on it
+    shares = (moved / half_sides.clamp(min=1e-9))[0]  # of the image whose boxes stay on it
     positive = given.is_positive[0]
     assert shares[positive].max() <= 1.01
     assert shares[positive].max() > 0.99

@@ -1,4 +1,4 @@
-"""Pooling to a grid over each picture's own part of a canvas: torch's own without padding, the same with it."""
+"""Pooling to a grid over each image's own part of a canvas: torch's own without padding, the same with it."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def padded(size, canvas=(12, 16), fill=float("inf")):
 
 @pytest.mark.parametrize("side", [1, 2, 3, 6])
 @pytest.mark.parametrize("size", SIZES)
-def test_means_are_torchs_on_the_picture_alone(size, side):
+def test_means_are_torchs_on_the_image_alone(size, side):
     own, maps, mask = padded(size)
     expected = functional.adaptive_avg_pool2d(own, side)
     torch.testing.assert_close(pool_to_grid(maps, side, mask), expected, rtol=1e-12, atol=1e-12)
@@ -30,7 +30,7 @@ def test_means_are_torchs_on_the_picture_alone(size, side):
 
 @pytest.mark.parametrize("side", [1, 2, 3, 6])
 @pytest.mark.parametrize("size", SIZES)
-def test_the_way_back_is_torchs_on_the_picture_alone(size, side):
+def test_the_way_back_is_torchs_on_the_image_alone(size, side):
     _, _, mask = padded(size)
     grid = torch.randn(1, 3, side, side, dtype=torch.float64)
     expected = functional.interpolate(grid, size, mode="bilinear", align_corners=False)
@@ -40,15 +40,15 @@ def test_the_way_back_is_torchs_on_the_picture_alone(size, side):
     torch.testing.assert_close(spread_from_grid(grid, size, None), expected)
 
 
-def test_each_picture_of_a_batch_has_its_own_grid():
-    pictures = [padded(size) for size in SIZES]
-    maps, masks = (torch.cat([picture[index] for picture in pictures]) for index in (1, 2))
+def test_each_image_of_a_batch_has_its_own_grid():
+    images = [padded(size) for size in SIZES]
+    maps, masks = (torch.cat([image[index] for image in images]) for index in (1, 2))
     together = pool_to_grid(maps, 3, masks)
-    for index, (own, _, _) in enumerate(pictures):
+    for index, (own, _, _) in enumerate(images):
         torch.testing.assert_close(together[index : index + 1], functional.adaptive_avg_pool2d(own, 3))
 
 
-def test_a_picture_that_is_padding_altogether_gives_zeros():
+def test_a_image_that_is_padding_altogether_gives_zeros():
     mask = torch.zeros(1, 4, 5, dtype=torch.bool)
     assert not pool_to_grid(torch.ones(1, 2, 4, 5), 2, mask).any()
     assert spread_from_grid(torch.ones(1, 2, 2, 2), (4, 5), mask).isfinite().all()

@@ -1,14 +1,14 @@
-"""Pictures with boxes, told to us and to transformers' detectors, and gradients under our names."""
+"""Images with boxes, told to us and to transformers' detectors, and gradients under our names."""
 
 import torch
 
 from backbonekit.ops.boxes import centres_of
-from backbonekit.storage.checkpoint import Checkpoint
-from backbonekit.storage.stored_tensor import stored
+from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.stored_tensor import stored
 
 
 def truths(sizes, counts, classes, dtype=torch.float32):
-    """Boxes in pixels for us; relative to each picture of (height, width) for transformers."""
+    """Boxes in pixels for us; relative to each image of (height, width) for transformers."""
     ours, theirs = [], []
     for (height, width), count in zip(sizes, counts, strict=True):
         corners = torch.rand(count, 2, 2, dtype=dtype)
@@ -19,14 +19,14 @@ def truths(sizes, counts, classes, dtype=torch.float32):
     return ours, theirs
 
 
-def padded_pictures(canvas, sizes, dtype=torch.float32):
+def padded_images(canvas, sizes, dtype=torch.float32):
     """Noise at the top left of each canvas, zeros on the padding, and the mask."""
-    pictures = torch.zeros(len(sizes), 3, *canvas, dtype=dtype)
+    images = torch.zeros(len(sizes), 3, *canvas, dtype=dtype)
     mask = torch.zeros(len(sizes), *canvas, dtype=torch.bool)
-    for picture, real, (height, width) in zip(pictures, mask, sizes, strict=True):
-        picture[:, :height, :width] = torch.randn(3, height, width, dtype=dtype)
+    for image, real, (height, width) in zip(images, mask, sizes, strict=True):
+        image[:, :height, :width] = torch.randn(3, height, width, dtype=dtype)
         real[:height, :width] = True
-    return pictures, mask
+    return images, mask
 
 
 def gradients_by_our_names(theirs, key_map):

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from backbonekit.contract.answers import BoxQueries
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxQueries
 from backbonekit.losses.box_set import BoxSetCriterion
 from backbonekit.ops.boxes import centres_of
 
@@ -19,7 +19,7 @@ TERMS = {"loss_ce": "class", "loss_vfl": "class", "loss_bbox": "box", "loss_giou
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 
 
-def answers(layers, columns, dtype, batch=3, queries=12):
+def predictions(layers, columns, dtype, batch=3, queries=12):
     return [
         BoxQueries(
             (2 * torch.randn(batch, queries, columns, dtype=dtype)).requires_grad_(),
@@ -30,7 +30,7 @@ def answers(layers, columns, dtype, batch=3, queries=12):
 
 
 def truths(dtype, counts=(5, 0, 15)):
-    """Ours in pixels, theirs relative; none in one picture and more than there are queries in another."""
+    """Ours in pixels, theirs relative; none in one image and more than there are queries in another."""
     ours = []
     for count in counts:
         corners = torch.rand(count, 2, 2, dtype=dtype)
@@ -89,7 +89,7 @@ def losses_of(kind, layers, targets):
 @pytest.mark.parametrize("kind", ["cross_entropy", "focal", "varifocal"])
 def test_terms_and_gradients_are_equal(kind, dtype, counts):
     torch.manual_seed(3)
-    layers = answers(3, 7 if kind == "cross_entropy" else 6, dtype)
+    layers = predictions(3, 7 if kind == "cross_entropy" else 6, dtype)
     ours, theirs = truths(dtype, counts)
     with default_type(dtype):  # the reference's table of class weights has it
         expected = losses_of(kind, layers, theirs)
@@ -97,8 +97,8 @@ def test_terms_and_gradients_are_equal(kind, dtype, counts):
         num_classes=6, classification=kind, class_cost=1.5, box_cost=4.0, giou_cost=3.0, no_object_weight=0.2,
         alpha=0.3, box_weight=1.0, giou_weight=1.0,
     )  # fmt: skip
-    answer = BoxQueries(layers[0].class_logits, layers[0].boxes_cxcywh, tuple(layers[1:]))
-    terms = criterion(answer, ours, Canvas(SIZE))
+    prediction = BoxQueries(layers[0].class_logits, layers[0].boxes_cxcywh, tuple(layers[1:]))
+    terms = criterion(prediction, ours, Canvas(SIZE))
     compared = {}
     for name, loss in expected.items():
         for theirs_name, our_name in TERMS.items():

@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from backbonekit.assembly.load import load_model
 from backbonekit.contract.processing import Geometry
-from backbonekit.dialects.deformable_detr import DEFORMABLE_DETR
 from backbonekit.errors import WeightsError
-from backbonekit.image_processing.after.results import to_results
-from backbonekit.sharing.load import load_model
-from backbonekit.storage.checkpoint import open_checkpoint
-from tests.parity.detection_example import assert_near, gradients_by_our_names, padded_pictures, truths, weighted
-from tests.weights import randomise_weights
+from backbonekit.heads.deformable_detr.checkpoint import DEFORMABLE_DETR
+from backbonekit.postprocessing.results import to_results
+from backbonekit.weights.checkpoint import open_checkpoint
+from tests.fixed_weights import randomise_weights
+from tests.parity.detection_example import assert_near, gradients_by_our_names, padded_images, truths, weighted
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -76,12 +76,12 @@ def table_of(folder):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_a_saved_folder_gives_the_same_answers(saved, padded):
+def test_a_saved_folder_gives_the_same_predictions(saved, padded):
     theirs, folder = saved
     ours = load_model(folder)
-    pictures, mask = padded_pictures((131, 87), [(131, 87), (97, 60) if padded else (131, 87)])
+    images, mask = padded_images((131, 87), [(131, 87), (97, 60) if padded else (131, 87)])
     with torch.no_grad():
-        expected, given = theirs(pictures, pixel_mask=mask.long()), ours(pictures, mask).predictions
+        expected, given = theirs(images, pixel_mask=mask.long()), ours(images, mask).predictions
     assert_near(given.class_logits, expected.logits)
     assert_near(given.boxes_cxcywh, expected.pred_boxes)
     assert ours.labels.names == ("sky", "person", "road")
@@ -96,11 +96,11 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
     near = 1e-6 if theirs.config.two_stage else 1e-10
     theirs, ours = copy.deepcopy(theirs).double(), load_model(folder).double()
     sizes = [(131, 87), (97, 60) if padded else (131, 87), (131, 87)]
-    pictures, mask = padded_pictures((131, 87), sizes, torch.float64)
+    images, mask = padded_images((131, 87), sizes, torch.float64)
     our_truth, their_truth = truths(sizes, (11, 2, 0), 3, torch.float64)
-    expected = theirs(pictures, pixel_mask=mask.long(), labels=their_truth)
+    expected = theirs(images, pixel_mask=mask.long(), labels=their_truth)
     expected.loss.backward()
-    given = ours(pictures, mask, our_truth)
+    given = ours(images, mask, our_truth)
     terms = {name: term for name, term in given.losses.items() if not name.endswith("_proposals")}
     assert (len(terms) < len(given.losses)) == theirs.config.two_stage
     sum(terms.values()).backward()
@@ -138,18 +138,18 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
 
 def test_results_are_those_of_the_reference(saved):
     theirs, folder = saved
-    ours, pictures = load_model(folder), torch.randn(1, 3, 131, 87)
+    ours, images = load_model(folder), torch.randn(1, 3, 131, 87)
     geometry = Geometry((262, 174), (131, 87), (0, 0), (131, 87), (131, 87))
     with torch.no_grad():
         expected = transformers.DeformableDetrImageProcessorPil().post_process_object_detection(
-            theirs(pictures), threshold=0.0, target_sizes=[(262, 174)], top_k=5
+            theirs(images), threshold=0.0, target_sizes=[(262, 174)], top_k=5
         )[0]
-        answer = ours(pictures).predictions
-    (given,) = to_results(answer, [geometry], scoring=ours.head.scoring, threshold=0.0, top_k=5)
+        prediction = ours(images).predictions
+    (given,) = to_results(prediction, [geometry], scoring=ours.head.scoring, threshold=0.0, top_k=5)
     assert len(given.scores) == 5
     assert torch.equal(given.labels, expected["labels"])
     assert_near(given.scores, expected["scores"])
-    # Ours are cut to the picture.
+    # Ours are cut to the image.
     boxes = expected["boxes"].clamp(min=0).minimum(torch.tensor([174, 262, 174, 262]))
     assert_near(given.boxes_xyxy, boxes)
 

@@ -1,4 +1,4 @@
-"""DPT and Depth Anything folders that transformers saved, opened by us: answers, gradients, depth in pictures."""
+"""DPT and Depth Anything folders that transformers saved, opened by us: answers, gradients, depth in images."""
 
 import json
 
@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from backbonekit.assembly.load import load_model
 from backbonekit.contract.processing import Geometry
-from backbonekit.dialects.depth_anything import DEPTH_ANYTHING
-from backbonekit.dialects.dpt import DPT
-from backbonekit.image_processing.after.results import to_results
-from backbonekit.sharing.load import load_model
-from backbonekit.storage.checkpoint import open_checkpoint
-from tests.weights import randomise_weights
+from backbonekit.heads.depth_anything.checkpoint import DEPTH_ANYTHING
+from backbonekit.heads.dpt.checkpoint import DPT
+from backbonekit.postprocessing.results import to_results
+from backbonekit.weights.checkpoint import open_checkpoint
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -90,7 +90,7 @@ MODELS = {
 
 @pytest.fixture(scope="module", params=MODELS)
 def saved(request, tmp_path_factory):
-    """A model of transformers, the folder that it was saved to, and a size of pictures that it takes."""
+    """A model of transformers, the folder that it was saved to, and a size of images that it takes."""
     model = randomise_weights(MODELS[request.param]()).eval()
     with torch.no_grad():
         # So that the last ReLU cuts nothing off, and no difference hides in what it cuts.
@@ -105,9 +105,9 @@ def saved(request, tmp_path_factory):
 def test_a_saved_folder_gives_the_same_depth(saved):
     theirs, folder, size = saved
     ours = load_model(folder)
-    pictures = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *size)
     with torch.no_grad():
-        expected, given = theirs(pictures).predicted_depth, ours(pictures).predictions.depth
+        expected, given = theirs(images).predicted_depth, ours(images).predictions.depth
     assert given.shape == expected.shape
     assert expected.std() > 0
     assert (given - expected).abs().max() / expected.abs().max() < 1e-4
@@ -117,8 +117,8 @@ def test_gradients_are_those_of_the_reference(saved, tmp_path):
     """transformers has no loss for depth, so an own one over the depth: the same of both."""
     theirs, folder, size = saved
     theirs, ours = theirs.double(), load_model(folder).double()
-    pictures = torch.randn(2, 3, *size, dtype=torch.float64)
-    expected, given = theirs(pictures).predicted_depth, ours(pictures).predictions.depth
+    images = torch.randn(2, 3, *size, dtype=torch.float64)
+    expected, given = theirs(images).predicted_depth, ours(images).predictions.depth
     weights = torch.randn_like(expected)
     (expected * weights).sum().backward()
     (given * weights).sum().backward()
@@ -161,26 +161,26 @@ def test_another_backbone_keeps_neck_and_head(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["depth anything", "dpt on dinov2, token projected"])
-def test_a_picture_is_prepared_and_its_depth_comes_back_as_in_transformers(name, tmp_path):
+def test_a_image_is_prepared_and_its_depth_comes_back_as_in_transformers(name, tmp_path):
     model = randomise_weights(MODELS[name]()).eval()
     model.save_pretrained(tmp_path)
     processor = transformers.DPTImageProcessor(
         size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14
     )
     processor.save_pretrained(tmp_path)
-    picture = np.random.default_rng(0).integers(0, 256, (50, 75, 3), dtype=np.uint8)
-    inputs = processor(picture, return_tensors="pt")
+    image = np.random.default_rng(0).integers(0, 256, (50, 75, 3), dtype=np.uint8)
+    inputs = processor(image, return_tensors="pt")
     with torch.no_grad():
         outputs = model(**inputs)
     (expected,) = processor.post_process_depth_estimation(outputs, target_sizes=[(50, 75)])
     ours = load_model(tmp_path)
-    values = ours.processor([picture])["pixel_values"]
+    values = ours.processor([image])["pixel_values"]
     assert values.shape == inputs["pixel_values"].shape
     assert (values - inputs["pixel_values"]).abs().max() < 3 / 255 / 0.2  # two resampling kernels, see the processor
     # The same pixels for both, so that only the way back is compared.
     size = tuple(values.shape[-2:])
     with torch.no_grad():
-        answer = ours(inputs["pixel_values"]).predictions
-    (result,) = to_results(answer, [Geometry((50, 75), size, (0, 0), size, size)], scoring="softmax")
+        prediction = ours(inputs["pixel_values"]).predictions
+    (result,) = to_results(prediction, [Geometry((50, 75), size, (0, 0), size, size)], scoring="softmax")
     scale = expected["predicted_depth"].abs().max()
     assert (result.depth - expected["predicted_depth"]).abs().max() / scale < 1e-4

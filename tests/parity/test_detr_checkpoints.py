@@ -8,20 +8,20 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from backbonekit.assembly.load import load_model
 from backbonekit.contract.processing import Geometry
-from backbonekit.dialects.detr import DETR
-from backbonekit.image_processing.after.results import to_results
+from backbonekit.heads.detr.checkpoint import DETR
 from backbonekit.ops.boxes import corners_of
-from backbonekit.sharing.load import load_model
-from backbonekit.storage.checkpoint import open_checkpoint
+from backbonekit.postprocessing.results import to_results
+from backbonekit.weights.checkpoint import open_checkpoint
+from tests.fixed_weights import randomise_weights
 from tests.parity.detection_example import (
     assert_near,
     gradients_by_our_names,
-    padded_pictures,
+    padded_images,
     truths,
     weighted,
 )
-from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -71,12 +71,12 @@ def saved(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_a_saved_folder_gives_the_same_answers(saved, padded):
+def test_a_saved_folder_gives_the_same_predictions(saved, padded):
     theirs, folder = saved
     ours = load_model(folder)
-    pictures, mask = padded_pictures((131, 87), [(131, 87), (97, 60) if padded else (131, 87)])
+    images, mask = padded_images((131, 87), [(131, 87), (97, 60) if padded else (131, 87)])
     with torch.no_grad():
-        expected, given = theirs(pictures, pixel_mask=mask.long()), ours(pictures, mask).predictions
+        expected, given = theirs(images, pixel_mask=mask.long()), ours(images, mask).predictions
     assert_near(given.class_logits, expected.logits)
     assert_near(given.boxes_cxcywh, expected.pred_boxes)
     assert ours.labels.names == ("sky", "person", "road")
@@ -88,15 +88,15 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
     theirs, folder = saved
     theirs, ours = copy.deepcopy(theirs).double(), load_model(folder).double()
     sizes = [(131, 87), (97, 60) if padded else (131, 87), (131, 87)]
-    pictures, mask = padded_pictures((131, 87), sizes, torch.float64)
+    images, mask = padded_images((131, 87), sizes, torch.float64)
     our_truth, their_truth = truths(sizes, (9, 2, 0), 3, torch.float64)
     torch.set_default_dtype(torch.float64)  # of the reference's table of class weights
     try:
-        expected = theirs(pictures, pixel_mask=mask.long(), labels=their_truth)
+        expected = theirs(images, pixel_mask=mask.long(), labels=their_truth)
         expected.loss.backward()
     finally:
         torch.set_default_dtype(torch.float32)
-    given = ours(pictures, mask, our_truth)
+    given = ours(images, mask, our_truth)
     given.loss.backward()
     compared = weighted(expected.loss_dict, theirs.config)
     assert compared.keys() == given.losses.keys()
@@ -120,19 +120,19 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
 
 def test_results_are_those_of_the_reference(saved):
     theirs, folder = saved
-    ours, pictures = load_model(folder), torch.randn(1, 3, 131, 87)
+    ours, images = load_model(folder), torch.randn(1, 3, 131, 87)
     geometry = Geometry((262, 174), (131, 87), (0, 0), (131, 87), (131, 87))
     with torch.no_grad():
         expected = transformers.DetrImageProcessorPil().post_process_object_detection(
-            theirs(pictures), threshold=0.0, target_sizes=[(262, 174)]
+            theirs(images), threshold=0.0, target_sizes=[(262, 174)]
         )[0]
-        answer = ours(pictures).predictions
-    (given,) = to_results(answer, [geometry], scoring=ours.head.scoring, threshold=0.0)
+        prediction = ours(images).predictions
+    (given,) = to_results(prediction, [geometry], scoring=ours.head.scoring, threshold=0.0)
     order = expected["scores"].argsort(descending=True)
     assert len(given.scores)
     assert torch.equal(given.labels, expected["labels"][order])
     assert_near(given.scores, expected["scores"][order])
-    # Ours are cut to the picture.
+    # Ours are cut to the image.
     limits = torch.tensor([174, 262, 174, 262])
     boxes = expected["boxes"][order].clamp(min=0).minimum(limits)
     assert_near(given.boxes_xyxy, boxes)
@@ -200,20 +200,20 @@ def test_a_configuration_of_the_first_releases_is_read():
     assert dilated["backbone"]["args"] == {"output_stride": 16}
 
 
-def test_boxes_of_a_padded_picture_come_back_in_its_own_pixels(tmp_path):
-    """By our own law: answers are relative to the picture, where the reference multiplies them with the size that it is
+def test_boxes_of_a_padded_image_come_back_in_its_own_pixels(tmp_path):
+    """By our own law: answers are relative to the image, where the reference multiplies them with the size that it is
     told while its labels may be relative to the padded one."""
     theirs = randomise_weights(transformers.DetrForObjectDetection(config_of("resnet, last map")))
     theirs.save_pretrained(tmp_path)
     model = load_model(tmp_path)
     sizes = [(131, 87), (96, 64)]
-    pictures, mask = padded_pictures((131, 87), sizes)
+    images, mask = padded_images((131, 87), sizes)
     with torch.no_grad():
-        answer = model(pictures, mask).predictions
+        prediction = model(images, mask).predictions
     geometries = [Geometry((3 * h, 2 * w), (h, w), (0, 0), (h, w), (131, 87)) for h, w in sizes]
-    results = to_results(answer, geometries, scoring=model.head.scoring, threshold=0.0)
+    results = to_results(prediction, geometries, scoring=model.head.scoring, threshold=0.0)
     for index, (result, (height, width)) in enumerate(zip(results, sizes, strict=True)):
         pixels = torch.tensor([2 * width, 3 * height] * 2)
-        boxes = (corners_of(answer.boxes_cxcywh[index]) * pixels).clamp(min=0).minimum(pixels)
-        order = answer.class_logits[index].softmax(-1)[:, :-1].amax(-1).argsort(descending=True)
+        boxes = (corners_of(prediction.boxes_cxcywh[index]) * pixels).clamp(min=0).minimum(pixels)
+        order = prediction.class_logits[index].softmax(-1)[:, :-1].amax(-1).argsort(descending=True)
         assert_near(result.boxes_xyxy, boxes[order])

@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 import backbonekit as bk
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity
 
@@ -65,7 +65,7 @@ def fcn() -> tuple[nn.Module, nn.Module]:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 65)])
-def test_fcn_answers_as_torchvisions(fcn, size):
+def test_fcn_predictions_as_torchvisions(fcn, size):
     ours, theirs = (model.eval() for model in fcn)
     pixel_values = torch.randn(2, 3, *size, dtype=torch.float64)
     targets = [{"segmentation": torch.randint(0, 21, size)} for _ in range(2)]
@@ -101,9 +101,9 @@ def test_fcn_trains_as_torchvisions(fcn, size):
             torch.testing.assert_close(statistics[renamed(name, FCN_HEAD)], tensor, **EXACT)
 
 
-def reference_loss(answers: dict[str, Tensor], segmentation: Tensor) -> Tensor:
+def reference_loss(predictions: dict[str, Tensor], segmentation: Tensor) -> Tensor:
     """As torchvision/references/segmentation/train.py: criterion."""
-    return term(answers["out"], segmentation) + 0.5 * term(answers["aux"], segmentation)
+    return term(predictions["out"], segmentation) + 0.5 * term(predictions["aux"], segmentation)
 
 
 def term(logits: Tensor, segmentation: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.families import family
-from backbonekit.backbones.hf_source import HFBlueprint, blueprint
-from backbonekit.storage.checkpoint import checkpoint_of
-from backbonekit.storage.construct import finish, without_weights
-from backbonekit.storage.fill import FillReport, fill
+from backbonekit.backbones.hf.blueprint import HFBlueprint, blueprint
+from backbonekit.backbones.hf.model_types import family
+from backbonekit.weights.checkpoint import checkpoint_of
+from backbonekit.weights.construct import finish, without_weights
+from backbonekit.weights.fill import FillReport, fill
+from tests.fixed_weights import randomise_weights
 from tests.parity import convolutional_configs, transformer_configs
 from tests.parity.hiera_order import hiera_as_in_its_whole_model
-from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity

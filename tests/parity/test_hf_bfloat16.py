@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.families import model_types
+from backbonekit.backbones.hf.model_types import model_types
 from tests.parity.hiera_order import hiera_as_in_its_whole_model
 from tests.parity.test_hf_backbones import every_index, fitting, load, oracle, oracle_config
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from backbonekit.backbones.hf_source import blueprint
-from backbonekit.storage.construct import without_weights
-from backbonekit.storage.fill import fill
+from backbonekit.backbones.hf.blueprint import blueprint
+from backbonekit.weights.construct import without_weights
+from backbonekit.weights.fill import fill
 
 transformers = pytest.importorskip("transformers")
 
+from tests.fixed_weights import randomise_weights  # noqa: E402
 from tests.parity.test_hf_backbones import assert_same, every_index, load, oracle_config  # noqa: E402
-from tests.weights import randomise_weights  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -48,7 +48,7 @@ def test_hiera_is_transformers_whole_model_and_not_its_backbone(tmp_path: Path) 
         backbone = transformers.HieraBackbone.from_pretrained(tmp_path, out_indices=[1]).eval()
         normed, _, _ = load(tmp_path, [1])
         given, theirs = normed(pixel_values).maps[0], backbone(pixel_values).feature_maps[0]
-    # It attends and pools across the picture; when this fails, transformers orders the tokens.
+    # It attends and pools across the image; when this fails, transformers orders the tokens.
     assert (given - theirs).abs().max() > 0.1 * theirs.abs().max()
 
 

@@ -13,10 +13,10 @@ from torch import nn
 
 transformers = pytest.importorskip("transformers")
 
-from backbonekit.backbones.hf_source import blueprint  # noqa: E402
+from backbonekit.backbones.hf.blueprint import blueprint  # noqa: E402
 from backbonekit.hf_models import AutoBackbone  # noqa: E402
+from tests.fixed_weights import randomise_weights  # noqa: E402
 from tests.parity.test_hf_backbones import assert_same, load  # noqa: E402
-from tests.weights import randomise_weights  # noqa: E402
 
 pytestmark = pytest.mark.parity
 
@@ -199,7 +199,7 @@ def whole_model(key: str) -> tuple[nn.Module, nn.Module, Any]:
     return whole, attrgetter(place)(whole), whole.config.backbone_config
 
 
-def picture(config: Any) -> torch.Tensor:
+def image(config: Any) -> torch.Tensor:
     size = config.image_size if config.model_type == "vitpose_backbone" else (75, 98)
     return torch.randn(2, config.num_channels, *size)
 
@@ -222,7 +222,7 @@ def test_a_backbone_comes_out_of_a_whole_model(key: str, spelling: str, tmp_path
     if spelling == "in memory":
         tensors = {name: tensor.contiguous().clone() for name, tensor in whole.state_dict().items()}
         save_file(tensors, tmp_path / "model.safetensors")
-    pixel_values = picture(config)
+    pixel_values = image(config)
     ours = AutoBackbone.from_pretrained(tmp_path).eval()
     assert ours.out_features == list(config.out_features)
     with torch.no_grad():
@@ -237,7 +237,7 @@ def test_a_backbone_comes_out_of_a_whole_model(key: str, spelling: str, tmp_path
 def test_it_is_a_backbone_by_name_and_weights_of_one_given_by_its_configuration(key: str, tmp_path: Path) -> None:
     whole, theirs, config = whole_model(key)
     whole.save_pretrained(tmp_path)
-    pixel_values = picture(config)
+    pixel_values = image(config)
     indices = list(config.out_indices)
     with torch.no_grad():
         expected = maps_of(theirs, pixel_values)

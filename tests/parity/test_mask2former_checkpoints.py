@@ -7,14 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from backbonekit.assembly.load import load_model
 from backbonekit.contract.processing import Geometry
-from backbonekit.dialects.mask2former import MASK2FORMER
 from backbonekit.errors import RecipeError
-from backbonekit.image_processing.after.results import to_results
-from backbonekit.sharing.load import load_model
-from backbonekit.storage.checkpoint import open_checkpoint
+from backbonekit.heads.mask2former.checkpoint import MASK2FORMER
+from backbonekit.postprocessing.results import to_results
+from backbonekit.weights.checkpoint import open_checkpoint
 from tests.draws import fix_draws
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -86,7 +86,7 @@ def saved(request, tmp_path_factory):
 
 
 def example(counts=(4, 0, 9), dtype=torch.float32):
-    """Pictures, and masks of each: some, none, and more than there are queries."""
+    """Images, and masks of each: some, none, and more than there are queries."""
     masks = [torch.rand(count, *SIZE) > 0.6 for count in counts]
     return torch.randn(len(counts), 3, *SIZE, dtype=dtype), [torch.randint(0, 3, (n,)) for n in counts], masks
 
@@ -95,12 +95,12 @@ def targets_of(labels, masks):
     return [{"labels": one, "masks": other} for one, other in zip(labels, masks, strict=True)]
 
 
-def test_a_saved_folder_gives_the_same_answers(saved):
+def test_a_saved_folder_gives_the_same_predictions(saved):
     theirs, folder = saved
     ours = load_model(folder)
-    pictures = torch.randn(2, 3, *SIZE)
+    images = torch.randn(2, 3, *SIZE)
     with torch.no_grad():
-        expected, given = theirs(pictures), ours(pictures).predictions
+        expected, given = theirs(images), ours(images).predictions
     assert_near(given.class_logits, expected.class_queries_logits)
     assert_near(given.mask_logits, expected.masks_queries_logits)
     assert ours.labels.names == ("sky", "person", "road")
@@ -113,12 +113,12 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, dtype, monkeypat
     _, folder = saved
     theirs = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(folder).to(dtype).eval()
     ours = load_model(folder).to(dtype)
-    pictures, labels, masks = example(dtype=dtype)
+    images, labels, masks = example(dtype=dtype)
     fix_draws(monkeypatch, transformers.models.mask2former.modeling_mask2former, dtype=dtype)
     floats = [mask.to(dtype) for mask in masks]
-    expected = theirs(pictures, mask_labels=floats, class_labels=labels, output_auxiliary_logits=True)
+    expected = theirs(images, mask_labels=floats, class_labels=labels, output_auxiliary_logits=True)
     expected.loss.backward()
-    given = ours(pictures, targets=targets_of(labels, masks))
+    given = ours(images, targets=targets_of(labels, masks))
     given.loss.backward()
 
     assert len(given.predictions.auxiliary) == len(expected.auxiliary_logits) == 4
@@ -153,11 +153,11 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, dtype, monkeypat
 
 def test_without_any_mask_the_loss_is_that_of_the_reference(saved, monkeypatch):
     theirs, folder = saved
-    ours, (pictures, labels, masks) = load_model(folder), example(counts=(0, 0))
+    ours, (images, labels, masks) = load_model(folder), example(counts=(0, 0))
     fix_draws(monkeypatch, transformers.models.mask2former.modeling_mask2former)
     with torch.no_grad():
-        expected = theirs(pictures, mask_labels=[mask.float() for mask in masks], class_labels=labels).loss
-        given = ours(pictures, targets=targets_of(labels, masks)).loss
+        expected = theirs(images, mask_labels=[mask.float() for mask in masks], class_labels=labels).loss
+        given = ours(images, targets=targets_of(labels, masks)).loss
     assert_near(given, expected)
 
 
@@ -214,12 +214,12 @@ def test_another_backbone_keeps_the_rest(saved):
         (FOUR, {"decoder_layers": 1}),
     ],
 )
-def test_other_configurations_give_the_same_answers(indices, changes, tmp_path):
+def test_other_configurations_give_the_same_predictions(indices, changes, tmp_path):
     theirs = reference(configuration(resnet(indices), **changes))
     theirs.save_pretrained(tmp_path)
-    ours, pictures = load_model(tmp_path), torch.randn(2, 3, *SIZE)
+    ours, images = load_model(tmp_path), torch.randn(2, 3, *SIZE)
     with torch.no_grad():
-        expected, given = theirs(pictures), ours(pictures).predictions
+        expected, given = theirs(images), ours(images).predictions
     assert_near(given.class_logits, expected.class_queries_logits)
     assert_near(given.mask_logits, expected.masks_queries_logits)
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_built_is_told(indices, changes, message):
 
 @pytest.fixture
 def at_their_own_size(monkeypatch):
-    """Their post-processing brings every mask to 384 x 384 first, whatever the picture. Without that detour."""
+    """Their post-processing brings every mask to 384 x 384 first, whatever the image. Without that detour."""
     module = transformers.models.mask2former.image_processing_mask2former
     interpolate = torch.nn.functional.interpolate
 
@@ -256,9 +256,9 @@ def test_results_are_those_of_the_reference(saved, at_their_own_size):
     theirs, folder = saved
     ours = load_model(folder)
     torch.manual_seed(1)
-    pictures = torch.randn(2, 3, 64, 96)
+    images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
-        expected, given = theirs(pictures), ours(pictures).predictions
+        expected, given = theirs(images), ours(images).predictions
     # Sharper, so that some scores pass the thresholds.
     for logits in (expected.class_queries_logits, given.class_logits):
         logits *= 6

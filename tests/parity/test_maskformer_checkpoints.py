@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from backbonekit.dialects.maskformer import MASKFORMER
-from backbonekit.sharing.load import load_model
-from backbonekit.storage.checkpoint import open_checkpoint
-from tests.weights import randomise_weights
+from backbonekit.assembly.load import load_model
+from backbonekit.heads.maskformer.checkpoint import MASKFORMER
+from backbonekit.weights.checkpoint import open_checkpoint
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -69,12 +69,12 @@ def saved(request, tmp_path_factory):
     return model, folder, (224, 224) if "vit" in request.param else (131, 87)
 
 
-def test_a_saved_folder_gives_the_same_answers(saved):
+def test_a_saved_folder_gives_the_same_predictions(saved):
     theirs, folder, size = saved
     ours = load_model(folder)
-    pictures = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *size)
     with torch.no_grad():
-        expected, given = theirs(pictures), ours(pictures).predictions
+        expected, given = theirs(images), ours(images).predictions
     for one, other in (
         (given.class_logits, expected.class_queries_logits),
         (given.mask_logits, expected.masks_queries_logits),
@@ -86,14 +86,14 @@ def test_a_saved_folder_gives_the_same_answers(saved):
 def test_losses_are_those_of_the_reference(saved):
     theirs, folder, size = saved
     ours = load_model(folder)
-    pictures = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *size)
     masks, labels = (
         [torch.rand(3, *size) > 0.6, torch.rand(1, *size) > 0.6],
         [torch.tensor([0, 2, 2]), torch.tensor([1])],
     )
     with torch.no_grad():
-        expected = theirs(pictures, mask_labels=[mask.float() for mask in masks], class_labels=labels).loss
-        given = ours(pictures, targets=[{"labels": one, "masks": two} for one, two in zip(labels, masks, strict=True)])
+        expected = theirs(images, mask_labels=[mask.float() for mask in masks], class_labels=labels).loss
+        given = ours(images, targets=[{"labels": one, "masks": two} for one, two in zip(labels, masks, strict=True)])
     assert abs(given.loss - expected) / expected < 1e-4
 
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.heads.maskformer import MaskFormerHead
-from backbonekit.losses.mask_set import MaskSetCriterion
+from backbonekit.heads.maskformer.head import MaskFormerHead
+from backbonekit.heads.maskformer.loss import MaskSetCriterion
 from backbonekit.necks.fpn_pixel_decoder import FPNPixelDecoder
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
@@ -106,8 +106,8 @@ class Ours(nn.Module):
     def forward(self, pixel_values, targets=None, mask=None):
         canvas = Canvas(tuple(pixel_values.shape[-2:]), mask)
         maps = FeatureMaps(tuple(self.encoder[0](pixel_values).feature_maps))
-        answer = self.head(self.neck(maps, canvas), canvas, targets)
-        return answer, None if targets is None else self.criterion(answer, targets, canvas)
+        prediction = self.head(self.neck(maps, canvas), canvas, targets)
+        return prediction, None if targets is None else self.criterion(prediction, targets, canvas)
 
 
 def shared(name: str) -> bool:
@@ -122,7 +122,7 @@ def assert_near(given: Tensor, expected: Tensor, dtype: torch.dtype, name: str =
 
 
 def example(size, counts=(4, 0, 9), dtype=torch.float32):
-    """Pictures, and masks of each: none, some, and more than there are queries."""
+    """Images, and masks of each: none, some, and more than there are queries."""
     masks = [torch.rand(count, *size) > 0.6 for count in counts]
     labels = [torch.randint(0, 5, (count,)) for count in counts]
     return torch.randn(len(counts), 3, *size, dtype=dtype), labels, masks
@@ -130,46 +130,48 @@ def example(size, counts=(4, 0, 9), dtype=torch.float32):
 
 @pytest.mark.parametrize("channels", [32, 48])
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float32, (131, 87)), (torch.float64, (64, 64))])
-def test_answers_are_equal(channels, dtype, size):
+def test_predictions_are_equal(channels, dtype, size):
     theirs = reference(channels=channels, dtype=dtype)
-    ours, (pictures, _, _) = Ours(theirs), example(size, dtype=dtype)
+    ours, (images, _, _) = Ours(theirs), example(size, dtype=dtype)
     with torch.no_grad():
-        expected, (answer, _) = theirs(pictures), ours(pictures)
-    assert_near(answer.class_logits, expected.class_queries_logits, dtype)
-    assert_near(answer.mask_logits, expected.masks_queries_logits, dtype)
+        expected, (prediction, _) = theirs(images), ours(images)
+    assert_near(prediction.class_logits, expected.class_queries_logits, dtype)
+    assert_near(prediction.mask_logits, expected.masks_queries_logits, dtype)
 
 
-def test_answers_with_a_mask_of_all_true_are_equal():
+def test_predictions_with_a_mask_of_all_true_are_equal():
     """The reference takes a mask and looks at nothing of it; without padding that is right."""
     theirs = reference()
-    ours, (pictures, _, _) = Ours(theirs), example((64, 96))
+    ours, (images, _, _) = Ours(theirs), example((64, 96))
     mask = torch.ones(3, 64, 96, dtype=torch.bool)
     with torch.no_grad():
-        expected, (answer, _) = theirs(pictures, pixel_mask=mask), ours(pictures, mask=mask)
-    assert_near(answer.class_logits, expected.class_queries_logits, torch.float32)
-    assert_near(answer.mask_logits, expected.masks_queries_logits, torch.float32)
+        expected, (prediction, _) = theirs(images, pixel_mask=mask), ours(images, mask=mask)
+    assert_near(prediction.class_logits, expected.class_queries_logits, torch.float32)
+    assert_near(prediction.mask_logits, expected.masks_queries_logits, torch.float32)
 
 
 @pytest.mark.parametrize("auxiliary", [False, True])
 @pytest.mark.parametrize(("dtype", "size"), [(torch.float32, (64, 64)), (torch.float64, (131, 87))])
 def test_losses_and_gradients_are_equal(auxiliary, dtype, size):
     theirs = reference(auxiliary=auxiliary, dtype=dtype)
-    ours, (pictures, labels, masks) = Ours(theirs), example(size, dtype=dtype)
+    ours, (images, labels, masks) = Ours(theirs), example(size, dtype=dtype)
     floats = [mask.to(dtype) for mask in masks]
     expected = theirs(
-        pictures,
+        images,
         mask_labels=floats,
         class_labels=labels,
         output_hidden_states=auxiliary,
         output_auxiliary_logits=auxiliary,
     )
     expected.loss.backward()
-    answer, terms = ours(pictures, [{"labels": one, "masks": other} for one, other in zip(labels, masks, strict=True)])
+    prediction, terms = ours(
+        images, [{"labels": one, "masks": other} for one, other in zip(labels, masks, strict=True)]
+    )
     sum(terms.values()).backward()
 
     if auxiliary:
-        assert len(answer.auxiliary) == len(expected.auxiliary_logits) == 3
-        for one, other in zip(answer.auxiliary, expected.auxiliary_logits, strict=True):
+        assert len(prediction.auxiliary) == len(expected.auxiliary_logits) == 3
+        for one, other in zip(prediction.auxiliary, expected.auxiliary_logits, strict=True):
             assert_near(one.class_logits, other["class_queries_logits"], dtype)
             assert_near(one.mask_logits, other["masks_queries_logits"], dtype)
     logits = expected.masks_queries_logits, expected.class_queries_logits
@@ -194,10 +196,10 @@ def test_losses_and_gradients_are_equal(auxiliary, dtype, size):
 
 def test_without_any_mask_losses_and_gradients_are_equal():
     theirs = reference(dtype=torch.float64)
-    ours, (pictures, labels, masks) = Ours(theirs), example((64, 64), counts=(0, 0), dtype=torch.float64)
-    expected = theirs(pictures, mask_labels=[mask.double() for mask in masks], class_labels=labels)
+    ours, (images, labels, masks) = Ours(theirs), example((64, 64), counts=(0, 0), dtype=torch.float64)
+    expected = theirs(images, mask_labels=[mask.double() for mask in masks], class_labels=labels)
     expected.loss.backward()
-    _, terms = ours(pictures, [{"labels": one, "masks": other} for one, other in zip(labels, masks, strict=True)])
+    _, terms = ours(images, [{"labels": one, "masks": other} for one, other in zip(labels, masks, strict=True)])
     sum(terms.values()).backward()
     assert_near(sum(terms.values()), expected.loss, torch.float64)
     gradients = {name: parameter.grad for name, parameter in ours.named_parameters()}

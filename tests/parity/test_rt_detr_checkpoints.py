@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import backbonekit as bk
+from backbonekit.assembly.load import load_model
 from backbonekit.contract.processing import Geometry
-from backbonekit.dialects.d_fine import D_FINE
-from backbonekit.dialects.rt_detr import RT_DETR
-from backbonekit.image_processing.after.results import to_results
-from backbonekit.sharing.load import load_model
-from backbonekit.storage.checkpoint import open_checkpoint
+from backbonekit.heads.d_fine.checkpoint import D_FINE
+from backbonekit.heads.rt_detr.checkpoint import RT_DETR
+from backbonekit.postprocessing.results import to_results
+from backbonekit.weights.checkpoint import open_checkpoint
+from tests.fixed_weights import randomise_weights
 from tests.parity.detection_example import assert_near, gradients_by_our_names, truths
-from tests.weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -111,18 +111,18 @@ def key_map_of(folder):
 
 
 @pytest.mark.parametrize("size", [SIZE, (128, 160)])
-def test_a_saved_folder_gives_the_same_answers(saved, size):
+def test_a_saved_folder_gives_the_same_predictions(saved, size):
     theirs, folder = saved
-    ours, pictures = load_model(folder), torch.randn(2, 3, *size)
+    ours, images = load_model(folder), torch.randn(2, 3, *size)
     with torch.no_grad():
-        expected, given = theirs(pictures), ours(pictures).predictions
+        expected, given = theirs(images), ours(images).predictions
     assert_near(given.class_logits, expected.logits)
     assert_near(given.boxes_cxcywh, expected.pred_boxes)
     assert ours.labels.names == tuple(CLASSES.values())
 
 
 def reference_terms(theirs, outputs, labels):
-    """transformers' own criterion on its own model's answers, by our names.
+    """transformers' own criterion on its own model's predictions, by our names.
 
     Of D-FINE its function pairs a layer's distributions with the boxes of the layer before, which is told to it here as
     the paper's code has it: every layer with its own.
@@ -145,13 +145,13 @@ def reference_terms(theirs, outputs, labels):
         for part in (0, 1)
     ]
     if is_fine:
-        for part, answers in enumerate((disturbed, ordinary)):
+        for part, predictions in enumerate((disturbed, ordinary)):
             corners = outputs.intermediate_predicted_corners.split(split, dim=2)[part].unbind(1)
             references = outputs.initial_reference_points.split(split, dim=2)[part].unbind(1)
-            assert len(answers) == layers + 1 == len(corners) + 1  # the first layer's box comes before
-            for answer, corner, reference in zip(answers[1:], corners, references, strict=True):
-                answer |= {"pred_corners": corner, "ref_points": reference, "teacher_corners": corners[-1]}
-                answer |= {"teacher_logits": answers[-1]["logits"]}
+            assert len(predictions) == layers + 1 == len(corners) + 1  # the first layer's box comes before
+            for prediction, corner, reference in zip(predictions[1:], corners, references, strict=True):
+                prediction |= {"pred_corners": corner, "ref_points": reference, "teacher_corners": corners[-1]}
+                prediction |= {"teacher_logits": predictions[-1]["logits"]}
     final = ordinary.pop()
     proposals = {"logits": outputs.enc_topk_logits, "pred_boxes": outputs.enc_topk_bboxes}
     told = {**final, "auxiliary_outputs": [*ordinary, proposals]}
@@ -168,7 +168,7 @@ def our_term(name, proposals):
     return renamed[term] + suffix.replace("_aux", "").replace("_dn", "_denoising")
 
 
-# More boxes than queries, two and none; only boxes that are few; and no box in any picture.
+# More boxes than queries, two and none; only boxes that are few; and no box in any image.
 @pytest.mark.parametrize("counts", [(12, 2, 0), (1, 3), (0, 0)], ids=str)
 def test_losses_and_gradients_are_those_of_the_reference(saved, counts, monkeypatch):
     """In training, in double precision, with the same noise; of RT-DETR also the sum that it calls its loss."""
@@ -181,20 +181,20 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, counts, monkeypa
     if freezing:
         bk.freeze(ours.backbone, **freezing)
     ours.train()
-    pictures = torch.randn(len(counts), 3, *SIZE, dtype=torch.float64)
+    images = torch.randn(len(counts), 3, *SIZE, dtype=torch.float64)
     our_truth, their_truth = truths([SIZE] * len(counts), counts, 3, torch.float64)
     torch.set_default_dtype(torch.float64)  # of the reference's noise
     try:
         with monkeypatch.context() as patch:
             patch.setattr(torch.Tensor, "float", torch.Tensor.double)  # where it would round the bins of edges
             torch.manual_seed(2)
-            outputs = theirs(pictures, labels=their_truth)
+            outputs = theirs(images, labels=their_truth)
             compared = reference_terms(theirs, outputs, their_truth)
         sum(compared.values()).backward()
     finally:
         torch.set_default_dtype(torch.float32)
     torch.manual_seed(2)
-    given = ours(pictures, targets=our_truth)
+    given = ours(images, targets=our_truth)
     given.loss.backward()
     # Swin's maps are equal to 2e-7 only, also in double precision.
     tolerance = 1e-5 if theirs.config.backbone_config.model_type == "swin" else 1e-10
@@ -225,19 +225,19 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, counts, monkeypa
 
 def test_results_are_those_of_the_reference(saved):
     theirs, folder = saved
-    ours, pictures = load_model(folder), torch.randn(1, 3, *SIZE)
+    ours, images = load_model(folder), torch.randn(1, 3, *SIZE)
     geometry = Geometry((192, 300), SIZE, (0, 0), SIZE, SIZE)
     with torch.no_grad():
         expected = transformers.RTDetrImageProcessorPil().post_process_object_detection(
-            theirs(pictures), threshold=0.0, target_sizes=[(192, 300)]
+            theirs(images), threshold=0.0, target_sizes=[(192, 300)]
         )[0]
-        answer = ours(pictures).predictions
-    (given,) = to_results(answer, [geometry], scoring=ours.head.scoring, threshold=0.0)
+        prediction = ours(images).predictions
+    (given,) = to_results(prediction, [geometry], scoring=ours.head.scoring, threshold=0.0)
     count = min(len(given.scores), len(expected["scores"]))
     assert count
     assert_near(given.scores[:count], expected["scores"][:count])
     assert torch.equal(given.labels[:count], expected["labels"][:count])
-    limits = torch.tensor([300, 192, 300, 192])  # ours are cut to the picture
+    limits = torch.tensor([300, 192, 300, 192])  # ours are cut to the image
     assert_near(given.boxes_xyxy[:count], expected["boxes"][:count].clamp(min=0).minimum(limits))
 
 

@@ -4,8 +4,8 @@ import pytest
 import timm
 import torch
 
-from backbonekit.backbones.timm_source import blueprint
-from tests.weights import randomise_weights
+from backbonekit.backbones.timm.blueprint import blueprint
+from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity
 

@@ -12,8 +12,8 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 import backbonekit as bk
 from backbonekit.contract.processing import Geometry
-from backbonekit.image_processing.after.candidates import suppress
-from tests.weights import randomise_weights
+from backbonekit.postprocessing.candidates import suppress
+from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity
 
@@ -73,10 +73,10 @@ def pair(kind):
     return ours.double().eval(), theirs.double().eval()
 
 
-def run_theirs(theirs, pictures):
-    """Their head's answer on our tensor, past their own resizing and normalising."""
-    levels = list(theirs.backbone(pictures).values())
-    anchors = theirs.anchor_generator(ImageList(pictures, [SIZE] * len(pictures)), levels)
+def run_theirs(theirs, images):
+    """Their head's prediction on our tensor, past their own resizing and normalising."""
+    levels = list(theirs.backbone(images).values())
+    anchors = theirs.anchor_generator(ImageList(images, [SIZE] * len(images)), levels)
     return theirs.head(levels), anchors, [level.shape[-2] * level.shape[-1] for level in levels]
 
 
@@ -107,20 +107,20 @@ def their_losses(theirs, kind, heads, anchors, places):
 @pytest.fixture(scope="module", params=["fcos", "retinanet"])
 def case(request):
     ours, theirs = pair(request.param)
-    pictures = torch.randn(3, 3, *SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return request.param, ours, theirs, pictures
+    images = torch.randn(3, 3, *SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return request.param, ours, theirs, images
 
 
-def test_answers_losses_and_gradients_are_equal(case):
-    kind, ours, theirs, pictures = case
-    heads, anchors, places = run_theirs(theirs, pictures)
-    output = ours(pictures, targets=targets())
-    answer = output.predictions
-    torch.testing.assert_close(torch.cat(answer.class_logits, 1), heads["cls_logits"], rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(torch.cat(answer.regression, 1), heads["bbox_regression"], rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(torch.cat(answer.anchors_xyxy), anchors[0])
+def test_predictions_losses_and_gradients_are_equal(case):
+    kind, ours, theirs, images = case
+    heads, anchors, places = run_theirs(theirs, images)
+    output = ours(images, targets=targets())
+    prediction = output.predictions
+    torch.testing.assert_close(torch.cat(prediction.class_logits, 1), heads["cls_logits"], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(torch.cat(prediction.regression, 1), heads["bbox_regression"], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(torch.cat(prediction.anchors_xyxy), anchors[0])
     if kind == "fcos":
-        quality = torch.cat(answer.quality_logits, 1)
+        quality = torch.cat(prediction.quality_logits, 1)
         torch.testing.assert_close(quality, heads["bbox_ctrness"], rtol=1e-10, atol=1e-10)
     losses = their_losses(theirs, kind, heads, anchors, places)
     assert set(losses) == set(output.losses)
@@ -139,16 +139,16 @@ def test_answers_losses_and_gradients_are_equal(case):
 
 
 def test_detections_are_equal(case):
-    _, ours, theirs, pictures = case
+    _, ours, theirs, images = case
     with torch.no_grad():
-        heads, anchors, places = run_theirs(theirs, pictures)
+        heads, anchors, places = run_theirs(theirs, images)
         per_place = heads["cls_logits"].shape[1] // sum(places)
         counts = [count * per_place for count in places]
         split = {name: list(tensor.split(counts, dim=1)) for name, tensor in heads.items()}
         expected = theirs.postprocess_detections(split, [list(one.split(counts)) for one in anchors], [SIZE] * 3)
-        answer = ours(pictures).predictions
+        prediction = ours(images).predictions
     geometry = Geometry(original=SIZE, resized=SIZE, crop_offset=(0, 0), shown=SIZE, canvas=SIZE)
-    given = suppress(answer, [geometry] * 3, threshold=0.05, top_k=theirs.detections_per_img)
+    given = suppress(prediction, [geometry] * 3, threshold=0.05, top_k=theirs.detections_per_img)
     for one, other in zip(given, expected, strict=True):
         assert len(one.labels) > 10
         assert torch.equal(one.labels, other["labels"])

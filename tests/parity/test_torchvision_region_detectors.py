@@ -11,8 +11,8 @@ from torchvision.models.resnet import resnet18
 
 import backbonekit as bk
 from backbonekit.contract.processing import Geometry
-from backbonekit.image_processing.after.detections import place_detections
-from tests.weights import randomise_weights
+from backbonekit.postprocessing.detections import place_detections
+from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity
 
@@ -67,12 +67,12 @@ def case(request):
         }
     )
     ours.load_state_dict({our_name(name): tensor for name, tensor in theirs.state_dict().items()}, strict=True)
-    pictures = torch.randn(3, 3, *SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return ours.double().eval(), theirs.double().eval(), pictures
+    images = torch.randn(3, 3, *SIZE, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return ours.double().eval(), theirs.double().eval(), images
 
 
 def targets():
-    """Boxes that are pictures' own pixels, one picture without any; classes counted from 0."""
+    """Boxes that are images' own pixels, one image without any; classes counted from 0."""
     boxes = torch.tensor(
         [[4.0, 6, 40, 50], [60, 20, 100, 100], [10, 10, 30, 24], [0, 0, 190, 120]], dtype=torch.float64
     )
@@ -87,25 +87,25 @@ def targets():
     ]
 
 
-def run_theirs(theirs, pictures, truths=None):
+def run_theirs(theirs, images, truths=None):
     """Their two stages on our tensor, past their own resizing and normalising."""
-    levels = theirs.backbone(pictures)
-    images = ImageList(pictures, [SIZE] * len(pictures))
+    levels = theirs.backbone(images)
+    image_list = ImageList(images, [SIZE] * len(images))
     if truths is not None:
         truths = [{**truth, "labels": truth["labels"] + 1, "masks": truth["masks"].byte()} for truth in truths]
         theirs.rpn.training = theirs.roi_heads.training = True
-    proposals, first = theirs.rpn(images, levels, truths)
-    detections, second = theirs.roi_heads(levels, proposals, images.image_sizes, truths)
+    proposals, first = theirs.rpn(image_list, levels, truths)
+    detections, second = theirs.roi_heads(levels, proposals, image_list.image_sizes, truths)
     theirs.rpn.training = theirs.roi_heads.training = False
     return detections, {**first, **second}
 
 
 def test_losses_and_gradients_are_equal(case):
-    ours, theirs, pictures = case
+    ours, theirs, images = case
     torch.manual_seed(3)
-    _, expected = run_theirs(theirs, pictures, targets())
+    _, expected = run_theirs(theirs, images, targets())
     torch.manual_seed(3)
-    output = ours(pictures, targets=targets())
+    output = ours(images, targets=targets())
     assert {LOSSES[name] for name in output.losses} == set(expected)
     for name, loss in output.losses.items():
         assert loss > 0, name
@@ -122,12 +122,12 @@ def test_losses_and_gradients_are_equal(case):
 
 
 def test_detections_are_equal(case):
-    ours, theirs, pictures = case
+    ours, theirs, images = case
     with torch.no_grad():
-        expected, _ = run_theirs(theirs, pictures)
-        answer = ours(pictures).predictions
+        expected, _ = run_theirs(theirs, images)
+        prediction = ours(images).predictions
     geometry = Geometry(original=SIZE, resized=SIZE, crop_offset=(0, 0), shown=SIZE, canvas=SIZE)
-    given = place_detections(answer, [geometry] * 3, threshold=0.0)
+    given = place_detections(prediction, [geometry] * 3, threshold=0.0)
     for one, other in zip(given, expected, strict=True):
         assert len(one.labels) > 5
         assert torch.equal(one.labels + 1, other["labels"])

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backbonekit.dialects.upernet import UPERNET
-from backbonekit.sharing.load import load_model
-from tests.weights import randomise_weights
+from backbonekit.assembly.load import load_model
+from backbonekit.heads.upernet.checkpoint import UPERNET
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -61,14 +61,14 @@ def close(given, expected):
 
 
 @pytest.mark.parametrize("size", [(131, 87), (64, 96)])
-def test_a_saved_folder_gives_the_same_answers(saved, size):
+def test_a_saved_folder_gives_the_same_predictions(saved, size):
     theirs, folder = saved
     ours = load_model(folder)
-    pictures = torch.randn(2, 3, *size)
+    images = torch.randn(2, 3, *size)
     with torch.no_grad():
-        expected, answer = theirs(pictures).logits, ours(pictures).predictions
-    assert answer.logits.shape == expected.shape == (2, 3, *size)
-    close(answer.logits, expected)
+        expected, prediction = theirs(images).logits, ours(images).predictions
+    assert prediction.logits.shape == expected.shape == (2, 3, *size)
+    close(prediction.logits, expected)
     assert ours.labels.names == ("sky", "person", "road")
 
 
@@ -76,14 +76,14 @@ def test_losses_and_gradients_are_those_of_the_reference(saved):
     """In double precision and in training: batch norms take the batch's own statistics."""
     theirs, folder = saved
     ours, theirs = load_model(folder).double(), theirs.double()
-    pictures = torch.randn(2, 3, 112, 98, dtype=torch.float64)
+    images = torch.randn(2, 3, 112, 98, dtype=torch.float64)
     labels = torch.randint(0, 3, (2, 112, 98))
     labels[:, :9] = 255
     before = {name: tensor.clone() for name, tensor in theirs.state_dict().items()}
     try:
-        expected = theirs.train()(pictures, labels=labels).loss
+        expected = theirs.train()(images, labels=labels).loss
         expected.backward()
-        output = ours.train()(pictures, targets=[{"segmentation": one} for one in labels])
+        output = ours.train()(images, targets=[{"segmentation": one} for one in labels])
         output.loss.backward()
         torch.testing.assert_close(output.loss, expected, rtol=1e-6, atol=0)
         given = {name: parameter.grad for name, parameter in ours.named_parameters()}
@@ -107,15 +107,15 @@ def test_segmentations_are_those_of_its_image_processor(saved):
     theirs, folder = saved
     ours = load_model(folder)
     processor = transformers.SegformerImageProcessor.from_pretrained(folder)
-    # The first has the size that the processor resizes to; resizing itself differs in the last bits of a picture, and
+    # The first has the size that the processor resizes to; resizing itself differs in the last bits of an image, and
     # then a pixel between two classes may fall either way (0.1 % of this noise were measured).
     sizes = [(70, 98), (60, 80), (91, 45)]
-    pictures = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8) for size in sizes]
     with torch.no_grad():
-        outputs = theirs(**processor(pictures, return_tensors="pt"))
+        outputs = theirs(**processor(images, return_tensors="pt"))
     expected = processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)
     shares = []
-    for result, segmentation in zip(ours.predict(pictures), expected, strict=True):
+    for result, segmentation in zip(ours.predict(images), expected, strict=True):
         assert result.segmentation.shape == segmentation.shape
         shares.append((result.segmentation == segmentation).double().mean().item())
     assert shares[0] == 1

@@ -1,4 +1,4 @@
-"""ViTPose folders that transformers saved, opened by us: heatmaps, gradients, keypoints of persons in pictures."""
+"""ViTPose folders that transformers saved, opened by us: heatmaps, gradients, keypoints of persons in images."""
 
 import json
 
@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 import backbonekit as bk
-from backbonekit.contract.answers import Heatmaps
+from backbonekit.assembly.load import load_model
 from backbonekit.contract.maps import Canvas
-from backbonekit.dialects.vitpose import VITPOSE
-from backbonekit.sharing.load import load_model
-from tests.weights import randomise_weights
+from backbonekit.contract.predictions import Heatmaps
+from backbonekit.heads.vitpose.checkpoint import VITPOSE
+from tests.fixed_weights import randomise_weights
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -45,9 +45,9 @@ def saved(request, tmp_path_factory):
 def test_a_saved_folder_gives_the_same_heatmaps(saved):
     theirs, folder = saved
     ours = load_model(folder)
-    pictures = torch.randn(2, 3, *SIZE)
+    images = torch.randn(2, 3, *SIZE)
     with torch.no_grad():
-        expected, given = theirs(pictures).heatmaps, ours(pictures).predictions.heatmaps
+        expected, given = theirs(images).heatmaps, ours(images).predictions.heatmaps
     assert given.shape == expected.shape
     assert (given - expected).abs().max() / expected.abs().max() < 1e-4
     assert ours.labels.names == tuple(NAMES.values())
@@ -58,10 +58,10 @@ def test_gradients_are_those_of_the_reference(saved):
     """transformers has no loss for heatmaps: ours on both answers."""
     theirs, folder = saved
     theirs, ours = theirs.double(), load_model(folder).double()
-    pictures = torch.randn(2, 3, *SIZE, dtype=torch.float64)
+    images = torch.randn(2, 3, *SIZE, dtype=torch.float64)
     targets = [{"keypoints": torch.rand(1, 3, 3) * 40 + 1} for _ in range(2)]
-    ours(pictures, targets=targets).loss.backward()
-    ours.criterion(Heatmaps(theirs(pictures).heatmaps), targets, Canvas(SIZE))["heatmap"].backward()
+    ours(images, targets=targets).loss.backward()
+    ours.criterion(Heatmaps(theirs(images).heatmaps), targets, Canvas(SIZE))["heatmap"].backward()
     key_map = VITPOSE.key_map(json.loads((folder / "config.json").read_text()))
     gradients = key_map.reverse({name: one.grad for name, one in ours.named_parameters()})
     compared = {name: one.grad for name, one in theirs.named_parameters() if one.grad is not None}
@@ -83,17 +83,17 @@ def test_our_weights_are_written_back_under_their_names(saved):
 
 
 def test_persons_are_those_of_transformers(saved):
-    """From a picture and boxes to keypoints; transformers counts pixels from their centres."""
+    """From an image and boxes to keypoints; transformers counts pixels from their centres."""
     theirs, folder = saved
     ours = load_model(folder)
-    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     boxes = torch.tensor([[20.0, 10.0, 60.0, 80.0], [50.0, 30.0, 119.0, 60.0]])
     coco = [[[left - 0.5, top - 0.5, right - left, bottom - top] for left, top, right, bottom in boxes.tolist()]]
     processor = transformers.VitPoseImageProcessor(size={"height": SIZE[0], "width": SIZE[1]})
     with torch.no_grad():
-        outputs = theirs(**processor(picture, boxes=coco, return_tensors="pt"))
+        outputs = theirs(**processor(image, boxes=coco, return_tensors="pt"))
     (persons,) = processor.post_process_pose_estimation(outputs, boxes=coco)
-    results = bk.predict_people(ours, picture, boxes)
+    results = bk.predict_people(ours, image, boxes)
     assert len(results) == len(persons) == 2
     equal = 0
     for result, person in zip(results, persons, strict=True):

@@ -213,5 +213,5 @@ WITH_STOCHASTIC_DEPTH = ("dinov2-with-registers", "pvt-v2", "swinv2", "dinov3-vi
 # Of these transformers has no such class.
 WITHOUT_MODEL = frozenset({"vitpose_backbone"})
 WITHOUT_CLASSIFIER = frozenset({"dinov3_vit", "vitdet", "vitpose_backbone"})
-# These take pictures of one size.
+# These take images of one size.
 OF_ONE_SIZE = frozenset({"hiera", "vitpose_backbone"})

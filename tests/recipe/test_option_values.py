@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from backbonekit.recipe.values import coerced, described, faults_of, shown
+from backbonekit.contract.option_values import coerced, described, faults_of, shown
 
 WIDTH = {"type": "integer", "minimum": 1, "maximum": 16_384}
 RATE = {"type": "number", "minimum": 0, "maximum": 1}

@@ -76,7 +76,7 @@ def test_the_same_backbone_with_other_fields_stays():
     assert backbone.out_indices == (1, 2, 3, 4)
 
 
-def test_input_channels_are_the_pictures_not_the_backbones():
+def test_input_channels_are_the_images_not_the_backbones():
     recipe = start(backbone={**START["backbone"], "in_channels": 5}, processing={})
     assert compose_recipe(recipe, ["backbone=swin_tiny"]).backbone.in_channels == 5
     assert compose_recipe(recipe, ["backbone=swin_tiny", "backbone.in_channels=1"]).backbone.in_channels == 1

@@ -1,6 +1,6 @@
 import pytest
 
-from backbonekit.backbones.hf.families import family, model_types
+from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.registry import lookup, table
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.write_table import table_text

@@ -39,7 +39,7 @@ def test_a_plugin_cannot_take_a_shipped_name(install):
     with pytest.raises(RecipeError, match="of shadow takes the name of a shipped head"):
         names("head")
     # The shipped part itself cannot be shadowed.
-    assert resolve("head", "maskformer").__module__ == "backbonekit.heads.maskformer"
+    assert resolve("head", "maskformer").__module__ == "backbonekit.heads.maskformer.head"
 
 
 def test_two_plugins_of_one_name_are_refused(install):

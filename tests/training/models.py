@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf_source import blueprint as hf_blueprint
-from backbonekit.backbones.timm_source import blueprint as timm_blueprint
+from backbonekit.backbones.hf.blueprint import blueprint as hf_blueprint
+from backbonekit.backbones.timm.blueprint import blueprint as timm_blueprint
 
 SIZE = (64, 64)
 

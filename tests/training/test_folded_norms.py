@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from backbonekit.backbones.timm_source import blueprint as timm_blueprint
+from backbonekit.backbones.timm.blueprint import blueprint as timm_blueprint
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.training.folded_norms import FoldedConvolution, fold_frozen_norms
 from backbonekit.training.freeze import freeze, keep_in_eval
 from backbonekit.training.gradient_checkpointing import gradient_checkpointing
+from tests.fixed_weights import randomise_weights
 from tests.training.models import BACKBONES, total
-from tests.weights import randomise_weights
 
 # Norms and those that can be folded. All of them, whether the norm also activates or not; of DenseNet, whose blocks
 # normalise what they have joined, the stem's and one in each of 58 layers.

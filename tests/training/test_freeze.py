@@ -10,8 +10,8 @@ from torch import nn
 from backbonekit.errors import ContractError
 from backbonekit.training.freeze import freeze
 from backbonekit.training.layer_order import stages_of
+from tests.fixed_weights import randomise_weights
 from tests.training.models import BACKBONES, SIZE, WithHead, total, train_step
-from tests.weights import randomise_weights
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -75,7 +75,7 @@ def test_norms_without_statistics_are_left_alone():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_frozen_backbone_answers_the_same_in_train_and_eval_mode(name):
+def test_a_frozen_backbone_predictions_the_same_in_train_and_eval_mode(name):
     """Batch norm, dropout and dropped paths would all show."""
     backbone = BACKBONES[name]()
     _, count = stages_of(backbone)

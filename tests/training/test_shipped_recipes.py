@@ -16,7 +16,7 @@ from torch import nn
 import backbonekit as bk
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.training.layer_order import stages_of
-from tests.weights import randomise_weights
+from tests.fixed_weights import randomise_weights
 
 NAMES = model_names()
 ADVISED = [name for name in NAMES if compose_recipe(name).training]

@@ -23,12 +23,12 @@ from backbonekit.visualization.overview import overview
 from backbonekit.visualization.regions import name_places
 from backbonekit.visualization.text import Plates, font_size, label_name
 
-LABELS = Labels(("cat", "a sky with a name that is much longer than any picture is wide", "tree"))
+LABELS = Labels(("cat", "a sky with a name that is much longer than any image is wide", "tree"))
 SIZES = [(40, 60), (1, 1), (3, 200), (480, 640), (1500, 2000)]
 GREY = 120
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def image(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), GREY, np.uint8)
 
 
@@ -62,7 +62,7 @@ def results_for(height: int, width: int) -> dict:
 @pytest.mark.parametrize("kind", list(results_for(4, 4)))
 def test_every_kind_at_every_size(size, kind):
     result = results_for(*size)[kind]
-    before = picture(*size)
+    before = image(*size)
     for labels in (LABELS, None):
         drawn = draw(before, result, labels)
         assert drawn.mode == "RGB"
@@ -76,49 +76,49 @@ def test_every_kind_at_every_size(size, kind):
 def test_masks_are_coloured_where_they_are(size):
     mask = disc(*size)
     result = InstanceResult(torch.tensor([2]), torch.tensor([0.9]), torch.tensor([[0.0, 0.0, 1.0, 1.0]]), mask[None])
-    changed = (np.asarray(draw(picture(*size), result, Labels(("a", "b", "c")))) != GREY).any(axis=-1)
+    changed = (np.asarray(draw(image(*size), result, Labels(("a", "b", "c")))) != GREY).any(axis=-1)
     assert changed[mask.numpy()].all()
     outside = changed & ~mask.numpy()
     assert outside.mean() < 0.08  # the name's plate and a box of one pixel
     panoptic = PanopticResult(mask.long(), [Segment(1, 2, 0.9)])
-    changed = (np.asarray(draw(picture(*size), panoptic, Labels(("a", "b", "c")))) != GREY).any(axis=-1)
+    changed = (np.asarray(draw(image(*size), panoptic, Labels(("a", "b", "c")))) != GREY).any(axis=-1)
     assert np.array_equal(changed, mask.numpy())
 
 
 def test_pixels_without_a_class_stay():
     segmentation = torch.where(disc(60, 80), 1, 255)
-    changed = (np.asarray(draw(picture(60, 80), SemanticResult(segmentation))) != GREY).any(axis=-1)
+    changed = (np.asarray(draw(image(60, 80), SemanticResult(segmentation))) != GREY).any(axis=-1)
     assert np.array_equal(changed, segmentation.numpy() == 1)
-    nothing = draw(picture(60, 80), SemanticResult(torch.full((60, 80), 255)))
+    nothing = draw(image(60, 80), SemanticResult(torch.full((60, 80), 255)))
     assert (np.asarray(nothing) == GREY).all()
 
 
-def test_nothing_found_leaves_the_picture():
+def test_nothing_found_leaves_the_image():
     empty = InstanceResult(
         torch.zeros(0, dtype=torch.int64), torch.zeros(0), torch.zeros(0, 4), torch.zeros(0, 30, 40) > 0
     )
     for result in (empty, PanopticResult(torch.zeros(30, 40, dtype=torch.int64), []), ClassResult(*torch.zeros(2, 0))):
-        assert (np.asarray(draw(picture(30, 40), result)) == GREY).all()
-    assert draw(picture(30, 40), DepthResult(torch.full((30, 40), float("nan")))).size == (40, 30)
+        assert (np.asarray(draw(image(30, 40), result)) == GREY).all()
+    assert draw(image(30, 40), DepthResult(torch.full((30, 40), float("nan")))).size == (40, 30)
 
 
 def test_near_is_brighter_than_far():
-    drawn = np.asarray(draw(picture(300, 400), results_for(300, 400)["depth"]).convert("L")).astype(int)
+    drawn = np.asarray(draw(image(300, 400), results_for(300, 400)["depth"]).convert("L")).astype(int)
     assert (np.diff(drawn[10, 10:]) <= 0).all()
     assert drawn[10, 10] > drawn[10, -10] + 100
-    flat = np.asarray(draw(picture(30, 40), DepthResult(torch.full((30, 40), 5.0))))
+    flat = np.asarray(draw(image(30, 40), DepthResult(torch.full((30, 40), 5.0))))
     assert (flat == flat[0, 0]).all()
 
 
 def test_where_large_is_near_the_same_depths_are_drawn_the_other_way_round():
     depth = torch.linspace(1, 5, 40).expand(30, 40)
     far, near = (
-        np.asarray(draw(picture(30, 40), DepthResult(depth, is_distance=is_distance))) for is_distance in (True, False)
+        np.asarray(draw(image(30, 40), DepthResult(depth, is_distance=is_distance))) for is_distance in (True, False)
     )
     assert np.array_equal(near, far[:, ::-1])
 
 
-def test_a_grey_a_transparent_and_a_deep_picture_are_drawn_on():
+def test_a_grey_a_transparent_and_a_deep_image_are_drawn_on():
     result = results_for(30, 40)["semantic"]
     for given in (
         Image.new("L", (40, 30)),
@@ -130,13 +130,13 @@ def test_a_grey_a_transparent_and_a_deep_picture_are_drawn_on():
 
 
 def test_several_tasks_stand_side_by_side():
-    sheet = draw(picture(120, 160), {name: results_for(120, 160)[name] for name in ("semantic", "depth")})
+    sheet = draw(image(120, 160), {name: results_for(120, 160)[name] for name in ("semantic", "depth")})
     assert sheet.width > 320 or sheet.height > 240
 
 
-def test_a_result_of_another_picture_is_told():
+def test_a_result_of_another_image_is_told():
     with pytest.raises(ContractError, match="30 x 40"):
-        draw(picture(31, 40), results_for(30, 40)["semantic"])
+        draw(image(31, 40), results_for(30, 40)["semantic"])
 
 
 def test_colours_are_stable_distinct_and_readable():
@@ -174,7 +174,7 @@ def test_plates_never_cover_one_another():
     assert all(box[0] >= 0 and box[2] <= 640 and box[1] >= 0 and box[3] <= 480 for box in plates._taken)
 
 
-def test_text_grows_with_the_picture_and_names_are_tamed():
+def test_text_grows_with_the_image_and_names_are_tamed():
     assert font_size((60, 40)) < font_size((640, 480)) < font_size((2000, 1500))
     assert label_name(7, LABELS) == "7"
     assert label_name(1, None) == "1"
@@ -191,10 +191,10 @@ def test_a_name_stands_inside_its_region():
 
 
 def test_an_overview():
-    pictures = [Image.new("RGB", (100, 50)), Image.new("L", (30, 90)), Image.new("RGB", (2000, 1000))]
-    sheet = overview(pictures, titles=["one", "two", "three " * 40], columns=2, largest=200)
+    images = [Image.new("RGB", (100, 50)), Image.new("L", (30, 90)), Image.new("RGB", (2000, 1000))]
+    sheet = overview(images, titles=["one", "two", "three " * 40], columns=2, largest=200)
     assert sheet.width < 500
     assert sheet.mode == "RGB"
-    assert overview(pictures[:1], columns=9).width < 130
+    assert overview(images[:1], columns=9).width < 130
     with pytest.raises(ContractError, match="at least one"):
         overview([])

@@ -57,11 +57,11 @@ def test_a_limb_is_drawn_where_both_ends_are_found():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (1500, 1000)])
-def test_any_size_and_points_outside_the_picture(size):
+def test_any_size_and_points_outside_the_image(size):
     assert drawn([[-50.0, 3.0], [1e4, 2.0], NOWHERE], None, size).shape == (*size, 3)
 
 
-def test_nothing_found_leaves_the_picture():
+def test_nothing_found_leaves_the_image():
     assert (drawn([NOWHERE] * 17, COCO) == GREY).all()
     assert isinstance(
         draw(np.zeros((4, 4, 3), np.uint8), KeypointResult(torch.zeros(0, 2), torch.zeros(0))), Image.Image

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
-from backbonekit.storage.key_map import KeyMap
+from backbonekit.weights.key_map import KeyMap
 
 Layout = Literal["NCHW", "NHWC", "tokens"]
 OutputNorm = Literal["none", "final", "last", "per_stage"]
@@ -70,7 +70,7 @@ class Family:
     `beside(body, x, grid)`: what the units take beside their input, such as rotations; made once for each forward.
     `key_map`: transformers' un-prefixed names to those of the constructed module (`body.` and `norms.`).
     `stage_of(name)`: the position of the level that a weight of `body` belongs to; None for the final normalisation.
-    `stem`: the weight that sees the pixels. `position_table`: the weight whose size follows the picture's, or None.
+    `stem`: the weight that sees the pixels. `position_table`: the weight whose size follows the image's, or None.
     `default_norm`: what transformers does to the maps. `final_norm`: the stages that the final norm fits.
     `norm_epsilon`: of per-stage norms. `norm_start`: weight and bias of those that a checkpoint lacks.
     `resample_positions(table, size)`: the table of the same architecture made for another number of positions.
@@ -109,6 +109,6 @@ class Family:
 
     def __reduce__(self) -> tuple[Callable[[str], "Family"], tuple[str]]:
         # A pickled or copied model refers to its family by name, as to a class.
-        from backbonekit.backbones.hf.families import family
+        from backbonekit.backbones.hf.model_types import family
 
         return family, (self.model_type,)

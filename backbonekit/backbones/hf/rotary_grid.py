@@ -12,7 +12,7 @@ def frequencies(head_channels: int, theta: float) -> Tensor:
 
 
 def centers(grid: tuple[int, int], device: torch.device) -> Tensor:
-    """[height * width, 2]: row and column of every place, from -1 to 1 between the picture's borders."""
+    """[height * width, 2]: row and column of every place, from -1 to 1 between the image's borders."""
     rows, columns = (torch.arange(0.5, length, dtype=torch.float32, device=device) / length for length in grid)
     places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
     return 2.0 * places.flatten(0, 1) - 1.0

@@ -33,7 +33,7 @@ class ResidualBottleneck(nn.Module):
 
 
 class WindowThenDropBlock(Block):
-    """timm's block drops a branch for each window by itself; the original, and transformers with it, for each picture.
+    """timm's block drops a branch for each window by itself; the original, and transformers with it, for each image.
 
     `residual`: a `ResidualBottleneck` or the identity.
     """

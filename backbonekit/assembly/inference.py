@@ -1,0 +1,61 @@
+"""A model as prediction needs it, and how it is run: in eval mode, without gradients, left as it was found."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
+from backbonekit.image_processing.processor import ImageProcessor
+
+
+class Branch(Protocol):
+    """One task of a model."""
+
+    @property
+    def head(self) -> Any: ...
+
+    @property
+    def scoring(self) -> Scoring: ...
+
+
+class Predictor(Protocol):
+    """A composed model. `chains()`: its tasks by name, '' for the only one of a model without names."""
+
+    processor: ImageProcessor
+
+    @property
+    def labels(self) -> Labels | None: ...
+
+    def chains(self) -> Mapping[str, Any]: ...
+
+    def __call__(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput: ...
+
+
+@contextmanager
+def as_found(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; after it every module is in the mode in which it was, frozen parts apart from the rest."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def run(model: Any, batch: Mapping[str, Any]) -> dict[str, Prediction]:
+    """The model's answers by task, on its own device and in its own precision."""
+    parameter = next((value for value in model.parameters() if value.is_floating_point()), None)
+    values, mask = batch["pixel_values"], batch["pixel_mask"]
+    if parameter is not None:
+        values = values.to(parameter.device, parameter.dtype)
+        mask = None if mask is None else mask.to(parameter.device)
+    with torch.inference_mode():
+        predictions = model(values, mask).predictions
+    if predictions is None:
+        return {}
+    return predictions if not isinstance(predictions, Prediction) else {"": predictions}

@@ -1,0 +1,41 @@
+"""`load_model`: a saved folder, a Hub repository, a YAML file or a foreign checkpoint becomes a model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from backbonekit.assembly.build import Warm, build_composed
+from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.hub.opening import Opened, open_model
+from backbonekit.recipe.compose import compose_recipe
+from backbonekit.recipe.recipe import Recipe, plain_data
+from backbonekit.recipe.validate import recipe_from_mapping
+
+
+def load_model(
+    where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None, seed: int = 0
+) -> ComposedModel:
+    """A model with its weights, in eval mode on the CPU.
+
+    `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML
+    recipe (then without weights). `overrides` change parts: those that stay the same keep their weights, and
+    `model.weight_report` says which are new.
+    """
+    opened = open_model(where, revision=revision)
+    recipe, saved = _compose(opened, overrides)
+    warm = None if opened.checkpoint is None else Warm(opened.checkpoint, saved)
+    return build_composed(recipe, seed=seed, warm=warm)
+
+
+def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:
+    """The recipe alone, with overrides, and nothing built."""
+    return _compose(open_model(where, revision=revision), overrides)[0]
+
+
+def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
+    mapping = dict(opened.recipe_mapping)
+    if opened.processing is not None and not mapping.get("processing"):
+        # Into the recipe before the overrides, so that a new backbone brings its own mean and deviation.
+        mapping["processing"] = plain_data(asdict(opened.processing))
+    saved = recipe_from_mapping(mapping, origin=opened.origin)
+    return (compose_recipe(saved, overrides) if overrides else saved), saved

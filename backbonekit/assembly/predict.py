@@ -1,0 +1,159 @@
+"""Images through a model to results, in each image's own pixels."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from PIL import Image
+
+from backbonekit.assembly.inference import Predictor, as_found, run
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.predictions import MaskQueries, Prediction
+from backbonekit.contract.results import Result
+from backbonekit.errors import ContractError, RecipeError, StorageError
+from backbonekit.image_processing.pixels import ImageLike
+from backbonekit.image_processing.processor import listed
+from backbonekit.image_processing.reading import open_image
+from backbonekit.postprocessing.results import TASKS, to_results
+
+Results = Result | dict[str, Result]  # a dict by task where a model has several
+Progress = Callable[[int, int], None]  # (images done, images in all)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePrediction:
+    """What came of one file: an image and its result, or the error that says why not."""
+
+    source: str | os.PathLike[str]
+    image: Image.Image | None = None
+    result: Results | None = None
+    error: StorageError | ContractError | None = None
+
+
+def predict(
+    model: Predictor,
+    images: ImageLike | Sequence[ImageLike],
+    *,
+    task: str | None = None,
+    threshold: float | None = None,
+    top_k: int | None = None,
+    batch_size: int = 1,
+    progress: Progress | None = None,
+) -> list[Any]:
+    """One result an image (`contract/results.py`), on the CPU; of a model with several tasks a dict by task.
+
+    `images`: one or a list, of any kind that the processor reads. `task`: which answer: semantic, instance or
+    panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that is
+    kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: images padded together; a larger one is
+    faster for equal sizes. `progress` is called after every batch.
+    Raises StorageError for a file that is no image, RecipeError for a task that the model has not.
+    """
+    every = listed(images)
+    _check(model, batch_size)
+    results: list[Results] = []
+    with as_found(model):  # type: ignore[arg-type]
+        for start in range(0, len(every), batch_size):
+            results += _batch(model, every[start : start + batch_size], task, threshold, top_k)
+            if progress is not None:
+                progress(len(results), len(every))
+    return results
+
+
+def predict_each(
+    model: Predictor,
+    files: Iterable[str | os.PathLike[str]],
+    *,
+    task: str | None = None,
+    threshold: float | None = None,
+    top_k: int | None = None,
+    batch_size: int = 1,
+) -> Iterator[FilePrediction]:
+    """One entry a file, in order, as they come: a folder of any size passes through a bounded memory. A file that
+    is no image gives an entry with an error and does not stop the rest."""
+    _check(model, batch_size)
+    remaining = iter(files)
+    while chunk := list(islice(remaining, batch_size)):
+        opened = [_open(file) for file in chunk]
+        readable = [entry for entry in opened if entry.image is not None]
+        with as_found(model):  # type: ignore[arg-type]
+            answered = _answered(model, readable, task, threshold, top_k)
+        for entry in opened:
+            yield entry if entry.image is None else next(answered)
+
+
+def _open(file: str | os.PathLike[str]) -> FilePrediction:
+    try:
+        return FilePrediction(file, image=open_image(file))
+    except StorageError as error:
+        return FilePrediction(file, error=error)
+
+
+def _answered(
+    model: Predictor, readable: list[FilePrediction], task: str | None, threshold: float | None, top_k: int | None
+) -> Iterator[FilePrediction]:
+    if not readable:
+        return iter(())
+    try:
+        images = [entry.image for entry in readable]
+        results = _batch(model, images, task, threshold, top_k)  # type: ignore[arg-type]
+    except ContractError as error:  # an image that this processing cannot take; its batch-mates are not to blame
+        if len(readable) == 1:
+            return iter([FilePrediction(readable[0].source, error=error)])
+        alone = [next(_answered(model, [entry], task, threshold, top_k)) for entry in readable]
+        return iter(alone)
+    return iter(
+        FilePrediction(entry.source, entry.image, result) for entry, result in zip(readable, results, strict=True)
+    )
+
+
+def _batch(
+    model: Predictor, images: Sequence[ImageLike], task: str | None, threshold: float | None, top_k: int | None
+) -> list[Results]:
+    batch, geometries = model.processor.prepare(images)
+    predictions = run(model, batch)
+    chosen = _choose(predictions, task)
+    by_task = {
+        name: to_results(
+            predictions[name],
+            geometries,
+            scoring=model.chains()[name].scoring,
+            task=reading,
+            labels=_fitting(model.labels, predictions[name]),
+            threshold=threshold,
+            top_k=top_k,
+        )
+        for name, reading in chosen.items()
+    }
+    if len(by_task) == 1 and ("" in by_task or task in by_task):
+        return list(*by_task.values())
+    return [dict(zip(by_task, results, strict=True)) for results in zip(*by_task.values(), strict=True)]
+
+
+def _choose(predictions: Mapping[str, Prediction], task: str | None) -> dict[str, str | None]:
+    """Which answers are read, and how: by the name of one of several tasks, or as a task that some can be read as."""
+    if tuple(predictions) == ("",):
+        return {"": task}
+    if task is None or task in predictions:
+        return {name: None for name in predictions if task in (None, name)}
+    if not any(task in TASKS.get(type(prediction), ()) for prediction in predictions.values()):
+        kinds = ", ".join(
+            f"{name} ({' or '.join(TASKS.get(type(answer), ()))})" for name, prediction in predictions.items()
+        )
+        raise RecipeError(f"task={task!r}: this model has the tasks {kinds}.")
+    return {name: task if task in TASKS.get(type(prediction), ()) else None for name, prediction in predictions.items()}
+
+
+def _fitting(labels: Labels | None, prediction: Prediction) -> Labels | None:
+    """The names, unless this prediction has another number of classes: a second task's are not the first one's."""
+    if labels is None or not isinstance(prediction, MaskQueries):
+        return labels
+    return labels if len(labels.names) == prediction.class_logits.shape[-1] - 1 else None
+
+
+def _check(model: Predictor, batch_size: int) -> None:
+    if batch_size < 1:
+        raise RecipeError(f"batch_size={batch_size}: a batch has at least 1 image.")
+    if all(chain.head is None for chain in model.chains().values()):
+        raise RecipeError("this model has no head, so it predicts nothing; add one, for example head=fcn.")

@@ -1,0 +1,111 @@
+"""A backbone of the transformers dialect: a timm model run stage by stage, tapped where transformers taps its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from backbonekit.backbones.hf.family import Family, OutputNorm
+from backbonekit.backbones.hf.layouts import normalised, to_map
+from backbonekit.backbones.hf.output_norms import stage_norms
+from backbonekit.backbones.level_selection import LevelSelection
+from backbonekit.backbones.selection import check_channels
+from backbonekit.contract.features import Level
+from backbonekit.contract.maps import FeatureMaps
+
+
+class StagedBackbone(LevelSelection):
+    """Images to the maps of the stages in `out_indices`, where 0 is the stem if the family has one.
+
+    `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
+    stage; those of stages that are not given take no gradient. `stage_names`: every stage of the architecture, built or
+    not.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        family: Family,
+        levels: Sequence[Level],
+        out_indices: tuple[int, ...],
+        in_channels: int,
+        norm: OutputNorm,
+        name: str,
+        builder: str,
+    ) -> None:
+        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices, forbidden=family.forbidden)
+        self.family = family
+        self.norm: OutputNorm = norm
+        self.gradient_checkpointing = False
+        self.in_channels = in_channels
+        self.body = body
+        self.norms = stage_norms(family, self.levels[: self.built], norm)
+        self._selection_changed()
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recomputes each block in backward instead of keeping what is inside it."""
+        self.gradient_checkpointing = enabled
+
+    def stage_of(self, name: str) -> int:
+        """The stage that a parameter of this module belongs to; what stands behind all stages counts as the last."""
+        owner, _, rest = name.partition(".")
+        if owner == "norms":
+            return self.stage_names.index(rest.partition(".")[0])
+        stage = self.family.stage_of(name)
+        return len(self.levels) - 1 if stage is None else stage
+
+    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        return self.maps_of(*self.stage_outputs(pixel_values, self._out_indices))
+
+    def stage_outputs(
+        self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
+    ) -> tuple[dict[int, Tensor], tuple[int, int]]:
+        """What the built stages in `indices` leave behind, un-normalised and in the family's layout, and the stem's
+        grid (height, width)."""
+        check_channels(pixel_values, self.in_channels, self.name)
+        x, grid = self.family.embed(self.body, pixel_values)
+        units = self.family.units(self.body)
+        beside = self.family.beside(self.body, x, grid)
+        first = 1 if self.family.has_stem else 0
+        outputs: dict[int, Tensor] = {}
+        for index in range(max(indices) + 1):
+            if index >= first:
+                x = self._through(units[index - first], x, beside)
+            if index in indices:
+                outputs[index] = x
+        return outputs, grid
+
+    def maps_of(self, outputs: Mapping[int, Tensor], grid: tuple[int, int]) -> FeatureMaps:
+        """The maps of `out_indices` from what `stage_outputs` gave."""
+        pairs = [
+            to_map(self._normalised(outputs[index], index), self.family.layout, grid) for index in self._out_indices
+        ]
+        prefix_tokens = tuple(prefix for _, prefix in pairs)
+        return FeatureMaps(
+            maps=tuple(feature_map for feature_map, _ in pairs),
+            prefix_tokens=prefix_tokens if any(tokens is not None for tokens in prefix_tokens) else (),
+        )
+
+    def _through(self, units: Sequence[nn.Module], x: Tensor, beside: tuple[Any, ...]) -> Tensor:
+        recompute = self.gradient_checkpointing and self.training
+        for unit in units:
+            x = checkpoint(unit, x, *beside, use_reentrant=False) if recompute else unit(x, *beside)  # type: ignore
+        return x
+
+    def _normalised(self, x: Tensor, index: int) -> Tensor:
+        if self.norm == "per_stage":
+            return normalised(x, self.family.layout, self.norms[self.levels[index].name])
+        is_last = index == len(self.levels) - 1
+        if (self.norm in ("final", "last") and is_last) or (self.norm == "final" and self.family.final_norm == "every"):
+            return normalised(x, self.family.layout, self.body.norm)  # type: ignore[arg-type]
+        return x
+
+    def _selection_changed(self) -> None:
+        # A parameter that takes a gradient and never gets one stops distributed training.
+        names = {self.levels[index].name for index in self._out_indices}
+        trains = any(parameter.requires_grad for parameter in self.body.parameters())
+        for name, norm in self.norms.items():
+            norm.requires_grad_(name in names and trains)

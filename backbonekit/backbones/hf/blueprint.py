@@ -1,0 +1,195 @@
+"""The `hf` source: backbones that transformers has, from its `config.json` and weights, on timm modules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from backbonekit.backbones.described_blueprint import CONFIG, DescribedBlueprint, own_names
+from backbonekit.backbones.hf.backbone import StagedBackbone
+from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.family import BodyPlan, Family, OutputNorm
+from backbonekit.backbones.hf.model_types import family, model_types
+from backbonekit.backbones.hf.output_norms import check_output_norm
+from backbonekit.backbones.stem_channels import adapt_stem
+from backbonekit.backbones.whole_models import backbone_alone, backbone_config_of
+from backbonekit.contract.features import Level
+from backbonekit.contract.processing import Processing
+from backbonekit.errors import RecipeError, nearest
+from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.stored_tensor import StoredTensor, stand_in
+
+
+def blueprint(
+    name: str | None,
+    *,
+    config: Mapping[str, Any] | None,
+    revision: str | None,
+    in_channels: int,
+    args: Mapping[str, Any],
+) -> "HFBlueprint":
+    """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both. Of a whole model
+    that holds one (`backbone_config`) it is the backbone alone.
+
+    `args`: `norm` (what is done to the maps: none, final, last, which is the final norm on the last stage alone, or
+    per_stage; each family has its default) and the fields of the configuration that matter in training only, such as
+    `drop_path_rate`. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
+    ContractError, StorageError.
+    """
+    repository = None
+    if config is None:
+        if name is None:
+            raise RecipeError("backbone.name or backbone.config is needed: a Hub id, a folder, or a model_type.")
+        repository = open_repository(name, revision=revision)
+        config = repository.json(CONFIG)
+    config = backbone_config_of(config, model_types(), name or "backbone.config")
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        raise RecipeError(f"backbone.config has no model_type; one of {', '.join(model_types())} is expected.")
+    found = family(model_type)
+    parsed = found.config_class.from_mapping(config)
+    return HFBlueprint(name, found, parsed, in_channels, dict(args), repository)
+
+
+class HFBlueprint(DescribedBlueprint):
+    """A backbone of the transformers dialect before it exists: see `contract.roles.Blueprint`."""
+
+    source = "hf"
+
+    def __init__(
+        self,
+        name: str | None,
+        family: Family,
+        config: ArchitectureConfig,
+        in_channels: int,
+        args: dict[str, Any],
+        repository: Repository | None,
+    ) -> None:
+        super().__init__(name, family.model_type, in_channels, repository)
+        self.family = family
+        self.architecture = config
+        self.norm: OutputNorm = _checked_args(family, config, args)
+        self._built = replace(config, **{key: value for key, value in args.items() if key != "norm"})
+        # With the images' own channels, because of some families they are the first level's.
+        seen: Any = {"num_channels": in_channels}
+        self.levels: tuple[Level, ...] = family.levels(replace(config, **seen))
+        self.forbidden = family.forbidden
+        self.canvas = family.canvas(config)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.architecture.to_mapping()
+
+    @property
+    def _usual_processing(self) -> Processing:
+        return self.family.processing
+
+    def construct(self, out_indices: Sequence[int]) -> StagedBackbone:
+        positions = self._positions(out_indices)
+        plan = BodyPlan(self.in_channels, positions[-1], self._has_final_norm(positions))
+        body = self.family.construct_body(self._built, plan)
+        return StagedBackbone(
+            body,
+            family=self.family,
+            levels=self.levels,
+            out_indices=positions,
+            in_channels=self.in_channels,
+            norm=self.norm,
+            name=self.name,
+            builder=self._builder,
+        ).eval()
+
+    def checkpoint(
+        self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
+    ) -> Checkpoint:
+        """Raises RecipeError where the weights' own `config.json` describes another architecture."""
+        positions = self.default_indices if out_indices is None else self._positions(out_indices)
+        stored = self._stored(pretrained, revision)
+        ours = own_names(stored)
+        if ours is None:
+            ours = self.family.key_map(self.architecture).translate(backbone_alone(stored))
+        return self._completed(ours.replaced(self._cut(ours, positions)), positions)
+
+    def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
+        if key.startswith("norms.") and tensor.numel() == 0:
+            weight, bias = self.family.norm_start(self.architecture)
+            value = weight if key.endswith("weight") else bias
+            return torch.full(shape, value), "not in the checkpoint: starts as plain normalisation"
+        if key == self.family.stem:
+            return adapt_stem(tensor, self.in_channels, pretrained_channels=tensor.shape[1])
+        if key == self.family.position_table and self.family.resample_positions is not None:
+            if tensor.shape[-1] != shape[-1]:
+                return None
+            how = f"positions resampled from {tensor.shape[1]} to {shape[1]}"
+            return self.family.resample_positions(tensor, shape[1]), how
+        return None
+
+    @property
+    def _builder(self) -> str:
+        if self._identifier is None:
+            return f"AutoBackbone.from_config({self.family.model_type} config"
+        return f"AutoBackbone.from_pretrained({self._identifier!r}"
+
+    def _has_final_norm(self, positions: tuple[int, ...]) -> bool:
+        is_last = positions[-1] == len(self.levels) - 1
+        return (self.norm in ("final", "last") and is_last) or (
+            self.norm == "final" and self.family.final_norm == "every"
+        )
+
+    def _described(self, repository: Repository) -> dict[str, Any]:
+        return dict(backbone_config_of(repository.json(CONFIG), model_types(), repository.origin))
+
+    def _differences(self, stored: dict[str, Any]) -> list[str]:
+        return list(self.architecture.differences(self.family.config_class.from_mapping(stored)))
+
+    def builds(self, name: str, out_indices: Sequence[int]) -> bool:
+        """Whether a weight of the whole architecture, by our name, is part of what `construct` gives."""
+        positions = self._positions(out_indices)
+        owner, _, rest = name.partition(".")
+        if owner == "norms":
+            return self.norm == "per_stage" and rest.partition(".")[0] in {
+                level.name for level in self.levels[: positions[-1] + 1]
+            }
+        if owner != "body":
+            return True  # no name of ours: filling reports it
+        stage = self.family.stage_of(name)
+        return self._has_final_norm(positions) if stage is None else stage <= positions[-1]
+
+    def _cut(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> dict[str, StoredTensor]:
+        """Without what belongs to stages that are not built, and to norms that are not wanted."""
+        return {key: entry for key, entry in checkpoint.tensors.items() if self.builds(key, positions)}
+
+    def norms_by_name(self, out_indices: Sequence[int]) -> tuple[str, ...]:
+        """The weights of the built stages' output norms. Checkpoints mostly lack them; `adapt` makes plain ones."""
+        if self.norm != "per_stage":
+            return ()
+        return tuple(
+            f"norms.{level.name}.{leaf}"
+            for index, level in enumerate(self.levels[: self._positions(out_indices)[-1] + 1])
+            if index not in self.forbidden
+            for leaf in ("weight", "bias")
+        )
+
+    def _completed(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> Checkpoint:
+        absent = {name: stand_in() for name in self.norms_by_name(positions)}
+        return checkpoint.replaced({**absent, **checkpoint.tensors})
+
+
+def _checked_args(family: Family, config: ArchitectureConfig, args: Mapping[str, Any]) -> OutputNorm:
+    allowed = ["norm", *sorted(family.config_class.training_fields)]
+    faults = [
+        f"args.{key}: {family.model_type} takes no such argument; {nearest(str(key), allowed)}"
+        " Fields of the architecture stand in backbone.config."
+        for key in args
+        if key not in allowed
+    ]
+    norm = args.get("norm", family.default_norm(config))
+    if norm not in get_args(OutputNorm):
+        faults.append(f"args.norm must be one of {', '.join(get_args(OutputNorm))}, got {norm!r}.")
+    if faults:
+        raise RecipeError(faults)
+    check_output_norm(family, norm)
+    return norm

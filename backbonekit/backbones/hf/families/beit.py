@@ -1,0 +1,235 @@
+"""BEiT, as transformers' `beit` checkpoints have it: a plain ViT that knows places by a bias of attention.
+
+Bias tables and position tables are stretched to the image in every forward, and maps are given as the blocks leave
+them.
+
+Source: "BEiT: BERT Pre-Training of Image Transformers", https://arxiv.org/abs/2106.08254;
+transformers/models/beit/modeling_beit.py; timm/models/beit.py.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import torch
+from timm.models.beit import Beit
+from torch import Tensor, nn
+
+from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.grid_bias import GridBiasBlock, GridPositionBias, way_index
+from backbonekit.backbones.hf.layouts import interpolated_positions
+from backbonekit.backbones.hf.sizes import Side, Square, sides
+from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
+from backbonekit.contract.features import Level
+from backbonekit.contract.options import Channels, Heads, Probability, Range
+from backbonekit.contract.processing import Processing
+from backbonekit.weights.key_map import Join, KeyMap, Rename, combine
+
+_TABLE = "relative_position_bias_table"
+
+
+@dataclass(kw_only=True)
+class BeitArchitecture(ArchitectureConfig):
+    """`use_absolute_position_embeddings`: a position table beside the class token. `use_relative_position_bias`: a bias
+    of attention in each block. `use_shared_relative_position_bias`: one for all blocks. `layer_scale_init_value`: what
+    the scales of the branches start at, 0 for none. `drop_path_rate`: of the deepest block in training.
+
+    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the class token
+    is handed along in `prefix_tokens`.
+    """
+
+    model_type: ClassVar[str] = "beit"
+    derived_fields: ClassVar[frozenset[str]] = frozenset(
+        {"initializer_range", "vocab_size", "use_mean_pooling", "pool_scales", "use_auxiliary_head"}
+        | {"auxiliary_loss_weight", "auxiliary_channels", "auxiliary_num_convs", "auxiliary_concat_input"}
+        | {"semantic_loss_ignore_index", "segmentation_indices"}
+    )
+    free_fields: ClassVar[frozenset[str]] = frozenset(
+        {"num_channels", "drop_path_rate", "reshape_hidden_states", "use_mask_token"}
+    )
+    training_fields: ClassVar[frozenset[str]] = frozenset({"drop_path_rate"})
+
+    hidden_size: Channels = 768
+    num_hidden_layers: Annotated[int, Range(1, 200)] = 12
+    num_attention_heads: Heads = 12
+    intermediate_size: Channels = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: Probability = 0.0
+    attention_probs_dropout_prob: Probability = 0.0
+    layer_norm_eps: Annotated[float, Range(0.0, 1.0)] = 1e-12
+    image_size: Square = 224
+    patch_size: Side = 16
+    num_channels: Channels = 3
+    use_mask_token: bool = False
+    use_absolute_position_embeddings: bool = False
+    use_relative_position_bias: bool = False
+    use_shared_relative_position_bias: bool = False
+    layer_scale_init_value: Annotated[float, Range(0.0, 1e3)] = 0.1
+    drop_path_rate: Annotated[float, Range(0.0, 0.99)] = 0.1
+    add_fpn: bool = False
+    reshape_hidden_states: bool = True
+
+    def _supported(self) -> list[str]:
+        faults = self._refusals(
+            {
+                "hidden_act": ("gelu",),
+                "hidden_dropout_prob": (0.0,),
+                "attention_probs_dropout_prob": (0.0,),
+                "add_fpn": (False,),
+            }
+        )
+        height, width = sides(self.image_size)
+        if height != width:
+            faults.append(f"beit config: image_size must be a square, got {height} x {width}.")
+        if self.hidden_size % self.num_attention_heads:
+            faults.append(
+                f"beit config: num_attention_heads={self.num_attention_heads} does not divide"
+                f" hidden_size={self.hidden_size}."
+            )
+        if self.patch_size > height:
+            faults.append(f"beit config: patch_size={self.patch_size} is larger than image_size={self.image_size}.")
+        return faults
+
+    @property
+    def side(self) -> int:
+        """Places along one side of the grid that the tables are made for."""
+        return sides(self.image_size)[0] // self.patch_size
+
+
+def _levels(config: BeitArchitecture) -> tuple[Level, ...]:
+    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
+    return tuple(Level(name, config.hidden_size, config.patch_size, prefix_tokens=1) for name in names)
+
+
+def _construct_body(config: BeitArchitecture, plan: BodyPlan) -> nn.Module:
+    body = Beit(
+        img_size=sides(config.image_size),
+        patch_size=config.patch_size,
+        in_chans=plan.in_channels,
+        num_classes=0,
+        global_pool="",
+        embed_dim=config.hidden_size,
+        depth=plan.last,
+        num_heads=config.num_attention_heads,
+        # Half a unit more, because timm rounds the product down.
+        mlp_ratio=(config.intermediate_size + 0.5) / config.hidden_size,
+        drop_path_rate=rate_of_last_built(config.drop_path_rate, [plan.last], [config.num_hidden_layers]),
+        norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),  # type: ignore[arg-type]
+        init_values=config.layer_scale_init_value or None,
+        use_abs_pos_emb=config.use_absolute_position_embeddings,
+    )
+    for block in body.blocks:
+        block.__class__ = GridBiasBlock
+        block.position_bias = _bias(config) if config.use_relative_position_bias else None  # type: ignore
+    if plan.last > 0 and config.use_shared_relative_position_bias:
+        body.rel_pos_bias = _bias(config)  # type: ignore[assignment]
+    body.norm = nn.Identity()
+    return body
+
+
+def _bias(config: BeitArchitecture) -> GridPositionBias:
+    return GridPositionBias(config.side, config.num_attention_heads)
+
+
+def _embed(body: Beit, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """[batch, 1 + height * width, channels], the class token first. Pixels beyond the last whole patch are left out."""
+    x = body.patch_embed.proj(pixel_values)
+    grid = (x.shape[-2], x.shape[-1])
+    # [batch, channels, height, width] -> [batch, height * width, channels]
+    x = x.flatten(2).transpose(1, 2)
+    x = torch.cat((body.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
+    table = body.pos_embed
+    if table is None:
+        return x, grid
+    # transformers resamples wherever the image is no square, also onto the table's own number of places.
+    is_native = pixel_values.shape[-2] == pixel_values.shape[-1] and x.shape[1] == table.shape[1]
+    return x + (table if is_native else interpolated_positions(table, grid, prefix=1, in_float32=False)), grid
+
+
+def _biases(body: Beit, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
+    """The shared bias and what a block needs to make its own."""
+    shared: Any = body.rel_pos_bias
+    has_own = any(block.position_bias is not None for block in body.blocks)
+    index = way_index(grid, x.device) if has_own or shared is not None else None
+    return None if shared is None else shared(index, grid), index, grid
+
+
+def _units(body: Beit) -> Sequence[Sequence[nn.Module]]:
+    return [[block] for block in body.blocks]
+
+
+def _key_map(config: BeitArchitecture) -> KeyMap:
+    ours = "body.blocks.{i}"
+    embeddings = [
+        Rename("embeddings.cls_token", "body.cls_token"),
+        Rename("embeddings.position_embeddings", "body.pos_embed"),
+        Rename("embeddings.patch_embeddings.projection", "body.patch_embed.proj"),
+    ]
+    classic, attention = "encoder.layer.{i}", "encoder.layer.{i}.attention.attention"
+    modern = "layers.{i}"
+    rules = [
+        Rename(f"{classic}.layernorm_before", f"{ours}.norm1"),
+        Rename(f"{classic}.layernorm_after", f"{ours}.norm2"),
+        # Keys have no bias.
+        Join([f"{attention}.{name}.weight" for name in ("query", "key", "value")], f"{ours}.attn.qkv.weight"),
+        Rename(f"{attention}.query.bias", f"{ours}.attn.q_bias"),
+        Rename(f"{attention}.value.bias", f"{ours}.attn.v_bias"),
+        Rename(f"{attention}.relative_position_bias.{_TABLE}", f"{ours}.position_bias.{_TABLE}"),
+        Rename(f"{classic}.attention.output.dense", f"{ours}.attn.proj"),
+        Rename(f"{classic}.intermediate.dense", f"{ours}.mlp.fc1"),
+        Rename(f"{classic}.output.dense", f"{ours}.mlp.fc2"),
+        Rename(f"{classic}.lambda_1", f"{ours}.gamma_1"),
+        Rename(f"{classic}.lambda_2", f"{ours}.gamma_2"),
+        # As transformers 5 names them in memory.
+        Rename(f"{modern}.layernorm_before", f"{ours}.norm1"),
+        Rename(f"{modern}.layernorm_after", f"{ours}.norm2"),
+        Join([f"{modern}.attention.{name}_proj.weight" for name in "qkv"], f"{ours}.attn.qkv.weight"),
+        Rename(f"{modern}.attention.q_proj.bias", f"{ours}.attn.q_bias"),
+        Rename(f"{modern}.attention.v_proj.bias", f"{ours}.attn.v_bias"),
+        Rename(f"{modern}.relative_position_bias.{_TABLE}", f"{ours}.position_bias.{_TABLE}"),
+        Rename(f"{modern}.attention.o_proj", f"{ours}.attn.proj"),
+        Rename(f"{modern}.mlp", f"{ours}.mlp"),
+        Rename(f"{modern}.lambda_1", f"{ours}.gamma_1"),
+        Rename(f"{modern}.lambda_2", f"{ours}.gamma_2"),
+        Rename(f"shared_position_bias.{_TABLE}", f"body.rel_pos_bias.{_TABLE}"),
+    ]
+    # The shared table alone stands under `beit` in a lone backbone too, and is written so.
+    shared = KeyMap([Rename(f"encoder.relative_position_bias.{_TABLE}", f"body.rel_pos_bias.{_TABLE}")])
+    drop = ["classifier.*", "lm_head.*", "pooler.*", "layernorm.*", "embeddings.mask_token", "*relative_position_index"]
+    # What BeitForSemanticSegmentation adds.
+    drop += ["decode_head.*", "auxiliary_head.*", "fpn*"]
+    return combine(shared.under("beit", ""), shared, KeyMap([*embeddings, *rules], drop=drop, prefixes=["beit"]))
+
+
+def _stage_of(name: str) -> int | None:
+    if name.startswith("body.rel_pos_bias."):
+        return 1
+    found = re.match(r"body\.blocks\.(\d+)\.", name)
+    return int(found.group(1)) + 1 if found else 0
+
+
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
+FAMILY = Family(
+    config_class=BeitArchitecture,
+    levels=_levels,
+    construct_body=_construct_body,
+    embed=_embed,
+    units=_units,
+    layout="tokens",
+    key_map=_key_map,
+    stage_of=_stage_of,
+    stem="body.patch_embed.proj.weight",
+    default_norm=lambda config: "none",
+    final_norm="never",
+    processing=Processing(size=(224, 224), interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    canvas=lambda config: sides(config.image_size),
+    beside=_biases,
+    attentions=_attentions,
+)

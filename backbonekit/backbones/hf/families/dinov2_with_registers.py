@@ -1,0 +1,95 @@
+"""DINOv2 with registers, as transformers' `dinov2_with_registers` checkpoints have it: `dinov2` with more tokens.
+
+Registers stand between the class token and the places and have no position. Position tables are resampled with
+antialiasing, which `dinov2` does without.
+
+Source: "Vision Transformers Need Registers", https://arxiv.org/abs/2309.16588;
+transformers/models/dinov2_with_registers/modeling_dinov2_with_registers.py; the rest as in `dinov2.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from backbonekit.backbones.hf.families import dinov2
+from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.layouts import interpolated_positions
+from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.contract.features import Level
+from backbonekit.contract.options import Range
+from backbonekit.contract.processing import Processing
+from backbonekit.weights.key_map import KeyMap, Rename
+
+
+@dataclass(kw_only=True)
+class Dinov2WithRegistersArchitecture(dinov2.Dinov2Fields):
+    """`use_swiglu_ffn`: gated feed-forward of two thirds the width. `apply_layernorm`: the final norm on every map.
+    `num_register_tokens`: tokens without a place, handed along in `prefix_tokens` after the class token.
+    """
+
+    model_type: ClassVar[str] = "dinov2_with_registers"
+    # The last two stood in configurations before the class was published; transformers does not read them.
+    derived_fields: ClassVar[frozenset[str]] = frozenset(
+        {"initializer_range", "interpolate_antialias", "interpolate_offset"}
+    )
+
+    patch_size: Square = 16
+    num_register_tokens: Annotated[int, Range(0, 1_024)] = 4
+
+
+def _levels(config: Dinov2WithRegistersArchitecture) -> tuple[Level, ...]:
+    return dinov2.levels(config, 1 + config.num_register_tokens)
+
+
+def _construct_body(config: Dinov2WithRegistersArchitecture, plan: BodyPlan) -> nn.Module:
+    body = dinov2.construct_body(config, plan)
+    if config.num_register_tokens:
+        # Made here, because timm's own registers have positions or take those of the class token away.
+        body.reg_token = nn.Parameter(torch.zeros(1, config.num_register_tokens, config.hidden_size))
+    return body
+
+
+def _embed(body: VisionTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """[batch, 1 + registers + height * width, channels]."""
+    x, grid = dinov2.embed(body, pixel_values, antialias=True)
+    if body.reg_token is None:
+        return x, grid
+    return torch.cat((x[:, :1], body.reg_token.expand(x.shape[0], -1, -1), x[:, 1:]), dim=1), grid
+
+
+def _resample_positions(table: Tensor, size: int) -> Tensor:
+    side = round((size - 1) ** 0.5)
+    return interpolated_positions(table, (side, side), prefix=1, antialias=True)
+
+
+def _key_map(config: Dinov2WithRegistersArchitecture) -> KeyMap:
+    name = "embeddings.register_tokens"
+    # Without registers transformers stores a tensor of none.
+    return KeyMap(
+        [*dinov2.rules(config), *([Rename(name, "body.reg_token")] if config.num_register_tokens else [])],
+        drop=[*dinov2.DROPPED, *([] if config.num_register_tokens else [name])],
+        prefixes=["dinov2_with_registers"],
+    )
+
+
+FAMILY = Family(
+    config_class=Dinov2WithRegistersArchitecture,
+    levels=_levels,
+    construct_body=_construct_body,
+    embed=_embed,
+    units=dinov2.units,
+    layout="tokens",
+    key_map=_key_map,
+    stage_of=dinov2.stage_of,
+    stem="body.patch_embed.proj.weight",
+    default_norm=lambda config: "final" if config.apply_layernorm else "none",
+    final_norm="every",
+    processing=Processing(shortest_edge=256, crop=(224, 224), interpolation="bicubic"),
+    canvas=lambda config: sides(config.image_size),
+    position_table="body.pos_embed",
+    resample_positions=_resample_positions,
+    attentions=dinov2.attentions,
+)

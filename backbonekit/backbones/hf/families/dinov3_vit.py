@@ -1,0 +1,237 @@
+"""DINOv3's ViT, as transformers' `dinov3_vit` checkpoints have it: rotary positions, registers, a final norm.
+
+Places are turned by their own coordinates, so an image may have any size; in training the coordinates are rescaled at
+random as `pos_embed_rescale` says. Stochastic depth has one rate for all blocks.
+
+Source: "DINOv3", https://arxiv.org/abs/2508.10104; transformers/models/dinov3_vit/modeling_dinov3_vit.py;
+timm/models/eva.py.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import torch
+from timm.layers import DropPath
+from timm.models.eva import Eva
+from torch import Tensor, nn
+
+from backbonekit.backbones.hf.activations import ACTIVATIONS
+from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.rotary_grid import centers, disturbed, frequencies, rotations
+from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.contract.features import Level
+from backbonekit.contract.options import Channels, Heads, Probability, Range
+from backbonekit.contract.processing import Processing
+from backbonekit.weights.key_map import Join, KeyMap, Rename, Rule
+
+_REGISTERS = "embeddings.register_tokens"
+
+
+@dataclass(kw_only=True)
+class DINOv3ViTArchitecture(ArchitectureConfig):
+    """`use_gated_mlp`: gated feed-forward. `apply_layernorm`: the final norm on every map, not on the last one alone.
+    `num_register_tokens`: tokens without a place, handed along in `prefix_tokens` after the class token.
+    `pos_embed_shift`, `pos_embed_jitter`, `pos_embed_rescale`: how far coordinates are moved or stretched in training.
+
+    `reshape_hidden_states` and `return_class_token` change nothing here: maps are always [batch, channels, height,
+    width], and the class token is handed along.
+    """
+
+    model_type: ClassVar[str] = "dinov3_vit"
+    derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range", "return_class_token"})
+    free_fields: ClassVar[frozenset[str]] = frozenset(
+        {"num_channels", "image_size", "drop_path_rate", "layerscale_value", "apply_layernorm"}
+        | {"reshape_hidden_states", "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"}
+    )
+    training_fields: ClassVar[frozenset[str]] = frozenset(
+        {"drop_path_rate", "pos_embed_shift", "pos_embed_jitter", "pos_embed_rescale"}
+    )
+
+    patch_size: Square = 16
+    hidden_size: Channels = 384
+    intermediate_size: Channels = 1536
+    num_hidden_layers: Annotated[int, Range(1, 200)] = 12
+    num_attention_heads: Heads = 6
+    hidden_act: str = "gelu"
+    attention_dropout: Probability = 0.0
+    layer_norm_eps: Annotated[float, Range(0.0, 1.0)] = 1e-5
+    rope_theta: Annotated[float, Range(1.0, 1e9)] = 100.0
+    image_size: Square = 224
+    num_channels: Channels = 3
+    query_bias: bool = True
+    key_bias: bool = False
+    value_bias: bool = True
+    proj_bias: bool = True
+    mlp_bias: bool = True
+    layerscale_value: Annotated[float, Range(0.0, 1e3)] = 1.0
+    drop_path_rate: Annotated[float, Range(0.0, 0.99)] = 0.0
+    use_gated_mlp: bool = False
+    num_register_tokens: Annotated[int, Range(0, 1_024)] = 0
+    pos_embed_shift: Annotated[float, Range(0.0, 1e3)] | None = None
+    pos_embed_jitter: Annotated[float, Range(1.0, 1e3)] | None = None
+    pos_embed_rescale: Annotated[float, Range(1.0, 1e3)] | None = 2.0
+    apply_layernorm: bool = True
+    reshape_hidden_states: bool = True
+
+    def _supported(self) -> list[str]:
+        faults = self._refusals({"hidden_act": tuple(ACTIVATIONS), "attention_dropout": (0.0,)})
+        height, width = sides(self.patch_size)
+        if height != width:
+            faults.append(f"dinov3_vit config: patch_size must be a square, got {height} x {width}.")
+        if self.hidden_size % (4 * self.num_attention_heads):
+            faults.append(
+                f"dinov3_vit config: hidden_size={self.hidden_size} must be a multiple of 4 * num_attention_heads ="
+                f" {4 * self.num_attention_heads}, for two coordinates to turn pairs of channels."
+            )
+        biases = (self.query_bias, self.key_bias, self.value_bias)
+        if biases not in ((True, False, True), (True, True, True), (False, False, False)):
+            faults.append(
+                "dinov3_vit config: query_bias={}, key_bias={}, value_bias={} is not supported, only all, none, or all"
+                " but key_bias. Use source: transformers for it.".format(*biases)
+            )
+        return faults
+
+
+def _levels(config: DINOv3ViTArchitecture) -> tuple[Level, ...]:
+    patch = sides(config.patch_size)[0]
+    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
+    prefix_tokens = 1 + config.num_register_tokens
+    return tuple(Level(name, config.hidden_size, patch, prefix_tokens=prefix_tokens) for name in names)
+
+
+def _construct_body(config: DINOv3ViTArchitecture, plan: BodyPlan) -> nn.Module:
+    body = Eva(
+        img_size=sides(config.image_size),
+        patch_size=sides(config.patch_size),  # type: ignore[arg-type]
+        in_chans=plan.in_channels,
+        num_classes=0,
+        global_pool="",
+        embed_dim=config.hidden_size,
+        depth=plan.last,
+        num_heads=config.num_attention_heads,
+        qkv_bias=config.query_bias and not config.key_bias,
+        # Half a unit more, because timm rounds the product down.
+        mlp_ratio=(config.intermediate_size + 0.5) / config.hidden_size,
+        swiglu_mlp=config.use_gated_mlp,
+        swiglu_align_to=1,  # to no multiple, and as two matrices
+        norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),  # type: ignore[arg-type]
+        init_values=config.layerscale_value,
+        num_reg_tokens=config.num_register_tokens,
+        use_abs_pos_emb=False,
+        rope_rotate_half=True,
+    )
+    for block in body.blocks:
+        _complete(block, config)
+    turns = frequencies(config.hidden_size // config.num_attention_heads, config.rope_theta)
+    body.register_buffer("turns", turns, persistent=False)
+    body.disturbance = {  # type: ignore[assignment]
+        "shift": config.pos_embed_shift,
+        "jitter": config.pos_embed_jitter,
+        "rescale": config.pos_embed_rescale,
+    }
+    if not plan.final_norm:
+        body.norm = nn.Identity()
+    return body
+
+
+def _complete(block: Any, config: DINOv3ViTArchitecture) -> None:
+    """What timm's constructor does not take."""
+    attention, feed_forward = block.attn, block.mlp
+    if config.key_bias:
+        attention.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+    if not config.proj_bias:
+        attention.proj.register_parameter("bias", None)
+    if not config.mlp_bias:
+        for layer in feed_forward.children():
+            if isinstance(layer, nn.Linear):
+                layer.register_parameter("bias", None)
+    feed_forward.act = ACTIVATIONS[config.hidden_act]()
+    if config.drop_path_rate > 0:
+        block.drop_path1, block.drop_path2 = (DropPath(config.drop_path_rate) for _ in range(2))
+
+
+def _embed(body: Eva, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """[batch, 1 + registers + height * width, channels]. Pixels beyond the last whole patch are left out."""
+    x = body.patch_embed.proj(pixel_values)
+    grid = (x.shape[-2], x.shape[-1])
+    tokens = [body.cls_token, *([] if body.reg_token is None else [body.reg_token])]
+    # [batch, channels, height, width] -> [batch, height * width, channels]
+    x = x.flatten(2).transpose(1, 2)
+    return torch.cat([*(token.expand(x.shape[0], -1, -1) for token in tokens), x], dim=1), grid  # type: ignore
+
+
+def _rotations(body: Eva, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
+    places = centers(grid, x.device)
+    if body.training:
+        places = disturbed(places, **body.disturbance)  # type: ignore[arg-type]
+    return (rotations(places, body.turns, x.dtype),)  # type: ignore[arg-type]
+
+
+def _units(body: Eva) -> Sequence[Sequence[nn.Module]]:
+    return [[block] for block in body.blocks]
+
+
+def _key_map(config: DINOv3ViTArchitecture) -> KeyMap:
+    block, ours = "layer.{i}", "body.blocks.{i}"
+    queries, keys, values = (f"{block}.attention.{name}_proj" for name in "qkv")
+    rules: list[Rule] = [
+        Rename("embeddings.cls_token", "body.cls_token"),
+        Rename("embeddings.patch_embeddings", "body.patch_embed.proj"),
+        Rename(f"{block}.norm1", f"{ours}.norm1"),
+        Rename(f"{block}.norm2", f"{ours}.norm2"),
+        Join([f"{part}.weight" for part in (queries, keys, values)], f"{ours}.attn.qkv.weight"),
+        Rename(f"{block}.attention.o_proj", f"{ours}.attn.proj"),
+        Rename(f"{block}.layer_scale1.lambda1", f"{ours}.gamma_1"),
+        Rename(f"{block}.layer_scale2.lambda1", f"{ours}.gamma_2"),
+        Rename(f"{block}.mlp.down_proj", f"{ours}.mlp.fc2"),
+        Rename("norm", "body.norm"),
+    ]
+    if config.key_bias:
+        rules.append(Join([f"{part}.bias" for part in (queries, keys, values)], f"{ours}.attn.qkv.bias"))
+    else:
+        rules += [Rename(f"{queries}.bias", f"{ours}.attn.q_bias"), Rename(f"{values}.bias", f"{ours}.attn.v_bias")]
+    if config.use_gated_mlp:
+        rules.append(Rename(f"{block}.mlp.gate_proj", f"{ours}.mlp.fc1_g"))
+        rules.append(Rename(f"{block}.mlp.up_proj", f"{ours}.mlp.fc1_x"))
+    else:
+        rules.append(Rename(f"{block}.mlp.up_proj", f"{ours}.mlp.fc1"))
+    if config.num_register_tokens:
+        rules.append(Rename(_REGISTERS, "body.reg_token"))
+    # Without registers transformers stores a tensor of none.
+    drop = ["embeddings.mask_token", *([] if config.num_register_tokens else [_REGISTERS])]
+    return KeyMap(rules, drop=drop, prefixes=["model"])
+
+
+def _stage_of(name: str) -> int | None:
+    if name.startswith("body.norm."):
+        return None
+    found = re.match(r"body\.blocks\.(\d+)\.", name)
+    return int(found.group(1)) + 1 if found else 0
+
+
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
+FAMILY = Family(
+    config_class=DINOv3ViTArchitecture,
+    levels=_levels,
+    construct_body=_construct_body,
+    embed=_embed,
+    units=_units,
+    layout="tokens",
+    key_map=_key_map,
+    stage_of=_stage_of,
+    stem="body.patch_embed.proj.weight",
+    default_norm=lambda config: "final" if config.apply_layernorm else "last",
+    final_norm="every",
+    processing=Processing(size=(224, 224), interpolation="bilinear"),
+    canvas=lambda config: sides(config.image_size),
+    beside=_rotations,
+    attentions=_attentions,
+)

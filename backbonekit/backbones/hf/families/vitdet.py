@@ -1,0 +1,190 @@
+"""ViTDet's ViT, as transformers' `vitdet` checkpoints have it: windows in some blocks, no class token, no norm.
+
+Source: "Exploring Plain Vision Transformer Backbones for Object Detection", https://arxiv.org/abs/2203.16527;
+transformers/models/vitdet/modeling_vitdet.py; timm/models/vision_transformer_sam.py.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar
+
+import torch
+from timm.models.vision_transformer_sam import VisionTransformerSAM
+from torch import Tensor, nn
+
+from backbonekit.backbones.hf.activations import ACTIVATIONS
+from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
+from backbonekit.backbones.hf.layouts import interpolated_positions
+from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
+from backbonekit.backbones.hf.vitdet_block import ResidualBottleneck, WindowThenDropBlock
+from backbonekit.contract.features import Level
+from backbonekit.contract.options import Channels, Heads, Probability, Range
+from backbonekit.contract.processing import Processing
+from backbonekit.weights.key_map import KeyMap, Rename
+
+Index = Annotated[int, Range(0, 199)]
+
+
+@dataclass(kw_only=True)
+class VitDetArchitecture(ArchitectureConfig):
+    """`window_size`: side of an attention window, in tokens, in the blocks of `window_block_indices`; 0 for none.
+    `residual_block_indices`: blocks that end in convolutions. `pretrain_image_size`: what the position table is made
+    for. `image_size`: what the relative positions of blocks without windows are made for.
+    `drop_path_rate`: of the deepest block in training.
+    """
+
+    model_type: ClassVar[str] = "vitdet"
+    derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
+    free_fields: ClassVar[frozenset[str]] = frozenset({"num_channels", "drop_path_rate"})
+    whole_fields: ClassVar[frozenset[str]] = frozenset({"mlp_ratio"})
+    training_fields: ClassVar[frozenset[str]] = frozenset({"drop_path_rate"})
+
+    hidden_size: Channels = 768
+    num_hidden_layers: Annotated[int, Range(1, 200)] = 12
+    num_attention_heads: Heads = 12
+    mlp_ratio: Annotated[float, Range(0.01, 64)] = 4
+    hidden_act: str = "gelu"
+    dropout_prob: Probability = 0.0
+    layer_norm_eps: Annotated[float, Range(0.0, 1.0)] = 1e-6
+    image_size: Square = 224
+    pretrain_image_size: Square = 224
+    patch_size: Square = 16
+    num_channels: Channels = 3
+    qkv_bias: bool = True
+    drop_path_rate: Annotated[float, Range(0.0, 0.99)] = 0.0
+    window_block_indices: tuple[Index, ...] = ()
+    residual_block_indices: tuple[Index, ...] = ()
+    use_absolute_position_embeddings: bool = True
+    use_relative_position_embeddings: bool = False
+    window_size: Annotated[int, Range(0, 1_024)] = 0
+
+    def _supported(self) -> list[str]:
+        faults = self._refusals(
+            {
+                "hidden_act": tuple(ACTIVATIONS),
+                "dropout_prob": (0.0,),
+                "use_absolute_position_embeddings": (True,),  # transformers does not build it without
+            }
+        )
+        for field in ("pretrain_image_size", "patch_size"):
+            height, width = sides(getattr(self, field))
+            if height != width:
+                faults.append(f"vitdet config: {field} must be a square, got {height} x {width}.")
+        if self.hidden_size % self.num_attention_heads:
+            faults.append(
+                f"vitdet config: num_attention_heads={self.num_attention_heads} does not divide"
+                f" hidden_size={self.hidden_size}."
+            )
+        if max(sides(self.patch_size)) > min(*sides(self.image_size), *sides(self.pretrain_image_size)):
+            faults.append(
+                f"vitdet config: patch_size={self.patch_size} is larger than image_size={self.image_size} or"
+                f" pretrain_image_size={self.pretrain_image_size}."
+            )
+        return faults
+
+
+def _levels(config: VitDetArchitecture) -> tuple[Level, ...]:
+    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
+    return tuple(Level(name, config.hidden_size, sides(config.patch_size)[0]) for name in names)
+
+
+def _construct_body(config: VitDetArchitecture, plan: BodyPlan) -> nn.Module:
+    body = VisionTransformerSAM(
+        img_size=sides(config.image_size),  # type: ignore[arg-type]
+        patch_size=sides(config.patch_size),  # type: ignore[arg-type]
+        in_chans=plan.in_channels,
+        num_classes=0,
+        global_pool="",
+        embed_dim=config.hidden_size,
+        depth=plan.last,
+        num_heads=config.num_attention_heads,
+        # Half a unit more, because timm rounds the product down.
+        mlp_ratio=(int(config.hidden_size * config.mlp_ratio) + 0.5) / config.hidden_size,
+        qkv_bias=config.qkv_bias,
+        drop_path_rate=rate_of_last_built(config.drop_path_rate, [plan.last], [config.num_hidden_layers]),
+        norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),  # type: ignore[arg-type]
+        act_layer=ACTIVATIONS[config.hidden_act],
+        use_abs_pos=False,
+        use_rel_pos=config.use_relative_position_embeddings,
+        window_size=config.window_size,
+        global_attn_indexes=tuple(i for i in range(plan.last) if i not in config.window_block_indices),
+        neck_chans=0,
+    )
+    body.neck = nn.Identity()  # type: ignore[assignment]
+    for index, block in enumerate(body.blocks):
+        block.__class__ = WindowThenDropBlock
+        has_residual = index in config.residual_block_indices
+        block.residual = (
+            ResidualBottleneck(config.hidden_size, ACTIVATIONS[config.hidden_act]) if has_residual else nn.Identity()
+        )
+    side = sides(config.pretrain_image_size)[0] // sides(config.patch_size)[0]
+    # As it is stored: with the position of a class token that is not there.
+    table = torch.zeros(1, 1 + side * side, config.hidden_size)
+    body.pos_embed = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
+    return body
+
+
+def _embed(body: VisionTransformerSAM, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """[batch, height, width, channels]. Pixels beyond the last whole patch are left out."""
+    x = body.patch_embed.proj(pixel_values).permute(0, 2, 3, 1)  # type: ignore
+    grid = (x.shape[1], x.shape[2])
+    table: Tensor = body.pos_embed  # type: ignore[assignment]
+    if grid[0] != grid[1] or grid[0] * grid[1] != table.shape[1] - 1:
+        table = interpolated_positions(table, grid, prefix=1, in_float32=False)
+    return x + table[:, 1:].unflatten(1, grid), grid
+
+
+def _units(body: VisionTransformerSAM) -> Sequence[Sequence[nn.Module]]:
+    return [[block] for block in body.blocks]
+
+
+def _key_map(config: VitDetArchitecture) -> KeyMap:
+    block, ours = "encoder.layer.{i}", "body.blocks.{i}"
+    return KeyMap(
+        [
+            Rename("embeddings.position_embeddings", "body.pos_embed"),
+            Rename("embeddings.projection", "body.patch_embed.proj"),
+            Rename(f"{block}.attention", f"{ours}.attn"),
+            *(Rename(f"{block}.{name}", f"{ours}.{name}") for name in ("norm1", "norm2", "mlp", "residual")),
+        ],
+        prefixes=["vitdet"],
+    )
+
+
+def _stage_of(name: str) -> int | None:
+    found = re.match(r"body\.blocks\.(\d+)\.", name)
+    return int(found.group(1)) + 1 if found else 0
+
+
+def _attentions(body: Any) -> Sequence[nn.Module]:
+    """Each block's."""
+    return [block.attn for block in body.blocks]
+
+
+def _heads_apart(module: Any, weights: Tensor) -> Tensor:
+    """[windows * heads, queries, keys] -> [windows, heads, queries, keys], one window where there are none."""
+    return weights.unflatten(0, (-1, module.num_heads))
+
+
+FAMILY = Family(
+    config_class=VitDetArchitecture,
+    levels=_levels,
+    construct_body=_construct_body,
+    embed=_embed,
+    units=_units,
+    layout="NHWC",
+    key_map=_key_map,
+    stage_of=_stage_of,
+    stem="body.patch_embed.proj.weight",
+    default_norm=lambda config: "none",
+    final_norm="never",
+    processing=Processing(size=(224, 224), interpolation="bilinear"),
+    canvas=lambda config: sides(config.image_size),
+    hidden_state=channels_first,
+    attentions=_attentions,
+    attention_weights=_heads_apart,
+)

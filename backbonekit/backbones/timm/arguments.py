@@ -1,0 +1,123 @@
+"""Arguments of timm's constructors: which an architecture takes, and those that open it to images of any size."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any
+
+import timm
+from timm.layers import PatchEmbed
+from torch import nn
+
+from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.weights.construct import shapes_alone
+
+# Decided elsewhere, or a way to files and code.
+_FORBIDDEN = {
+    "in_chans": "use backbone.in_channels",
+    "num_classes": "a head decides it",
+    "device": "move the model after it is built",
+    "dtype": "convert the model after it is built",
+    "features_only": "backbone.out_indices does it",
+    "out_indices": "use backbone.out_indices",
+    "output_fmt": "maps are always NCHW",
+    "pretrained": "use backbone.pretrained",
+    "pretrained_cfg": "use backbone.pretrained",
+    "pretrained_cfg_overlay": "use backbone.pretrained",
+    "pretrained_strict": "filling is always strict",
+    "pretrained_model_args": "use backbone.pretrained",
+    "checkpoint_path": "use backbone.pretrained",
+    "cache_dir": "the Hugging Face cache is used",
+    "model_name": "use backbone.name",
+    "scriptable": "torch.compile and torch.export need no such switch",
+    "exportable": "torch.compile and torch.export need no such switch",
+    "no_jit": "torch.compile and torch.export need no such switch",
+    "weight_init": "the architecture's own rule is used",
+    "cfg": "give its fields one by one",
+}
+_MAX_IMAGE_SIDE = 16_384  # pixels; a position table of this size still fits into memory
+
+
+@cache
+def body_class(architecture: str) -> type[nn.Module]:
+    """The class behind an architecture's name."""
+    with shapes_alone():
+        return type(timm.create_model(architecture, num_classes=0))
+
+
+def constructor_arguments(body: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    """What a recipe may set: the constructor's named arguments, and the fields of a configuration that it takes."""
+    parameters = inspect.signature(body.__init__).parameters
+    named = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name != "self" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    configuration = parameters.get("cfg")
+    if configuration is not None and is_dataclass(configuration.annotation):
+        for item in fields(configuration.annotation):
+            named.setdefault(item.name, inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY))
+    return {name: parameter for name, parameter in named.items() if name not in _FORBIDDEN}
+
+
+def check_arguments(architecture: str, body: type[nn.Module], args: Mapping[str, Any]) -> None:
+    """Raises RecipeError that lists every argument the architecture does not take, and every value that is no data."""
+    allowed = constructor_arguments(body)
+    faults = []
+    for name, value in args.items():
+        if name in _FORBIDDEN:
+            faults.append(f"args.{name}: not to be set here; {_FORBIDDEN[name]}.")
+        elif name not in allowed:
+            faults.append(f"args.{name}: {architecture} takes no such argument; {nearest(str(name), allowed)}")
+        elif not _is_data(value):
+            faults.append(f"args.{name}: a number, text, true, false or a list of these is expected, got {value!r}.")
+        elif name == "img_size" and not _is_image_size(value):
+            faults.append(f"args.img_size: one or two whole numbers up to {_MAX_IMAGE_SIDE} are wanted, got {value!r}.")
+    if faults:
+        raise RecipeError(faults)
+
+
+def any_size_arguments(body: type[nn.Module]) -> dict[str, Any]:
+    """The switches that let an architecture take images of any size, as far as its constructor has them."""
+    allowed = constructor_arguments(body)
+    switches: dict[str, Any] = {}
+    if "dynamic_img_size" in allowed:
+        switches["dynamic_img_size"] = True
+    elif "strict_img_size" in allowed:
+        switches["strict_img_size"] = False
+    if "dynamic_img_pad" in allowed:
+        switches["dynamic_img_pad"] = True
+    return switches
+
+
+def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any]) -> nn.Module:
+    """The plain timm model without classifier, on the active device. Raises ContractError with timm's own words."""
+    try:
+        body = timm.create_model(architecture, num_classes=0, in_chans=in_channels, **arguments)
+    except Exception as error:  # a foreign constructor refuses its arguments in any way it likes
+        shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        raise ContractError(
+            f"timm does not build {architecture} with {in_channels} input channels"
+            f"{' and ' + shown if shown else ''}: {type(error).__name__}: {error}"
+        ) from error
+    for module in body.modules():
+        # Swin has no argument for it: images are padded to whole patches.
+        if isinstance(module, PatchEmbed) and not module.strict_img_size:
+            module.dynamic_img_pad = True
+    return body
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return len(value) <= 1_000 and all(_is_data(member) for member in value)
+    if isinstance(value, Mapping):
+        return len(value) <= 1_000 and all(isinstance(key, str) and _is_data(member) for key, member in value.items())
+    return value is None or isinstance(value, str | bool | int | float)
+
+
+def _is_image_size(value: Any) -> bool:
+    sides = value if isinstance(value, list | tuple) else (value,)
+    return len(sides) in (1, 2) and all(
+        isinstance(side, int) and not isinstance(side, bool) and 0 < side <= _MAX_IMAGE_SIDE for side in sides
+    )

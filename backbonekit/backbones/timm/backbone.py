@@ -1,0 +1,100 @@
+"""A plain timm model as a backbone: cut after the last map that is asked for, every map NCHW."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.backbones.level_selection import LevelSelection
+from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.timm.levels import is_better_asked_for_tokens
+from backbonekit.contract.features import Level
+from backbonekit.contract.maps import FeatureMaps
+from backbonekit.errors import ContractError
+
+
+class TimmBackbone(LevelSelection):
+    """Images to the maps in `out_indices`, in timm's own numbering (that of `features_only`).
+
+    `body`: the timm model, whose weights have their names in timm's checkpoints. `stage_names`: every map of the
+    architecture, built or not. `fixed_size`: (height, width) where the architecture takes no other image, or None.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        levels: Sequence[Level],
+        out_indices: tuple[int, ...],
+        in_channels: int,
+        fixed_size: tuple[int, int] | None,
+        name: str,
+    ) -> None:
+        builder = f"AutoBackbone.from_pretrained({name!r}, use_timm_backbone=True"
+        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices)
+        self.fixed_size = fixed_size
+        self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
+        self.in_channels = in_channels
+        self.body = body
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recomputes each block in backward instead of keeping what is inside it, where timm can for the architecture.
+
+        Raises ContractError where it cannot.
+        """
+        try:
+            self.body.set_grad_checkpointing(enabled)  # type: ignore[operator]
+        except (AssertionError, AttributeError) as error:
+            raise ContractError(f"timm has no gradient checkpointing for {self.name}.") from error
+
+    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        return self.maps_at(pixel_values, self._out_indices)
+
+    def maps_at(
+        self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
+    ) -> FeatureMaps:
+        """The maps of other positions among the built ones."""
+        check_channels(pixel_values, self.in_channels, self.name)
+        if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
+            raise ContractError(self._size_sentence(pixel_values))
+        if is_better_asked_for_tokens(self.body):
+            tokens = self.body.forward_intermediates(  # type: ignore[operator]
+                pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, output_fmt="NLC"
+            )
+            # These architectures take whole patches alone, so the division leaves no rest.
+            grid = [round(side / self.levels[0].stride) for side in pixel_values.shape[-2:]]
+            # [batch, height * width, channels] -> [batch, channels, height, width]
+            return FeatureMaps(maps=tuple(each.transpose(1, 2).unflatten(2, grid) for each in tokens))
+        if not self.has_prefix_tokens:
+            maps = self.body.forward_intermediates(  # type: ignore[operator]
+                pixel_values, indices=list(indices), stop_early=True, intermediates_only=True
+            )
+            return self._sound(FeatureMaps(maps=tuple(maps)), indices)
+        pairs = self.body.forward_intermediates(  # type: ignore[operator]
+            pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, return_prefix_tokens=True
+        )
+        maps = FeatureMaps(
+            maps=tuple(feature_map for feature_map, _ in pairs), prefix_tokens=tuple(tokens for _, tokens in pairs)
+        )
+        return self._sound(maps, indices)
+
+    def _sound(self, maps: FeatureMaps, indices: Sequence[int]) -> FeatureMaps:
+        # Behind a convolutional stem timm folds tokens into a grid of another size, without a word, where a side of
+        # the image is no multiple of the stride.
+        for index, feature_map in zip(indices, maps.maps, strict=True):
+            level = self.levels[index]
+            if feature_map.shape[1] != level.channels:
+                raise ContractError(
+                    f"{self.name} gives {list(feature_map.shape)} for {level.name}, of {level.channels} channels: it"
+                    f" takes images with sides that are multiples of {level.stride:g} only. The fix:"
+                    f" processing.size_divisor={level.stride:g}."
+                )
+        return maps
+
+    def _size_sentence(self, pixel_values: Tensor) -> str:
+        assert self.fixed_size is not None
+        height, width = self.fixed_size
+        return (
+            f"{self.name} takes images of {height} x {width} only, got {pixel_values.shape[-2]} x"
+            f" {pixel_values.shape[-1]}. The fix: processing.size=[{height}, {width}], or backbone.args.img_size."
+        )

@@ -1,0 +1,187 @@
+"""The `timm` source: any architecture of timm that gives feature maps, in timm's own numbering."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import get_model_input_config
+from torch import Tensor, nn
+
+from backbonekit.backbones.pixel_statistics import with_channels
+from backbonekit.backbones.selection import select_built
+from backbonekit.backbones.stem_channels import adapt_stem
+from backbonekit.backbones.timm.arguments import any_size_arguments, body_class, check_arguments, create_body
+from backbonekit.backbones.timm.backbone import TimmBackbone
+from backbonekit.backbones.timm.idle import cut, idle_parameters
+from backbonekit.backbones.timm.levels import levels_of, may_idle, takes_any_size
+from backbonekit.backbones.timm.names import TimmIdentity, identify
+from backbonekit.backbones.timm.processing import processing_of
+from backbonekit.backbones.timm.weights import ConvertedWeights, open_weights, own_names
+from backbonekit.backbones.weights_location import locate
+from backbonekit.contract.processing import Processing
+from backbonekit.errors import RecipeError, WeightsError
+from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.construct import shapes_alone
+from backbonekit.weights.repository import Repository
+
+
+def blueprint(
+    name: str | None,
+    *,
+    config: Mapping[str, Any] | None,
+    revision: str | None,
+    in_channels: int,
+    args: Mapping[str, Any],
+) -> "TimmBlueprint":
+    """A timm architecture by name, with or without a tag of weights, or a folder or Hub id in timm's format.
+
+    `args`: arguments of the architecture's constructor. `config` is of the `hf` source and must be None. Builds the
+    model on the meta device. Raises RecipeError, ContractError, StorageError.
+    """
+    if config:
+        raise RecipeError(
+            "backbone.config is for source: hf; the options of a timm architecture stand in backbone.args."
+        )
+    identity = identify(name, revision)
+    body = body_class(identity.architecture)
+    check_arguments(identity.architecture, body, args)
+    saved = {key: value for key, value in identity.model_args.items() if key not in ("in_chans", "num_classes")}
+    check_arguments(identity.architecture, body, saved)
+    arguments = {**any_size_arguments(body), **saved, **args}
+    return TimmBlueprint(str(name), identity, in_channels, arguments)
+
+
+class TimmBlueprint:
+    """A timm backbone before it exists: see `contract.roles.Blueprint`."""
+
+    source = "timm"
+    config = None
+    forbidden: frozenset[int] = frozenset()
+
+    def __init__(self, name: str, identity: TimmIdentity, in_channels: int, arguments: Mapping[str, Any]) -> None:
+        self.name = name
+        self.identity = identity
+        self.in_channels = in_channels
+        self.arguments = {key: value for key, value in arguments.items() if value is not None}
+        with shapes_alone():
+            body = create_body(identity.architecture, in_channels, self.arguments)
+        self.levels = levels_of(body)
+        self.default_indices = (len(self.levels) - 1,)
+        accepted = get_model_input_config(body)
+        self.canvas: tuple[int, int] = tuple(accepted["input_size"][-2:])
+        self.fixed_size = None if takes_any_size(body, is_fixed=accepted["fixed_input_size"]) else self.canvas
+        self._may_idle = may_idle(body)
+        self._changed: dict[str, Any] = {}
+
+    @property
+    def processing(self) -> Processing:
+        return with_channels(processing_of(self.identity.pretrained, self.canvas), self.in_channels)
+
+    def construct(self, out_indices: Sequence[int]) -> TimmBackbone:
+        positions = self._positions(out_indices)
+        body = create_body(self.identity.architecture, self.in_channels, self.arguments)
+        cut(body, positions)
+        if self._may_idle:
+            self._still_idle_parameters(body, positions)
+        return TimmBackbone(
+            body,
+            levels=self.levels,
+            out_indices=positions,
+            in_channels=self.in_channels,
+            fixed_size=self.fixed_size,
+            name=self.name,
+        ).eval()
+
+    def checkpoint(
+        self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
+    ) -> Checkpoint:
+        stored = own_names(open_weights(self._locate(pretrained, revision), self.identity.pretrained))
+        converted = ConvertedWeights(stored, self._whole)
+        self._changed = {f"body.{key}": load for key, load in converted.changed.items()}
+        positions = self._positions(out_indices or self.default_indices)
+        wanted = self._names_after(positions)
+        whole = set(self._whole.state_dict())
+        # timm's own publications carry leftovers of older code; of anybody else's weights each must be accounted for.
+        is_published = pretrained is True and self.identity.repository is None
+        kept = {
+            f"body.{key}": entry
+            for key, entry in converted.checkpoint.tensors.items()
+            if key in wanted or not (is_published or key in whole or self._is_classifier(key))
+        }
+        return converted.checkpoint.replaced(kept)
+
+    def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
+        words = []
+        if key in self._changed:
+            before = tuple(tensor.shape)
+            tensor = self._changed[key]()
+            words.append(f"resampled by timm from {list(before)} to {list(tensor.shape)}")
+        if tuple(tensor.shape) != shape and key in self._stem_names():
+            adapted = adapt_stem(tensor, self.in_channels, pretrained_channels=self._pretrained_channels)
+            if adapted is not None:
+                tensor = adapted[0]
+                words.append(adapted[1])
+        return (tensor, ", ".join(words)) if words else None
+
+    def _positions(self, out_indices: Sequence[int]) -> tuple[int, ...]:
+        return select_built(
+            out_indices,
+            self.levels,
+            built=len(self.levels),
+            forbidden=self.forbidden,
+            name=self.name,
+            builder=f"AutoBackbone.from_pretrained({self.name!r}, use_timm_backbone=True",
+        )
+
+    def _still_idle_parameters(self, body: nn.Module, positions: tuple[int, ...]) -> None:
+        idle = idle_parameters(self.identity.architecture, self.in_channels, self.arguments, positions, self.canvas)
+        for name, parameter in body.named_parameters():
+            if name in idle:
+                parameter.requires_grad_(False)
+
+    def _locate(self, pretrained: bool | str, revision: str | None) -> Repository | Path:
+        if pretrained is not True:
+            return locate(pretrained, revision, None)
+        if self.identity.repository is not None:
+            return self.identity.repository
+        identifier = self.identity.pretrained.hf_hub_id
+        if identifier is None:
+            raise WeightsError(
+                f"timm has no weights on the Hub for {self.name}. The fix: pretrained=false, pretrained=PATH, or a name"
+                " with a tag (backbonekit list lists them)."
+            )
+        return locate(True, revision, identifier)
+
+    @cached_property
+    def _whole(self) -> nn.Module:
+        """The model uncut and with its classifier, on the meta device: what checkpoints are made for."""
+        classes = self.identity.pretrained.num_classes
+        with shapes_alone():
+            return timm.create_model(
+                self.identity.architecture,
+                in_chans=self.in_channels,
+                **({"num_classes": classes} if classes and classes > 0 else {}),
+                **self.arguments,
+            )
+
+    def _names_after(self, positions: tuple[int, ...]) -> set[str]:
+        with shapes_alone():
+            body = create_body(self.identity.architecture, self.in_channels, self.arguments)
+        cut(body, positions)
+        return set(body.state_dict())
+
+    def _is_classifier(self, key: str) -> bool:
+        names = self.identity.pretrained.classifier or ()
+        names = (names,) if isinstance(names, str) else names
+        return any(key.startswith(f"{name}.") for name in names)
+
+    @property
+    def _pretrained_channels(self) -> int:
+        return self.identity.pretrained.input_size[0]
+
+    def _stem_names(self) -> frozenset[str]:
+        stems = get_model_input_config(self._whole)["first_conv"] or ()
+        stems = (stems,) if isinstance(stems, str) else stems
+        return frozenset(f"body.{stem}.weight" for stem in stems)

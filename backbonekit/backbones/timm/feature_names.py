@@ -1,0 +1,53 @@
+"""The names of a timm model's weights inside transformers' TimmBackbone, which wraps timm's `features_only` models."""
+
+from collections.abc import Sequence
+
+import timm
+import torch
+
+from backbonekit.backbones.timm.blueprint import TimmBlueprint
+from backbonekit.errors import RecipeError
+from backbonekit.weights.key_map import KeyMap, Rename
+
+WRAPPER = "_backbone"
+
+
+def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int], *, wrapped: bool = True) -> KeyMap:
+    """Reads both sets of names off models on the meta device.
+
+    `wrapped`: whether the names stand under the wrapper's own, as everywhere but in DETR, which takes its inside out.
+
+    timm's wrappers name weights in three ways: as the model does (ResNet), with the dots of top-level containers
+    written as underscores (`stages_0` in ConvNeXt), or all under `model` (vision transformers). What the wrapper keeps
+    and the cut model has not, such as a final norm, is left unread.
+    """
+    with torch.device("meta"):
+        try:
+            wrapper = timm.create_model(
+                blueprint.identity.architecture,
+                pretrained=False,
+                features_only=True,
+                out_indices=tuple(out_indices),
+                in_chans=blueprint.in_channels,
+                **blueprint.arguments,
+            )
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise RecipeError(
+                f"backbone_config.backbone={blueprint.name!r}: timm gives no maps of it: {error}"
+            ) from error
+        ours = set(blueprint.construct(out_indices).state_dict())
+    rules, unread = [], []
+    prefix = f"{WRAPPER}." if wrapped else ""
+    for name in wrapper.state_dict():
+        found = [f"body.{spelling}" for spelling in _spellings(name) if f"body.{spelling}" in ours]
+        if found:
+            rules.append(Rename(f"{prefix}{name}", found[0]))
+        else:
+            unread.append(f"{prefix}{name}")
+    return KeyMap(rules, drop=unread)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    top, _, rest = name.partition(".")
+    container, _, place = top.rpartition("_")
+    return name, f"{container}.{place}.{rest}", name.removeprefix("model.")

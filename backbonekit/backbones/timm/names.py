@@ -1,0 +1,85 @@
+"""Names of timm architectures, and repositories in timm's own format."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, split_model_name_tag
+
+from backbonekit.errors import RecipeError, nearest
+from backbonekit.weights.repository import Repository, open_repository
+
+_PREFIXES = ("hf-hub:", "hf_hub:", "timm/")
+
+
+@dataclass(frozen=True, slots=True)
+class TimmIdentity:
+    """`architecture`: without a tag. `pretrained`: what timm knows of the weights that the tag names.
+
+    `repository`: a folder or Hub repository with weights of its own, or None. `model_args`: as saved there.
+    """
+
+    architecture: str
+    pretrained: PretrainedCfg
+    repository: Repository | None = None
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+def identify(name: str | None, revision: str | None) -> TimmIdentity:
+    """What a name means: `resnet50`, `resnet50.a1_in1k`, `timm/resnet50.a1_in1k`, or a folder or Hub id of a model in
+    timm's format. Raises RecipeError with the nearest name, StorageError.
+    """
+    if not name:
+        raise RecipeError("backbone.name is needed with source: timm, such as resnet50 or convnext_tiny.fb_in1k.")
+    short = name
+    for prefix in _PREFIXES:
+        short = short.removeprefix(prefix)
+    architecture, tag = split_model_name_tag(short)
+    if "/" not in short and is_model(architecture):
+        known = get_arch_pretrained_cfgs(architecture)
+        if tag and short not in known:
+            raise RecipeError(
+                f"timm has no weights {tag!r} of {architecture}; "
+                + (nearest(short, known) if known else "it has none at all; leave the tag out.")
+            )
+        return TimmIdentity(architecture, get_pretrained_cfg(short) or PretrainedCfg(architecture=architecture))
+    if "/" in short or Path(name).expanduser().is_dir():
+        return _from_repository(open_repository(short, revision=revision))
+    raise RecipeError(f"timm has no architecture {architecture!r}; {nearest(architecture, _architectures())}")
+
+
+def _architectures() -> frozenset[str]:
+    # Asked anew each time: a user's own code may have registered more.
+    return frozenset(timm.list_models())
+
+
+def _from_repository(repository: Repository) -> TimmIdentity:
+    config = repository.json("config.json")
+    architecture = config.get("architecture")
+    if not isinstance(architecture, str):
+        kind = config.get("model_type")
+        hint = f" It is of transformers ({kind}): use source: hf." if kind else ""
+        raise RecipeError(f"{repository.origin}: config.json names no architecture of timm.{hint}")
+    architecture = split_model_name_tag(architecture)[0]
+    if not is_model(architecture):
+        raise RecipeError(f"{repository.origin}: timm has no architecture {architecture!r}.")
+    known = {key: value for key, value in _mapping(config.get("pretrained_cfg")).items() if key in _CFG_FIELDS}
+    return TimmIdentity(
+        architecture,
+        PretrainedCfg(**{**known, "architecture": architecture}),
+        repository,
+        _mapping(config.get("model_args")),
+    )
+
+
+# What of a saved `pretrained_cfg` says something about the weights; never a place to load from.
+_CFG_FIELDS = frozenset(
+    {"tag", "input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"}
+    | {"num_classes", "first_conv", "classifier", "license"}
+)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,95 @@
+"""Classification head: one class for the image from the deepest map."""
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Classes, Heads, Probability
+from backbonekit.contract.predictions import ClassScores, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+from backbonekit.layers.map_pooling import AttentionPooling, masked_average
+
+Pool = Literal["average", "attention", "class_token", "class_token_and_average"]
+
+
+class ClassificationHead(nn.Module):
+    """Pools the deepest map to one vector, then a linear layer. Padding does not enter the pool.
+
+    `pool`: `average` over the map; `attention`: a learned query attends to the map, for probing frozen backbones;
+    `class_token`: the first prefix token of a transformer; `class_token_and_average`: both, side by side (the linear
+    probe of DINOv2).
+    `norm`: layer norm of the pooled vector (ConvNeXt's classifier has one), or none (ResNet's).
+    `attention_heads`: of the `attention` pool; divides the map's channels.
+    `dropout`: share of the pooled vector set to zero in training; larger regularises more.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", 2016 (average); Liu et al., "A ConvNet for the
+    2020s", 2022 (with norm); Oquab et al., "DINOv2", 2023 (token and average); timm/layers/classifier.py.
+    """
+
+    criterion: ClassVar[str | None] = "cross_entropy"
+    scoring: ClassVar[Scoring] = "softmax"
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        num_classes: Classes,
+        pool: Pool = "average",
+        norm: Literal["layer", "none"] = "none",
+        attention_heads: Heads = 8,
+        dropout: Probability = 0.0,
+    ) -> None:
+        super().__init__()
+        if not features.levels:
+            raise ContractError("head classification wants one level, it receives none.")
+        level = features.levels[-1]
+        if pool in ("class_token", "class_token_and_average") and not level.prefix_tokens:
+            raise ContractError(
+                f"head classification: pool={pool} wants a class token; level {level.name} comes without one. The fix: "
+                f"pool=average, or a transformer with a class token and no neck between."
+            )
+        if pool == "attention" and level.channels % attention_heads:
+            fix = max(count for count in range(1, attention_heads + 1) if level.channels % count == 0)
+            raise ContractError(
+                f"head classification: attention_heads={attention_heads} does not divide the {level.channels} channels "
+                f"of level {level.name}; {fix} is the nearest below that does."
+            )
+        self.pool = pool
+        self.attention = (
+            AttentionPooling(level.channels, attention_heads=attention_heads) if pool == "attention" else None
+        )
+        width = level.channels * (2 if pool == "class_token_and_average" else 1)
+        self.norm = nn.LayerNorm(width, eps=1e-6) if norm == "layer" else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, num_classes)
+        nn.init.trunc_normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None) -> Requirement:
+        """The deepest map, whatever its stride."""
+        return Requirement(last=1)
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> ClassScores:
+        return ClassScores(self.classifier(self.dropout(self.norm(self._pooled(maps, canvas)))))
+
+    def _pooled(self, maps: FeatureMaps, canvas: Canvas) -> Tensor:
+        deepest = maps.maps[-1]
+        if self.pool == "class_token":
+            return _class_token(maps)
+        mask = canvas.mask_at(deepest.shape[-2], deepest.shape[-1])
+        if self.attention is not None:
+            return self.attention(deepest, mask)
+        average = masked_average(deepest, mask)
+        return average if self.pool == "average" else torch.cat((_class_token(maps), average), dim=-1)
+
+
+def _class_token(maps: FeatureMaps) -> Tensor:
+    tokens = maps.prefix_tokens[-1]
+    assert tokens is not None  # the level's spec said so, see the constructor
+    return tokens[:, 0]

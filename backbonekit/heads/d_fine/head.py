@@ -1,0 +1,192 @@
+"""D-FINE's decoder: edges of boxes are distributions that every layer refines."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries, Range
+from backbonekit.contract.predictions import BoxQueries, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+from backbonekit.heads.d_fine.decoder_layer import GatedDecoderLayer, LocationQuality
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.deformable_attention import DeformableAttention
+from backbonekit.layers.initial_queries import StartingQueries, strides_for
+from backbonekit.layers.mlp import MLP
+from backbonekit.layers.query_selection import initialise_predictors
+from backbonekit.ops.boxes import inverse_sigmoid
+from backbonekit.ops.deformable_sampling import Sampling
+from backbonekit.ops.edge_distributions import bin_distances, boxes_at, expected_distances
+
+LARGEST_POSITION = 10.0  # of what a box's position is embedded as
+
+DecoderLayers = Annotated[int, Range(1, 200)]
+Points = Annotated[int, Range(1, 64)]
+Noise = Annotated[float, Range(0.0, 10.0)]
+OffsetScale = Annotated[float, Range(0.0, 100.0)]
+Bins = Annotated[int, Range(4, 1_024)]
+EdgeScale = Annotated[float, Range(0.01, 1_000.0)]
+Top = Annotated[int, Range(1, 64)]
+
+
+class DFINEHead(nn.Module):
+    """RT-DETR's decoder whose first layer gives a box, and whose layers add up how likely each edge is to be where.
+
+    `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
+    `channels`: width of the decoder. `layers`, `heads`, `feedforward`: its depth, attention heads and hidden width.
+    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as numbers,
+    the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for deployment
+    without bilinear sampling. `dropout`: on the attentions' branches; `attention_dropout`: on the weights among
+    queries. `bins`: an edge's distribution has one more, an even number. `edge_scale`: a larger one makes bins finer
+    around no change. `edge_reach`: how many sides of the first box an edge can move with all but the outermost bins.
+    `quality_bins`: how many of each edge's likeliest bins tell how good a box is; `quality_channels`, `quality_layers`:
+    of the network that reads them. `learned_queries`: features of queries are learned, only their boxes are selected.
+    `denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives, run along; 0
+    for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their edges are
+    moved, in half sides. The criterion wants the same `bins`, `edge_scale` and `edge_reach`.
+
+    Source: Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement" (2024),
+    section 4; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_decoder.py.
+    """
+
+    criterion: ClassVar[str | None] = "edge_box_set"
+    scoring: ClassVar[Scoring] = "sigmoid"
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, points: tuple[Points, ...] = (3, 6, 3)) -> Requirement:
+        return strides_for(len(points))
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        num_classes: Classes,
+        num_queries: Queries = 300,
+        channels: Channels = 256,
+        layers: DecoderLayers = 6,
+        heads: Heads = 8,
+        feedforward: Channels = 1024,
+        points: tuple[Points, ...] = (3, 6, 3),
+        offset_scale: OffsetScale = 0.5,
+        sampling: Sampling = "bilinear",
+        dropout: Probability = 0.0,
+        attention_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+        bins: Bins = 32,
+        edge_scale: EdgeScale = 4.0,
+        edge_reach: EdgeScale = 0.5,
+        quality_bins: Top = 4,
+        quality_channels: Channels = 64,
+        quality_layers: DecoderLayers = 2,
+        learned_queries: bool = False,
+        denoising_queries: Count = 100,
+        label_noise: Probability = 0.5,
+        box_noise: Noise = 1.0,
+    ) -> None:
+        super().__init__()
+        _check(bins, quality_bins)
+        self.start = StartingQueries(
+            features,
+            head="d_fine",
+            levels=len(points),
+            channels=channels,
+            num_classes=num_classes,
+            num_queries=num_queries,
+            project=False,
+            learned_queries=learned_queries,
+            denoising_queries=denoising_queries,
+            label_noise=label_noise,
+            box_noise=box_noise,
+        )
+        self.positions = MLP(4, hidden=2 * channels, out_channels=channels, layers=2)
+        self.layers = nn.ModuleList(
+            GatedDecoderLayer(
+                channels,
+                cross_attention=DeformableAttention(
+                    channels, heads=heads, points=points, offset_scale=offset_scale, project=False, sampling=sampling
+                ),
+                heads=heads,
+                feedforward=feedforward,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                activation=activation,
+            )
+            for _ in range(layers)
+        )
+        self.first_box_predictor = MLP(channels, hidden=channels, out_channels=4)
+        self.class_predictors = nn.ModuleList(nn.Linear(channels, num_classes) for _ in range(layers))
+        self.edge_predictors = nn.ModuleList(
+            MLP(channels, hidden=channels, out_channels=4 * (bins + 1)) for _ in range(layers)
+        )
+        self.qualities = nn.ModuleList(
+            LocationQuality(top=quality_bins, hidden=quality_channels, layers=quality_layers) for _ in range(layers)
+        )
+        # In the weights and not only in the recipe, as in the reference: a checkpoint says what its bins mean.
+        self.register_buffer("edge_scale", torch.tensor([float(edge_scale)]))
+        self.register_buffer("edge_reach", torch.tensor([float(edge_reach)]))
+        self.bins = bins
+        self._initialise()
+
+    edge_scale: Tensor
+    edge_reach: Tensor
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
+        """In training the first auxiliary answer is the first layer's box before any distribution.
+
+        Places in the padding are neither selected nor read where the canvas has a mask.
+        """
+        is_training = self.training or targets is not None
+        start = self.start(maps, canvas, targets if self.training else None)
+        distances = bin_distances(self.bins, reach=self.edge_reach, scale=self.edge_scale)
+        queries, references = start.queries, start.references
+        known, edge_logits, first_boxes = torch.zeros_like(queries), None, references
+        predictions = []
+        for index, layer in enumerate(self.layers):
+            dtype = queries.dtype
+            queries = layer(
+                queries,
+                start.memory,
+                positions=self.positions(references.to(dtype)).clamp(-LARGEST_POSITION, LARGEST_POSITION),
+                references=references.to(dtype)[:, :, None],
+                shapes=start.shapes,
+                memory_mask=start.memory_mask,
+                query_mask=start.query_mask,
+            )
+            if index == 0:
+                corrected = (self.first_box_predictor(queries) + inverse_sigmoid(references)).sigmoid()
+                first_boxes = corrected.detach()
+                if is_training:
+                    predictions.append(BoxQueries(self.class_predictors[0](queries), start.in_image(corrected)))
+            # [batch, queries, 4 x bins] -> [batch, queries, 4, bins]
+            change = self.edge_predictors[index](queries + known).unflatten(-1, (4, -1))
+            edge_logits = change if edge_logits is None else edge_logits + change
+            boxes = boxes_at(first_boxes, expected_distances(edge_logits, distances), self.edge_scale)
+            references, known = boxes.detach(), queries.detach()
+            if is_training or index == len(self.layers) - 1:
+                class_logits = self.class_predictors[index](queries) + self.qualities[index](edge_logits)
+                prediction = BoxQueries(class_logits, start.in_image(boxes))
+                prediction.edge_logits, prediction.reference_boxes = edge_logits, start.in_image(first_boxes)
+                predictions.append(prediction)
+        return start.prediction(predictions, is_training=is_training)
+
+    def _initialise(self) -> None:
+        for class_predictor, edge_predictor in zip(self.class_predictors, self.edge_predictors, strict=True):
+            initialise_predictors(class_predictor, edge_predictor)  # type: ignore[arg-type]
+        last = self.first_box_predictor.layers[-1]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        for layer in self.positions.layers:
+            nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
+
+
+def _check(bins: int, quality_bins: int) -> None:
+    if bins % 2:
+        raise ContractError(
+            f"head d_fine: bins={bins}; as many lie on either side of no change, so it is an even number: {bins + 1}."
+        )
+    if quality_bins > bins + 1:
+        raise ContractError(f"head d_fine: quality_bins={quality_bins}, but an edge has {bins + 1} bins.")

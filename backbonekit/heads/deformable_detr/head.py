@@ -1,0 +1,201 @@
+"""Deformable DETR's decoder: queries read a few places of several encoded maps; each gives classes and a box."""
+
+import copy
+import math
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.level_choice import choose_levels, one_width
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries, Range
+from backbonekit.contract.predictions import BoxQueries, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+from backbonekit.heads.deformable_detr.encoder_proposals import EncoderProposals
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.deformable_attention import DeformableAttention
+from backbonekit.layers.deformable_decoder_layer import DeformableDecoderLayer
+from backbonekit.layers.mlp import MLP
+from backbonekit.ops.boxes import inverse_sigmoid
+from backbonekit.ops.level_places import join_places, real_shares
+
+STRIDES = (8, 16, 32, 64)
+PRIOR = 0.01  # what every class scores at the start, so that the many empty queries cost little
+DecoderLayers = Annotated[int, Range(1, 200)]
+Points = Annotated[int, Range(1, 64)]
+
+
+class DeformableDETRHead(nn.Module):
+    """A query decoder over several levels of one width; channel_mapper and deformable_encoder before it make it the
+    paper's.
+
+    `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many queries; a query
+    may give several boxes of different classes. `layers`, `heads`, `feedforward`: the decoder's depth, attention heads
+    and hidden width. `points`: how many places of each level a query reads. `dropout`: on each branch of a layer;
+    `attention_dropout`: on the weights among queries; `activation_dropout`: inside the feed-forward.
+    `auxiliary`: whether every earlier layer answers too, for the loss.
+    `box_refinement`: each layer corrects the box of the layer before, with predictors of its own.
+    `two_stage`: queries start from what the encoder's places propose; with box_refinement only. Its criterion wants
+    proposals=objectness.
+    `deepest`: 0 takes one level at each of strides 8, 16, 32 and 64; another number takes that many of the deepest
+    levels, whatever their strides.
+
+    Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4;
+    github.com/fundamentalvision/Deformable-DETR, models/deformable_detr.py.
+    """
+
+    criterion: ClassVar[str | None] = "box_set"
+    scoring: ClassVar[Scoring] = "sigmoid"
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, deepest: Count = 0) -> Requirement:
+        return Requirement(last=deepest) if deepest else Requirement(strides=STRIDES)
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        num_classes: Classes,
+        num_queries: Queries = 300,
+        layers: DecoderLayers = 6,
+        heads: Heads = 8,
+        points: Points = 4,
+        feedforward: Channels = 1024,
+        dropout: Probability = 0.1,
+        attention_dropout: Probability = 0.0,
+        activation_dropout: Probability = 0.0,
+        activation: Activation = "relu",
+        auxiliary: bool = True,
+        box_refinement: bool = False,
+        two_stage: bool = False,
+        deepest: Count = 0,
+    ) -> None:
+        super().__init__()
+        if two_stage and not box_refinement:
+            raise ContractError(
+                "head deformable_detr: two_stage=true starts from boxes, which only box_refinement=true can correct. "
+                "The fix: box_refinement=true."
+            )
+        self.positions = choose_levels(features, STRIDES, deepest, part="head deformable_detr")
+        channels = one_width(
+            [features.levels[position] for position in self.positions],
+            part="head deformable_detr",
+            fix="neck=[channel_mapper, deformable_encoder]",
+        )
+        self.layers = nn.ModuleList(
+            DeformableDecoderLayer(
+                channels,
+                cross_attention=DeformableAttention(channels, heads=heads, points=(points,) * len(self.positions)),
+                heads=heads,
+                feedforward=feedforward,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                activation_dropout=activation_dropout,
+                activation=activation,
+            )
+            for _ in range(layers)
+        )
+        self.auxiliary = auxiliary
+        self.box_refinement = box_refinement
+        self.queries: nn.Embedding | None = None
+        self.reference_predictor: nn.Linear | None = None
+        self.proposals: EncoderProposals | None = None
+        if two_stage:
+            self.proposals = EncoderProposals(channels, num_queries=num_queries)
+        else:
+            # Positions and content, side by side.
+            self.queries = nn.Embedding(num_queries, channels * 2)
+            self.reference_predictor = nn.Linear(channels, 2)
+        # One for all layers, or one each; the proposals' comes last.
+        count = layers + two_stage if box_refinement else 1
+        class_predictor = nn.Linear(channels, num_classes)
+        box_predictor = MLP(channels, hidden=channels, out_channels=4)
+        self.class_predictors = nn.ModuleList(copy.deepcopy(class_predictor) for _ in range(count))
+        self.box_predictors = nn.ModuleList(copy.deepcopy(box_predictor) for _ in range(count))
+        self._initialise()
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
+        """Boxes are relative to the image without its padding, which is not read where the canvas has a mask."""
+        memory, shapes = join_places([maps.maps[position] for position in self.positions])
+        masks = [mask for mask in (canvas.mask_at(*shape) for shape in shapes) if mask is not None]
+        memory_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1) if masks else None
+        # shares: [batch, 1, levels, 2], how much of each level is image
+        shares = real_shares(masks, memory.dtype)[:, None] if masks else memory.new_ones(1, 1, len(shapes), 2)
+        is_training = self.training or targets is not None
+        queries, query_positions, references, proposals = self._start(memory, shapes, masks)
+        predictions = []
+        for index, layer in enumerate(self.layers):
+            queries = layer(
+                queries,
+                memory,
+                positions=query_positions,
+                references=references[:, :, None] * shares.repeat(1, 1, 1, references.shape[-1] // 2),
+                shapes=shapes,
+                memory_mask=memory_mask,
+            )
+            is_final = index == len(self.layers) - 1
+            if self.box_refinement or is_final or (self.auxiliary and is_training):
+                predictions.append(self._prediction(index, queries, references))
+            if self.box_refinement:
+                references = predictions[-1].boxes_cxcywh.detach()
+        final, earlier = predictions[-1], tuple(predictions[:-1]) if self.auxiliary and is_training else ()
+        return BoxQueries(
+            final.class_logits,
+            final.boxes_cxcywh,
+            auxiliary=earlier or None,
+            proposals=proposals if is_training else None,
+        )
+
+    def _start(
+        self, memory: Tensor, shapes: list[tuple[int, int]], masks: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, BoxQueries | None]:
+        """Queries, their positions, and the points or boxes that they start from, relative to the image."""
+        if self.proposals is not None:
+            proposed = self.proposals(
+                memory,
+                shapes,
+                masks,
+                class_predictor=self.class_predictors[-1],
+                box_predictor=self.box_predictors[-1],
+            )
+            return proposed.queries, proposed.query_positions, proposed.boxes, proposed.all_places
+        assert self.queries is not None
+        assert self.reference_predictor is not None
+        # Looked up, and no view of the weight: counters that hook into modules cannot follow such views.
+        every = torch.arange(self.queries.num_embeddings, device=memory.device)
+        positions, queries = self.queries(every)[None].expand(memory.shape[0], -1, -1).chunk(2, dim=-1)
+        return queries, positions, self.reference_predictor(positions).sigmoid(), None
+
+    def _prediction(self, index: int, queries: Tensor, references: Tensor) -> BoxQueries:
+        """The box is a correction of the reference, whose point is a box's centre."""
+        which = index if self.box_refinement else 0
+        corrections = self.box_predictors[which](queries)
+        known = inverse_sigmoid(references)
+        logits = torch.cat((corrections[..., : known.shape[-1]] + known, corrections[..., known.shape[-1] :]), dim=-1)
+        return BoxQueries(self.class_predictors[which](queries), logits.sigmoid())
+
+    def _initialise(self) -> None:
+        """As the paper: no correction at the start, small boxes around points, and every class improbable."""
+        for parameter in (one for layer in self.layers for one in layer.feedforward.parameters()):  # type: ignore[union-attr]
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for layer in self.layers:
+            attention = layer.self_attention
+            for linear in (attention.query, attention.key, attention.value, attention.output):  # type: ignore[union-attr]
+                nn.init.xavier_uniform_(linear.weight)  # type: ignore[union-attr,arg-type]
+        if self.reference_predictor is not None:
+            nn.init.xavier_uniform_(self.reference_predictor.weight)
+            nn.init.zeros_(self.reference_predictor.bias)
+        for predictor in self.class_predictors:
+            nn.init.constant_(predictor.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+        for position, predictor in enumerate(self.box_predictors):
+            last = predictor.layers[-1]  # type: ignore[union-attr,index]
+            nn.init.zeros_(last.weight)  # type: ignore[union-attr,arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[union-attr,arg-type]
+            if position == 0 and self.proposals is None:
+                # Width and height have no reference yet: they start at 0.12 of the image.
+                nn.init.constant_(last.bias[2:], -2.0)  # type: ignore[union-attr,index]

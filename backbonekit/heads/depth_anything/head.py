@@ -1,0 +1,74 @@
+"""Depth Anything's head: a pyramid fused at its own sizes, and a depth for every pixel under a patch."""
+
+from typing import Annotated, ClassVar
+
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Range
+from backbonekit.contract.predictions import DenseDepth, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.layers.feature_fusion import FeatureFusion
+from backbonekit.layers.pyramid_width import pyramid_width
+from backbonekit.ops.resize import resize_between_corners
+
+
+class DepthAnythingHead(nn.Module):
+    """Fusion of all levels and three convolutions, the last two at the size of the canvas.
+
+    `hidden_channels`: width of the convolutions at full size; larger costs more than anything else here.
+    `metric`: depth is a distance between 0 and `max_depth` (a sigmoid), to be trained with the criterion metric_depth;
+    else it is near where it is large, up to scale and shift, and never negative (a ReLU).
+    `max_depth`: what the activated answer is multiplied by, in metres where it is metric: 20 indoors, 80 outdoors.
+
+    Depth has the size of the canvas without the pixels beyond the last whole patch, which no map has seen.
+
+    Source: Yang et al., "Depth Anything" (2024), section 3, and "Depth Anything V2" (2024);
+    github.com/DepthAnything/Depth-Anything-V2, depth_anything_v2/dpt.py: DPTHead;
+    transformers/models/depth_anything/modeling_depth_anything.py.
+    """
+
+    criterion: ClassVar[str | None] = "relative_depth"
+    scoring: ClassVar[Scoring] = "nearness"
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        hidden_channels: Channels = 32,
+        metric: bool = False,
+        max_depth: Annotated[float, Range(1e-6, 1e6)] = 1.0,
+    ) -> None:
+        super().__init__()
+        width = pyramid_width(features, "depth_anything")
+        self.fusion = FeatureFusion(width, levels=len(features.levels), size="next_level")
+        half = max(width // 2, 1)
+        self.narrow = nn.Conv2d(width, half, 3, padding=1)
+        self.hidden = nn.Conv2d(half, hidden_channels, 3, padding=1)
+        self.depth = nn.Conv2d(hidden_channels, 1, 1)
+        self.metric = metric
+        self.max_depth = max_depth
+        # Exact, because a stride is a whole number divided by a power of two.
+        self.stride = float(features.levels[0].stride).as_integer_ratio()
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None) -> Requirement:
+        """A pyramid from stride 4 to 32."""
+        return Requirement(strides=(4, 8, 16, 32))
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseDepth:
+        narrow = self.narrow(self.fusion(maps.maps))
+        depth = self.depth(self.hidden(resize_between_corners(narrow, self._seen(maps.maps[0], canvas))).relu_())
+        depth = depth.sigmoid() if self.metric else depth.relu()
+        return DenseDepth(depth[:, 0] * self.max_depth)
+
+    def _seen(self, finest: Tensor, canvas: Canvas) -> tuple[int, int]:
+        """(height, width) of the canvas's pixels that the maps are of: at least one, at most all."""
+        pixels, steps = self.stride
+        height, width = (
+            max(min(side * pixels // steps, whole), 1)
+            for side, whole in zip(finest.shape[-2:], canvas.size, strict=True)
+        )
+        return height, width

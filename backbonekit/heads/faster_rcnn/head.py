@@ -1,0 +1,81 @@
+"""Faster R-CNN: a network proposes regions, a second one names and corrects each."""
+
+from typing import Annotated, ClassVar
+
+from torch import nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Classes, Probability, Queries, Range, Stride
+from backbonekit.contract.predictions import Detections, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.heads.faster_rcnn.region_detector import RegionDetector
+
+STRIDES = (4, 8, 16, 32, 64)
+POOLED_LEVELS = 4  # the coarsest level only proposes
+
+AnchorScale = Annotated[float, Range(0.1, 100.0)]
+AspectRatio = Annotated[float, Range(0.01, 100.0)]
+
+
+class FasterRCNNHead(nn.Module):
+    """A region proposal network on all levels and a two-layer network on what is cut out of them.
+
+    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
+    `anchor_scale`: side of a level's anchors in its strides. `aspect_ratios`: height by width of the anchors at each
+    place. `proposals`: how many regions an image keeps; `proposals_in_training`: the same while learning.
+    `score_threshold`: what is answered at all; `nms_threshold`: of boxes of one class that overlap by more (IoU) only
+    the best is; `detections`: the most of an image. `feedforward`: width of the second network.
+
+    Its losses are part of its forward, since they judge a random sample of its own proposals: `objectness`, `proposal`,
+    `class` and `box`, in the prediction. In training mode nothing is detected. How many regions there are depends on
+    the image, so it is neither exported nor compiled as one graph.
+
+    Source: Ren et al., "Faster R-CNN" (2015), over the pyramid of Lin et al. (2017);
+    torchvision/models/detection/faster_rcnn.py.
+    """
+
+    criterion: ClassVar[str | None] = None
+    scoring: ClassVar[Scoring] = "softmax"
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        num_classes: Classes,
+        strides: tuple[Stride, ...] = STRIDES,
+        anchor_scale: AnchorScale = 8.0,
+        aspect_ratios: tuple[AspectRatio, ...] = (0.5, 1.0, 2.0),
+        proposals: Queries = 1000,
+        proposals_in_training: Queries = 2000,
+        score_threshold: Probability = 0.05,
+        nms_threshold: Probability = 0.5,
+        detections: Queries = 100,
+        feedforward: Channels = 1024,
+    ) -> None:
+        super().__init__()
+        self.detector = RegionDetector(
+            features,
+            head="faster_rcnn",
+            strides=strides,
+            num_classes=num_classes,
+            anchor_scale=anchor_scale,
+            aspect_ratios=aspect_ratios,
+            proposals=proposals,
+            proposals_in_training=proposals_in_training,
+            score_threshold=score_threshold,
+            nms_threshold=nms_threshold,
+            detections=detections,
+            feedforward=feedforward,
+            pooled_levels=POOLED_LEVELS,
+            has_masks=False,
+        )
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, strides: tuple[Stride, ...] = STRIDES) -> Requirement:
+        """The levels of these strides; a neck makes the coarse ones."""
+        return Requirement(strides=strides)
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> Detections:
+        return self.detector(maps, canvas, targets)

@@ -1,0 +1,68 @@
+"""Linear probe for semantic segmentation: what a frozen backbone's maps tell without anything between."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from torch import nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Classes, Probability, Range
+from backbonekit.contract.predictions import DenseLogits, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+from backbonekit.ops.resize import resize_bilinear
+
+LevelCount = Annotated[int, Range(1, 100)]
+
+
+class LinearProbeHead(nn.Module):
+    """The deepest maps side by side, batch norm, dropout, a 1x1 convolution; logits at the finest map's size.
+
+    `levels`: how many of the deepest maps; DINOv2 probes the last block alone, or the last four.
+    `dropout`: share of values set to zero in training.
+
+    Coarser maps are resized to the finest bilinearly. The criterion resizes the logits to the canvas. Train it with
+    the backbone frozen (`freeze`): then the norm and the convolution are all that learns.
+
+    Source: Oquab et al., "DINOv2", 2023, section 7.4; github.com/facebookresearch/dinov2,
+    dinov2/eval/segmentation/models/decode_heads/linear_head.py: BNHead.
+    """
+
+    criterion: ClassVar[str | None] = "dense_cross_entropy"
+    scoring: ClassVar[Scoring] = "softmax"
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        num_classes: Classes,
+        levels: LevelCount = 1,
+        dropout: Probability = 0.0,
+    ) -> None:
+        super().__init__()
+        count = len(features.levels)
+        if levels > count:
+            raise ContractError(
+                f"head linear_probe: levels={levels}, and it receives {count} level{'' if count == 1 else 's'}. The "
+                f"fix: levels={count}, or backbone.out_indices=auto."
+            )
+        self.levels = levels
+        width = sum(features.channels[-levels:])
+        self.norm = nn.BatchNorm2d(width)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Conv2d(width, num_classes, 1)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, levels: LevelCount = 1) -> Requirement:
+        """That many of the deepest maps, whatever their strides."""
+        return Requirement(last=levels)
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
+        first, *coarser = maps.maps[-self.levels :]
+        size = (first.shape[-2], first.shape[-1])
+        together = torch.cat([first, *(resize_bilinear(level, size) for level in coarser)], dim=1)
+        return DenseLogits(self.classifier(self.dropout(self.norm(together))))

@@ -1,0 +1,179 @@
+"""Mask2Former's transformer: queries look at one level after another, each only where its last mask was."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from backbonekit.contract.features import FeaturePyramid
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.options import Channels, Classes, Heads, Layers, Probability, Queries, Range
+from backbonekit.contract.predictions import MaskQueries, Scoring
+from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+from backbonekit.layers.activation import Activation
+from backbonekit.layers.attention import keys_to_look_at
+from backbonekit.layers.mlp import MLP
+from backbonekit.layers.sine_positions import SinePositions
+from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
+from backbonekit.ops.resize import resize_bilinear
+
+MASK_FEATURES = "mask_features"
+
+LevelCount = Annotated[int, Range(1, 16)]
+
+
+class Mask2FormerHead(nn.Module):
+    """A decoder with masked attention on the deepest levels, coarse to fine and round again, and the product of its
+    mask embeddings with the extra `mask_features`.
+
+    `num_classes`: without "no object". `num_queries`: how many masks at most; each has learned features and positions.
+    `channels`: width of the decoder. `levels`: how many of the deepest levels are looked at, one a layer by turns.
+    `layers`, `heads`, `feedforward`: the decoder's depth (the paper counts the prediction before the first layer too,
+    so
+    its 10 are 9 here), attention heads and hidden width. `dropout`: on each branch, on attention weights and inside the
+    feed-forward. `project`: a 1x1 convolution on every level even where it already has the decoder's width.
+    `auxiliary`: the untouched queries and every earlier layer answer too, for the loss.
+
+    Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2;
+    github.com/facebookresearch/Mask2Former,
+    mask2former/modeling/transformer_decoder/mask2former_transformer_decoder.py.
+    """
+
+    criterion: ClassVar[str | None] = "point_mask_set"
+    scoring: ClassVar[Scoring] = "softmax_with_null"
+
+    @classmethod
+    def needs(cls, wanted: Requirement | None, *, levels: LevelCount = 3) -> Requirement:
+        return Requirement(last=levels, extras=(MASK_FEATURES,))
+
+    def __init__(
+        self,
+        features: FeaturePyramid,
+        *,
+        num_classes: Classes,
+        num_queries: Queries = 100,
+        channels: Channels = 256,
+        levels: LevelCount = 3,
+        layers: Layers = 9,
+        heads: Heads = 8,
+        feedforward: Channels = 2048,
+        dropout: Probability = 0.0,
+        activation: Activation = "relu",
+        project: bool = False,
+        auxiliary: bool = True,
+    ) -> None:
+        super().__init__()
+        _check(features, levels)
+        self.levels = levels
+        # Coarse to fine, the order in which they are looked at.
+        self.projections = nn.ModuleList(
+            nn.Conv2d(level.channels, channels, 1) if project or level.channels != channels else nn.Identity()
+            for level in reversed(features.levels[-levels:])
+        )
+        self.level_embedding = nn.Embedding(levels, channels)
+        self.positions = SinePositions(channels)
+        self.query_features = nn.Embedding(num_queries, channels)
+        self.query_positions = nn.Embedding(num_queries, channels)
+        self.layers = nn.ModuleList(
+            TransformerDecoderLayer(
+                channels,
+                heads=heads,
+                feedforward=feedforward,
+                dropout=dropout,
+                attention_dropout=dropout,
+                activation_dropout=dropout,
+                activation=activation,
+                cross_first=True,
+            )
+            for _ in range(layers)
+        )
+        self.norm = nn.LayerNorm(channels)
+        self.class_predictor = nn.Linear(channels, num_classes + 1)
+        self.mask_embedder = MLP(channels, hidden=channels, out_channels=features.extras[MASK_FEATURES].channels)
+        self.auxiliary = auxiliary
+        self._initialise()
+
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> MaskQueries:
+        """`mask_logits` have the size of `mask_features`. Padding is not looked at where the canvas has a mask."""
+        mask_features = maps.extras[MASK_FEATURES]
+        states, embeddings = self._decode(maps.maps[-self.levels :], mask_features, canvas)
+        if not self.auxiliary or not (self.training or targets is not None):
+            mask_logits = torch.einsum("bqc,bchw->bqhw", embeddings[-1], mask_features)
+            return MaskQueries(self.class_predictor(states[-1]), mask_logits)
+        # stacked: [batch, predictions, queries, ...], the final one last
+        class_logits = self.class_predictor(torch.stack(states, dim=1)).unbind(1)
+        mask_logits = torch.einsum("blqc,bchw->blqhw", torch.stack(embeddings, dim=1), mask_features).unbind(1)
+        auxiliary = tuple(map(MaskQueries, class_logits[:-1], mask_logits[:-1]))
+        return MaskQueries(class_logits[-1], mask_logits[-1], auxiliary or None)
+
+    def _decode(
+        self, levels: tuple[Tensor, ...], mask_features: Tensor, canvas: Canvas
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Queries after the norm and their mask embeddings, each [batch, queries, channels]: before the first layer
+        and after each."""
+        maps = [project(level) for project, level in zip(self.projections, reversed(levels), strict=True)]
+        masks = [canvas.mask_at(one.shape[-2], one.shape[-1]) for one in maps]
+        # memories, positions: [batch, places, channels] for each level
+        memories = [
+            one.flatten(2).transpose(1, 2) + embedding
+            for one, embedding in zip(maps, self.level_embedding.weight, strict=True)
+        ]
+        positions = [
+            self.positions(one, mask).flatten(2).transpose(1, 2) for one, mask in zip(maps, masks, strict=True)
+        ]
+        keys = [keys_to_look_at(mask) for mask in masks]
+        # A product with resized features is the resized product, for a small part of its cost.
+        # small: [batch, channels, places] for each level
+        small = [resize_bilinear(mask_features.detach(), (one.shape[-2], one.shape[-1])).flatten(2) for one in maps]
+
+        # Copied: hooks that count operations cannot tell a view of a parameter from the parameter.
+        queries = self.query_features.weight.repeat(mask_features.shape[0], 1, 1)
+        states = [self.norm(queries)]
+        embeddings = [self.mask_embedder(states[0])]
+        for index, layer in enumerate(self.layers):
+            turn = index % self.levels
+            queries = layer(
+                queries,
+                memories[turn],
+                query_positions=self.query_positions.weight[None],
+                memory_positions=positions[turn],
+                memory_mask=_inside(embeddings[-1].detach() @ small[turn], keys[turn]),
+            )
+            states.append(self.norm(queries))
+            embeddings.append(self.mask_embedder(states[-1]))
+        return states, embeddings
+
+    def _initialise(self) -> None:
+        """As the paper's code: Xavier in the decoder's layers, He on the levels, torch's own on the rest."""
+        for parameter in self.layers.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for projection in self.projections:
+            if isinstance(projection, nn.Conv2d):
+                nn.init.kaiming_uniform_(projection.weight, a=1)
+                nn.init.zeros_(projection.bias)  # type: ignore[arg-type]
+
+
+def _inside(mask_logits: Tensor, keys: Tensor | None) -> Tensor:
+    """Where each query may look, bool [batch, 1, queries, places]: inside its mask and on no padding; where that is
+    nowhere, at everything that is no padding. `keys`: bool [batch, 1, 1, places] or None."""
+    inside = (mask_logits >= 0)[:, None]
+    if keys is None:
+        return inside | ~inside.any(-1, keepdim=True)
+    inside = inside & keys
+    return torch.where(inside.any(-1, keepdim=True), inside, keys)
+
+
+def _check(features: FeaturePyramid, levels: int) -> None:
+    if MASK_FEATURES not in features.extras:
+        raise ContractError(
+            "head mask2former wants the extra mask_features, which the part before it does not give. "
+            "The fix: neck=deformable_pixel_decoder."
+        )
+    if len(features.levels) < levels:
+        raise ContractError(
+            f"head mask2former: levels={levels}, but only {len(features.levels)} arrive. The fix: "
+            f"head.levels={len(features.levels)}."
+        )

@@ -1,0 +1,66 @@
+"""Files in which some of a model's predictors are one tensor, stored once or several times.
+
+transformers stores Deformable DETR's predictors as `class_embed.N` and `bbox_embed.N`, with copies inside the decoder
+under the same names; which of them a file holds depends on the release that wrote it, and those that are equal may be
+left out.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from backbonekit.errors import WeightsError
+from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.key_map import KeyMap
+from backbonekit.weights.stored_tensor import StoredTensor
+
+INSIDE = "model.decoder."
+
+
+class TiedPredictors(KeyMap):
+    """A table that first brings the predictors to one spelling: `KIND.N` for every N below its count.
+
+    `table`: knows the names `KIND.N`. `counts`: by kind how many predictors the model has; the first stands in for
+    those that a file leaves out. Raises WeightsError where a file has different tensors for one predictor.
+    """
+
+    def __init__(self, table: KeyMap, counts: Mapping[str, int]) -> None:
+        super().__init__(())
+        self._sections = table._sections
+        self._counts = dict(counts)
+
+    def translate(self, checkpoint: Checkpoint) -> Checkpoint:
+        found: dict[str, StoredTensor] = {}
+        predictors: dict[tuple[str, int, str], StoredTensor] = {}
+        for key, entry in checkpoint.tensors.items():
+            place = self._place(key)
+            if place is None:
+                found[key] = entry
+            elif place in predictors and not torch.equal(predictors[place].load(), entry.load()):
+                first = ", ".join(predictors[place].stored_as) or _name(place)
+                raise WeightsError(f"{checkpoint.origin}: {key!r} and {first!r} are one tensor here and differ.")
+            else:
+                predictors.setdefault(place, entry)
+        for (kind, index, rest), entry in list(predictors.items()):
+            for other in range(1, self._counts[kind]) if index == 0 else ():
+                predictors.setdefault((kind, other, rest), _copied(entry))
+        return super().translate(
+            checkpoint.replaced({**found, **{_name(place): entry for place, entry in predictors.items()}})
+        )
+
+    def _place(self, key: str) -> tuple[str, int, str] | None:
+        """Which predictor, and which of its tensors. All are the first where the model has one for all layers."""
+        kind, _, rest = key.removeprefix(INSIDE).partition(".")
+        number, _, rest = rest.partition(".")
+        if kind not in self._counts or not number.isdecimal() or not rest:
+            return None
+        return kind, 0 if self._counts[kind] == 1 else int(number), rest
+
+
+def _name(place: tuple[str, int, str]) -> str:
+    return f"{place[0]}.{place[1]}.{place[2]}"
+
+
+def _copied(entry: StoredTensor) -> StoredTensor:
+    # A copy, since training changes each by itself.
+    return StoredTensor(entry.shape, entry.dtype, lambda: entry.load().clone(), entry.stored_as)

@@ -1,0 +1,145 @@
+"""UPerNet as transformers saves it.
+
+Source: transformers/models/upernet/{configuration,modeling}_upernet.py.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backbonekit.contract.features import octave
+from backbonekit.errors import RecipeError
+from backbonekit.heads.shared_checkpoint.class_names import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone, read_nested
+from backbonekit.weights.key_map import KeyMap, Rename, combine
+
+_STRIDES = (4, 8, 16, 32)
+_AUXILIARY_LEVEL = 2  # which map transformers' auxiliary head reads, whatever their number
+_MAX_SCALES = 16
+# What transformers fills in where a file has none.
+_DEFAULT_BACKBONE = {"model_type": "resnet", "out_features": ["stage1", "stage2", "stage3", "stage4"]}
+# Initialisation, and older ways to name a backbone that `backbone_config` overrules.
+_IDLE = ("initializer_range", "use_pretrained_backbone", "use_timm_backbone", "backbone_kwargs")
+
+
+@dataclass(frozen=True, slots=True)
+class UPerNetDialect:
+    """Both ways between transformers' UPerNet and the head `upernet`."""
+
+    architectures: tuple[str, ...] = ("UperNetForSemanticSegmentation",)
+
+    def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A flat recipe. Raises RecipeError with every field that has no counterpart."""
+        faults: list[str] = []
+        backbone = _backbone(config, faults)
+        fields = ForeignFields(config, "", idle=_IDLE)
+        fields.raw("backbone_config")
+        fields.only("backbone", None, "backbone_config must say it")
+        labels, num_classes = read_class_names(config, faults)
+        head = {
+            "name": "upernet",
+            "channels": fields.number("hidden_size", 512, low=1),
+            "scales": _scales(fields.raw("pool_scales"), faults),
+            "dropout": 0.0,  # transformers has none
+            "auxiliary": fields.flag("use_auxiliary_head", True),
+            "auxiliary_channels": fields.number("auxiliary_channels", 256, low=1),
+            "auxiliary_level": _AUXILIARY_LEVEL,
+            "criterion": {
+                "name": "dense_cross_entropy",
+                "auxiliary_weight": fields.number("auxiliary_loss_weight", 0.4),
+                "ignore_label": fields.number("loss_ignore_index", 255, low=-1),
+            },
+        }
+        given = fields.raw("auxiliary_in_channels")
+        fields.only("auxiliary_num_convs", 1, "the auxiliary head has one convolution before its classifier")
+        fields.only("auxiliary_concat_input", False, "the auxiliary head puts nothing beside its hidden map")
+        faults.extend(fields.finish())
+        if backbone is not None:
+            head["deepest"] = _deepest(backbone, head["auxiliary"], given, faults)
+        if faults or backbone is None:
+            raise RecipeError([f"UperNet config.json: {fault}" for fault in faults])
+        return {
+            "schema_version": 1,
+            "backbone": backbone.recipe,
+            "head": head if labels else {**head, "num_classes": num_classes},
+            "labels": labels,
+            **({"training": backbone.training} if backbone.training else {}),
+        }
+
+    def key_map(self, config: Mapping[str, Any]) -> KeyMap:
+        """The names of the weights, both ways."""
+        faults: list[str] = []
+        backbone = _backbone(config, faults)
+        if backbone is None:
+            raise RecipeError([f"UperNet config.json: {fault}" for fault in faults])
+        return combine(backbone.key_map.under("backbone", "backbone"), _decoder_names(), _auxiliary_names())
+
+
+UPERNET = UPerNetDialect()
+
+
+def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+    nested = config.get("backbone_config")
+    return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
+
+
+def _scales(value: Any, faults: list[str]) -> list[int]:
+    if value is None:
+        return [1, 2, 3, 6]
+    whole = isinstance(value, list | tuple) and all(type(scale) is int and scale >= 1 for scale in value)
+    if not whole or not 1 <= len(value) <= _MAX_SCALES:
+        faults.append(
+            f"pool_scales={str(value)[:60]} is not supported: it must be 1 to {_MAX_SCALES} whole numbers of at least "
+            f"1, such as [1, 2, 3, 6]."
+        )
+        return [1, 2, 3, 6]
+    return list(value)
+
+
+def _deepest(backbone: ForeignBackbone, auxiliary: bool, in_channels: Any, faults: list[str]) -> int:
+    """0 where the maps are those of strides 4 to 32, else how many there are."""
+    if backbone.levels is None:
+        faults.append(
+            "backbone_config names no out_features, so transformers gives the last map alone; UPerNet folds several. "
+            "The fix: out_features of four stages."
+        )
+        return 0
+    levels = backbone.levels
+    if auxiliary and len(levels) <= _AUXILIARY_LEVEL:
+        faults.append(
+            f"backbone_config gives {len(levels)} map{'s' if len(levels) > 1 else ''}; the auxiliary head reads the "
+            f"third. The fix: use_auxiliary_head=false, or more out_features."
+        )
+    elif auxiliary and in_channels is not None and in_channels != levels[_AUXILIARY_LEVEL].channels:
+        faults.append(
+            f"auxiliary_in_channels={str(in_channels)[:60]} is not supported: the map that the auxiliary head reads "
+            f"({levels[_AUXILIARY_LEVEL].name}) has {levels[_AUXILIARY_LEVEL].channels}."
+        )
+    if tuple(octave(level.stride) for level in levels) == tuple(octave(stride) for stride in _STRIDES):
+        return 0
+    return len(levels)
+
+
+def _decoder_names() -> KeyMap:
+    blocks = {
+        "psp_modules.{i}.1": "pooling.pooled.{i}.projection",
+        "bottleneck": "pooling.merge",
+        "lateral_convs.{i}": "lateral.{i}",
+        "fpn_convs.{i}": "output.{i}",
+        "fpn_bottleneck": "merge",
+    }
+    rules = [Rename("classifier", "classifier")]
+    for theirs, ours in blocks.items():
+        rules += [Rename(f"{theirs}.conv", f"{ours}.convolution"), Rename(f"{theirs}.batch_norm", f"{ours}.norm")]
+    return KeyMap(rules).under("decode_head", "head")
+
+
+def _auxiliary_names() -> KeyMap:
+    return KeyMap(
+        [
+            Rename("convs.0.conv", "convolution"),
+            Rename("convs.0.batch_norm", "norm"),
+            Rename("classifier", "classifier"),
+        ]
+    ).under("auxiliary_head", "head.auxiliary_classifier")

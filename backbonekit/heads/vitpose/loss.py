@@ -1,0 +1,97 @@
+"""Heatmaps against the keypoints of one person an image."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.options import Classes, Range, Weight
+from backbonekit.contract.predictions import Heatmaps
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+from backbonekit.losses.present_images import images_at
+from backbonekit.losses.zero import zero_of
+from backbonekit.ops.heatmaps import canvas_to_cells
+from backbonekit.ops.precision import at_least_single
+
+_REACH = 3  # standard deviations, beyond which a Gaussian is taken for nothing
+
+
+class HeatmapError(nn.Module):
+    """Mean squared difference between heatmaps and Gaussians around the true keypoints.
+
+    `sigma`: standard deviation of the Gaussians in cells of the heatmap; larger is easier to learn and less exact.
+    `weight`: of the loss.
+
+    Reads `keypoints` [N, K, 3] of the targets: x and y in pixels of the input, visibility (0: not annotated). An image
+    shows one person, so N is 1, or 0 where nobody is annotated. Keypoints that are not visible, or farther outside the
+    heatmap than a Gaussian reaches, teach nothing; nor do cells of padding. The mean is over the cells of all keypoints
+    of the images that have the key.
+
+    Source: Xiao et al., "Simple Baselines for Human Pose Estimation and Tracking" (2018), section 3; ViTPose
+    (Xu et al., 2022), mmpose/models/losses/mse_loss.py: JointsMSELoss.
+    """
+
+    def __init__(
+        self, *, num_classes: Classes, sigma: Annotated[float, Range(0.01, 100)] = 2.0, weight: Weight = 1.0
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.sigma = sigma
+        self.weight = weight
+
+    def forward(self, prediction: Heatmaps, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
+        """{`heatmap`}: a scalar, weighted; 0 where no keypoint is known."""
+        given = {index: target["keypoints"] for index, target in enumerate(targets) if "keypoints" in target}
+        if not given:
+            return {"heatmap": zero_of(prediction)}
+        known = list(given)
+        heatmaps = at_least_single(images_at(prediction.heatmaps, known))
+        grid = (heatmaps.shape[-2], heatmaps.shape[-1])
+        keypoints = torch.stack([self._person(index, persons, heatmaps) for index, persons in given.items()])
+        centres = canvas_to_cells(keypoints[..., :2], grid, canvas.size)
+        counts = (keypoints[..., 2] > 0) & _in_reach(centres, grid, _REACH * self.sigma)
+        # An unknown keypoint may be NaN.
+        centres = centres.masked_fill(~counts[..., None], 0)
+        error = (heatmaps - gaussians(centres, grid, self.sigma)).square()
+        error = error.masked_fill(~counts[..., None, None], 0)
+        mask = canvas.mask_at(*grid)
+        if mask is None:
+            return {"heatmap": self.weight * error.mean()}
+        cells = images_at(mask, known)[:, None]
+        total = error.masked_fill(~cells, 0).sum()
+        return {"heatmap": self.weight * total / (cells.sum() * error.shape[1]).clamp(min=1)}
+
+    def _person(self, index: int, given: Tensor, like: Tensor) -> Float[Tensor, "keypoints 3"]:
+        if given.ndim != 3 or tuple(given.shape[1:]) != (self.num_classes, 3):
+            raise ContractError(
+                f"targets[{index}]: keypoints must be [N, {self.num_classes}, 3] (x, y, visibility; the head has "
+                f"num_classes={self.num_classes}), got {list(given.shape)}."
+            )
+        if len(given) > 1:
+            raise ContractError(
+                f"targets[{index}]: keypoints of {len(given)} persons; heatmaps are of one person an image. "
+                f"The fix: one image for each person, cut out around them."
+            )
+        if not len(given):
+            return like.new_zeros(self.num_classes, 3)
+        return given[0].to(like.device, like.dtype)
+
+
+def gaussians(
+    centres: Float[Tensor, "*batch 2"], grid: tuple[int, int], sigma: float
+) -> Float[Tensor, "*batch height width"]:
+    """1 at a centre (x and y in cells, not rounded) and falling to all sides."""
+    rows, columns = (torch.arange(side, device=centres.device, dtype=centres.dtype) for side in grid)
+    vertical = (-((rows - centres[..., 1:]) ** 2) / (2 * sigma**2)).exp()
+    horizontal = (-((columns - centres[..., :1]) ** 2) / (2 * sigma**2)).exp()
+    return vertical[..., :, None] * horizontal[..., None, :]
+
+
+def _in_reach(centres: Tensor, grid: tuple[int, int], reach: float) -> Tensor:
+    """bool [*batch]: whether a Gaussian touches the heatmap at all."""
+    across, down = centres[..., 0], centres[..., 1]
+    inside = (across > -reach) & (across < grid[1] - 1 + reach)
+    return inside & (down > -reach) & (down < grid[0] - 1 + reach)

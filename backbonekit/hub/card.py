@@ -1,0 +1,111 @@
+"""The model card: what a person and the Hub want to know of a saved model, as README.md."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backbonekit.contract.processing import Processing
+from backbonekit.weights.hub import COMMIT, is_identifier
+
+_LICENCE = re.compile(r"[\w.+\-]{1,60}", re.ASCII)
+_TAG = re.compile(r"[\w.:\-]{1,60}", re.ASCII)
+# Where a path starts: not inside a word, an address or owner/name.
+_LOCAL_PATH = re.compile(r"(?<![\w:/.@\-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\`'\"|]+[/\\])*([^\s/\\`'\"|,;]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card tells.
+
+    `name`: the model's, as one would say it. `parts`: a sentence each, from backbone to head. `weights`: a sentence on
+    each part's weights. `licence`: an identifier such as apache-2.0. `base_model`: a Hub id, with `base_commit`.
+    `pipeline_tag`: the Hub's word for the task.
+    """
+
+    name: str
+    parts: Sequence[str] = ()
+    weights: Sequence[str] = ()
+    licence: str | None = None
+    base_model: str | None = None
+    base_commit: str | None = None
+    pipeline_tag: str | None = None
+    tags: Sequence[str] = field(default_factory=tuple)
+
+
+def model_card(facts: CardFacts, processing: Processing) -> str:
+    """README.md, with the header that the Hub reads. Paths of this machine are cut to their last part."""
+    lines = [*_header(facts), "", f"# {_line(facts.name)}", ""]
+    lines += ["Composed with backbonekit from the recipe in `recipe.yaml`.", ""]
+    lines += _listing("Parts", facts.parts)
+    lines += ["## Use", "", "```python", "import backbonekit as bk", ""]
+    lines += ['model = bk.load_model("PATH_OR_HUB_ID")', 'results = model.predict(["image.jpg"])', "```", ""]
+    lines += _listing("Input", _input_sentences(processing))
+    weights = list(facts.weights)
+    if (
+        facts.base_model
+        and is_identifier(facts.base_model)
+        and facts.base_commit
+        and COMMIT.fullmatch(facts.base_commit)
+    ):
+        weights.append(f"The backbone was started from {facts.base_model} at commit {facts.base_commit}.")
+    lines += _listing("Weights", weights)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def without_local_paths(text: str) -> str:
+    """A text in which every absolute path, and every mention of the user's folder, is cut to its last part."""
+    home = str(Path.home())
+    if len(home) > 1:
+        text = text.replace(home, "~")
+    return _LOCAL_PATH.sub(lambda found: found.group(1), text)
+
+
+def _header(facts: CardFacts) -> list[str]:
+    lines = ["---", "library_name: backbonekit"]
+    if facts.licence and _LICENCE.fullmatch(facts.licence):
+        lines.append(f"license: {json.dumps(facts.licence)}")
+    if facts.base_model and is_identifier(facts.base_model):
+        lines.append(f"base_model: {json.dumps(facts.base_model)}")
+    if facts.pipeline_tag and _TAG.fullmatch(facts.pipeline_tag):
+        lines.append(f"pipeline_tag: {json.dumps(facts.pipeline_tag)}")
+    tags = [tag for tag in ("backbonekit", *facts.tags) if _TAG.fullmatch(tag)]
+    return [*lines, "tags:", *(f"  - {json.dumps(tag)}" for tag in dict.fromkeys(tags)), "---"]
+
+
+def _listing(title: str, sentences: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {_line(sentence)}" for sentence in sentences), ""] if sentences else []
+
+
+def _line(text: str) -> str:
+    """One line without control characters or HTML, which a name from somebody else's file could bring in."""
+    plain = "".join(character if character.isprintable() else " " for character in without_local_paths(text))
+    return plain.replace("<", "&lt;").strip()
+
+
+def _input_sentences(processing: Processing) -> list[str]:
+    sentences = []
+    if processing.size is not None and processing.keep_aspect_ratio:
+        sentences.append(
+            f"Resized at its own aspect ratio towards {processing.size[0]} x {processing.size[1]} (height x width), to"
+            f" multiples of {processing.multiple_of}."
+        )
+    elif processing.size is not None:
+        sentences.append(f"Resized to {processing.size[0]} x {processing.size[1]} (height x width).")
+    elif processing.shortest_edge is not None:
+        bound = f", the longer one at most {processing.longest_edge}" if processing.longest_edge else ""
+        sentences.append(f"Resized so that the shorter side has {processing.shortest_edge} pixels{bound}.")
+    elif processing.longest_edge is not None:
+        sentences.append(f"Resized so that the longer side has {processing.longest_edge} pixels.")
+    if processing.size_divisor > 1:
+        sentences.append(f"Both sides rounded up to multiples of {processing.size_divisor}.")
+    if processing.crop is not None:
+        sentences.append(f"Centre crop of {processing.crop[0]} x {processing.crop[1]}.")
+    if processing.canvas is not None:
+        sentences.append(f"Padded to {processing.canvas[0]} x {processing.canvas[1]}.")
+    mean, std = (", ".join(f"{number:.6g}" for number in numbers) for numbers in (processing.mean, processing.std))
+    sentences.append(
+        f"Scaled to [0, 1], mean ({mean}) taken away, divided by ({std}). Resampling: {processing.interpolation}."
+    )
+    return sentences

@@ -1,0 +1,84 @@
+"""The block `packed` of a saved recipe: which weights belong to it, and what wrote them."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backbonekit.errors import StorageError, WeightsError
+from backbonekit.version import VERSION
+from backbonekit.weights.digest import sha256_of
+
+KEY = "packed"
+
+_VERSIONS = ("backbonekit", "torch", "timm")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_FILE = re.compile(r"[A-Za-z0-9_][\w.\-]{0,200}\.safetensors", re.ASCII)
+_MAX_FILES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """`weights`: the sha256 of every weight file. `versions`: of the packages that wrote them."""
+
+    weights: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    def to_yaml(self) -> str:
+        """The block as YAML text, to stand after a recipe."""
+        lines = [f"{KEY}:"]
+        # JSON's texts are YAML's double-quoted ones.
+        lines += [f"  {name}: {json.dumps(number)}" for name, number in self.versions.items()]
+        lines += ["  weights:"] + [f"    {file}: {digest}" for file, digest in self.weights.items()]
+        return "\n".join(lines) + "\n"
+
+    def verify(self, files: Mapping[str, Path], *, origin: str) -> None:
+        """Raises WeightsError unless the weights are these files with these contents."""
+        for name in sorted({*files, *self.weights}):
+            if name not in self.weights:
+                raise WeightsError(f"{origin}: the recipe does not list the weights {name!r}; they are not its own.")
+            if name not in files:
+                raise WeightsError(f"{origin}: the weights {name!r}, which its recipe lists, are missing.")
+            try:
+                found = sha256_of(files[name])
+            except OSError as error:
+                raise StorageError(f"{origin}: {name} could not be read: {error.strerror}.") from error
+            if found != self.weights[name]:
+                raise WeightsError(
+                    f"{origin}: {name} is damaged or was exchanged: its sha256 is {found[:12]}..., the recipe says"
+                    f" {self.weights[name][:12]}... Download it again, or save the model again if you changed it."
+                )
+
+
+def seal_of(folder: Path, weight_files: tuple[str, ...]) -> Seal:
+    """Of files that have just been written."""
+    versions = {"backbonekit": VERSION, "torch": str(torch.__version__), "timm": version("timm")}
+    return Seal({name: sha256_of(folder / name) for name in weight_files}, versions)
+
+
+def read_seal(block: Any, *, shown: str) -> Seal:
+    """From the plain data of the block. Raises StorageError for anything that is not one."""
+    if not isinstance(block, Mapping) or not isinstance(block.get("weights"), Mapping):
+        raise StorageError(f"{shown}: {KEY} must hold the versions and the weights' sha256.")
+    unknown = [key for key in block if key not in (*_VERSIONS, "weights")]
+    if unknown:
+        raise StorageError(
+            f"{shown}: {KEY} holds {str(unknown[0])[:80]!r}; {', '.join(_VERSIONS)} and weights are known."
+        )
+    versions = {key: value for key, value in block.items() if key != "weights"}
+    weights = block["weights"]
+    good_versions = all(
+        isinstance(value, str) and len(value) < 100 and value.isprintable() for value in versions.values()
+    )
+    good_weights = len(weights) <= _MAX_FILES and all(
+        isinstance(name, str) and _FILE.fullmatch(name) and isinstance(digest, str) and _SHA256.fullmatch(digest)
+        for name, digest in weights.items()
+    )
+    if not good_versions or not good_weights:
+        raise StorageError(f"{shown}: {KEY} must hold versions as text, and for each .safetensors file its sha256.")
+    return Seal(dict(weights), versions)

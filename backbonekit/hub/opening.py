@@ -1,0 +1,84 @@
+"""Opens anything as a recipe, weights and processing: a saved model, a YAML recipe, a checkpoint of transformers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backbonekit.contract.processing import Processing
+from backbonekit.errors import RecipeError, StorageError, nearest
+from backbonekit.hub.layout import RECIPE
+from backbonekit.hub.read import read_folder, read_recipe
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.registry.lookup import is_known, names, resolve
+from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
+from backbonekit.weights.repository import Repository, open_repository
+
+_FOREIGN_CONFIG = "config.json"
+_YAML = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
+    None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit."""
+
+    recipe_mapping: dict[str, Any]
+    checkpoint: Checkpoint | None
+    processing: Processing | None
+    origin: str
+    commit: str | None
+
+
+def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:
+    """`where`: a folder or Hub repository that we or transformers saved, or a YAML file (then without weights).
+
+    `revision`: a branch, tag or commit of a Hub repository. `verify`: compare saved weights with their sha256.
+    Raises StorageError, WeightsError, and RecipeError for a recipe or an architecture that is unknown.
+    """
+    path = Path(where).expanduser()
+    if path.suffix.lower() in _YAML and not path.is_dir():
+        if revision is not None:
+            raise StorageError(f"{where} is a local file and has no revision {revision!r}.")
+        if not path.is_file():
+            raise StorageError(f"The recipe {str(where)!r} does not exist.")
+        return Opened(read_recipe(path)[0], None, None, str(where), None)
+    repository = open_repository(where, revision=revision)
+    if repository.has(RECIPE):
+        model = read_folder(repository, verify=verify)
+        return Opened(model.recipe, model.checkpoint, model.processing, repository.origin, repository.commit)
+    if repository.has(_FOREIGN_CONFIG):
+        return _open_foreign(repository)
+    raise StorageError(
+        f"{repository.origin} is no model: it has neither {RECIPE} (saved by backbonekit) nor {_FOREIGN_CONFIG} (saved"
+        " by transformers)."
+    )
+
+
+def _open_foreign(repository: Repository) -> Opened:
+    config = repository.json(_FOREIGN_CONFIG)
+    shown = f"{repository.origin}: {_FOREIGN_CONFIG}"
+    dialect = resolve("dialect", _architecture(config, shown))
+    recipe = dialect.recipe(config)
+    checkpoint = dialect.key_map(config).translate(open_checkpoint(repository))
+    processing = None
+    if repository.has(PREPROCESSOR_CONFIG):
+        shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
+        processing = read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
+    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit)
+
+
+def _architecture(config: Mapping[str, Any], shown: str) -> str:
+    given = config.get("architectures")
+    if not isinstance(given, list) or not given or not all(isinstance(name, str) for name in given):
+        raise StorageError(
+            f"{shown} names no architecture of transformers (`architectures`); a backbone alone is opened by a recipe:"
+            " `backbone: {source: hf, name: ...}`."
+        )
+    for name in given:
+        if is_known("dialect", name):
+            return name
+    raise RecipeError(
+        f"{shown}: the architecture {given[0][:100]!r} is not known; {nearest(given[0], names('dialect'))} A backbone"
+        " alone is opened by a recipe: `backbone: {source: hf, name: ...}`."
+    )

@@ -1,0 +1,87 @@
+"""A saved model to the Hub, in one commit, without a trace of this machine."""
+
+from pathlib import Path
+from typing import Any
+
+from backbonekit.errors import StorageError
+from backbonekit.hub.card import without_local_paths
+from backbonekit.hub.layout import CARD, RECIPE, is_ours, is_weights
+from backbonekit.hub.manifest import Seal
+from backbonekit.hub.read import read_recipe
+from backbonekit.hub.scrub import without_local_places
+from backbonekit.recipe.dump import dump_recipe
+from backbonekit.recipe.validate import recipe_from_mapping
+from backbonekit.weights.hub import call, check_identifier
+
+
+def push_folder(
+    folder: str | Path,
+    identifier: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+    message: str = "Upload model",
+    api: Any = None,
+) -> str:
+    """Uploads a folder that `save_model` wrote to the repository `identifier`, which is made if needed.
+
+    Only the files of a saved model are uploaded; weights of an older model in the repository that the new one lacks are
+    deleted in the same commit. `private` holds for a repository that is made now. `api`: a `huggingface_hub.HfApi`.
+    Returns the commit's address. Raises StorageError, and RecipeError for a recipe that is none.
+    """
+    check_identifier(identifier)
+    folder = Path(folder).expanduser()
+    contents = _contents(folder)
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
+    if api is None:
+        api = HfApi(token=token)
+    call(lambda: api.create_repo(identifier, private=private, exist_ok=True), identifier, "create the repository")
+    known = call(lambda: api.model_info(identifier), identifier, "list the repository")
+    stale = [
+        entry.rfilename
+        for entry in known.siblings or ()
+        if is_weights(entry.rfilename) and entry.rfilename not in contents
+    ]
+    operations: list[Any] = [CommitOperationAdd(name, content) for name, content in contents.items()]
+    operations += [CommitOperationDelete(name) for name in stale]
+    # The parent makes a commit of somebody else in between an error instead of a mixture.
+    commit = call(
+        lambda: api.create_commit(identifier, operations, commit_message=message, parent_commit=known.sha),
+        identifier,
+        "upload the model",
+    )
+    return str(commit.commit_url)
+
+
+def _contents(folder: Path) -> dict[str, bytes | str]:
+    """By name: the text files' bytes without local paths, the weight files' paths."""
+    if not (folder / RECIPE).is_file():
+        raise StorageError(f"{folder} is no saved model: it has no {RECIPE}. Save the model there first.")
+    recipe, seal = read_recipe(folder / RECIPE)
+    if seal is None:
+        raise StorageError(f"{folder / RECIPE} does not list its weights. Save the model again before it is pushed.")
+    contents: dict[str, bytes | str] = {}
+    for path in sorted(folder.iterdir()):
+        is_stray = path.suffix == ".safetensors" and path.name not in seal.weights
+        if is_stray or not is_ours(path.name):
+            continue
+        if path.is_symlink() or not path.is_file():
+            raise StorageError(f"{path} is a link, not a file; what it points to is not uploaded.")
+        contents[path.name] = str(path) if is_weights(path.name) else path.read_bytes()
+    contents[RECIPE] = _recipe_bytes(folder / RECIPE, recipe, seal)
+    if CARD in contents:
+        contents[CARD] = without_local_paths((folder / CARD).read_text(encoding="utf-8")).encode()
+    missing = [name for name in seal.weights if name not in contents]
+    if missing:
+        raise StorageError(
+            f"{folder} lacks the weights {missing[0]!r}, which its {RECIPE} lists. Save the model again."
+        )
+    return contents
+
+
+def _recipe_bytes(path: Path, recipe: dict[str, Any], seal: Seal) -> bytes:
+    scrubbed = without_local_places(recipe)
+    if scrubbed == recipe:
+        return path.read_bytes()
+    return (dump_recipe(recipe_from_mapping(scrubbed, origin=str(path))) + seal.to_yaml()).encode()

@@ -1,0 +1,314 @@
+"""`preprocessor_config.json`, the file that says how images are prepared, read as `Processing` and written from it.
+
+Reads what transformers wrote from its feature extractors to version 5, and what we write; ours is read by transformers.
+What a `Processing` cannot say is refused, never left out: a model that sees other images than it was trained on
+answers wrongly without a word.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from backbonekit.contract.processing import Interpolation, Processing
+from backbonekit.errors import StorageError, nearest
+from backbonekit.image_processing.preprocessor_types import (
+    PREPROCESSOR_TYPES,
+    REFUSED_TYPES,
+    UNTYPED,
+    PreprocessorType,
+)
+
+PREPROCESSOR_CONFIG = "preprocessor_config.json"
+
+_INTERPOLATIONS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_RESAMPLES = {name: number for number, name in _INTERPOLATIONS.items()}
+_MAX_SIDE = 16_384  # pixels
+_MAX_CHANNELS = 1_024
+_ENDING = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
+
+
+def read_processing(fields: Mapping[str, Any], *, shown: str = PREPROCESSOR_CONFIG) -> Processing:
+    """`fields`: the file's content. `shown`: its name in error sentences.
+
+    Raises StorageError for a value that is none, and for a preparation that `Processing` cannot say.
+    """
+    return _Reader(fields, shown).read()
+
+
+def processor_kind(fields: Mapping[str, Any]) -> str:
+    """The image processor of transformers that the file names, without its ending (`Detr`, `ViT`); "" if none."""
+    given = fields.get("image_processor_type") or fields.get("feature_extractor_type")
+    return _ENDING.sub("", given) if isinstance(given, str) else ""
+
+
+def write_processing(processing: Processing) -> dict[str, Any]:
+    """The file's content. Law: `read_processing(write_processing(p)) == p`.
+
+    `image_processor_type` is set where an image processor of transformers does the same.
+    """
+    kind, size = _fitting_type(processing)
+    fields: dict[str, Any] = {
+        "do_resize": size is not None or processing.size_divisor > 1,
+        "size": size,
+        "resample": _RESAMPLES[processing.interpolation],
+        "do_center_crop": processing.crop is not None,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(processing.mean),
+        "image_std": list(processing.std),
+        "do_pad": processing.crop is None and processing.size is None,
+    }
+    if processing.crop is not None:
+        fields["crop_size"] = {"height": processing.crop[0], "width": processing.crop[1]}
+    if processing.size_divisor > 1 or kind == "MaskFormer":
+        fields["size_divisor"] = processing.size_divisor
+    if processing.keep_aspect_ratio:
+        fields["keep_aspect_ratio"] = True
+        fields["ensure_multiple_of"] = processing.multiple_of
+    if processing.canvas is not None:
+        fields["do_pad"] = True
+        fields["pad_size"] = {"height": processing.canvas[0], "width": processing.canvas[1]}
+    if kind is not None:
+        fields["image_processor_type"] = f"{kind}ImageProcessor"
+    return fields
+
+
+def _fitting_type(processing: Processing) -> tuple[str | None, dict[str, int] | None]:
+    size: dict[str, int] | None = None
+    if processing.size is not None:
+        size = {"height": processing.size[0], "width": processing.size[1]}
+    elif processing.shortest_edge is not None:
+        size = {"shortest_edge": processing.shortest_edge}
+        if processing.longest_edge is not None:
+            size["longest_edge"] = processing.longest_edge
+    elif processing.longest_edge is not None:
+        size = {"max_height": processing.longest_edge, "max_width": processing.longest_edge}
+    if processing.size_divisor == 1 and processing.canvas is None:
+        if processing.keep_aspect_ratio:
+            return ("DPT" if processing.crop is None else None), size
+        if processing.size is not None:
+            return ("ViT" if processing.crop is None else "DeiT"), size
+        if size is None or (processing.longest_edge is None and processing.crop is not None):
+            return "Bit", size
+    if processing.keep_aspect_ratio:
+        return None, size
+    is_bounded = processing.longest_edge is not None or processing.size is not None
+    return ("MaskFormer" if processing.crop is None and is_bounded else None), size
+
+
+class _Reader:
+    """One file; keeps its name for the sentences."""
+
+    def __init__(self, fields: Mapping[str, Any], shown: str) -> None:
+        self.fields = fields
+        self.shown = shown
+        self.name, self.type = self._find_type()
+
+    def read(self) -> Processing:
+        self._refuse_what_cannot_be_said()
+        size, shortest, longest, crop = self._sizes()
+        mean, std = self._statistics()
+        return Processing(
+            size=size,
+            shortest_edge=shortest,
+            longest_edge=longest,
+            size_divisor=self._divisor(),
+            keep_aspect_ratio=self._keeps_aspect_ratio(),
+            multiple_of=self._multiple() if self._keeps_aspect_ratio() else 1,
+            crop=crop,
+            interpolation=self._interpolation(),
+            mean=mean,
+            std=std,
+            canvas=self._canvas(),
+        )
+
+    def _find_type(self) -> tuple[str, PreprocessorType]:
+        given = self._value("image_processor_type", self._value("feature_extractor_type", None))
+        if given is None:
+            return "", UNTYPED
+        name = processor_kind(self.fields)
+        if name in REFUSED_TYPES:
+            raise self._error(
+                f"prepares images by {given!r}, which {REFUSED_TYPES[name]}; that is not done here. The fix: prepare"
+                " them with transformers; for the backbone alone, a copy of its folder without this file."
+            )
+        if name not in PREPROCESSOR_TYPES:
+            raise self._error(
+                f"prepares images by {str(given)[:80]!r}, which is unknown; {nearest(name, PREPROCESSOR_TYPES)}"
+            )
+        return name, PREPROCESSOR_TYPES[name]
+
+    def _refuse_what_cannot_be_said(self) -> None:
+        if self._flag("do_flip_channel_order", self.type.reverses_channels):
+            raise self._error("wants the channels in the order blue, green, red, which is not done here.")
+        if self._flag("do_split_image", False):
+            raise self._error("cuts images into pieces, which is not done here.")
+        if self.type.divides == "centred" and self._flag("do_pad", False) and self._value("size_divisor", None):
+            raise self._error("pads images on all four sides to a multiple, which is not done here.")
+
+    def _keeps_aspect_ratio(self) -> bool:
+        return self._flag("do_resize", True) and self._flag("keep_aspect_ratio", False)
+
+    def _sizes(self) -> tuple[tuple[int, int] | None, int | None, int | None, tuple[int, int] | None]:
+        """size, shortest_edge, longest_edge, crop."""
+        crop = self._crop()
+        if not self._flag("do_resize", True):
+            return None, None, None, crop
+        given = self._value("size", self.type.size)
+        if given is None:
+            if self._divisor() > 1 and self.name == "":
+                return None, None, None, crop
+            raise self._error("does not say the size of the images.")
+        if not isinstance(given, Mapping):
+            given = self._from_old_size(given)
+        sides = {key: self._side(f"size.{key}", value) for key, value in given.items() if value is not None}
+        keys = set(sides)
+        if self._keeps_aspect_ratio() and keys != {"height", "width"}:
+            raise self._error(f"keeps the aspect ratio, for which a size has height and width; it has {dict(given)}.")
+        if keys == {"height", "width"}:
+            size = self._to_multiple(sides["height"]), self._to_multiple(sides["width"])
+            return size, None, None, crop
+        if keys == {"max_height", "max_width"} and sides["max_height"] == sides["max_width"]:
+            return None, None, sides["max_height"], crop
+        if keys == {"longest_edge"}:
+            return None, None, sides["longest_edge"], crop
+        if keys not in ({"shortest_edge"}, {"shortest_edge", "longest_edge"}):
+            raise self._error(
+                f"has the size {dict(given)}; known: height and width, shortest_edge alone or with longest_edge."
+            )
+        return self._by_shortest_edge(sides["shortest_edge"], sides.get("longest_edge"), crop)
+
+    def _by_shortest_edge(
+        self, shortest: int, longest: int | None, crop: tuple[int, int] | None
+    ) -> tuple[tuple[int, int] | None, int | None, int | None, tuple[int, int] | None]:
+        sizing = self.type.sizing
+        if sizing == "levit":
+            return None, int(256 / 224 * shortest), longest, crop
+        if sizing == "poolformer":
+            return None, int(shortest / self._fraction(0.9)), longest, crop
+        if sizing == "convnext":
+            # It cuts the centre out itself, from 384 pixels on it stretches the image instead.
+            if shortest < 384:
+                return None, int(shortest / self._fraction(224 / 256)), longest, crop or (shortest, shortest)
+            return (shortest, shortest), None, None, crop
+        return None, shortest, longest, crop
+
+    def _from_old_size(self, given: Any) -> dict[str, int]:
+        """As written before transformers 4.26: a number, or (width, height) as Pillow has it."""
+        if isinstance(given, list) and len(given) == 2:
+            return {"height": self._side("size", given[1]), "width": self._side("size", given[0])}
+        side = self._side("size", given)
+        bound = self._value("max_size", None)
+        if bound is not None:
+            return {"shortest_edge": side, "longest_edge": self._side("max_size", bound)}
+        if self.type.one_side == "shortest_edge":
+            return {"shortest_edge": side}
+        return {"height": side, "width": side}
+
+    def _to_multiple(self, side: int) -> int:
+        if self._keeps_aspect_ratio():
+            return side  # what is rounded then are the sides of each image
+        multiple = self._multiple()
+        return side if multiple == 1 else max(1, round(side / multiple)) * multiple
+
+    def _multiple(self) -> int:
+        return self._side("ensure_multiple_of", self._value("ensure_multiple_of", 1))
+
+    def _crop(self) -> tuple[int, int] | None:
+        if not self._flag("do_center_crop", self.type.crop is not None):
+            return None
+        crop = self._value("crop_size", self.type.crop)
+        if crop is None:
+            raise self._error("cuts the centre out of images, but does not say of which size (crop_size).")
+        return self._pair("crop_size", crop)
+
+    def _canvas(self) -> tuple[int, int] | None:
+        given = self._value("pad_size", None)
+        return self._pair("pad_size", given) if given is not None and self._flag("do_pad", True) else None
+
+    def _divisor(self) -> int:
+        if not self._flag("do_resize", True) or self.type.divides == "centred":
+            return 1
+        # Before transformers 4.27 it was called size_divisibility. Null and 0 switch it off.
+        for key in ("size_divisor", "size_divisibility"):
+            if key in self.fields:
+                return self._side(key, self.fields[key] or 1)
+        return self.type.size_divisor
+
+    def _interpolation(self) -> Interpolation:
+        number = self._value("resample", self.type.resample)
+        if isinstance(number, bool) or number not in _INTERPOLATIONS:
+            raise self._error(
+                f"resizes by method {number!r}; 0 nearest, 1 lanczos, 2 bilinear and 3 bicubic are known."
+            )
+        return _INTERPOLATIONS[number]
+
+    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of the image in [0, 1], whatever range the file's are of."""
+        mean, std = self._numbers("image_mean", self.type.mean), self._numbers("image_std", self.type.std)
+        if len(mean) != len(std):
+            raise self._error(f"has {len(mean)} numbers in image_mean and {len(std)} in image_std.")
+        if any(number <= 0 for number in std):
+            raise self._error(f"has image_std {list(std)}; every number must be above 0.")
+        divisor = std
+        if not self._flag("do_normalize", self.type.does_normalize):
+            mean, std = (0.0,) * len(mean), (1.0,) * len(std)
+        if self.name == "EfficientNet" and self._flag("include_top", True):
+            # It divides once more, whether it normalises or not.
+            std = tuple(number * again for number, again in zip(std, divisor, strict=True))
+        offset = 1.0 if self._flag("rescale_offset", False) else 0.0
+        scale = 255 * self._factor()
+        if scale == 1 and offset == 0:
+            return mean, std
+        return tuple((number + offset) / scale for number in mean), tuple(number / scale for number in std)
+
+    def _factor(self) -> float:
+        if not self._flag("do_rescale", True):
+            return 1.0
+        factor = self._value("rescale_factor", 1 / 255)
+        if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < 1e6:
+            raise self._error(f"has the rescale_factor {factor!r}; a number above 0 is expected.")
+        return float(factor)
+
+    def _fraction(self, default: float) -> float:
+        fraction = self._value("crop_pct", default)
+        if not isinstance(fraction, (int, float)) or isinstance(fraction, bool) or not 0 < fraction <= 1:
+            raise self._error(f"has the crop_pct {fraction!r}; a number above 0 and at most 1 is expected.")
+        return float(fraction)
+
+    def _numbers(self, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        given = self._value(key, default)
+        numbers = tuple(given) if isinstance(given, (list, tuple)) else (given,) * 3
+        good = all(isinstance(one, (int, float)) and not isinstance(one, bool) and abs(one) < 1e6 for one in numbers)
+        if not good or not 0 < len(numbers) <= _MAX_CHANNELS:
+            raise self._error(f"has {key} {str(given)[:80]}; one number for each channel is expected.")
+        return tuple(float(number) for number in numbers)
+
+    def _pair(self, key: str, given: Any) -> tuple[int, int]:
+        """(height, width) of a mapping with these two, or of one number for both."""
+        if isinstance(given, Mapping):
+            return self._side(f"{key}.height", given.get("height")), self._side(f"{key}.width", given.get("width"))
+        if isinstance(given, list) and len(given) == 2:
+            return self._side(key, given[0]), self._side(key, given[1])
+        side = self._side(key, given)
+        return side, side
+
+    def _side(self, key: str, given: Any) -> int:
+        if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= _MAX_SIDE:
+            raise self._error(f"has {key} {str(given)[:80]!r}; a whole number from 1 to {_MAX_SIDE:,} is expected.")
+        return given
+
+    def _flag(self, key: str, default: bool) -> bool:
+        given = self._value(key, default)
+        if not isinstance(given, bool):
+            raise self._error(f"has {key} {str(given)[:80]!r}; true or false is expected.")
+        return given
+
+    def _value(self, key: str, default: Any) -> Any:
+        # Version 5 writes null for what is left to the class.
+        given = self.fields.get(key)
+        return default if given is None else given
+
+    def _error(self, sentence: str) -> StorageError:
+        return StorageError(f"{self.shown} {sentence}")

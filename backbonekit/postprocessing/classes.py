@@ -1,0 +1,20 @@
+"""Class scores to the top classes of each image."""
+
+from backbonekit.contract.predictions import ClassScores, Scoring
+from backbonekit.contract.results import ClassResult
+from backbonekit.postprocessing.scores import class_probabilities
+
+DEFAULT_TOP_K = 5
+
+
+def top_classes(
+    prediction: ClassScores, *, scoring: Scoring, threshold: float | None = None, top_k: int | None = None
+) -> list[ClassResult]:
+    """The `top_k` best classes (5) of each image, best first; with `threshold`, only those that reach it."""
+    probabilities = class_probabilities(prediction.logits.float(), scoring)
+    scores, labels = probabilities.topk(min(top_k or DEFAULT_TOP_K, probabilities.shape[-1]), dim=-1)
+    results = []
+    for image_scores, image_labels in zip(scores.cpu(), labels.cpu(), strict=True):
+        kept = image_scores >= (0.0 if threshold is None else threshold)
+        results.append(ClassResult(image_labels[kept], image_scores[kept]))
+    return results

@@ -1,0 +1,56 @@
+"""Dense logits, or masks with classes, to the class of every pixel."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from backbonekit.contract.predictions import DenseLogits, MaskQueries, Scoring
+from backbonekit.contract.processing import Geometry
+from backbonekit.contract.results import SemanticResult
+from backbonekit.contract.targets import IGNORE_LABEL
+from backbonekit.ops.precision import at_least_single
+from backbonekit.postprocessing.scores import class_probabilities
+from backbonekit.postprocessing.window import on_image, resample, strips, window_of
+
+
+def segment_dense(
+    prediction: DenseLogits, geometries: Sequence[Geometry], *, scoring: Scoring, threshold: float | None = None
+) -> list[SemanticResult]:
+    """The class with the highest logit, resampled to the image before the comparison.
+
+    Scored by sigmoid, a pixel may have no class: where the best one does not reach `threshold` (0.5), it is 255, and so
+    is what a centre crop hid.
+    """
+    lowest = None
+    if scoring == "sigmoid":
+        lowest = torch.logit(torch.tensor(0.5 if threshold is None else threshold, dtype=torch.float64)).item()
+    logits = at_least_single(prediction.logits)
+    return [_best_class(maps, geometry, lowest) for maps, geometry in zip(logits, geometries, strict=True)]
+
+
+def segment_masks(
+    prediction: MaskQueries, geometries: Sequence[Geometry], *, scoring: Scoring = "softmax_with_null"
+) -> list[SemanticResult]:
+    """Each pixel's class by the sum over queries of class probability times mask probability; 255 outside a crop.
+
+    Source: MaskFormer (Cheng et al., 2021), section 3.4; github.com/facebookresearch/MaskFormer
+    `mask_former_model.py: semantic_inference`.
+    """
+    classes = class_probabilities(at_least_single(prediction.class_logits), scoring)
+    results = []
+    for probabilities, mask_logits, geometry in zip(classes, prediction.mask_logits, geometries, strict=True):
+        masks = at_least_single(mask_logits).sigmoid()
+        # scores: [classes, height, width] on the prediction's grid; sums commute with the resampling
+        scores = torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
+        results.append(_best_class(scores, geometry, None))
+    return results
+
+
+def _best_class(maps: Tensor, geometry: Geometry, lowest: float | None) -> SemanticResult:
+    window = window_of(geometry, (maps.shape[-2], maps.shape[-1]))
+    parts = []
+    for rows in strips(window, maps.shape[0]):
+        best, labels = resample(maps, window, rows=rows).max(dim=0)
+        parts.append((labels if lowest is None else labels.where(best >= lowest, IGNORE_LABEL)).cpu())
+    return SemanticResult(on_image(torch.cat(parts), window, IGNORE_LABEL))

@@ -1,1 +1,0 @@
-"""Floor 9: open anything as a model. Import the file you need."""

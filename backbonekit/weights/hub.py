@@ -1,0 +1,236 @@
+"""The one file that talks to the Hugging Face Hub. Its client's errors leave here as StorageError sentences.
+
+huggingface_hub is imported inside the functions: a recipe without a repository starts without it.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from backbonekit.errors import StorageError
+from backbonekit.weights.digest import sha256_of
+
+Result = TypeVar("Result")
+
+MAIN = "main"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,94}[A-Za-z0-9_])?"  # the Hub's own limit is 96 characters
+_IDENTIFIER = re.compile(rf"{_PART}/{_PART}")
+_REVISION = re.compile(r"[A-Za-z0-9_][\w.\-/]{0,199}", re.ASCII)
+_WAITS = (0.5, 2.0)  # seconds before another try where the Hub failed itself; its client tries 429 again, but not 500
+_TIMEOUT = 10.0  # seconds for the first answer; a dead proxy should not hold a build for minutes
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a text has the form `owner/name` that the Hub gives its repositories."""
+    return _IDENTIFIER.fullmatch(text) is not None and ".." not in text and "--" not in text
+
+
+def check_identifier(identifier: str) -> str:
+    """The identifier itself. Raises StorageError for anything but `owner/name`, before any request is made."""
+    if not is_identifier(identifier):
+        raise StorageError(
+            f"{identifier!r} is neither an existing folder nor a Hub repository: a repository is written owner/name "
+            "in letters, digits, '-', '_' and '.'."
+        )
+    return identifier
+
+
+def check_revision(revision: str | None) -> str | None:
+    """The revision itself: a branch, tag or commit. The client joins it into a path, so `..` must not reach it."""
+    if revision is None:
+        return None
+    if not isinstance(revision, str) or _REVISION.fullmatch(revision) is None or ".." in revision or "//" in revision:
+        raise StorageError(
+            f"revision {revision!r} is no branch, tag or commit: letters, digits, '-', '_', '.' and '/' are allowed."
+        )
+    return revision
+
+
+def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozenset[str] | None]:
+    """The commit that a revision stands for now, and the names of its files where the Hub was asked.
+
+    A full commit needs no request. Offline, or when the Hub does not answer, the local cache says what it saw last.
+    """
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision, None
+    wanted = revision or MAIN
+    cached = _cached_commit(identifier, wanted)
+    if _is_offline():
+        if cached is not None:
+            return cached, None
+        raise StorageError(_offline_sentence(identifier, wanted))
+    try:
+        return file_names(identifier, wanted)
+    except StorageError as error:
+        if cached is not None and isinstance(error, UnreachableError):
+            return cached, None
+        raise
+
+
+def file_names(identifier: str, revision: str) -> tuple[str, frozenset[str]]:
+    """Commit and file names of a revision, as the Hub lists them."""
+    from huggingface_hub import HfApi
+
+    info = _call(lambda: HfApi().model_info(identifier, revision=revision, timeout=_TIMEOUT), identifier, revision, "")
+    if info.sha is None or COMMIT.fullmatch(info.sha) is None:
+        raise StorageError(f"{identifier}: the Hub named no commit for revision {revision!r}; try again later.")
+    return info.sha, frozenset(entry.rfilename for entry in info.siblings or ())
+
+
+def cached_path(identifier: str, filename: str, commit: str) -> Path | None:
+    """A file of one commit in the local cache, or None."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    found = try_to_load_from_cache(identifier, filename, revision=commit, cache_dir=constants.HF_HUB_CACHE)
+    return Path(found) if isinstance(found, str) else None
+
+
+def download(identifier: str, filename: str, commit: str) -> Path:
+    """A file of one commit: from the cache, else downloaded into it and compared with its sha256."""
+    cached = cached_path(identifier, filename, commit)
+    if cached is not None:
+        return cached
+    from huggingface_hub import constants, hf_hub_download
+
+    path = Path(
+        _call(
+            lambda: hf_hub_download(identifier, filename, revision=commit, cache_dir=constants.HF_HUB_CACHE),
+            identifier,
+            commit,
+            filename,
+        )
+    )
+    _check_blob(path, identifier, filename)
+    return path
+
+
+def remember(identifier: str, branch: str, commit: str) -> None:
+    """Notes in the cache that a branch stands for a commit of which a file is there, for the days without a network.
+
+    The client notes it only when it is asked for a branch; it is asked for commits here, so that all files are of one.
+    """
+    reference = _reference(identifier, branch)
+    if _cached_commit(identifier, branch) == commit:
+        return
+    try:
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        new = reference.with_name(f".{reference.name}.{uuid4().hex}")
+        new.write_text(commit, encoding="ascii")
+        new.replace(reference)
+    except OSError:
+        return  # a cache that is only read serves as well
+
+
+class UnreachableError(StorageError):
+    """The Hub gave no prediction: the network is off, or slow, or the client is told to stay offline."""
+
+
+def call(action: Callable[[], Result], identifier: str, what: str) -> Result:
+    """Runs one request of the client, once; what it raises becomes a StorageError about `identifier`."""
+    return _call(action, identifier, MAIN, what, waits=())
+
+
+def _call(
+    action: Callable[[], Result], identifier: str, revision: str, filename: str, *, waits: Sequence[float] = _WAITS
+) -> Result:
+    for wait in (*waits, None):
+        try:
+            return action()
+        except StorageError:
+            raise
+        # Every version of the client raises errors of another HTTP library, so the classes cannot be listed.
+        except Exception as error:
+            if wait is None or not _is_passing(error):
+                raise _told(error, identifier, revision, filename) from error
+            time.sleep(wait)
+    raise AssertionError("the last try returns or raises")
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the Hub answered that it failed (status 500 and above), which often lasts for a moment only."""
+    from huggingface_hub import errors
+
+    return isinstance(error, errors.HfHubHTTPError) and error.response is not None and error.response.status_code >= 500
+
+
+def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageError:
+    from huggingface_hub import errors
+
+    what = f"{identifier}: {filename}" if filename else identifier
+    if isinstance(error, errors.GatedRepoError):
+        return StorageError(
+            f"{identifier} is gated: accept its terms on https://huggingface.co/{identifier}, then log in with"
+            " `hf auth login`."
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return StorageError(
+            f"{identifier} does not exist on the Hub, or is private: check the spelling, or log in with"
+            " `hf auth login`."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return StorageError(f"{identifier} has no branch, tag or commit {revision!r} on the Hub.")
+    if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
+        return UnreachableError(_offline_sentence(what, revision))
+    if isinstance(error, errors.EntryNotFoundError):
+        return StorageError(f"{identifier} has no file {filename!r} at revision {revision!r}.")
+    if isinstance(error, errors.HfHubHTTPError):
+        status = error.response.status_code if error.response is not None else None
+        if status is not None and status < 500:
+            return StorageError(f"{what}: the Hub refused with status {status}: {_first_line(error)}")
+        return UnreachableError(f"{what}: the Hub failed with status {status}; try again later.")
+    if isinstance(error, OSError) and error.errno is not None and "http" not in type(error).__module__:
+        return StorageError(f"{what}: could not be stored in the local cache: {error.strerror or error}.")
+    return UnreachableError(
+        f"{what}: the Hub did not answer, or not to the end ({type(error).__name__}: {_first_line(error)})."
+    )
+
+
+def _offline_sentence(what: str, revision: str) -> str:
+    return (
+        f"{what} (revision {revision!r}) is not in the local cache and the Hub cannot be reached: go online once"
+        f" (unset HF_HUB_OFFLINE), or run `hf download {what.split(':')[0]}` where there is a network and copy its"
+        " cache, or name a local folder."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no reason given")[:300]
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _cached_commit(identifier: str, revision: str) -> str | None:
+    try:
+        commit = _reference(identifier, revision).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return commit if COMMIT.fullmatch(commit) else None
+
+
+def _reference(identifier: str, revision: str) -> Path:
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE) / ("models--" + identifier.replace("/", "--"))
+    return folder / "refs" / Path(*revision.split("/"))
+
+
+def _check_blob(path: Path, identifier: str, filename: str) -> None:
+    # The cache names a large file by its sha256 (a small one by a git hash), but compares only the length.
+    blob = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name) is None or sha256_of(blob) == blob.name:
+        return
+    # Left there, the next opening would take it for good.
+    for damaged in {path, blob}:
+        damaged.unlink(missing_ok=True)
+    raise StorageError(
+        f"{identifier}: {filename} arrived damaged (its sha256 is not {blob.name[:12]}...) and was removed again; try"
+        " once more."
+    )

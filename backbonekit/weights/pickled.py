@@ -1,0 +1,151 @@
+"""Reading a pickled checkpoint, once, to write it again as safetensors. Nothing else in the project opens a pickle."""
+
+import argparse
+import pickle
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbonekit.errors import StorageError, WeightsError
+from backbonekit.weights.json_file import read_json
+
+SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
+_WHOLE = "pytorch_model.bin"
+_INDEX = "pytorch_model.bin.index.json"
+_SHARD = re.compile(r"[A-Za-z0-9_][\w.\-]{0,200}\.bin", re.ASCII)
+# Where training programs keep the weights inside their checkpoints, the averaged ones first, as these are the ones that
+# are published.
+_CONTAINERS = (
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
+    *("state_dict", "model_state_dict", "model", "module", "weights", "teacher"),
+)
+_LIGHTNING = "pytorch-lightning_version"
+# What wrappers put before every name.
+_WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+# Plain data of training programs: a parsed command line holds values and runs nothing.
+_HARMLESS: list[Any] = [argparse.Namespace]
+
+
+@dataclass(frozen=True, slots=True)
+class Pickled:
+    """`tensors`: by their names without the prefixes of wrappers. `files`: they were read from these. `place`: the keys
+    under which they lay in there, such as ("ema", "module"); none of a plain state_dict. `stripped`: what else was
+    taken off every name."""
+
+    tensors: dict[str, Tensor]
+    files: tuple[Path, ...]
+    place: tuple[str, ...] = ()
+    stripped: str = ""
+
+
+def read_pickled(path: Path) -> Pickled:
+    """The tensors of a `.bin`, `.pth`, `.pt` or `.ckpt` file, or of a folder that transformers saved without
+    safetensors (`pytorch_model.bin`, sharded or not), or that holds one such file.
+
+    Only tensors and plain containers are unpickled (torch's `weights_only`). Raises StorageError for a file that is not
+    there, WeightsError for one that holds anything else.
+    """
+    if not path.is_dir():
+        return _read_file(path)
+    if (path / _INDEX).is_file() and not (path / _WHOLE).is_file():
+        return _read_shards(path)
+    if (path / _WHOLE).is_file():
+        return _read_file(path / _WHOLE)
+    found = sorted(one.name for one in path.iterdir() if one.is_file() and one.suffix.lower() in SUFFIXES)
+    if len(found) != 1:
+        listed = (
+            f"several pickled files: {', '.join(found[:8])}. Name one" if found else "no pickled weights to convert"
+        )
+        raise StorageError(f"The folder {str(path)!r} holds {listed}.")
+    return _read_file(path / found[0])
+
+
+def _read_file(path: Path) -> Pickled:
+    content = _unpickled(path)
+    place, tensors = _tensors_in(content, ())
+    if not tensors:
+        raise WeightsError(f"{path} holds no tensors by name{_top_keys(content)}.")
+    # Lightning saves the module around the model, which is one of its attributes. Elsewhere a first word that all names
+    # share can be the model's own.
+    stripped = _shared_word(tensors) if isinstance(content, Mapping) and _LIGHTNING in content else ""
+    names = {name: _unwrapped(name).removeprefix(stripped) for name in tensors}
+    return Pickled(_renamed(tensors, names, path), (path,), place, stripped)
+
+
+def _read_shards(folder: Path) -> Pickled:
+    weight_map = read_json(folder / _INDEX).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise WeightsError(f"{folder / _INDEX} has no weight_map of tensor names to files.")
+    tensors: dict[str, Tensor] = {}
+    files = []
+    for shard in sorted({str(name) for name in weight_map.values()}):
+        if _SHARD.fullmatch(shard) is None or ".." in shard:
+            raise WeightsError(f"{folder / _INDEX} names {shard!r}; a shard is a .bin file beside its index.")
+        files.append(folder / shard)
+        tensors |= _tensors_in(_unpickled(folder / shard), ())[1]
+    absent = [name for name in weight_map if name not in tensors]
+    if absent:
+        raise WeightsError(f"{folder / _INDEX} lists {absent[0]!r}, which no shard holds ({len(absent)} such tensors).")
+    names = {name: _unwrapped(name) for name in tensors}
+    return Pickled(_renamed(tensors, names, folder / _INDEX), tuple(files))
+
+
+def _unpickled(path: Path) -> Any:
+    if not path.is_file():
+        raise StorageError(f"The file {str(path)!r} does not exist.")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+            warnings.simplefilter("ignore")  # torch warns of old formats; reading them is the point
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(
+            f"{path} holds more than tensors, or is damaged, and is not opened: {reason[:200]} The fix: load it where"
+            " it was made, and save its state_dict alone."
+        ) from error
+
+
+def _tensors_in(content: Any, place: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+    if not isinstance(content, Mapping):
+        return place, {}
+    for name in _CONTAINERS:
+        deeper, inner = _tensors_in(content.get(name), (*place, name))
+        if inner:
+            return deeper, inner
+    return place, {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _shared_word(names: Iterable[str]) -> str:
+    """The first word of all names with its dot, or nothing."""
+    first = {_unwrapped(name).partition(".")[0] for name in names}
+    is_prefix = all("." in _unwrapped(name) for name in names)
+    return f"{first.pop()}." if is_prefix and len(first) == 1 else ""
+
+
+def _renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str], path: Path) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if names[name] in renamed:
+            raise WeightsError(
+                f"{path} holds two tensors that are both {names[name]!r} without the wrappers' prefixes."
+            )
+        renamed[names[name]] = tensor
+    return renamed
+
+
+def _unwrapped(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "") if wrapper != "module." else name.removeprefix(wrapper)
+    return name
+
+
+def _top_keys(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return ""
+    return f"; its keys are {', '.join(map(repr, list(content)[:8]))}"

@@ -1,0 +1,133 @@
+"""A place with files: a local folder, or one commit of a Hub repository. All of its files come from that commit."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from backbonekit.errors import StorageError, nearest
+from backbonekit.weights import hub
+from backbonekit.weights.json_file import read_json
+
+_LICENCE = re.compile(r"^licen[sc]e:[ \t]*['\"]?([\w.+\-]{1,60})['\"]?[ \t]*$", re.MULTILINE)
+_CARD_HEADER = 20_000  # characters of a model card within which its header has to end
+
+
+@dataclass(frozen=True)
+class Repository:
+    """`identifier`: the Hub id, or the folder as given. `folder`: set when local. `commit`: 40 hex digits on the Hub.
+
+    `listed`: the file names, where opening it already told them. `branch`: the branch or tag that stood for the commit
+    when the Hub was asked.
+    """
+
+    identifier: str
+    folder: Path | None
+    commit: str | None
+    listed: frozenset[str] | None = None
+    branch: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """For people: the identifier, with a short commit where there is one."""
+        return self.identifier if self.commit is None else f"{self.identifier}@{self.commit[:8]}"
+
+    def has(self, filename: str) -> bool:
+        """Whether the file exists. Offline, only what is in the cache does."""
+        _check_filename(filename)
+        if self.folder is not None:
+            return (self.folder / filename).is_file()
+        assert self.commit is not None
+        if hub.cached_path(self.identifier, filename, self.commit) is not None:
+            return True
+        return filename in self.files
+
+    @cached_property
+    def files(self) -> frozenset[str]:
+        """The names of all files (of a folder: those directly in it). Of an unreachable repository: none."""
+        if self.folder is not None:
+            try:
+                return frozenset(entry.name for entry in self.folder.iterdir() if entry.is_file())
+            except OSError as error:
+                raise StorageError(f"{self.folder} could not be listed: {error.strerror}.") from error
+        if self.listed is not None:
+            return self.listed
+        assert self.commit is not None
+        try:
+            return hub.file_names(self.identifier, self.commit)[1]
+        except hub.UnreachableError:
+            return frozenset()
+
+    def path(self, filename: str) -> Path:
+        """Where the file lies on this machine; downloads it if needed. Raises StorageError."""
+        _check_filename(filename)
+        if self.folder is None:
+            assert self.commit is not None
+            downloaded = hub.download(self.identifier, filename, self.commit)
+            if self.branch is not None:
+                hub.remember(self.identifier, self.branch, self.commit)
+            return downloaded
+        path = self.folder / filename
+        if not path.is_file():
+            raise StorageError(f"{self.folder} has no file {filename!r}; {nearest(filename, self.files)}")
+        return path
+
+    def json(self, filename: str) -> dict[str, Any]:
+        """A JSON file that holds an object. Raises StorageError for anything else."""
+        return read_json(self.path(filename), shown=f"{self.origin}: {filename}")
+
+    @cached_property
+    def licence(self) -> str | None:
+        """The licence that the model card's header states, or None. Never raises: a licence is a help, not a need."""
+        try:
+            if not self.has("README.md"):
+                return None
+            text = self.path("README.md").read_text(encoding="utf-8", errors="replace")[:_CARD_HEADER]
+        except OSError:
+            return None
+        header = re.match(r"\ufeff?---\r?\n(.*?)\r?\n---", text, re.DOTALL)
+        found = _LICENCE.search(header.group(1)) if header else None
+        return found.group(1) if found else None
+
+
+def open_repository(identifier: str | Path, *, revision: str | None = None) -> Repository:
+    """An existing local folder, else a Hub repository at one resolved commit.
+
+    Raises StorageError when it is neither, when the repository or revision does not exist, and when the Hub cannot be
+    reached and nothing is cached.
+    """
+    if not str(identifier):
+        raise StorageError("An empty name was given where a folder or a Hub repository (owner/name) is expected.")
+    folder = Path(identifier).expanduser()
+    if _is_folder(folder):
+        if revision is not None:
+            raise StorageError(
+                f"{identifier} is a local folder and has no revisions, but revision {revision!r} was asked."
+            )
+        return Repository(str(identifier), folder, None)
+    if isinstance(identifier, Path) or _looks_like_path(identifier):
+        kind = "is a file, not a folder" if folder.is_file() else "does not exist"
+        raise StorageError(f"The folder {str(identifier)!r} {kind}.")
+    hub.check_identifier(identifier)
+    hub.check_revision(revision)
+    commit, listed = hub.resolve_commit(identifier, revision)
+    branch = None if listed is None else revision or hub.MAIN
+    return Repository(identifier, None, commit, listed, branch)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # names that no file system takes: too long, NUL
+        return False
+
+
+def _looks_like_path(text: str) -> bool:
+    return text.startswith(("/", ".", "~")) or "\\" in text or text.count("/") > 1 or Path(text).is_absolute()
+
+
+def _check_filename(filename: str) -> None:
+    path = PurePosixPath(filename)
+    if not filename or path.is_absolute() or ".." in path.parts or re.search(r"[\\:\x00-\x1f]", filename):
+        raise StorageError(f"{filename!r} is no name of a file inside a repository.")

@@ -1,0 +1,90 @@
+"""Tensors into safetensors files: the same tensors give the same bytes."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from backbonekit.errors import StorageError, WeightsError
+from backbonekit.weights.checkpoint import INDEX, WEIGHTS
+
+MAX_SHARD_BYTES = 5 * 10**9  # what the Hub and transformers cut files at
+
+# One entry only: safetensors writes several in an order that changes from run to run.
+_METADATA = {"format": "pt"}
+
+
+def save_tensors(
+    folder: Path, tensors: Mapping[str, Tensor], *, max_shard_bytes: int = MAX_SHARD_BYTES
+) -> tuple[str, ...]:
+    """Writes `model.safetensors`, or shards and their index above `max_shard_bytes`; returns the weight files' names.
+
+    Of tensors that are one and the same, the first by name is written; filling ties them again. Raises WeightsError for
+    a tensor without values, StorageError where the folder cannot be written.
+    """
+    empty = [name for name, tensor in tensors.items() if tensor.is_meta]
+    if empty:
+        raise WeightsError(
+            f"{len(empty)} tensors have no values to save (the first is {empty[0]!r}): fill the model first."
+        )
+    shards = list(_shards(_without_duplicates(tensors), max_shard_bytes))
+    try:
+        if len(shards) == 1:
+            _save(folder / WEIGHTS, shards[0])
+            return (WEIGHTS,)
+        names = [f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
+        for name, shard in zip(names, shards, strict=True):
+            _save(folder / name, shard)
+        index = {
+            "metadata": {"total_size": sum(_size(tensor) for shard in shards for tensor in shard.values())},
+            "weight_map": {key: name for name, shard in zip(names, shards, strict=True) for key in shard},
+        }
+        (folder / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"The weights could not be written to {folder}: {error}.") from error
+    return tuple(names)
+
+
+def _without_duplicates(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    found: dict[tuple[object, ...], str] = {}
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        # An empty tensor has no address; it is nobody's duplicate.
+        address = tensor.data_ptr() if tensor.numel() else name
+        found.setdefault((address, tensor.device, tensor.dtype, tensor.shape, tensor.stride()), name)
+    return {name: tensors[name] for name in found.values()}
+
+
+def _shards(tensors: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
+    shard: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors.items():
+        if shard and size + _size(tensor) > limit:
+            yield shard
+            shard, size = {}, 0
+        shard[name] = tensor
+        size += _size(tensor)
+    yield shard
+
+
+def _save(path: Path, shard: Mapping[str, Tensor]) -> None:
+    # Tensors that overlap without being the same (slices of one table) are told apart by a copy of their own.
+    seen: set[int] = set()
+    plain: dict[str, Tensor] = {}
+    with torch.no_grad():
+        for name, tensor in shard.items():
+            one = tensor.detach().cpu().contiguous()
+            storage = one.untyped_storage()
+            if storage.data_ptr() in seen or storage.nbytes() != _size(one):
+                one = one.clone()
+            seen.add(one.untyped_storage().data_ptr())
+            plain[name] = one
+    save_file(plain, path, metadata=_METADATA)
+
+
+def _size(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()

@@ -1,0 +1,164 @@
+"""A saved model comes back as it was; a damaged or exchanged one is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from backbonekit.contract.processing import Processing
+from backbonekit.errors import RecipeError, StorageError, WeightsError
+from backbonekit.hub.read import read_folder, read_recipe
+from backbonekit.hub.save import save_model
+
+RECIPE = "schema_version: 1\nbackbone: {source: timm, name: resnet18}\n"
+PROCESSING = Processing(shortest_edge=30, longest_edge=50, size_divisor=32)
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {f"layer.{number}": torch.randn(10, generator=generator) for number in range(5)}
+
+
+def save(folder: Path, **options: object) -> Path:
+    given = {"recipe_yaml": RECIPE, "state_dict": tensors(), "processing": PROCESSING, "card": "# A model", **options}
+    return save_model(folder, **given)  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("limit", [10**9, 80])
+def test_a_round_trip(tmp_path: Path, limit: int):
+    model = read_folder(save(tmp_path / "m1", max_shard_bytes=limit))
+    assert model.recipe == {"schema_version": 1, "backbone": {"source": "timm", "name": "resnet18"}}
+    assert model.processing == PROCESSING
+    assert model.checkpoint is not None
+    assert set(model.checkpoint.keys()) == set(tensors())
+    assert all(torch.equal(model.checkpoint.tensor(name), tensor) for name, tensor in tensors().items())
+    assert model.seal is not None
+    assert set(model.seal.versions) == {"backbonekit", "torch", "timm"}
+    assert len(model.seal.weights) == (1 if limit > 80 else 3)
+
+
+@pytest.mark.parametrize("limit", [10**9, 80])
+def test_saved_twice_gives_the_same_bytes(tmp_path: Path, limit: int):
+    first, second = save(tmp_path / "m1", max_shard_bytes=limit), save(tmp_path / "m2", max_shard_bytes=limit)
+    assert contents(first) == contents(second)
+
+
+def test_a_model_replaces_an_older_one_in_its_folder(tmp_path: Path):
+    folder = save(tmp_path / "m1", max_shard_bytes=80)
+    (folder / "events.log").write_text("mine")
+    save(folder)
+    assert set(contents(folder)) == {
+        "README.md",
+        "events.log",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "recipe.yaml",
+    }
+    read_folder(folder)
+
+
+def test_a_failed_save_leaves_the_old_model(tmp_path: Path):
+    folder = save(tmp_path / "m1")
+    before = contents(folder)
+    with pytest.raises(WeightsError, match=r"no values to save"):
+        save(folder, state_dict={"a": torch.zeros(1, device="meta")})
+    assert contents(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m1"]
+
+
+def test_a_saved_model_can_be_saved_over_itself(tmp_path: Path):
+    """Its tensors are still mapped from the file that is replaced."""
+    folder = save(tmp_path / "m1")
+    checkpoint = read_folder(folder).checkpoint
+    assert checkpoint is not None
+    save(folder, state_dict={name: checkpoint.tensor(name) for name in reversed(checkpoint.keys())})
+    again = read_folder(folder).checkpoint
+    assert again is not None
+    assert all(torch.equal(again.tensor(name), tensor) for name, tensor in tensors().items())
+
+
+def flip_last_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_told(tmp_path: Path):
+    folder = save(tmp_path / "m1")
+    flip_last_bit(folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"model.safetensors is damaged or was exchanged: .* Download it again"):
+        read_folder(folder)
+    assert read_folder(folder, verify=False).checkpoint is not None
+
+
+def test_weights_of_another_model_are_told(tmp_path: Path):
+    folder = save(tmp_path / "m1", max_shard_bytes=80)
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"the recipe does not list the weights 'model.safetensors'"):
+        read_folder(folder)
+
+
+def test_missing_weights_are_told(tmp_path: Path):
+    folder = save(tmp_path / "m1")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(StorageError, match=r"has no file 'model.safetensors'"):
+        read_folder(folder)
+
+
+def test_a_recipe_written_by_hand_has_no_seal(tmp_path: Path):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    model = read_folder(tmp_path)
+    assert (model.checkpoint, model.processing, model.seal) == (None, None, None)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    model = read_folder(tmp_path)
+    assert model.checkpoint is not None
+    assert model.checkpoint.keys() == ("a",)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "packed: 5",
+        "packed: {weights: [a]}",
+        "packed: {weights: {}, endpoint: http://x}",
+        "packed: {weights: {../x.safetensors: " + "0" * 64 + "}}",
+        "packed: {weights: {model.bin: " + "0" * 64 + "}}",
+        "packed: {weights: {model.safetensors: abc}}",
+        "packed: {torch: 2.1, weights: {}}",
+        'packed: {torch: "\\e[31m", weights: {}}',
+    ],
+)
+def test_a_seal_that_is_none_is_refused(tmp_path: Path, block: str):
+    (tmp_path / "recipe.yaml").write_text(RECIPE + block + "\n")
+    with pytest.raises(StorageError, match=r"recipe\.yaml: packed"):
+        read_recipe(tmp_path / "recipe.yaml")
+
+
+def test_an_unreadable_recipe_or_processing_is_told(tmp_path: Path):
+    folder = save(tmp_path / "m1")
+    (folder / "preprocessor_config.json").write_text('{"size": -1}')
+    with pytest.raises(StorageError, match=r"preprocessor_config.json has size"):
+        read_folder(folder)
+    (folder / "recipe.yaml").write_text("a: &a [*a]")
+    with pytest.raises(RecipeError, match=r"anchors"):
+        read_folder(folder)
+
+
+def test_the_processing_file_is_transformers_own(tmp_path: Path):
+    fields = json.loads((save(tmp_path / "m1") / "preprocessor_config.json").read_text())
+    assert fields["image_processor_type"] == "MaskFormerImageProcessor"
+    assert fields["size"] == {"shortest_edge": 30, "longest_edge": 50}
+
+
+@pytest.mark.parity
+def test_transformers_opens_the_processing(tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    processor = transformers.AutoImageProcessor.from_pretrained(save(tmp_path / "m1"), backend="pil")
+    assert type(processor).__name__ == "MaskFormerImageProcessorPil"
+    assert processor.size_divisor == 32
