@@ -24,7 +24,7 @@ def options(kind: str, name: str) -> Options | None:
     target = target_of(kind, name)
     if isinstance(target, str):
         return _table()[kind][name]["options"] if target == BUILTIN[kind].get(name) else None
-    from backbonekit.registry.option_schema import options_of
+    from backbonekit.contract.option_schema import options_of
 
     found = options_of(target)
     return {option: found[option] for option in found if (kind, option) != ("criterion", "num_classes")}

@@ -7,10 +7,10 @@ from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.backbones.hf.model_types import family, model_types
+from backbonekit.contract.option_schema import Schema, fields_of, options_of
 from backbonekit.contract.processing import Processing
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.lookup import resolve
-from backbonekit.registry.option_schema import Schema, fields_of, options_of
 
 _EDGE = {"minimum": 1, "maximum": 16_384}  # pixels; the largest images in use are 8K, 7,680 wide
 # What the contract's dataclass leaves open: a recipe must not be able to ask for an image of any size.

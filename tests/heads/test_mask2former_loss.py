@@ -11,8 +11,8 @@ from backbonekit.heads.mask2former.loss import PointMaskSetCriterion
 from backbonekit.heads.mask2former.mask_points import AtPoints
 from backbonekit.losses.mask_truth import read_masks
 from tests.draws import fix_draws
+from tests.heads import test_maskformer_loss as test_mask_set
 from tests.heads.test_maskformer_loss import blobs, noise
-from tests.losses import test_mask_set
 from tests.losses.criterion_tester import SIZE
 
 

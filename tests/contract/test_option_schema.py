@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 import pytest
 
+from backbonekit.contract.option_schema import fields_of, option_docs, options_of, schema_of
 from backbonekit.contract.options import Channels, Probability, Range
-from backbonekit.registry.option_schema import fields_of, option_docs, options_of, schema_of
 
 
 class Part:
