@@ -139,7 +139,7 @@ def _choose(predictions: Mapping[str, Prediction], task: str | None) -> dict[str
         return {name: None for name in predictions if task in (None, name)}
     if not any(task in TASKS.get(type(prediction), ()) for prediction in predictions.values()):
         kinds = ", ".join(
-            f"{name} ({' or '.join(TASKS.get(type(answer), ()))})" for name, prediction in predictions.items()
+            f"{name} ({' or '.join(TASKS.get(type(prediction), ()))})" for name, prediction in predictions.items()
         )
         raise RecipeError(f"task={task!r}: this model has the tasks {kinds}.")
     return {name: task if task in TASKS.get(type(prediction), ()) else None for name, prediction in predictions.items()}

@@ -38,7 +38,7 @@ def found_boxes(
         raise ContractError(f"top_k={top_k}: at least 1 box is looked at.")
     if sizes is not None and len(sizes) != len(prediction.class_logits):
         raise ContractError(
-            f"{len(sizes)} target_sizes for {len(answer.class_logits)} images; give one (height, width) an image."
+            f"{len(sizes)} target_sizes for {len(prediction.class_logits)} images; give one (height, width) an image."
         )
     scores, labels, queries = best_boxes(prediction, scoring=scoring, top_k=top_k)
     boxes = corners(at_least_single(prediction.boxes_cxcywh))

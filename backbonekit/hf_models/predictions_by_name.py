@@ -30,7 +30,7 @@ def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
         if isinstance(prediction, Mapping) and all(name in prediction for name in _NAMES[kind]):
             return kind(*(prediction[name] for name in _NAMES[kind]))
     wanted = " or ".join(" and ".join(_NAMES[kind]) for kind in kinds)
-    raise ContractError(f"this reading wants outputs with {wanted}; given: {type(answer).__name__}.")
+    raise ContractError(f"this reading wants outputs with {wanted}; given: {type(prediction).__name__}.")
 
 
 def sizes_for(target_sizes: Sequence[tuple[int, int]] | Tensor | None, maps: Tensor) -> list[tuple[int, int]]:
