@@ -1,4 +1,4 @@
-"""Writes docs/families.md from the code: `python docs/make_families.py`. A test says when it is stale.
+"""Writes docs/families.md from the code: `python docs/make_families.py`. A test fails when the page is stale.
 
 `python docs/make_families.py measure` first measures every family against transformers and keeps the figures in
 docs/families.json.
@@ -15,13 +15,13 @@ FIGURES = Path(__file__).with_name("families.json")
 HEADER = """# Families of transformers that are built natively
 
 `source: hf` reads the `config.json` and the weights of these families and runs them on timm modules. For each one a
-test holds the maps at every index, at several sizes that are multiples of nothing (where the family takes any), the
+test holds the maps at every index, at several odd sizes (where the family takes any size), the
 gradients, and the weights written back, equal to transformers' (1e-4 relative in fp32, 1e-10 in fp64, all weights
 randomised), and in bfloat16 no further from fp32 than theirs. Every other backbone of transformers runs through
-`source: transformers`, the optional extra; it runs whole, whatever maps are asked for.
+`source: transformers`, the optional extra; it always runs whole, even for early maps.
 
 Indices are transformers' own. Channels and strides are those of the family's default configuration; `norm` is what is
-done to a map before it is handed out (`backbone.args.norm` changes it where the family has it). `off by`: the largest
+done to a map before it is returned (`backbone.args.norm` changes it where the family has it). `off by`: the largest
 difference from transformers in fp32 over the maps of every index, relative to the largest value of its map, of a small
 model with random weights and images of 131 x 87 (or the only size), as last measured
 (`python docs/make_families.py measure`).
@@ -30,7 +30,7 @@ model with random weights and images of 131 x 87 (or the only size), as last mea
 |---|---|---|---|---|---|
 """
 FOOTER = """
-What transformers saves of a whole model gives its backbone too: image classifiers, MaskFormer, Mask2Former, UperNet,
+A whole model that transformers saved opens as its backbone too: image classifiers, MaskFormer, Mask2Former, UperNet,
 DPT, Depth Anything, DETR and Conditional DETR with a ResNet of transformers, RT-DETR, D-FINE, ViTPose, ViTMatte
 (`AutoBackbone.from_pretrained(folder)`, or `backbone.name` in a recipe). A checkpoint in italics is such a model.
 """
@@ -59,7 +59,7 @@ CHECKPOINTS = {
 
 
 def families_page() -> str:
-    """The page, made of what the families say of themselves and of the figures that were kept."""
+    """The page, made from the families and the kept figures."""
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     return HEADER + "".join(_row(each, figures[each]) for each in sorted(model_types())) + FOOTER
 

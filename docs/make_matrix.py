@@ -1,6 +1,6 @@
 """Writes docs/matrix.md: `python docs/make_matrix.py`. Backbones of every shape under every neck and head, each cell
-built and run on the meta device: it runs, or is refused with a sentence that names the fix. A test says when it is
-stale."""
+built and run on the meta device: it runs, or is refused with a message that names the fix. A test fails when
+the page is stale."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.registry.lookup import names, resolve
 
-# Strides, layout and freedom of size are what parts meet; depth and width are not.
+# They differ in strides, layout and accepted sizes, which decide what fits; depth and width do not.
 BACKBONES = {
     "ResNet-18: strides 2 to 32": "timm/resnet18",
     "VGG-11: strides 1 to 32": "timm/vgg11",
@@ -32,24 +32,24 @@ HEADER = """# Every neck and head on backbones of every shape
 
 Each cell was built and run, on the meta device (R-CNNs, whose number of regions depends on values, on the CPU).
 **runs**: as it is. **pyramid**: with a `simple_feature_pyramid` that wiring inserts, since the backbone has a single
-stride. A number: refused before anything is built, with the sentence below the table. A head stands on the necks of its
-shipped recipe.
+stride. A number: refused before anything is built, with the message of that number below the table. A head is tried with
+the necks of its shipped recipe.
 
 """
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`verdict`: `runs`, `pyramid` or `refused`. `sentence`: why it is refused."""
+    """`verdict`: `runs`, `pyramid` or `refused`. `message`: why it is refused."""
 
     verdict: str
-    sentence: str = ""
+    message: str = ""
 
 
 def columns() -> dict[str, dict[str, Any]]:
     """A recipe without its backbone for every neck and every head: `neck` and `head` as plain data.
 
-    A head stands on the necks of the first shipped recipe that has it: some take what only a certain neck gives.
+    A head is tried with the necks of the first shipped recipe that has it: some read what only a certain neck returns.
     """
     found: dict[str, dict[str, Any]] = {f"neck {name}": {"neck": {"name": name}} for name in names("neck")}
     shipped: dict[str, dict[str, Any]] = {}
@@ -64,10 +64,10 @@ def columns() -> dict[str, dict[str, Any]]:
 
 
 def cell(backbone: str, parts: dict[str, Any]) -> Cell:
-    """One model, on the meta device. Anything but a sentence of ours comes out as the exception that it is."""
+    """One model, on the meta device. Any exception that is not ours is raised."""
     any_backbone = {"backbone": {"source": "timm", "name": "resnet18"}}
     recipe = {"backbone": compose_recipe(any_backbone, [f"backbone={backbone}"]).backbone.to_dict(), **parts}
-    # How many regions an R-CNN looks at follows from values, and the meta device has none.
+    # The number of regions of an R-CNN depends on values, and the meta device has none.
     device = "cpu" if parts.get("head") and _finds_regions(parts["head"]["name"]) else "meta"
     try:
         with torch.device(device), torch.no_grad():
@@ -89,16 +89,16 @@ def matrix() -> dict[str, dict[str, Cell]]:
 
 
 def matrix_page(cells: dict[str, dict[str, Cell]]) -> str:
-    sentences: list[str] = []
+    messages: list[str] = []
     rows = [f"| | {' | '.join(BACKBONES)} |\n", f"|---{'|---' * len(BACKBONES)}|\n"]
     for part, row in cells.items():
         shown = []
         for one in row.values():
-            if one.sentence and one.sentence not in sentences:
-                sentences.append(one.sentence)
-            shown.append(f"[{sentences.index(one.sentence) + 1}]" if one.sentence else one.verdict)
+            if one.message and one.message not in messages:
+                messages.append(one.message)
+            shown.append(f"[{messages.index(one.message) + 1}]" if one.message else one.verdict)
         rows.append(f"| {part} | {' | '.join(shown)} |\n")
-    notes = "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(sentences, 1))
+    notes = "".join(f"{number}. {message}\n" for number, message in enumerate(messages, 1))
     return HEADER + "".join(rows) + "\n" + notes
 
 

@@ -30,20 +30,20 @@ HEADER = """# Architectures of timm
 
 {surveyed} of the {count} architectures that timm {version} lists were built on the meta device by `source: timm` and
 run there. Each map has the channels that were published before it existed, and the stride up to rounding at the
-border; it leaves as batch, channels, height, width; a cut after the first map gives that map; and no parameter that no
-map depends on takes a gradient.
+border; it leaves as batch, channels, height, width; a cut after the first map gives that map; and every
+parameter that takes a gradient has a map that depends on it.
 
 `maps`: strides, and how many architectures have them (*12 of 16*: twelve maps of stride 16, one for each block).
 `images`: *any*, *of 32* (sides that are multiples of 32; others end in timm's or torch's own error), or *one* (the
 architecture's own size; `backbone.args.img_size` changes it where there is such an argument). `tokens`: class and
-register tokens that come along with the maps. Parts that want strides 4 to 32 of a plain transformer get a
-`simple_feature_pyramid` put between.
+register tokens that come along with the maps. For parts that require strides 4 to 32, a
+`simple_feature_pyramid` is inserted after a plain transformer.
 
 | module of timm | architectures | maps | images | tokens |
 |---|---|---|---|---|
 """
-# By module of timm, how many places a map may be shorter or longer by than its stride says: convolutions that leave the
-# border out, and blocks that stretch a map to whole patches of their own.
+# By module of timm, by how many positions a map may be smaller or larger than its stride says: convolutions without
+# padding, and blocks that enlarge a map to whole patches of their own.
 _SLACK = {
     "inception_v3": (3, 0),
     "inception_v4": (3, 0),
@@ -59,7 +59,7 @@ class Finding:
     """What an architecture publishes, and where it does otherwise (`faults`).
 
     `multiple`: what the sides of an image must be multiples of, or 0 where only one size is taken. `refused`: the
-    sentence where it is not built.
+    message where it is not built.
     """
 
     name: str
@@ -136,7 +136,7 @@ def _untold(plan: TimmBlueprint, maps: FeatureMaps, size: tuple[int, int], indic
 
 
 def _idle(backbone: TimmBackbone, maps: FeatureMaps) -> Iterable[str]:
-    """Parameters that wait for a gradient which never comes, and maps that give none."""
+    """Parameters without a gradient, and maps that pass none on."""
     if not all(feature_map.requires_grad for feature_map in maps.maps):
         yield "a map without gradient"
         return
@@ -155,7 +155,7 @@ def _multiple(plan: TimmBlueprint, whole: TimmBackbone) -> tuple[int, list[str]]
         try:
             with torch.no_grad():
                 maps = _run(whole, size)
-        except Exception as error:  # whatever torch or timm says of a size that does not fit
+        except Exception as error:  # torch and timm raise different errors for a size that does not fit
             errors.append(f"{size}: {type(error).__name__}: {str(error)[:200]}")
             continue
         return multiple, [f"at {size}: {fault}" for fault in _untold(plan, maps, size, range(len(plan.levels)))]
@@ -173,7 +173,7 @@ def survey_all(kept: Path) -> list[Finding]:
             if name not in found or found[name].faults:
                 try:
                     found[name] = survey(name, modules[name])
-                except Exception as error:  # told with the others at the end
+                except Exception as error:  # reported with the others at the end
                     found[name] = Finding(name, modules[name], faults=[f"{type(error).__name__}: {error}"])
                 file.write(json.dumps(asdict(found[name])) + "\n")
                 file.flush()

@@ -39,7 +39,7 @@ def main() -> None:
 
     model.save_pretrained(options.folder / "model")
     again = bk.load_model(options.folder / "model")
-    assert abs(mean_iou(again, images, targets) - score) < 1e-6, "the reloaded model answers differently"
+    assert abs(mean_iou(again, images, targets) - score) < 1e-6, "the reloaded model predicts something else"
     save_overview(again, images[:8], options.folder / "overview.png")
     (options.folder / "score.json").write_text(json.dumps({"mean_iou": score, "steps": options.steps}) + "\n")
     print(f"saved {options.folder}/model and {options.folder}/overview.png")

@@ -1,4 +1,4 @@
-"""Every neck and head on backbones of every shape: it runs or is refused with a sentence, never with a traceback."""
+"""Every neck and head on backbones of every shape: it runs or is refused with a message, never with a traceback."""
 
 import runpy
 from pathlib import Path
@@ -18,8 +18,8 @@ def test_a_part_meets_three_shapes_as_the_page_says(part):
     told = dict(zip(MATRIX["BACKBONES"], row.strip("|").split(" | ")[1:], strict=True))
     for shape in QUICK:
         cell = MATRIX["cell"](MATRIX["BACKBONES"][shape], COLUMNS[part])
-        assert cell.verdict == told[shape].strip() or (cell.sentence and told[shape].strip().startswith("["))
-        assert not cell.sentence or "The fix: " in cell.sentence
+        assert cell.verdict == told[shape].strip() or (cell.message and told[shape].strip().startswith("["))
+        assert not cell.message or "The fix: " in cell.message
 
 
 @pytest.mark.slow
@@ -30,11 +30,11 @@ def test_the_page_is_what_is_built():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", COLUMNS)
-def test_the_pyramid_that_a_sentence_offers_is_a_way_out(part):
+def test_the_pyramid_that_a_message_offers_works(part):
     """Where the fix is `simple_feature_pyramid` first in neck, doing so gives a model that runs."""
     parts = COLUMNS[part]
     for name in MATRIX["BACKBONES"].values():
-        if "simple_feature_pyramid first in neck" not in MATRIX["cell"](name, parts).sentence:
+        if "simple_feature_pyramid first in neck" not in MATRIX["cell"](name, parts).message:
             continue
         necks = parts.get("neck") or []
         necks = [necks] if isinstance(necks, dict) else necks
