@@ -32,8 +32,8 @@ HEADER = """# Every neck and head on backbones of every shape
 
 Each cell was built and run, on the meta device (R-CNNs, whose number of regions depends on values, on the CPU).
 **runs**: as it is. **pyramid**: with a `simple_feature_pyramid` that wiring inserts, since the backbone has a single
-stride. A number: refused before anything is built, with the message of that number below the table. A head is tried with
-the necks of its shipped recipe.
+stride. A number: refused before anything is built, with the message of that number below the table. A head is tried
+with the necks of its shipped recipe.
 
 """
 

@@ -38,9 +38,7 @@ def main() -> None:
 
     model.save_pretrained(options.folder / "model")
     again = bk.load_model(options.folder / "model")
-    assert abs(mean_average_precision(again, images, targets) - score) < 1e-6, (
-        "the reloaded model predicts something else"
-    )
+    assert abs(mean_average_precision(again, images, targets) - score) < 1e-6, "reloading changed it"
     save_overview(again, images[:8], options.folder / "overview.png")
     report = {"mean_average_precision": score, "steps": options.steps}
     (options.folder / "score.json").write_text(json.dumps(report) + "\n")
