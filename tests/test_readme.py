@@ -1,20 +1,32 @@
-"""Every command and every Python block of the README runs, in an empty folder, in the README's order."""
+"""Every command and every Python block of the README runs, in an empty folder, in the README's order; and the commands of
+the page on the command line."""
 
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 
 from backbonekit.cli.verbs import run_verb
+from tests.test_docs import hub  # noqa: F401
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    """(language, text) of every block."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = blocks_of(README)
 
 
 def commands() -> list[str]:
-    lines = [line for language, block in BLOCKS if not language for line in block.splitlines()]
+    blocks = [*BLOCKS, *blocks_of((ROOT / "docs" / "command_line.md").read_text())]
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
     return list(dict.fromkeys(line for line in lines if line.startswith("python -m backbonekit.")))
 
 
@@ -33,12 +45,14 @@ def folder(tmp_path_factory):
 
 
 def test_commands_were_found():
-    assert len(commands()) >= 10
+    assert len(commands()) >= 16
 
 
-def test_commands(folder, monkeypatch, capsys):
-    """One test for all: a later command reads what an earlier one saved."""
+def test_commands(folder, hub, monkeypatch, capsys):  # noqa: F811
+    """One test for all: a later command reads what an earlier one saved. The Hub is a cache of random checkpoints."""
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for command in commands():
         _, _, module, *words = shlex.split(command)
         code = run_verb(module.removeprefix("backbonekit."), words)
@@ -50,7 +64,7 @@ def test_commands(folder, monkeypatch, capsys):
 def test_python_blocks(folder, monkeypatch):
     monkeypatch.chdir(folder)
     blocks = [block for language, block in BLOCKS if language == "python"]
-    assert len(blocks) >= 3
+    assert len(blocks) >= 2
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), namespace)
