@@ -1,5 +1,5 @@
-"""Every command and every Python block of the README runs, in an empty folder, in the README's order; and the commands of
-the page on the command line."""
+"""Every command and every Python block of the README runs, in an empty folder, in the README's order; and the commands
+of the page on the command line."""
 
 import re
 import shlex
