@@ -12,6 +12,7 @@ from backbonekit.hub.scrub import without_local_places
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.weights.hub import call, check_identifier
+from backbonekit.weights.write_folder import file_in, files_in
 
 
 def push_folder(
@@ -56,22 +57,24 @@ def push_folder(
 
 def _contents(folder: Path) -> dict[str, bytes | str]:
     """By name: the text files' bytes without local paths, the weight files' paths."""
-    if not (folder / RECIPE).is_file():
+    path_of_recipe = file_in(folder, RECIPE)
+    if not path_of_recipe.is_file():
         raise StorageError(f"{folder} is no saved model: it has no {RECIPE}. Save the model there first.")
-    recipe, seal = read_recipe(folder / RECIPE)
+    recipe, seal = read_recipe(path_of_recipe)
     if seal is None:
         raise StorageError(f"{folder / RECIPE} does not list its weights. Save the model again before it is pushed.")
     contents: dict[str, bytes | str] = {}
-    for path in sorted(folder.iterdir()):
-        is_stray = path.suffix == ".safetensors" and path.name not in seal.weights
-        if is_stray or not is_ours(path.name):
+    for name in sorted(files_in(folder)):
+        path = file_in(folder, name)
+        is_stray = path.suffix == ".safetensors" and name not in seal.weights
+        if is_stray or not is_ours(name):
             continue
         if path.is_symlink() or not path.is_file():
             raise StorageError(f"{path} is a link, not a file; what it points to is not uploaded.")
-        contents[path.name] = str(path) if is_weights(path.name) else path.read_bytes()
-    contents[RECIPE] = _recipe_bytes(folder / RECIPE, recipe, seal)
+        contents[name] = str(path) if is_weights(name) else path.read_bytes()
+    contents[RECIPE] = _recipe_bytes(path_of_recipe, recipe, seal)
     if CARD in contents:
-        contents[CARD] = without_local_paths((folder / CARD).read_text(encoding="utf-8")).encode()
+        contents[CARD] = without_local_paths(file_in(folder, CARD).read_text(encoding="utf-8")).encode()
     missing = [name for name in seal.weights if name not in contents]
     if missing:
         raise StorageError(

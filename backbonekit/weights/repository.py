@@ -9,6 +9,7 @@ from typing import Any
 from backbonekit.errors import StorageError, nearest
 from backbonekit.weights import hub
 from backbonekit.weights.json_file import read_json
+from backbonekit.weights.write_folder import file_in, files_in
 
 _LICENCE = re.compile(r"^licen[sc]e:[ \t]*['\"]?([\w.+\-]{1,60})['\"]?[ \t]*$", re.MULTILINE)
 _CARD_HEADER = 20_000  # characters of a model card within which its header has to end
@@ -37,7 +38,7 @@ class Repository:
         """Whether the file exists. Offline, only what is in the cache does."""
         _check_filename(filename)
         if self.folder is not None:
-            return (self.folder / filename).is_file()
+            return file_in(self.folder, filename).is_file()
         assert self.commit is not None
         if hub.cached_path(self.identifier, filename, self.commit) is not None:
             return True
@@ -48,7 +49,7 @@ class Repository:
         """The names of all files (of a folder: those directly in it). Of an unreachable repository: none."""
         if self.folder is not None:
             try:
-                return frozenset(entry.name for entry in self.folder.iterdir() if entry.is_file())
+                return files_in(self.folder)
             except OSError as error:
                 raise StorageError(f"{self.folder} could not be listed: {error.strerror}.") from error
         if self.listed is not None:
@@ -68,7 +69,7 @@ class Repository:
             if self.branch is not None:
                 hub.remember(self.identifier, self.branch, self.commit)
             return downloaded
-        path = self.folder / filename
+        path = file_in(self.folder, filename)
         if not path.is_file():
             raise StorageError(f"{self.folder} has no file {filename!r}; {nearest(filename, self.files)}")
         return path

@@ -83,7 +83,10 @@ def _save(path: Path, shard: Mapping[str, Tensor]) -> None:
                 one = one.clone()
             seen.add(one.untyped_storage().data_ptr())
             plain[name] = one
+    path.touch()
+    mode = path.stat().st_mode  # as the umask wants it; safetensors makes files that their owner alone can read
     save_file(plain, path, metadata=_METADATA)
+    path.chmod(mode)
 
 
 def _size(tensor: Tensor) -> int:
