@@ -1,5 +1,6 @@
 """A push uploads the model and nothing else, in one commit."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -169,3 +170,19 @@ def test_a_refusal_of_the_hub_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
         StorageError, match=r"me/m1: upload the model: the Hub refused with status 403: You have no right"
     ):
         push_folder(save(tmp_path / "m1"), "me/m1", api=api)
+
+
+def test_a_save_that_was_interrupted_after_its_one_step_is_pushed_whole(tmp_path: Path):
+    folder = save(tmp_path / "m1", limit=40)
+    (folder / ".committed-save").mkdir()
+    new = save(tmp_path / "m2", card="# B")
+    for path in new.iterdir():
+        path.rename(folder / ".committed-save" / path.name)
+    written = [path.name for path in (folder / ".committed-save").iterdir()]
+    deleted = [path.name for path in folder.iterdir() if path.is_file() and path.name not in written]
+    listing = json.dumps({"written": written, "deleted": deleted})
+    (folder / ".committed-save" / ".files.json").write_text(listing)
+    api = FakeApi()
+    push_folder(folder, "me/m1", api=api)
+    assert set(api.uploaded()) == {"README.md", "model.safetensors", "preprocessor_config.json", "recipe.yaml"}
+    assert api.uploaded()["README.md"] == b"# B\n"

@@ -1,6 +1,8 @@
 """A saved model comes back as it was; a damaged or exchanged one is told."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,43 @@ def test_a_saved_model_can_be_saved_over_itself(tmp_path: Path):
     again = read_folder(folder).checkpoint
     assert again is not None
     assert all(torch.equal(again.tensor(name), tensor) for name, tensor in tensors().items())
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from backbonekit.hub.read import read_folder
+from tests.hub.test_save_and_read import save, tensors
+from tests.weights.killed_saves import folders_after_a_kill
+
+torch.set_num_threads(1)
+new = {name: tensor + 1 for name, tensor in tensors().items()}
+
+def same(checkpoint, expected):
+    return set(checkpoint.keys()) == set(expected) and all(
+        torch.equal(checkpoint.tensor(name), tensor) for name, tensor in expected.items()
+    )
+
+outcomes = []
+for folder in folders_after_a_kill(Path(sys.argv[1]), lambda folder: save(folder, state_dict=new)):
+    model = read_folder(folder)
+    assert same(model.checkpoint, tensors()) or same(model.checkpoint, new)
+    outcomes.append("new" if same(model.checkpoint, new) else "old")
+    assert (folder / "events.log").read_text() == "mine"
+assert outcomes == sorted(outcomes, reverse=True), outcomes
+print(outcomes.count("old"), outcomes.count("new"))
+"""
+
+
+def test_a_save_that_is_killed_at_any_file_operation_leaves_the_old_or_the_new_model(tmp_path: Path):
+    """The old one in three shards, the new one in one file."""
+    folder = save(tmp_path / "m1", max_shard_bytes=80)
+    (folder / "events.log").write_text("mine")
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, text=True, cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert min(map(int, done.stdout.split())) > 10
 
 
 def flip_last_bit(path: Path) -> None:
