@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from backbonekit.errors import WeightsError
-from backbonekit.weights.private_random import PrivateGenerator, apart, in_32_bits
+from backbonekit.weights.private_random import seeded
 
 
 @contextmanager
@@ -18,13 +19,13 @@ def without_weights(seed: int = 0) -> Iterator[None]:
     """Parameters of two and more dimensions come out on the meta device, with shape and type and no memory.
 
     Everything else is real: buffers are computed as ever, and vectors (norms, biases, scales) have the values that the
-    architecture starts them with, random ones from a generator of this `seed`, as `seeded` draws them. Parameters that
+    architecture starts them with, random ones drawn with this `seed` as `seeded` draws them. Parameters that
     are one and the same stay so. Only modules constructed by this thread are affected. Fill what is missing, then call
     `finish`.
     """
     thread = threading.get_ident()
     places: list[tuple[nn.Module, str]] = []
-    skip = _SkipInit(in_32_bits(seed))
+    skip = _SkipInit()
 
     def note(module: nn.Module, name: str, parameter: Any) -> None:
         if threading.get_ident() == thread and type(parameter) is nn.Parameter:
@@ -35,7 +36,7 @@ def without_weights(seed: int = 0) -> Iterator[None]:
     # that the system would have to find: many modules compute their buffers on the device of a weight beside them.
     handle = register_module_parameter_registration_hook(note)
     try:
-        with apart(skip):
+        with seeded(seed), skip:
             yield
     finally:
         handle.remove()
@@ -53,7 +54,7 @@ def without_weights(seed: int = 0) -> Iterator[None]:
 def shapes_alone() -> Iterator[None]:
     """Everything constructed inside is on the meta device: shapes and types, no values, and no time spent on drawing
     them, which on that device is most of a construction's."""
-    with torch.device("meta"), _SkipInit(0):
+    with torch.device("meta"), seeded(0), _SkipInit():
         yield
 
 
@@ -86,11 +87,11 @@ _INITIALISING = frozenset(
 _COMPARING = frozenset((Tensor.__lt__, Tensor.__gt__, Tensor.lt, Tensor.gt))
 
 
-class _SkipInit(PrivateGenerator):
+class _SkipInit(TorchFunctionMode):
     """Leaves out initialisation in place of the parameters that a checkpoint brings: most of a construction's time."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self) -> None:
+        super().__init__()
         self.registered: list[nn.Parameter] = []  # held, so that no address is given twice
         self._addresses: set[int] = set()
         self._known = 0  # how many of the registered ones' addresses are there
@@ -104,7 +105,7 @@ class _SkipInit(PrivateGenerator):
         elif func in _COMPARING and type(args[0]) is nn.Parameter and args[0].dim() >= 2:
             # Rejection sampling (a truncated normal) asks which numbers are out of range: of numbers not drawn, none.
             return torch.zeros((), dtype=torch.bool, device=args[0].device)
-        return super().__torch_function__(func, types, args, kwargs)
+        return func(*args, **kwargs)
 
     def _is_left(self, tensor: Tensor) -> bool:
         """Whether it is the `data` of a parameter, which is a tensor of its own at the same address."""

@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import pytest
@@ -157,6 +158,64 @@ def test_the_state_is_set_back_after_an_error():
         fail()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
+
+
+def test_threads_that_draw_at_once_each_get_their_own_numbers():
+    def construct(seed: int) -> dict[str, torch.Tensor]:
+        with seeded(seed):
+            return create("resnet18").state_dict()
+
+    def construct_vectors(seed: int) -> torch.Tensor:
+        with without_weights(seed):
+            module = RandomVector()
+        return module.vector.detach()
+
+    before = torch.get_rng_state(), random.getstate()
+    seeds = list(range(6))
+    alone = [construct(seed) for seed in seeds], [construct_vectors(seed) for seed in seeds]
+    with ThreadPoolExecutor(6) as pool:
+        states, vectors = pool.map(construct, seeds), pool.map(construct_vectors, seeds)
+        together = list(states), list(vectors)
+    for first, second in zip(alone[0], together[0], strict=True):
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(map(torch.equal, alone[1], together[1]))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+
+
+class RandomVector(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(500, 500)
+        self.vector = nn.Parameter(torch.randn(50))
+
+
+def test_no_device_but_the_cpu_is_touched(monkeypatch: pytest.MonkeyPatch):
+    """Not even asked to remember a seed for its first use, as torch.manual_seed does."""
+
+    def touched(*arguments, **options):
+        raise AssertionError("a device was touched")
+
+    for module in (torch.cuda, torch.mps, torch.xpu):
+        for name in ("manual_seed", "manual_seed_all", "get_rng_state", "set_rng_state"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, touched)
+    with seeded(1):
+        torch.randn(3)
+    with torch.device("meta"), seeded(1):
+        torch.randn(3)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_default_device_is_seeded_and_set_back():
+    before = torch.cuda.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with torch.device("cuda"), seeded(5):
+            drawn.append(torch.randn(4))
+    assert drawn[0].is_cuda
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(torch.cuda.get_rng_state(), before)
 
 
 def test_every_bit_of_a_seed_counts():
