@@ -20,9 +20,7 @@ from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.checkpoint import Checkpoint
-from backbonekit.weights.fill import Adapt, FillReport
-from backbonekit.weights.filled import construct_filled
-from backbonekit.weights.finite import not_finite_note
+from backbonekit.weights.fill import Adapt, FillReport, construct_filled, not_finite_note
 from backbonekit.weights.private_random import seeded
 
 

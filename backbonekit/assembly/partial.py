@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from backbonekit.weights.checkpoint import Checkpoint
-from backbonekit.weights.fill import Adapt, FillReport
-from backbonekit.weights.finite import not_finite
+from backbonekit.weights.fill import Adapt, FillReport, not_finite
 
 
 def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | None = None) -> FillReport:

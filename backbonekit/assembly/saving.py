@@ -8,7 +8,7 @@ from backbonekit.assembly.signature import prediction_of
 from backbonekit.contract.predictions import ClassScores, DenseDepth, DenseLogits, Heatmaps, MaskQueries
 from backbonekit.hub.card import CardFacts, model_card
 from backbonekit.hub.push import push_folder
-from backbonekit.hub.save import save_model
+from backbonekit.hub.saved_model import save_model
 from backbonekit.recipe.dump import dump_recipe
 
 # The Hub's words for what a model does, by the kind of its prediction.

@@ -26,7 +26,7 @@ def main(words: Sequence[str]) -> int:
     if len(words) != 2:
         raise RecipeError(f"convert takes a file and a folder; {len(words)} words were given. {USAGE.splitlines()[0]}")
     file, folder = Path(words[0]).expanduser(), Path(words[1]).expanduser()
-    from backbonekit.hub.layout import is_weights
+    from backbonekit.hub.saved_model import is_weights
     from backbonekit.weights.checkpoint import WEIGHTS
     from backbonekit.weights.pickled import read_pickled
     from backbonekit.weights.write_folder import replacing

@@ -6,8 +6,7 @@ from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
-from backbonekit.weights.fill import FillReport
-from backbonekit.weights.filled import construct_filled
+from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
 
 

@@ -22,7 +22,7 @@ from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.construct import finish, without_weights
 from backbonekit.weights.fill import FillReport, fill
 from backbonekit.weights.repository import Repository, open_repository
-from backbonekit.weights.stored_tensor import StoredTensor
+from backbonekit.weights.stored_tensors import StoredTensor
 from backbonekit.weights.write_tensors import save_tensors
 
 _COUNTER = "num_batches_tracked"

@@ -15,8 +15,8 @@ from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.class_labels import chosen_labels, class_names
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.model_config import ModelConfig
-from backbonekit.hub.layout import RECIPE
 from backbonekit.hub.opening import open_model
+from backbonekit.hub.saved_model import RECIPE
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
 from backbonekit.recipe.recipe import plain_data
 from backbonekit.recipe.validate import recipe_from_mapping

@@ -12,7 +12,7 @@ import torch
 
 from backbonekit.errors import StorageError, WeightsError
 from backbonekit.version import VERSION
-from backbonekit.weights.digest import sha256_of
+from backbonekit.weights.untrusted_files import sha256_of
 
 KEY = "packed"
 

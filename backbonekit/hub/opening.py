@@ -7,8 +7,7 @@ from typing import Any
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, StorageError, nearest
-from backbonekit.hub.layout import RECIPE
-from backbonekit.hub.read import read_folder, read_recipe
+from backbonekit.hub.saved_model import RECIPE, read_folder, read_recipe
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
 from backbonekit.registry.lookup import is_known, names, resolve
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint

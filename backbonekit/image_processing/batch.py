@@ -9,7 +9,7 @@ from torch import Tensor
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.sizes import round_up
+from backbonekit.image_processing.resize import round_up
 from backbonekit.image_processing.targets import pad_target
 
 

@@ -14,8 +14,7 @@ from backbonekit.contract.processing import Geometry, Processing
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
-from backbonekit.image_processing.resize import resize_pixels
-from backbonekit.image_processing.sizes import crop_box, resized_size
+from backbonekit.image_processing.resize import crop_box, resize_pixels, resized_size
 from backbonekit.image_processing.targets import as_target, check_grids, move_target
 
 

@@ -1,18 +1,89 @@
-"""Resampling of images with Pillow's antialiasing filters, and of truth by its nearest pixel."""
+"""How large an image becomes, and its resampling. Sizes are (height, width) in pixels."""
+
+import math
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from backbonekit.contract.processing import Interpolation
+from backbonekit.contract.processing import Interpolation, Processing
+from backbonekit.errors import ContractError
 
+# 16,384 x 16,384: a strip of 1 x 100,000 pixels with shortest_edge 800 and no bound would be 64 gigapixels.
+_MOST_PIXELS = 2**28
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+def resized_size(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
+    """The size after the resize, at least 1 x 1.
+
+    Rounding is that of transformers: the shorter side exactly, the longer one cut down to a whole number, computed from
+    the unrounded shorter side where `longest_edge` bounds it; then both rounded up to `size_divisor`.
+    Raises ContractError when the result would not fit into memory.
+    Source: transformers `image_transforms.get_size_with_aspect_ratio`.
+    """
+    height, width = _before_divisor(original, processing)
+    divisor = processing.size_divisor
+    size = (math.ceil(max(height, 1) / divisor) * divisor, math.ceil(max(width, 1) / divisor) * divisor)
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise ContractError(
+            f"an image of {original[0]} x {original[1]} pixels would become {size[0]} x {size[1]}; "
+            "set `processing.longest_edge`, which bounds the longer side."
+        )
+    return size
+
+
+def _before_divisor(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
+    if processing.size is not None:
+        return _by_least_change(original, processing) if processing.keep_aspect_ratio else processing.size
+    short, long = min(original), max(original)
+    edge: float
+    if processing.shortest_edge is not None:
+        edge = processing.shortest_edge
+        bound = processing.longest_edge
+        if bound is not None and long / short * edge > bound:
+            edge = bound * short / long
+    elif processing.longest_edge is not None:
+        edge = processing.longest_edge * short / long
+    else:
+        return original
+    rounded = round(edge)
+    if short == rounded:
+        return original
+    height, width = original
+    if width < height:
+        return int(edge * height / width), rounded
+    return rounded, int(edge * width / height)
+
+
+def _by_least_change(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
+    """Both sides by the factor that is nearer to 1, then to the nearest multiple.
+
+    Source: DPT (Ranftl et al., 2021), github.com/isl-org/DPT `dpt/transforms.py: Resize`, resize method "minimal".
+    """
+    assert processing.size is not None
+    by_height, by_width = processing.size[0] / original[0], processing.size[1] / original[1]
+    scale = by_width if abs(1 - by_width) < abs(1 - by_height) else by_height
+    height, width = (max(1, round(scale * side / processing.multiple_of)) * processing.multiple_of for side in original)
+    return height, width
+
+
+def crop_box(resized: tuple[int, int], crop: tuple[int, int] | None) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the centre crop; a side that is shorter than the crop stays whole."""
+    if crop is None:
+        return (0, 0, *resized)
+    height, width = min(crop[0], resized[0]), min(crop[1], resized[1])
+    return (resized[0] - height) // 2, (resized[1] - width) // 2, height, width
+
+
+def round_up(size: tuple[int, int], divisor: int) -> tuple[int, int]:
+    return math.ceil(size[0] / divisor) * divisor, math.ceil(size[1] / divisor) * divisor
 
 
 def resize_pixels(pixels: np.ndarray, size: tuple[int, int], interpolation: Interpolation) -> np.ndarray:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError, nearest
 from backbonekit.weights.repository import Repository, open_repository
-from backbonekit.weights.safetensors_file import CONVERT, MAX_TENSORS, read_safetensors
-from backbonekit.weights.stored_tensor import StoredTensor, stored
+from backbonekit.weights.stored_tensors import CONVERT, MAX_TENSORS, StoredTensor, read_safetensors, stored
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"

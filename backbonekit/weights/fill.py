@@ -1,22 +1,25 @@
 """Strict filling: every parameter and persistent buffer of a module from a checkpoint, or a list of what is wrong."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from backbonekit.errors import WeightsError, nearest
 from backbonekit.weights.checkpoint import Checkpoint
-from backbonekit.weights.finite import not_finite
+from backbonekit.weights.construct import finish, without_weights
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Adapt = Callable[[str, Tensor, tuple[int, ...]], "tuple[Tensor, str] | None"]
 
 # BatchNorm's counter of training steps. Checkpoints older than the counter lack it, and it matters to nobody who does
 # not train with momentum=None; PyTorch itself lets it be missing from those.
 _MAY_ALWAYS_MISS = ("*num_batches_tracked",)
 _SHOWN = 10
+_SHOWN_IN_NOTES = 5
 
 
 @dataclass(slots=True)
@@ -208,3 +211,41 @@ def _listed(names: Sequence[str], count: int | None = None, *, separator: str = 
 
 def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def construct_filled(
+    construct: Callable[[], ModuleT],
+    checkpoint: Checkpoint,
+    *,
+    seed: int = 0,
+    adapt: Adapt | None = None,
+    may_exceed: Sequence[str] = (),
+) -> tuple[ModuleT, FillReport]:
+    """What `construct` gives, with the checkpoint's weights, and the report of the filling.
+
+    `seed`: of the vectors that the architecture starts at random and the checkpoint lacks. `adapt`, `may_exceed`: as
+    `fill` takes them. Raises WeightsError.
+    """
+    with without_weights(seed):
+        module = construct()
+    report = fill(module, checkpoint, adapt=adapt, may_exceed=may_exceed)
+    finish(module)
+    return module, report
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """The names of the floating tensors that hold NaN or infinity. Tensors without storage (meta) hold neither."""
+    known = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.is_meta}
+    # NaN and infinity stay in a sum, which is some ten times faster than to look at each number (400 MB: 0.04 s instead
+    # of 0.5 s). A sum can also leave the type's range by itself, so that a doubtful one is looked at.
+    sums = [tensor.sum(dtype=torch.float32 if tensor.element_size() < 4 else None).float() for tensor in known.values()]
+    if not sums or torch.stack(sums).sum().isfinite():
+        return []
+    return [name for name, tensor in known.items() if not tensor.isfinite().all()]
+
+
+def not_finite_note(origin: str, names: list[str]) -> str:
+    """One sentence about the names that `not_finite` gave."""
+    more = ", ..." if len(names) > _SHOWN_IN_NOTES else ""
+    tensors = "tensor holds" if len(names) == 1 else "tensors hold"
+    return f"{len(names)} {tensors} NaN or infinity in {origin}: {', '.join(names[:_SHOWN_IN_NOTES])}{more}"

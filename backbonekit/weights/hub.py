@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from backbonekit.errors import StorageError
-from backbonekit.weights.digest import sha256_of
+from backbonekit.weights.untrusted_files import sha256_of
 
 Result = TypeVar("Result")
 

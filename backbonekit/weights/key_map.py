@@ -11,7 +11,7 @@ from torch import Tensor
 from backbonekit.errors import WeightsError
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.key_rules import Convert, Join, Rename, Reshape, Rule, Split
-from backbonekit.weights.stored_tensor import StoredTensor, stand_in
+from backbonekit.weights.stored_tensors import StoredTensor, stand_in
 
 __all__ = ["Convert", "Join", "KeyMap", "Rename", "Reshape", "Rule", "Split", "combine"]
 

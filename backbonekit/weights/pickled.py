@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.json_file import read_json
+from backbonekit.weights.untrusted_files import read_json
 
 SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
 _WHOLE = "pytorch_model.bin"

@@ -8,7 +8,7 @@ from typing import Any
 
 from backbonekit.errors import StorageError, nearest
 from backbonekit.weights import hub
-from backbonekit.weights.json_file import read_json
+from backbonekit.weights.untrusted_files import read_json
 from backbonekit.weights.write_folder import file_in, files_in
 
 _LICENCE = re.compile(r"^licen[sc]e:[ \t]*['\"]?([\w.+\-]{1,60})['\"]?[ \t]*$", re.MULTILINE)

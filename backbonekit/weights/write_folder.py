@@ -31,7 +31,7 @@ from typing import Any
 from uuid import uuid4
 
 from backbonekit.errors import StorageError
-from backbonekit.weights.json_file import read_json
+from backbonekit.weights.untrusted_files import read_json
 
 fcntl: Any
 try:

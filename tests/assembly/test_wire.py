@@ -5,7 +5,7 @@ import torch
 
 import backbonekit as bk
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.hub.read import read_recipe
+from backbonekit.hub.saved_model import read_recipe
 from backbonekit.necks.channel_mapper import ChannelMapper
 from backbonekit.registry import lookup
 from tests.assembly.recipes import (

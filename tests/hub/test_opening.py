@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, StorageError, WeightsError
 from backbonekit.hub.opening import open_model
-from backbonekit.hub.save import save_model
+from backbonekit.hub.saved_model import save_model
 from backbonekit.registry import lookup
 from backbonekit.weights.key_map import KeyMap, Rename
 

@@ -10,9 +10,8 @@ import torch
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
-from backbonekit.hub.push import push_folder
-from backbonekit.hub.save import save_model
-from backbonekit.hub.scrub import without_local_places
+from backbonekit.hub.push import push_folder, without_local_places
+from backbonekit.hub.saved_model import save_model
 from backbonekit.recipe.guard import read_yaml
 
 PARENT = "f" * 40

@@ -11,8 +11,7 @@ from safetensors.torch import save_file
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, StorageError, WeightsError
-from backbonekit.hub.read import read_folder, read_recipe
-from backbonekit.hub.save import save_model
+from backbonekit.hub.saved_model import read_folder, read_recipe, save_model
 
 RECIPE = "schema_version: 1\nbackbone: {source: timm, name: resnet18}\n"
 PROCESSING = Processing(shortest_edge=30, longest_edge=50, size_divisor=32)
@@ -89,7 +88,7 @@ KILLED = """
 import sys
 from pathlib import Path
 import torch
-from backbonekit.hub.read import read_folder
+from backbonekit.hub.saved_model import read_folder
 from tests.hub.test_save_and_read import save, tensors
 from tests.weights.killed_saves import folders_after_a_kill
 

@@ -6,8 +6,7 @@ from PIL import Image
 
 from backbonekit.contract.processing import Processing
 from backbonekit.image_processing.processor import ImageProcessor
-from backbonekit.image_processing.resize import resize_nearest
-from backbonekit.image_processing.sizes import resized_size
+from backbonekit.image_processing.resize import resize_nearest, resized_size
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity

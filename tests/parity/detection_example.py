@@ -4,7 +4,7 @@ import torch
 
 from backbonekit.ops.boxes import centres_of
 from backbonekit.weights.checkpoint import Checkpoint
-from backbonekit.weights.stored_tensor import stored
+from backbonekit.weights.stored_tensors import stored
 
 
 def truths(sizes, counts, classes, dtype=torch.float32):

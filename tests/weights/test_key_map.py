@@ -6,8 +6,8 @@ import torch
 from backbonekit.errors import WeightsError
 from backbonekit.weights.checkpoint import Checkpoint, checkpoint_of
 from backbonekit.weights.key_map import Convert, Join, KeyMap, Rename, Reshape, Split, combine
-from backbonekit.weights.name_template import NameTemplate
-from backbonekit.weights.stored_tensor import StoredTensor
+from backbonekit.weights.key_rules import NameTemplate
+from backbonekit.weights.stored_tensors import StoredTensor
 
 TABLE = KeyMap(
     [

@@ -9,7 +9,6 @@ import torch
 
 from backbonekit.errors import StorageError, WeightsError
 from backbonekit.weights.checkpoint import open_checkpoint
-from backbonekit.weights.digest import sha256_of
 from backbonekit.weights.write_tensors import save_tensors
 
 
@@ -81,8 +80,3 @@ def test_the_files_follow_the_umask(tmp_path: Path):
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
-
-
-def test_sha256(tmp_path: Path):
-    (tmp_path / "x").write_bytes(b"abc")
-    assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

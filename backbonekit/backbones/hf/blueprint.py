@@ -20,7 +20,7 @@ from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.repository import Repository, open_repository
-from backbonekit.weights.stored_tensor import StoredTensor, stand_in
+from backbonekit.weights.stored_tensors import StoredTensor, stand_in
 
 
 def blueprint(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from backbonekit.weights.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository
-from backbonekit.weights.stored_tensor import StoredTensor
+from backbonekit.weights.stored_tensors import StoredTensor
 
 # What a module of timm calls its conversion of older or original checkpoints, and of other sizes.
 _CONVERSIONS = ("checkpoint_filter_fn", "checkpoint_filter_fn_classifier")

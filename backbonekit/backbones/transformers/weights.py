@@ -9,7 +9,7 @@ import torch
 from backbonekit.errors import WeightsError
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.private_random import seeded
-from backbonekit.weights.stored_tensor import StoredTensor, stored
+from backbonekit.weights.stored_tensors import StoredTensor, stored
 
 _FRESH_NORMS = "hidden_states_norms."  # norms of the maps, which no checkpoint of a whole model holds
 _SHOWN = 10

@@ -12,7 +12,7 @@ import torch
 from backbonekit.errors import WeightsError
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.key_map import KeyMap
-from backbonekit.weights.stored_tensor import StoredTensor
+from backbonekit.weights.stored_tensors import StoredTensor
 
 INSIDE = "model.decoder."
 

@@ -1,6 +1,10 @@
-"""One safetensors file as lazy tensors. The file is mapped into memory: a tensor costs nothing until it is touched."""
+"""Tensors that are known but not read, from memory or from a safetensors file.
+
+The file is mapped into memory: a tensor costs nothing until it is touched.
+"""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.json_file import parse_json
-from backbonekit.weights.stored_tensor import StoredTensor
+from backbonekit.weights.untrusted_files import parse_json
 
 MAX_TENSORS = 50_000  # the largest published vision models have some 5,000; 200,000 empty ones take the parser 16 s
 _MAX_HEADER = 16 * 2**20  # bytes; 50,000 entries of 300 bytes
@@ -30,6 +33,42 @@ _DTYPES = {
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }
+
+CONVERT = (
+    "pickled weights are not opened, because a pickle can run code. If you trust where it came from, convert it once:"
+    " `backbonekit convert FILE DIR`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Shape and dtype are known now; `load` reads it. `stored_as`: its names in the file, for error sentences.
+
+    `read_into`: reads it into a contiguous tensor of that shape and type, without keeping any of the file in memory.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    load: Callable[[], Tensor]
+    stored_as: tuple[str, ...] = ()
+    read_into: Callable[[Tensor], None] | None = None
+
+    def copy_to(self, place: Tensor) -> None:
+        """`place`: contiguous, of this shape."""
+        if self.read_into is not None and place.dtype == self.dtype:
+            self.read_into(place)
+        else:
+            place.copy_(self.load())
+
+
+def stored(name: str, tensor: Tensor) -> StoredTensor:
+    """A tensor that is in memory already, in the same form."""
+    return StoredTensor(tuple(tensor.shape), tensor.dtype, lambda: tensor, (name,))
+
+
+def stand_in() -> StoredTensor:
+    """An empty one, for a tensor that a checkpoint lacks and that filling is to adapt."""
+    return StoredTensor((0,), torch.float32, lambda: torch.empty(0))
 
 
 def read_safetensors(path: Path, *, shown: str | None = None) -> dict[str, StoredTensor]:
@@ -85,12 +124,6 @@ def _header(path: Path, name: str) -> tuple[dict[str, Any], int]:
         return parse_json(text.decode("utf-8"), shown=f"The header of {name}"), 8 + length
     except (UnicodeDecodeError, StorageError) as error:
         raise WeightsError(f"{name} is no valid safetensors file: {error}") from error
-
-
-CONVERT = (
-    "pickled weights are not opened, because a pickle can run code. If you trust where it came from, convert it once:"
-    " `backbonekit convert FILE DIR`."
-)
 
 
 def _entry(source: _Source, key: str, described: Any) -> StoredTensor:

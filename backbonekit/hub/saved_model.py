@@ -1,16 +1,66 @@
-"""A saved model's folder or repository, read: nothing is built yet."""
+"""A saved model's folder: the names of its files, written all or none, and read without building anything."""
 
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from backbonekit.contract.processing import Processing
-from backbonekit.hub.layout import RECIPE
-from backbonekit.hub.manifest import KEY, Seal, read_seal
-from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.hub.manifest import KEY, Seal, read_seal, seal_of
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS, Checkpoint, open_checkpoint, weight_files
 from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.write_folder import replacing
+from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_tensors
+
+RECIPE = "recipe.yaml"
+CARD = "README.md"
+
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+
+
+def is_weights(name: str) -> bool:
+    """Whether a file is part of a saved model's weights."""
+    return name in (WEIGHTS, INDEX) or _SHARD.fullmatch(name) is not None
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file is part of a saved model. Everything else in its folder is somebody else's."""
+    return name in (RECIPE, CARD, PREPROCESSOR_CONFIG) or is_weights(name)
+
+
+def save_model(
+    folder: str | Path,
+    *,
+    recipe_yaml: str,
+    state_dict: Mapping[str, Tensor],
+    processing: Processing,
+    card: str,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> Path:
+    """Writes the four kinds of files and returns the folder. The same model gives the same bytes.
+
+    `recipe_yaml`: the flat recipe as a YAML mapping in block style; the weights' sha256 are written after it.
+    `card`: the text of README.md. An older model in the folder is replaced once the new one is complete; files that are
+    no part of a model stay. Raises StorageError, and WeightsError for tensors without values.
+    """
+    folder = Path(folder).expanduser()
+    with replacing(folder, stale=is_ours, last=RECIPE) as new:
+        weight_files = save_tensors(new, state_dict, max_shard_bytes=max_shard_bytes)
+        fields = json.dumps(write_processing(processing), indent=2, sort_keys=True)
+        _write(new / PREPROCESSOR_CONFIG, fields)
+        _write(new / CARD, card)
+        _write(new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + seal_of(new, weight_files).to_yaml())
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
 
 
 @dataclass(frozen=True, slots=True)

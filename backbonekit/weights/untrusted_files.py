@@ -1,5 +1,6 @@
-"""JSON that somebody else wrote: bounded in size and depth, no key twice."""
+"""Files that somebody else wrote: JSON bounded in size and depth, with no key twice; and the sha256 of any file."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from backbonekit.errors import StorageError
 
 _LIMIT = 16 * 2**20  # bytes; the index of a model with 100,000 tensors has 10 MiB
+_CHUNK = 1 << 20  # bytes
 
 
 def read_json(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> dict[str, Any]:
@@ -45,3 +47,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         repeated = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise ValueError(f"the key {repeated!r} appears twice")
     return found
+
+
+def sha256_of(path: Path) -> str:
+    """The hexadecimal sha256 of a file, read in pieces. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()

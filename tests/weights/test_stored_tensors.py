@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.safetensors_file import read_safetensors
+from backbonekit.weights.stored_tensors import read_safetensors
 from tests.weights.conftest import safetensors_bytes
 
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from backbonekit.errors import StorageError
-from backbonekit.weights.json_file import read_json
+from backbonekit.weights.untrusted_files import read_json, sha256_of
 
 REFUSED = {
     "syntax": (b"{", "is not valid JSON"),
@@ -36,3 +36,8 @@ def test_an_object_is_read(tmp_path: Path):
     path = tmp_path / "config.json"
     path.write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5, null, "\xc3\xa4"]}')
     assert read_json(path) == {"a": [1, 2.5, None, "ä"]}
+
+
+def test_sha256(tmp_path: Path):
+    (tmp_path / "x").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
