@@ -30,7 +30,7 @@ def largest_difference(program: Call, model: Call, inputs: Sequence[tuple[Tensor
                 ) from error
         if prediction.keys() != expected.keys():
             raise ContractError(
-                f"export: the exported program gives {', '.join(prediction)}; the model gives {', '.join(expected)}."
+                f"export: the exported program returns {', '.join(prediction)}, and the model {', '.join(expected)}."
             )
         for name, tensor in expected.items():
             scale = tensor.abs().max().clamp(min=1e-6)

@@ -17,7 +17,7 @@ from backbonekit.hf_models.model_outputs import (
     PoseModelOutput,
 )
 from backbonekit.hf_models.whole_model import WholeModel
-from backbonekit.ops.boxes import corners_of, image_sizes
+from backbonekit.ops.boxes import cxcywh_to_xyxy, image_sizes
 
 Images = Float[Tensor, "batch channels height width"]
 Mask = Bool[Tensor, "batch height width"] | Int[Tensor, "batch height width"] | None
@@ -40,7 +40,7 @@ class BoxModel(WholeModel):
             canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
             sizes = image_sizes(canvas, pixel_values).expand(len(labels), 2).repeat(1, 2)
             targets = [
-                {"labels": one["class_labels"].long(), "boxes": corners_of(one["boxes"].to(sizes.dtype)) * size}
+                {"labels": one["class_labels"].long(), "boxes": cxcywh_to_xyxy(one["boxes"].to(sizes.dtype)) * size}
                 for one, size in zip(labels, sizes, strict=True)
             ]
         out = self._run(pixel_values, pixel_mask, targets)

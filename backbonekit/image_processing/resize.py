@@ -101,7 +101,7 @@ def resize_pixels(pixels: np.ndarray, size: tuple[int, int], interpolation: Inte
     return np.stack([np.asarray(plane.resize((width, height), resample)) for plane in planes], axis=-1)
 
 
-def resize_nearest(truth: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_nearest_as_pillow(truth: Tensor, size: tuple[int, int]) -> Tensor:
     """[..., height, width] to `size` by the pixel whose centre is nearest; any dtype, also with no elements."""
     height, width = truth.shape[-2:]
     if (height, width) == size:

@@ -10,7 +10,7 @@ from torch import Tensor
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.targets import IGNORE_LABEL, Target
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.resize import resize_nearest
+from backbonekit.image_processing.resize import resize_nearest_as_pillow
 
 # key -> what stands on padding. The keys that have a pixel grid of their own.
 _GRIDS: dict[str, float] = {"masks": 0, "segmentation": IGNORE_LABEL, "depth": float("nan")}
@@ -53,7 +53,7 @@ def move_target(target: Target, geometry: Geometry) -> Target:
     moved: dict[str, Any] = dict(target)
     for key in _GRIDS:
         if key in moved:
-            grid = resize_nearest(moved[key], geometry.resized)
+            grid = resize_nearest_as_pillow(moved[key], geometry.resized)
             moved[key] = grid[..., top : top + shown_height, left : left + shown_width].contiguous()
     if "boxes" in moved:
         scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])

@@ -17,7 +17,7 @@ from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_attention import DeformableAttention
 from backbonekit.layers.feedforward import FeedForward
 from backbonekit.layers.sine_positions import SinePositions
-from backbonekit.ops.level_places import join_places, place_references, real_shares, split_places
+from backbonekit.ops.levels import flatten_levels, reference_points, split_levels, valid_ratios
 
 
 class DeformableEncoderLayer(nn.Module):
@@ -55,7 +55,7 @@ class DeformableEncoderLayer(nn.Module):
         shapes: Sequence[tuple[int, int]],
         mask: Bool[Tensor, "batch places"] | None = None,
     ) -> Float[Tensor, "batch places channels"]:
-        """`references`: of `place_references`. `mask`: True on real places; the others are read as zero."""
+        """`references`: of `reference_points`. `mask`: True on real places; the others are read as zero."""
         seen = self.self_attention(places + positions, references, places, shapes, mask)
         places = self.self_attention_norm(places + self._drop(seen))
         return self.feedforward_norm(places + self._drop(self.feedforward(places)))
@@ -111,7 +111,7 @@ class DeformableEncoder(nn.Module):
         self, maps: Sequence[Float[Tensor, "batch channels _ _"]], canvas: Canvas
     ) -> list[Float[Tensor, "batch channels _ _"]]:
         """Maps of the same shapes. Padding is not read where the canvas has a mask."""
-        places, shapes = join_places(maps)
+        places, shapes = flatten_levels(maps)
         masks = [canvas.mask_at(height, width) for height, width in shapes]
         positions = [
             self.positions(one, mask).flatten(2).transpose(1, 2) + embedding
@@ -119,9 +119,9 @@ class DeformableEncoder(nn.Module):
         ]
         real = [mask for mask in masks if mask is not None]
         mask = torch.cat([one.flatten(1) for one in real], dim=1) if real else None
-        shares = real_shares(real, places.dtype) if real else None
-        references = place_references(shapes, like=places, shares=shares)
+        ratios = valid_ratios(real, places.dtype) if real else None
+        references = reference_points(shapes, like=places, ratios=ratios)
         joined = torch.cat(positions, dim=1)
         for layer in self.layers:
             places = layer(places, positions=joined, references=references, shapes=shapes, mask=mask)
-        return split_places(places, shapes)
+        return split_levels(places, shapes)

@@ -15,11 +15,10 @@ from backbonekit.contract.targets import Target, Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.query_selection import QuerySelection
-from backbonekit.ops.box_truth import read_boxes
 from backbonekit.ops.boxes import image_sizes
-from backbonekit.ops.disturbed_boxes import DisturbedBoxes, disturbed_boxes, groups_apart
-from backbonekit.ops.label_check import check_labels
-from backbonekit.ops.level_places import join_places
+from backbonekit.ops.denoising import NoisedBoxes, denoising_attention_mask, noised_boxes
+from backbonekit.ops.levels import flatten_levels
+from backbonekit.ops.targets import check_labels, read_box_targets
 
 COARSEST = 32
 
@@ -39,7 +38,7 @@ class Start:
     memory_mask: Tensor | None
     stretch: Tensor | None
     proposals: BoxQueries
-    disturbed: DisturbedBoxes | None
+    disturbed: NoisedBoxes | None
 
     def in_image(self, boxes_cxcywh: Tensor) -> Tensor:
         return boxes_cxcywh if self.stretch is None else boxes_cxcywh * self.stretch
@@ -114,7 +113,7 @@ class StartingQueries(nn.Module):
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Start:
         """`targets`: only in training, to be disturbed."""
         projected = [project(level) for project, level in zip(self.projections, maps.maps[-self.levels :], strict=True)]
-        memory, shapes = join_places(projected)
+        memory, shapes = flatten_levels(projected)
         memory_mask, stretch = _padding(canvas, shapes, memory)
         selected = self.selection(memory, shapes, memory_mask)
         queries = selected.features.detach()
@@ -126,21 +125,21 @@ class StartingQueries(nn.Module):
         disturbed, query_mask = None, None
         if targets is not None and self.label_embedding is not None:
             disturbed = self._disturb(targets, canvas, boxes, stretch)
-            query_mask = groups_apart(
+            query_mask = denoising_attention_mask(
                 disturbed.labels.shape[1], disturbed.group_size, queries.shape[1], device=memory.device
             )
             queries = torch.cat((self.label_embedding(disturbed.labels), queries), dim=1)
             references = torch.cat((disturbed.box_logits.sigmoid(), references), dim=1)
         return Start(queries, references, query_mask, memory, shapes, memory_mask, stretch, proposals, disturbed)
 
-    def _disturb(self, targets: Targets, canvas: Canvas, like: Tensor, stretch: Tensor | None) -> DisturbedBoxes:
-        truth = read_boxes([_told(target, like) for target in targets], canvas, like=like)
+    def _disturb(self, targets: Targets, canvas: Canvas, like: Tensor, stretch: Tensor | None) -> NoisedBoxes:
+        truth = read_box_targets([_told(target, like) for target in targets], canvas, like=like)
         assert truth is not None, "every image has been given a truth"
         for target in targets:
             if "labels" in target:
                 check_labels(target["labels"], self.num_classes, key="labels")
         boxes = truth.boxes_cxcywh if stretch is None else truth.boxes_cxcywh / stretch
-        return disturbed_boxes(
+        return noised_boxes(
             truth.labels,
             boxes,
             truth.present,

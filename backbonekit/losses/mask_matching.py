@@ -1,4 +1,6 @@
-"""Which query answers for which mask: costs on the device, the assignment on the host, one transfer a batch.
+"""Hungarian matching of mask queries with ground-truth masks.
+
+Costs are computed on the device, the assignment on the host, with one transfer for a batch.
 
 Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), section 3.2;
 github.com/facebookresearch/MaskFormer, mask_former/modeling/matcher.py.
@@ -14,9 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from backbonekit.contract.predictions import MaskQueries
-from backbonekit.losses.distributed import mean_over_processes
+from backbonekit.losses.mask_targets import MaskTargets
 from backbonekit.losses.mask_terms import ALPHA
-from backbonekit.losses.mask_truth import MaskTruth
+from backbonekit.losses.reduction import all_reduce_mean
 from backbonekit.ops.assignment import matched_pairs
 
 PixelLoss = Literal["focal", "cross_entropy"]
@@ -24,8 +26,8 @@ PixelLoss = Literal["focal", "cross_entropy"]
 
 @dataclass(slots=True)
 class MaskMatches:
-    """Matched pairs, equally many in every layer. int64 [layers, pairs]: `rows` of the truth, `queries`, `targets`.
-    `num_masks`: scalar, how many masks a process has on average, matched or not, at least 1."""
+    """Matched pairs, equally many in every layer. int64 [layers, pairs]: `rows` of the targets, `queries`, `targets`.
+    `num_masks`: scalar, the mean number of masks of a process, matched or not, at least 1."""
 
     rows: Tensor
     queries: Tensor
@@ -36,26 +38,31 @@ class MaskMatches:
 @torch.no_grad()
 def match_masks(
     layers: Sequence[MaskQueries],
-    truth: MaskTruth,
+    mask_targets: MaskTargets,
     costs: Float[Tensor, "layers rows queries masks"],
     *,
     num_classes: int,
     class_weight: float = 1.0,
 ) -> MaskMatches:
-    """For every layer and image the pairs of least cost; there are min(number of queries, number of masks) of them.
+    """The pairs of least total cost for every layer and image: min(number of queries, number of masks) of them.
 
-    `costs`: of the masks, weighted; the probability of the class, times `class_weight`, is taken off them. Raises
-    ContractError for a label that is no class.
+    `costs`: of the masks, weighted; the probability of the class, times `class_weight`, is subtracted. Raises
+    ContractError for a label that is not a class.
     """
-    in_range = (truth.labels >= 0) & (truth.labels < num_classes)
-    labels = truth.labels.clamp(0, num_classes - 1)[:, None, :]
+    in_range = (mask_targets.labels >= 0) & (mask_targets.labels < num_classes)
+    labels = mask_targets.labels.clamp(0, num_classes - 1)[:, None, :]
     # scores: [layers, rows, queries, classes + 1]
-    scores = torch.stack([truth.rows_of(layer.class_logits) for layer in layers]).softmax(-1)
+    scores = torch.stack([mask_targets.select_images(layer.class_logits) for layer in layers]).softmax(-1)
     class_scores = scores.gather(3, labels.expand(*scores.shape[:3], -1))
     rows, queries, columns = matched_pairs(
-        costs - class_weight * class_scores, truth.present, in_range, truth.counts, num_classes, truth.is_complete
+        costs - class_weight * class_scores,
+        mask_targets.present,
+        in_range,
+        mask_targets.counts,
+        num_classes,
+        mask_targets.is_complete,
     )
-    return MaskMatches(rows, queries, columns, mean_over_processes(truth.present.sum()))
+    return MaskMatches(rows, queries, columns, all_reduce_mean(mask_targets.present.sum()))
 
 
 def pairwise_mask_costs(
@@ -67,11 +74,12 @@ def pairwise_mask_costs(
 ) -> tuple[Float[Tensor, "rows queries masks"], Float[Tensor, "rows queries masks"]]:
     """Focal loss or cross-entropy, and dice loss, of every query with every mask, over the valid pixels.
 
-    Each sums over pixels something of the query times the mask or its complement: one matrix product does for all.
+    Each is a sum over pixels of a factor of the query times the mask or its complement, so one matrix product computes
+    all.
     `masks`: in [0, 1].
     """
     probabilities = logits.sigmoid()
-    # negative: the loss of a background pixel; difference: what that of a mask pixel is more.
+    # negative: the loss of a background pixel; difference: the loss of a mask pixel minus that.
     if kind == "focal":
         cross_entropy = -functional.logsigmoid(logits)  # of a mask pixel; of a background pixel it is this + logit
         negative = (1 - ALPHA) * probabilities.square() * (cross_entropy + logits)

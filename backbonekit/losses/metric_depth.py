@@ -1,4 +1,4 @@
-"""Depth in metres: the scale-invariant error of logarithms."""
+"""Metric depth: the scale-invariant error of logarithms."""
 
 from typing import Annotated, ClassVar
 
@@ -8,30 +8,30 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.contract.predictions import DenseDepth, Scoring
 from backbonekit.contract.targets import Targets
-from backbonekit.losses.depth_gradients import gradient_mismatch
-from backbonekit.losses.depth_truth import (
-    answered_depth,
-    known_depths,
+from backbonekit.losses.depth_targets import (
+    depth_on_canvas,
+    depths_by_image,
+    gradient_matching,
     mean_of_images,
     mean_where,
-    true_depth,
+    predicted_depth,
 )
-from backbonekit.losses.zero import zero_of
+from backbonekit.losses.reduction import zero_loss
 
 
 class MetricDepth(nn.Module):
-    """Mean squared difference of logarithms, less a share of the squared mean difference, and the mismatch of edges;
-    each image by itself, then the mean over images.
+    """The scale-invariant error, i.e. the mean squared difference of logarithms minus a share of the squared mean
+    difference, and multi-scale gradient matching; for each image, then the mean over images.
 
-    `scale_invariance`: that share. 0 judges every pixel alone; 1 forgives a factor common to the whole image.
-    `gradient_weight`: of the edges of the logarithms; larger gives sharper ones. `scales`: at how many sizes edges are
-    compared.
-    `min_depth`: answers below it, in the truth's unit, are taken for it, because 0 has no logarithm.
+    `scale_invariance`: that share. At 0 every pixel's error counts in full; at 1 a factor common to the whole image
+    costs nothing. `gradient_weight`: weight of gradient matching of the logarithms; a larger one makes edges sharper.
+    `scales`: the number of scales of gradient matching. `min_depth`: predictions are at least this, in the target's
+    unit, because 0 has no logarithm.
 
     Reads `depth` of the targets; NaN, infinity, 0 and less are unknown there.
 
     Source: Eigen et al., "Depth Map Prediction from a Single Image using a Multi-Scale Deep Network" (2014), equations
-    1 and 4; the edges as in Ranftl et al., "Towards Robust Monocular Depth Estimation" (2020), equation 11.
+    1 and 4; gradient matching as in Ranftl et al., "Towards Robust Monocular Depth Estimation" (2020), equation 11.
     """
 
     scoring: ClassVar[Scoring] = "distance"
@@ -51,16 +51,16 @@ class MetricDepth(nn.Module):
         self.min_depth = min_depth
 
     def forward(self, prediction: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
-        depths = known_depths(targets)
+        """Returns {`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
+        depths = depths_by_image(targets)
         if not depths:
-            return {"depth": zero_of(prediction), "depth_gradient": zero_of(prediction)}
-        answered = answered_depth(prediction.depth, list(depths), canvas).clamp(min=self.min_depth)
-        truth, valid = true_depth(depths, canvas, answered)
-        residual = (answered.log() - truth.log()).masked_fill(~valid, 0)
+            return {"depth": zero_loss(prediction), "depth_gradient": zero_loss(prediction)}
+        predicted = predicted_depth(prediction.depth, list(depths), canvas).clamp(min=self.min_depth)
+        target, valid = depth_on_canvas(depths, canvas, predicted)
+        residual = (predicted.log() - target.log()).masked_fill(~valid, 0)
         common = mean_where(residual, valid)
         error = mean_where(residual.square(), valid) - self.scale_invariance * common.square()
-        edges = gradient_mismatch(residual, valid, self.scales)
+        edges = gradient_matching(residual, valid, self.scales)
         return {
             "depth": mean_of_images(error, valid),
             "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),

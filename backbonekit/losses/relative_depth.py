@@ -10,19 +10,25 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.contract.predictions import DenseDepth
 from backbonekit.contract.targets import Targets
-from backbonekit.losses.depth_gradients import gradient_mismatch, normalised
-from backbonekit.losses.depth_truth import answered_depth, known_depths, mean_of_images, true_depth
-from backbonekit.losses.zero import zero_of
+from backbonekit.losses.depth_targets import (
+    depth_on_canvas,
+    depths_by_image,
+    gradient_matching,
+    mean_of_images,
+    mean_where,
+    predicted_depth,
+)
+from backbonekit.losses.reduction import zero_loss
 
 
 class RelativeDepth(nn.Module):
-    """Trimmed mean absolute error after both answer and truth have been normalised by median and spread, and the
-    mismatch of their edges; each image by itself, then the mean over images.
+    """The scale- and shift-invariant loss: trimmed mean absolute error of prediction and target, both normalised by
+    median and mean deviation, and multi-scale gradient matching; for each image, then the mean over images.
 
-    `gradient_weight`: of the edges; larger gives sharper ones. `scales`: at how many sizes edges are compared.
-    `trim`: share of each image's largest errors that are taken for mistakes of the truth and left out.
-    `inverse`: the truth is a distance and the prediction its inverse, large where things are near; false where
-    `depth` of the targets already is what the prediction should be.
+    `gradient_weight`: weight of gradient matching; a larger one makes edges sharper. `scales`: the number of scales of
+    gradient matching. `trim`: share of each image's largest errors that is left out, as errors of the target.
+    `inverse`: the target is a distance and the prediction its inverse, large where things are near; false where the
+    prediction is `depth` of the targets itself.
 
     Reads `depth` of the targets; NaN, infinity, 0 and less are unknown there.
 
@@ -45,14 +51,14 @@ class RelativeDepth(nn.Module):
         self.inverse = inverse
 
     def forward(self, prediction: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """{`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
-        depths = known_depths(targets)
+        """Returns {`depth`, `depth_gradient`}: scalars, weighted; 0 where no pixel's depth is known."""
+        depths = depths_by_image(targets)
         if not depths:
-            return {"depth": zero_of(prediction), "depth_gradient": zero_of(prediction)}
-        answered = answered_depth(prediction.depth, list(depths), canvas)
-        truth, valid = true_depth(depths, canvas, answered)
-        residual = normalised(answered, valid) - normalised(1 / truth if self.inverse else truth, valid)
-        edges = gradient_mismatch(residual, valid, self.scales)
+            return {"depth": zero_loss(prediction), "depth_gradient": zero_loss(prediction)}
+        predicted = predicted_depth(prediction.depth, list(depths), canvas)
+        target, valid = depth_on_canvas(depths, canvas, predicted)
+        residual = normalised(predicted, valid) - normalised(1 / target if self.inverse else target, valid)
+        edges = gradient_matching(residual, valid, self.scales)
         return {
             "depth": mean_of_images(trimmed_error(residual, valid, self.trim), valid),
             "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),
@@ -62,10 +68,34 @@ class RelativeDepth(nn.Module):
 def trimmed_error(
     residual: Float[Tensor, "known height width"], valid: Bool[Tensor, "known height width"], trim: float
 ) -> Float[Tensor, " known"]:
-    """Half the sum of the smallest absolute errors of each image, all but the share `trim`, over all that count."""
+    """Half the mean over valid pixels of each image's absolute errors, of which the largest share `trim` count as 0."""
     kept = valid.flatten(1)
     errors = residual.abs().flatten(1).masked_fill(~kept, torch.inf).sort(dim=1).values
     count = kept.sum(dim=1, keepdim=True)
     rank = torch.arange(errors.shape[1], device=errors.device)
     smallest = rank < (count * (1 - trim)).floor()
     return errors.masked_fill(~smallest, 0).sum(dim=1) / (2 * count[:, 0]).clamp(min=1)
+
+
+def masked_median(
+    values: Float[Tensor, "known pixels"], valid: Bool[Tensor, "known pixels"]
+) -> Float[Tensor, "known 1"]:
+    """The lower median of the valid values of each row; 0 where none is valid."""
+    ordered = values.masked_fill(~valid, torch.inf).sort(dim=1).values
+    count = valid.sum(dim=1, keepdim=True)
+    median = ordered.gather(1, ((count - 1) // 2).clamp(min=0))
+    return median.masked_fill(count == 0, 0)
+
+
+def normalised(
+    depth: Float[Tensor, "known height width"], valid: Bool[Tensor, "known height width"]
+) -> Float[Tensor, "known height width"]:
+    """Depth minus its median, divided by the mean absolute deviation from it; 0 where it is not valid.
+
+    Law: adding a number to an image's depth, or multiplying it by one above 0, changes nothing.
+    Source: Ranftl et al. (2020), equation 6.
+    """
+    flat, kept = depth.flatten(1), valid.flatten(1)
+    shifted = (flat - masked_median(flat, kept)).masked_fill(~kept, 0)
+    spread = mean_where(shifted.abs(), kept)[:, None].clamp(min=1e-6)
+    return (shifted / spread).unflatten(1, (depth.shape[-2], depth.shape[-1]))

@@ -1,4 +1,4 @@
-"""One-to-one assignment of predictions to targets, for every set loss.
+"""Hungarian matching: the one-to-one assignment of predictions to targets in every set loss.
 
 Source: Kuhn, "The Hungarian Method for the Assignment Problem" (1955); Stewart et al., "End-to-end people detection in
 crowded scenes" (2016); Carion et al., DETR (2020), section 3.1. The solver is scipy's.
@@ -14,8 +14,8 @@ from backbonekit.errors import ContractError
 
 
 def to_host(*tensors: Tensor) -> list[numpy.ndarray]:
-    """Several tensors as arrays on the host, in the type of the first, in a single transfer: each transfer is a stop of
-    the device's queue."""
+    """Several tensors as arrays on the host, in the type of the first, in a single transfer, because each transfer
+    waits for the device's queue."""
     flat = torch.cat([tensor.detach().flatten().to(tensors[0].dtype) for tensor in tensors]).cpu().numpy()
     ends = numpy.cumsum([tensor.numel() for tensor in tensors])[:-1]
     return [part.reshape(tensor.shape) for part, tensor in zip(numpy.split(flat, ends), tensors, strict=True)]
@@ -24,13 +24,13 @@ def to_host(*tensors: Tensor) -> list[numpy.ndarray]:
 def assign(
     costs: numpy.ndarray, candidates: Sequence[numpy.ndarray]
 ) -> list[list[tuple[numpy.ndarray, numpy.ndarray]]]:
-    """The assignment of least total cost, for every layer and row.
+    """The assignment of least total cost for every layer and row.
 
-    `costs`: [layers, rows, queries, targets], on the host. `candidates`: for every row the columns that are real
+    `costs`: [layers, rows, queries, targets], on the host. `candidates`: for every row the columns that hold
     targets. Returns for every layer and row (queries, targets), sorted by query, where
     len(queries) == len(targets) == min(number of queries, number of candidates).
 
-    A cost that is not a number or infinite is taken last: a model that diverged must not stop the solver.
+    NaN and infinite costs count as very high: a model that diverged must not stop the solver.
     """
     # Here, since scipy takes long to import and only training needs it.
     from scipy.optimize import linear_sum_assignment
@@ -46,20 +46,21 @@ def assign(
     return matches
 
 
-# An operator of its own, so that a compiler sees one call with a known result instead of a walk through the host.
+# A custom operator, so that a compiler sees one call with a known shape instead of code on the host.
 @torch.library.custom_op("backbonekit::matched_pairs", mutates_args=())
 def matched_pairs(
     costs: Tensor, present: Tensor, in_range: Tensor, counts: Sequence[int], num_classes: int, is_complete: bool
 ) -> Tensor:
     """The assignment of least total cost for every layer and row, solved on the host: one transfer there, one back.
 
-    `costs`: [layers, rows, queries, targets]. `present`: bool [rows, targets], the real targets. `in_range`: bool
-    [rows, targets], those whose label is one of the `num_classes`. `counts`: how many columns each row has before its
-    padding. `is_complete`: all these are present, so that the number of pairs is known beforehand.
+    `costs`: [layers, rows, queries, targets]. `present`: bool [rows, targets], False in the padding and for absent
+    classes. `in_range`: bool [rows, targets], whether the label is one of the `num_classes`. `counts`: the number of
+    columns of each row before its padding. `is_complete`: whether all these are present, so that the number of pairs is
+    known in advance.
 
     Returns int64 [3, layers, pairs]: rows, queries, targets; by row, then by query. Every layer has the same number of
-    pairs, the sum over rows of min(number of queries, number of targets). Raises ContractError for a label that is no
-    class.
+    pairs, the sum over rows of min(number of queries, number of targets). Raises ContractError for a label that is
+    not a class.
     """
     costs_there, present_there, in_range_there = to_host(costs, present, in_range)
     candidates = [numpy.flatnonzero(row) for row in present_there]
@@ -67,7 +68,7 @@ def matched_pairs(
         wrong = columns[known[columns] == 0]
         if wrong.size:
             raise ContractError(
-                f"targets: labels[{wrong[0]}] of image {row} is no class; with num_classes={num_classes} labels run "
+                f"targets: labels[{wrong[0]}] of image {row} is not a class; with num_classes={num_classes} labels run "
                 f"from 0 to {num_classes - 1}."
             )
     pairs = [

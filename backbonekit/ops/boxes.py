@@ -1,4 +1,4 @@
-"""Boxes in their two spellings, relative to an image, and how far they cover each other.
+"""Formats of boxes, intersection over union, sizes of images without padding.
 
 Source: Rezatofighi et al., "Generalized Intersection over Union" (2019), algorithm 1; torchvision/ops/boxes.py.
 """
@@ -9,29 +9,29 @@ from torch import Tensor
 
 from backbonekit.contract.maps import Canvas
 
-# Relative to an image, a box of one pixel in ten thousand has an area of 1e-8. Its square is still no zero in float32,
-# which the gradient of a quotient divides by.
+# Relative to an image, a box of one pixel in ten thousand has an area of 1e-8. Its square, which the
+# gradient of a quotient divides by, is still above zero in float32.
 SMALLEST_AREA = 1e-12
 
 
-def corners_of(boxes_cxcywh: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
-    """Centre and size -> x0, y0, x1, y1."""
+def cxcywh_to_xyxy(boxes_cxcywh: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
+    """Centre and size to x0, y0, x1, y1."""
     centres, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
     return torch.cat((centres - half, centres + half), dim=-1)
 
 
-def centres_of(boxes_xyxy: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
-    """x0, y0, x1, y1 -> centre and size."""
+def xyxy_to_cxcywh(boxes_xyxy: Float[Tensor, "*boxes 4"]) -> Float[Tensor, "*boxes 4"]:
+    """x0, y0, x1, y1 to centre and size."""
     first, last = boxes_xyxy[..., :2], boxes_xyxy[..., 2:]
     return torch.cat(((first + last) / 2, last - first), dim=-1)
 
 
-def overlaps(
+def iou_and_giou(
     one_xyxy: Float[Tensor, "*#boxes 4"], other_xyxy: Float[Tensor, "*#boxes 4"]
 ) -> tuple[Float[Tensor, "*boxes"], Float[Tensor, "*boxes"]]:
-    """Intersection over union in [0, 1] and the generalized one in [-1, 1], of boxes that stand beside each other.
+    """Intersection over union in [0, 1] and generalized intersection over union in [-1, 1], elementwise.
 
-    Shapes broadcast: [..., N, 1, 4] with [..., 1, M, 4] gives every pair.
+    Shapes broadcast: [..., N, 1, 4] with [..., 1, M, 4] returns those of every pair.
     """
     first = torch.maximum(one_xyxy[..., :2], other_xyxy[..., :2])
     last = torch.minimum(one_xyxy[..., 2:], other_xyxy[..., 2:])
@@ -44,16 +44,10 @@ def overlaps(
     return iou, iou - (hull - union) / hull.clamp(min=SMALLEST_AREA)
 
 
-def inverse_sigmoid(shares: Float[Tensor, "*any"], *, margin: float = 1e-5) -> Float[Tensor, "*any"]:
-    """The number whose sigmoid is this share in [0, 1]; shares nearer to 0 or 1 than `margin` count as that near."""
-    shares = shares.clamp(0, 1)
-    return (shares.clamp(min=margin) / (1 - shares).clamp(min=margin)).log()
-
-
 def image_sizes(canvas: Canvas, like: Tensor) -> Float[Tensor, "#batch 2"]:
-    """(width, height) in pixels of each image without its padding; of type and device of `like`.
+    """(width, height) in pixels of each image without its padding; in the type and on the device of `like`.
 
-    A single row where nothing is padded. At least 1, so that an image of padding alone can be divided by.
+    A single row where the canvas has no mask. At least 1, since boxes are divided by it even where all is padding.
     """
     if canvas.pixel_mask is None:
         height, width = canvas.size

@@ -1,7 +1,7 @@
-"""Places on a heatmap and places on the canvas that it is of.
+"""Coordinates on a heatmap and on the canvas.
 
-The centres of the outer cells lie on the centres of the outer pixels, so that nothing shifts when the two grids differ
-in size. Canvas coordinates are continuous: the first pixel's centre is at 0.5.
+The centres of the outer cells are the centres of the outer pixels (unbiased data processing), so that coordinates do
+not shift when the two grids differ in size. Canvas coordinates are continuous: the first pixel's centre is at 0.5.
 Source: Huang et al., "The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation"
 (2020), section 3.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 def cells_to_canvas(
     points: Float[Tensor, "*batch 2"], grid: tuple[int, int], canvas: tuple[int, int]
 ) -> Float[Tensor, "*batch 2"]:
-    """x and y counted in cells, the first cell's centre at 0, to pixels of the canvas. Sizes are (height, width)."""
+    """x and y in cells, the first cell's centre at 0, to pixels of the canvas. Sizes are (height, width)."""
     return _scaled(points, _steps(canvas, grid)) + 0.5
 
 
@@ -26,7 +26,7 @@ def canvas_to_cells(
 
 
 def _steps(of: tuple[int, int], over: tuple[int, int]) -> tuple[float, float]:
-    """Steps of the one grid in one step of the other, down and across; 0 where the one has a single place."""
+    """Steps of the first grid in one step of the second, by height and width; 0 where the first has a single cell."""
     return (of[0] - 1) / max(over[0] - 1, 1), (of[1] - 1) / max(over[1] - 1, 1)
 
 

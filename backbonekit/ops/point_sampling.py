@@ -1,6 +1,6 @@
-"""Maps and masks read at points, and points drawn where a mask is unsure.
+"""Feature maps and masks sampled at points, and points drawn where a mask is uncertain.
 
-Points are x and y in [0, 1], 0 and 1 at the outer edges of a map whatever its size.
+Points are x and y in [0, 1], relative to the outer edges of a map.
 
 Source: Kirillov et al., "PointRend: Image Segmentation as Rendering" (2020), section 3.1;
 github.com/facebookresearch/detectron2, projects/PointRend/point_rend/point_features.py.
@@ -17,18 +17,18 @@ from torch import Tensor
 def sample_maps(
     maps: Float[Tensor, "rows channels height width"], points: Float[Tensor, "rows points 2"]
 ) -> Float[Tensor, "rows channels points"]:
-    """Between the centres of four places; beyond the edge all is 0."""
+    """Bilinear between the centres of four positions; 0 beyond the edge."""
     grid = (2 * points - 1).to(maps.dtype)[:, :, None]
     return functional.grid_sample(maps, grid, align_corners=False)[..., 0]
 
 
-def corners(
+def bilinear_neighbours(
     points: Float[Tensor, "*rows 2"], size: tuple[int, int]
 ) -> Iterator[tuple[Int[Tensor, "*rows"], Float[Tensor, "*rows"]]]:
-    """One by one the four places around each point, as positions in the flattened map, with their weights: those of
-    `sample_maps`. They sum to 1, or to less at an edge, since what is beyond weighs nothing."""
+    """The four positions around each point, one after the other, as indices into the flattened map, with the weights
+    that `sample_maps` gives them. Weights sum to 1, or to less at an edge, beyond which they are 0."""
     height, width = size
-    # Centres of places lie at whole numbers.
+    # Centres of positions are at whole numbers.
     x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5
     left, top = x.floor(), y.floor()
     to_right, down = x - left, y - top
@@ -49,7 +49,7 @@ def corners(
 def sample_nearest(
     masks: Bool[Tensor, "masks height width"], rows: Int[Tensor, "rows"], points: Float[Tensor, "rows points 2"]
 ) -> Bool[Tensor, "rows points"]:
-    """The place that each point falls into. `rows`: which mask each row of points reads."""
+    """The value of the position that each point falls into. `rows`: the mask that each row of points reads."""
     height, width = masks.shape[-2:]
     column = (points[..., 0] * width).long().clamp(0, width - 1)
     row = (points[..., 1] * height).long().clamp(0, height - 1)
@@ -57,7 +57,7 @@ def sample_nearest(
 
 
 def random_points(rows: int, count: int, like: Tensor) -> Float[Tensor, "rows points 2"]:
-    """Drawn uniformly by torch's generator, in the type and on the device of `like`."""
+    """Points drawn uniformly by torch's generator, in the type and on the device of `like`."""
     return torch.rand(rows, count, 2, dtype=like.dtype, device=like.device)
 
 
@@ -71,11 +71,12 @@ def uncertain_points(
     extents: Float[Tensor, "rows 2"] | None = None,
     is_valid: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, "rows points 2"]:
-    """Points on each map, most of them where its logit is nearest to 0.
+    """Points sampled by importance: most of them where the logit is nearest to 0.
 
-    `count`: how many. `oversample`: of this many times as many, at least 1, drawn uniformly, the best are kept.
-    `importance`: the share of points that are found so; the others are drawn uniformly. `extents`: the width and height
-    of each map in which points may lie, in [0, 1]. `is_valid`: for points [rows, any, 2] which of them may be sought.
+    `count`: the number of points. `oversample`: `count` times this many points, at least 1, are drawn uniformly, and
+    the most uncertain are kept. `importance`: the share of points that are found this way; the others are drawn
+    uniformly. `extents`: the width and height of each map within which points are drawn, in [0, 1]. `is_valid`: takes
+    points [rows, any, 2], returns which of them may be kept as uncertain.
     """
     drawn = random_points(logits.shape[0], int(count * oversample), logits)
     if extents is not None:

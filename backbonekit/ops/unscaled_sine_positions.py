@@ -1,9 +1,9 @@
-"""Where a place on a map is, counted in places, as sines and cosines.
+"""Sine-cosine position embedding of a map's rows and columns, not scaled to the image.
 
-Other than `layers.sine_positions`, positions are counted from the map's corner and are not scaled to the image, and
-sines and cosines stand in blocks.
+Unlike `layers.sine_positions`, rows and columns are counted from the map's corner, and sines and cosines are in
+separate blocks of channels.
 
-Source: Dosovitskiy et al., ViT (2021), as its plain baseline has it in two dimensions (Beyer et al., "Better plain ViT
+Source: Dosovitskiy et al., ViT (2021), in two dimensions as in its plain baseline (Beyer et al., "Better plain ViT
 baselines for ImageNet-1k", 2022); in RT-DETR: github.com/lyuwenyu/RT-DETR,
 rtdetr_pytorch/src/zoo/rtdetr/hybrid_encoder.py, build_2d_sincos_position_embedding.
 """
@@ -15,11 +15,11 @@ from torch import Tensor
 
 def unscaled_sine_positions(
     maps: Float[Tensor, "batch channels height width"], *, temperature: float = 10_000.0
-) -> Float[Tensor, "1 places channels"]:
-    """Sines, then cosines of the row, then of the column, a quarter of the channels each; by row. For all images.
+) -> Float[Tensor, "1 positions channels"]:
+    """Sines, then cosines of the row, then of the column, a quarter of the channels each; positions by row.
 
-    `maps`: of a number of channels that four divides; for shape, type and device alone. `temperature`: a larger one
-    makes the slowest waves slower.
+    `maps`: give the shape, type and device; their number of channels must be divisible by four. `temperature`: a larger
+    one makes the slowest waves slower.
     """
     _, channels, height, width = maps.shape
     # Low-precision types cannot count to the width of a map.

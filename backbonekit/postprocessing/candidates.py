@@ -9,7 +9,7 @@ from torchvision.ops import batched_nms
 from backbonekit.contract.predictions import BoxCandidates
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.postprocessing.box_geometry import on_original, within_shown
 
 CANDIDATES_A_LEVEL = 1000  # as in RetinaNet and FCOS
@@ -50,12 +50,12 @@ def _best_of_level(
     prediction: BoxCandidates, level: int, index: int, threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(boxes, scores, labels) of one image's best pairs of place and class on one level."""
-    scores = at_least_single(prediction.class_logits[level][index]).sigmoid()
+    scores = upcast_to_float32(prediction.class_logits[level][index]).sigmoid()
     if prediction.quality_logits is not None:
-        scores = (scores * at_least_single(prediction.quality_logits[level][index]).sigmoid()).sqrt()
+        scores = (scores * upcast_to_float32(prediction.quality_logits[level][index]).sigmoid()).sqrt()
     num_classes = scores.shape[-1]
     best, flat = scores.flatten().topk(min(CANDIDATES_A_LEVEL, scores.numel()))
     kept = best > threshold
     best, flat = best[kept], flat[kept]
-    boxes = at_least_single(prediction.boxes_xyxy[level][index])[flat // num_classes]
+    boxes = upcast_to_float32(prediction.boxes_xyxy[level][index])[flat // num_classes]
     return boxes, best, flat % num_classes

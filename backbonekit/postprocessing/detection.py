@@ -8,7 +8,7 @@ from torch import Tensor
 from backbonekit.contract.predictions import BoxQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.postprocessing.box_geometry import on_original
 from backbonekit.postprocessing.scores import class_probabilities
 
@@ -19,7 +19,7 @@ def best_boxes(prediction: BoxQueries, *, scoring: Scoring, top_k: int | None = 
     Softmax: each query has its best class. Sigmoid: the `top_k` (as many as queries) best pairs of query and class, so
     that a query can appear under two classes.
     """
-    probabilities = class_probabilities(at_least_single(prediction.class_logits), scoring)
+    probabilities = class_probabilities(upcast_to_float32(prediction.class_logits), scoring)
     queries, num_classes = probabilities.shape[1:]
     if scoring == "sigmoid":
         scores, flat = probabilities.flatten(1).topk(min(top_k or queries, queries * num_classes), dim=1)
@@ -52,7 +52,7 @@ def detect(
     results = []
     for index, geometry in enumerate(geometries):
         kept = scores[index] > threshold
-        boxes = at_least_single(prediction.boxes_cxcywh[index])[query[index][kept]]
+        boxes = upcast_to_float32(prediction.boxes_cxcywh[index])[query[index][kept]]
         results.append(
             InstanceResult(
                 labels=labels[index][kept].cpu(),

@@ -8,7 +8,7 @@ from torch import Tensor
 from backbonekit.contract.predictions import MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.postprocessing.scores import class_probabilities
 from backbonekit.postprocessing.window import Window, on_image, resample, strips, window_of
 
@@ -29,9 +29,9 @@ def separate_instances(
     Source: Mask2Former (Cheng et al., 2022), github.com/facebookresearch/Mask2Former
     `maskformer_model.py: instance_inference`.
     """
-    classes = class_probabilities(at_least_single(prediction.class_logits), scoring)
+    classes = class_probabilities(upcast_to_float32(prediction.class_logits), scoring)
     return [
-        _of_image(probabilities, at_least_single(mask_logits), geometry, threshold, top_k, things)
+        _of_image(probabilities, upcast_to_float32(mask_logits), geometry, threshold, top_k, things)
         for probabilities, mask_logits, geometry in zip(classes, prediction.mask_logits, geometries, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from backbonekit.contract.predictions import MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import PanopticResult, Segment
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.postprocessing.window import Window, on_image, resample, strips, window_of
 
 
@@ -30,14 +30,14 @@ def segment_panoptic(
     the mask probability alone). Queries of one `stuff` class share a segment, with the best of their scores.
     Source: MaskFormer (Cheng et al., 2021), section 3.4; transformers `MaskFormerImageProcessor`.
     """
-    logits = at_least_single(prediction.class_logits)
+    logits = upcast_to_float32(prediction.class_logits)
     num_classes = logits.shape[-1] - (scoring == "softmax_with_null")
     probabilities = logits.sigmoid() if scoring == "sigmoid" else logits.softmax(dim=-1)
     scores, labels = probabilities.max(dim=-1)
     results = []
     for index, geometry in enumerate(geometries):
         kept = (labels[index] < num_classes) & (scores[index] > threshold)
-        masks = at_least_single(prediction.mask_logits[index][kept]).sigmoid() * scores[index][kept][:, None, None]
+        masks = upcast_to_float32(prediction.mask_logits[index][kept]).sigmoid() * scores[index][kept][:, None, None]
         window = window_of(geometry, (masks.shape[-2], masks.shape[-1]))
         winner, areas, claims = _compete(masks, window, mask_threshold)
         remains = (areas > 0) & (claims > 0) & (areas / claims > overlap_threshold)

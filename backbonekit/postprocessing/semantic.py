@@ -9,7 +9,7 @@ from backbonekit.contract.predictions import DenseLogits, MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import SemanticResult
 from backbonekit.contract.targets import IGNORE_LABEL
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.postprocessing.scores import class_probabilities
 from backbonekit.postprocessing.window import on_image, resample, strips, window_of
 
@@ -25,7 +25,7 @@ def segment_dense(
     lowest = None
     if scoring == "sigmoid":
         lowest = torch.logit(torch.tensor(0.5 if threshold is None else threshold, dtype=torch.float64)).item()
-    logits = at_least_single(prediction.logits)
+    logits = upcast_to_float32(prediction.logits)
     return [_best_class(maps, geometry, lowest) for maps, geometry in zip(logits, geometries, strict=True)]
 
 
@@ -37,10 +37,10 @@ def segment_masks(
     Source: MaskFormer (Cheng et al., 2021), section 3.4; github.com/facebookresearch/MaskFormer
     `mask_former_model.py: semantic_inference`.
     """
-    classes = class_probabilities(at_least_single(prediction.class_logits), scoring)
+    classes = class_probabilities(upcast_to_float32(prediction.class_logits), scoring)
     results = []
     for probabilities, mask_logits, geometry in zip(classes, prediction.mask_logits, geometries, strict=True):
-        masks = at_least_single(mask_logits).sigmoid()
+        masks = upcast_to_float32(mask_logits).sigmoid()
         # scores: [classes, height, width] on the prediction's grid; sums commute with the resampling
         scores = torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
         results.append(_best_class(scores, geometry, None))

@@ -1,4 +1,4 @@
-"""EdgeBoxSetCriterion, and what both set losses of boxes do with disturbed copies: contract, merging, what counts."""
+"""EdgeBoxSetCriterion, and denoising in both set losses of boxes: contract, merged matchings, what counts."""
 
 from typing import ClassVar
 
@@ -10,11 +10,14 @@ import torch.utils._pytree as pytree
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries, DenoisingQueries
 from backbonekit.errors import ContractError
-from backbonekit.heads.d_fine.loss import EdgeBoxSetCriterion
-from backbonekit.heads.d_fine.loss_terms import distillation_term, edge_term
-from backbonekit.losses.assigned_boxes import most_matched
+from backbonekit.heads.d_fine.loss import (
+    EdgeBoxSetCriterion,
+    fine_grained_localization_loss,
+    localization_distillation_loss,
+)
+from backbonekit.losses.box_matching import most_matched
 from backbonekit.losses.box_set import BoxSetCriterion
-from backbonekit.ops.edge_distributions import bin_distances
+from backbonekit.ops.edge_distributions import weighting_function
 from tests.losses.criterion_tester import SIZE, CriterionTester
 from tests.losses.test_box_set import boxes, noise
 
@@ -32,7 +35,7 @@ def layer(batch, queries, seed, *, is_fine):
 
 
 class QuerySetTester(CriterionTester):
-    """Two layers, proposals, and two groups of disturbed copies of at most four boxes."""
+    """Two layers, proposals, and two groups of denoising queries of at most four boxes."""
 
     keys = ("labels", "boxes")
     is_fine: ClassVar[bool]
@@ -63,8 +66,8 @@ class QuerySetTester(CriterionTester):
         return {"labels": torch.zeros(0, dtype=torch.long), "boxes": torch.zeros(0, 4)}
 
     @staticmethod
-    def asking(prediction):
-        """Numbers ask for gradients; what a copy was made from does not."""
+    def with_gradients(prediction):
+        """Floating-point tensors require gradients; indices of targets do not."""
 
         def leaf(one):
             return one.detach().clone().requires_grad_() if one.is_floating_point() else one
@@ -73,7 +76,7 @@ class QuerySetTester(CriterionTester):
 
     @staticmethod
     def leaves(prediction):
-        """Boxes that distributions start from are given, not learned."""
+        """Reference boxes of distributions get no gradient."""
         references = {
             id(one.reference_boxes) for one in [prediction, *prediction.auxiliary, *prediction.denoising.layers]
         }
@@ -86,7 +89,7 @@ class QuerySetTester(CriterionTester):
     def test_an_empty_target_is_legal(self) -> None:
         prediction = self.prediction(2)
         prediction.denoising.target_index.fill_(-1)
-        prediction = self.asking(prediction)
+        prediction = self.with_gradients(prediction)
         terms = self.run(prediction, [self.empty_target(), self.empty_target()])
         assert all(term.isfinite() for term in terms.values())
         sum(terms.values()).backward()
@@ -96,14 +99,18 @@ class QuerySetTester(CriterionTester):
         def half(one):
             return one.bfloat16() if one.is_floating_point() else one
 
-        terms = self.run(self.asking(pytree.tree_map_only(torch.Tensor, half, self.prediction(2))), self.targets(2))
+        terms = self.run(
+            self.with_gradients(pytree.tree_map_only(torch.Tensor, half, self.prediction(2))), self.targets(2)
+        )
         assert all(term.isfinite() for term in terms.values())
 
     def test_a_missing_key_gives_zero_even_where_the_prediction_is_infinite(self) -> None:
         def infinite(one):
             return torch.full_like(one, float("inf")) if one.is_floating_point() else one
 
-        self.assert_zero_with_a_whole_graph(pytree.tree_map_only(torch.Tensor, infinite, self.prediction(2)), [{}, {}])
+        self.assert_zero_with_a_connected_graph(
+            pytree.tree_map_only(torch.Tensor, infinite, self.prediction(2)), [{}, {}]
+        )
 
     def test_twice_as_many_copies_change_no_term_of_boxes(self):
         """Sums over copies are divided by how many there are of each box."""
@@ -117,7 +124,7 @@ class QuerySetTester(CriterionTester):
         for name, term in before.items():
             torch.testing.assert_close(after[name], term, msg=name)
 
-    def test_copies_are_judged_by_the_box_they_were_made_from(self):
+    def test_denoising_queries_are_compared_with_the_box_they_were_made_from(self):
         """Perfect copies cost nothing."""
         prediction, targets = self.prediction(1), [self.target(0)]
         scale = torch.tensor([SIZE[1], SIZE[0]] * 2)
@@ -150,8 +157,8 @@ class TestEdgeBoxSet(QuerySetTester):
         expected |= {f"edge{suffix}" for suffix in fine} | {"distillation_1", "distillation_denoising_1"}
         assert set(self.run(self.prediction(2), self.targets(2))) == expected
 
-    def test_the_last_layer_learns_nothing_from_the_others(self):
-        prediction = self.asking(self.prediction(2))
+    def test_distillation_has_no_gradient_in_the_last_layer(self):
+        prediction = self.with_gradients(self.prediction(2))
         self.run(prediction, self.targets(2))["distillation_1"].backward()
         assert not prediction.edge_logits.grad.any()
         assert prediction.auxiliary[1].edge_logits.grad.any()
@@ -176,11 +183,11 @@ class TestEdgeBoxSet(QuerySetTester):
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"edge_logits": None}, "wants distributions of edges.*The fix: head.criterion.name=box_set"),
+            ({"edge_logits": None}, "requires distributions of edges.*The fix: head.criterion.name=box_set"),
             ({"class_logits": torch.zeros(2, QUERIES, 5)}, "num_classes=4 and the prediction has 5 columns"),
         ],
     )
-    def test_an_prediction_of_another_kind_is_refused(self, change, message):
+    def test_a_prediction_of_another_kind_is_refused(self, change, message):
         prediction = self.prediction(2)
         for name, value in change.items():
             setattr(prediction, name, value)
@@ -188,27 +195,29 @@ class TestEdgeBoxSet(QuerySetTester):
             EdgeBoxSetCriterion(num_classes=CLASSES)(prediction, self.targets(2), Canvas(SIZE))
 
 
-def test_a_query_gets_the_box_that_most_layers_gave_it():
+def test_the_union_assigns_the_box_that_most_layers_matched():
     index = torch.tensor([[[0, 1, -1, 2, -1]], [[0, 2, -1, -1, -1]], [[1, 2, -1, -1, -1]]])
     assert most_matched(index, 3).tolist() == [[[0, 2, -1, 2, -1]]]
     assert most_matched(torch.full((2, 1, 3), -1), 0).tolist() == [[[-1, -1, -1]]]
 
 
-def test_the_edge_term_is_the_cross_entropy_with_two_bins():
-    distances = bin_distances(BINS, reach=torch.tensor([0.5]), scale=torch.tensor([4.0]))
-    reference, wanted = torch.tensor([[0.5, 0.5, 0.4, 0.4]]), torch.tensor([[0.5, 0.5, 0.4, 0.4]])
+def test_the_localization_loss_is_the_cross_entropy_with_two_bins():
+    distances = weighting_function(BINS, reach=torch.tensor([0.5]), scale=torch.tensor([4.0]))
+    reference, target = torch.tensor([[0.5, 0.5, 0.4, 0.4]]), torch.tensor([[0.5, 0.5, 0.4, 0.4]])
     logits = noise(1, 4, BINS + 1, seed=1)
-    given = edge_term(logits, reference, wanted, torch.tensor([0.7]), distances=distances, scale=torch.tensor([4.0]))
+    given = fine_grained_localization_loss(
+        logits, reference, target, torch.tensor([0.7]), distances=distances, scale=torch.tensor([4.0])
+    )
     middle = torch.full((4,), BINS // 2)  # no change
     expected = 0.7 * functional.cross_entropy(logits[0], middle, reduction="sum")
     torch.testing.assert_close(given[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_equal_distributions_teach_nothing():
+def test_distillation_of_equal_distributions_is_zero():
     logits = noise(1, 2, 5, 4, BINS + 1, seed=2)
     matched = torch.tensor([[[True, False, True, False, False]] * 2])
     quality = torch.rand(1, 2, 5)
-    same = distillation_term(logits, logits[0], noise(2, 5, CLASSES, seed=3), quality, matched)
+    same = localization_distillation_loss(logits, logits[0], noise(2, 5, CLASSES, seed=3), quality, matched)
     assert same.abs().max() < 1e-6
-    other = distillation_term(logits, logits[0].flip(-1), noise(2, 5, CLASSES, seed=3), quality, matched)
+    other = localization_distillation_loss(logits, logits[0].flip(-1), noise(2, 5, CLASSES, seed=3), quality, matched)
     assert other > 0.1

@@ -6,10 +6,9 @@ import torch
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.targets import IGNORE_LABEL
-from backbonekit.heads.mask2former import mask_points
-from backbonekit.heads.mask2former.loss import PointMaskSetCriterion
-from backbonekit.heads.mask2former.mask_points import AtPoints
-from backbonekit.losses.mask_truth import read_masks
+from backbonekit.heads.mask2former import loss as loss_module
+from backbonekit.heads.mask2former.loss import AtPoints, PointMaskSetCriterion
+from backbonekit.losses.mask_targets import read_mask_targets
 from tests.draws import fix_draws
 from tests.heads import test_maskformer_loss as test_mask_set
 from tests.heads.test_maskformer_loss import blobs, noise
@@ -21,21 +20,22 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
 
     criterion = PointMaskSetCriterion
     options = {"num_classes": 4, "points": 100}
-    compiles = False  # the common test compares two calls; see below
+    compiles = False
+    not_compiled_because = "points are drawn anew at every call; see test_compiles_with_the_same_draws"
 
     def run(self, prediction, targets, mask=None, **changes):
         with pytest.MonkeyPatch.context() as patch:
             fix_draws(patch)
             return super().run(prediction, targets, mask, **changes)
 
-    # Between a pixel of a mask and one beside it both are interpolated, logits and truth, and so no longer agree.
+    # Between a pixel of a mask and one beside it both logits and targets are interpolated, and so no longer agree.
     test_a_perfect_prediction_costs_almost_nothing = None
     # Draws differ from call to call.
     test_compiles_with_targets = None
-    # Points lie where a mask says that the image is, and anywhere where a segmentation tells what to ignore.
+    # Points are sampled outside the padding of a mask, but also on ignored pixels of a segmentation.
     test_ignored_pixels_are_as_padding = None
 
-    def test_a_right_prediction_costs_almost_nothing_where_it_is_asked(self):
+    def test_a_perfect_prediction_costs_almost_nothing_away_from_edges(self):
         """Halves of the image, so that few points lie on an edge."""
         half = torch.zeros(1, *SIZE, dtype=torch.bool)
         half[:, :, :16] = True
@@ -58,7 +58,7 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
         expected = self.run(prediction, [{"segmentation": segmentation}])
         torch.testing.assert_close(self.run(prediction, [{"segmentation": segmentation[:, :20]}]), expected)
         prediction.mask_logits = prediction.mask_logits.clone()
-        prediction.mask_logits[..., 6:] = 40.0  # one place further, since logits are interpolated across the border
+        prediction.mask_logits[..., 6:] = 40.0  # one position further, since logits are interpolated across the border
         torch.testing.assert_close(
             self.run(prediction, [{"segmentation": segmentation}], importance=0.0),
             self.run(self.prediction(1), [{"segmentation": segmentation}], importance=0.0),
@@ -67,7 +67,7 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
     def test_in_pieces_the_terms_are_the_same(self, monkeypatch):
         prediction, targets = self.prediction(3), self.targets(3)
         expected = self.run(prediction, targets)
-        monkeypatch.setitem(mask_points.POINTS_AT_ONCE, "cpu", 700)  # two pairs
+        monkeypatch.setitem(loss_module.POINTS_AT_ONCE, "cpu", 700)  # two pairs
         torch.testing.assert_close(self.run(prediction, targets), expected)
 
     def test_other_draws_give_another_loss_of_the_same_mean(self):
@@ -93,8 +93,8 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
 
 class TestPointMaskSetWithAuxiliary(TestPointMaskSet):
     layers = 3
-    test_every_layer_is_judged_like_the_last = (
-        test_mask_set.TestMaskSetWithAuxiliary.test_every_layer_is_judged_like_the_last
+    test_every_layer_has_the_terms_of_the_last = (
+        test_mask_set.TestMaskSetWithAuxiliary.test_every_layer_has_the_terms_of_the_last
     )
 
 
@@ -110,19 +110,19 @@ class TestPointMaskSetOnSegmentations(TestPointMaskSet):
 
 
 def test_costs_are_the_terms_of_every_pair(monkeypatch):
-    """With one share of points, all of them uniform, matching and learning ask at the same places."""
+    """With one share of points, all of them uniform, the matching and the loss sample the same points."""
     fix_draws(monkeypatch, dtype=torch.float64)
     prediction = MaskQueries(noise(2, 6, 5, seed=0).double(), 3 * noise(2, 6, 6, 8, seed=1).double())
     targets = [{"labels": torch.arange(n) % 4, "masks": blobs(n, seed=n)} for n in (3, 2)]
-    truth = read_masks(targets, Canvas(SIZE), num_classes=4, ignore_label=255, device=torch.device("cpu"))
-    entropy, dice = AtPoints(50, 1.0, 0.0).costs([prediction], truth, Canvas(SIZE))
+    mask_targets = read_mask_targets(targets, Canvas(SIZE), num_classes=4, ignore_label=255, device=torch.device("cpu"))
+    entropy, dice = AtPoints(50, 1.0, 0.0).costs([prediction], mask_targets, Canvas(SIZE))
     assert entropy.shape == dice.shape == (1, 2, 6, 3)
     for image, target in enumerate(targets):
         for query in range(6):
             for column in range(len(target["labels"])):
                 one, other = AtPoints(50, 1.0, 0.0)._losses(
                     prediction.mask_logits[image, query, None],
-                    truth,
+                    mask_targets,
                     torch.tensor([image]),
                     torch.tensor([column]),
                     None,

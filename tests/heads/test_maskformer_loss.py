@@ -11,12 +11,11 @@ from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
 from backbonekit.heads.maskformer.loss import EveryPixel, MaskSetCriterion
-from backbonekit.losses import distributed as process_mean
+from backbonekit.losses import mask_targets, reduction
 from backbonekit.losses import mask_terms as terms_module
-from backbonekit.losses import mask_truth
 from backbonekit.losses.mask_matching import match_masks, pairwise_mask_costs
+from backbonekit.losses.mask_targets import read_mask_targets
 from backbonekit.losses.mask_terms import mask_terms
-from backbonekit.losses.mask_truth import read_masks
 from tests.losses.criterion_tester import SIZE, CriterionTester
 
 
@@ -96,7 +95,7 @@ class TestMaskSet(CriterionTester):
         expected = self.run(prediction, targets, mask)
         for layer in (prediction, *(prediction.auxiliary or ())):
             layer.mask_logits = layer.mask_logits.clone()
-            # One place of 4 x 4 pixels further, since logits are interpolated across the border.
+            # One position of 4 x 4 pixels further, since logits are interpolated across the border.
             layer.mask_logits[0, :, 5:], layer.mask_logits[1, :, :, 3:] = 40.0, -40.0
         relabelled = [{**target, "masks": target["masks"].clone()} for target in targets]
         relabelled[0]["masks"][:, 16:], relabelled[1]["masks"][:, :, 8:] = True, True
@@ -107,8 +106,8 @@ class TestMaskSet(CriterionTester):
         full = self.run(prediction, targets, torch.ones(2, *SIZE, dtype=torch.bool))
         torch.testing.assert_close(full, self.run(prediction, targets))
 
-    def test_a_image_of_padding_alone_is_finite(self):
-        prediction = self.asking(self.prediction(2))
+    def test_an_image_of_padding_alone_is_finite(self):
+        prediction = self.with_gradients(self.prediction(2))
         terms = self.run(prediction, self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
         sum(terms.values()).backward()
         assert all(term.isfinite() for term in terms.values())
@@ -157,7 +156,7 @@ class TestMaskSet(CriterionTester):
         prediction.class_logits[1, 3] = float("inf")
         assert self.run(prediction, self.targets(2)).keys()
 
-    def test_half_precision_predictions_are_judged_in_single(self):
+    def test_half_precision_predictions_are_compared_in_float32(self):
         prediction, targets = self.prediction(2), self.targets(2)
         half = MaskQueries(prediction.class_logits.bfloat16(), prediction.mask_logits.bfloat16())
         single = MaskQueries(half.class_logits.float(), half.mask_logits.float())
@@ -168,7 +167,7 @@ class TestMaskSet(CriterionTester):
         torch.testing.assert_close(given, expected)
 
     def test_one_transfer_to_the_host(self, monkeypatch):
-        monkeypatch.setattr(mask_truth, "check_labels", lambda *given, **named: None)  # which reads on the CPU alone
+        monkeypatch.setattr(mask_targets, "check_labels", lambda *given, **named: None)  # which reads on the CPU alone
         transfers = []
         cpu = torch.Tensor.cpu
         monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: transfers.append(1) or cpu(tensor))
@@ -199,7 +198,7 @@ class TestMaskSet(CriterionTester):
 class TestMaskSetWithAuxiliary(TestMaskSet):
     layers = 3
 
-    def test_every_layer_is_judged_like_the_last(self):
+    def test_every_layer_has_the_terms_of_the_last(self):
         prediction, targets = self.prediction(2), self.targets(2)
         terms = self.run(prediction, targets)
         for index, auxiliary in enumerate(prediction.auxiliary):
@@ -226,23 +225,23 @@ class TestMaskSetOnSegmentations(TestMaskSet):
 
     def test_masks_are_never_split_at_full_size(self):
         targets = self.targets(2)
-        truth = read_masks(targets, Canvas(SIZE), num_classes=150, ignore_label=255, device=torch.device("cpu"))
-        assert truth.masks is None
-        assert truth.present.sum(1).tolist() == [2, 2]
+        read = read_mask_targets(targets, Canvas(SIZE), num_classes=150, ignore_label=255, device=torch.device("cpu"))
+        assert read.masks is None
+        assert read.present.sum(1).tolist() == [2, 2]
 
 
 @pytest.fixture
 def three_processes(monkeypatch):
-    """This process and two others, which have 5 and 7 masks. Gives the list of calls."""
+    """This process and two others, which have 5 and 7 masks. Returns the list of calls."""
     calls = []
 
     def all_reduce(count):
         calls.append(count.item())
         count += 5 + 7
 
-    monkeypatch.setattr(process_mean.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(process_mean.distributed, "get_world_size", lambda: 3)
-    monkeypatch.setattr(process_mean.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(reduction.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(reduction.distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(reduction.distributed, "all_reduce", all_reduce)
     return calls
 
 
@@ -265,8 +264,10 @@ def test_a_process_without_masks_takes_part_in_the_count(three_processes, target
     assert three_processes == [0]
 
 
-def truth_of(targets, num_classes=4):
-    return read_masks(targets, Canvas(SIZE), num_classes=num_classes, ignore_label=255, device=torch.device("cpu"))
+def mask_targets_of(targets, num_classes=4):
+    return read_mask_targets(
+        targets, Canvas(SIZE), num_classes=num_classes, ignore_label=255, device=torch.device("cpu")
+    )
 
 
 @pytest.mark.parametrize("counts", [(2, 3), (0, 4), (9, 1), (0, 0)])
@@ -274,8 +275,8 @@ def test_as_many_matches_as_the_smaller_side_has(counts):
     tester = TestMaskSetWithAuxiliary()
     prediction = tester.prediction(2)
     targets = [{"labels": torch.arange(n) % 4, "masks": blobs(n, seed=n)} for n in counts]
-    layers, truth = (prediction, *prediction.auxiliary), truth_of(targets)
-    matches = match_masks(layers, truth, sum(EveryPixel().costs(layers, truth, Canvas(SIZE))), num_classes=4)
+    layers, read = (prediction, *prediction.auxiliary), mask_targets_of(targets)
+    matches = match_masks(layers, read, sum(EveryPixel().costs(layers, read, Canvas(SIZE))), num_classes=4)
     assert matches.queries.shape == (3, sum(min(6, n) for n in counts))
     assert matches.num_masks == max(1, sum(counts))
     for layer in range(3):
@@ -329,13 +330,13 @@ def test_terms_are_the_papers():
     """Focal loss with gamma 2 and alpha 0.25, dice loss with one added above and below."""
     logits, masks = 4 * noise(3, 10, 11, seed=4).double(), noise(3, 10, 11, seed=5) > 0
     focal, dice = mask_terms(logits, masks, None)
-    probability, truth = logits.sigmoid(), masks.double()
+    probability, target = logits.sigmoid(), masks.double()
     right = torch.where(masks, probability, 1 - probability)
     alpha = torch.where(masks, 0.25, 0.75)
-    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+    entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     torch.testing.assert_close(focal, (alpha * (1 - right) ** 2 * entropy).mean((1, 2)))
-    overlap = (probability * truth).sum((1, 2))
-    torch.testing.assert_close(dice, 1 - (2 * overlap + 1) / (probability.sum((1, 2)) + truth.sum((1, 2)) + 1))
+    overlap = (probability * target).sum((1, 2))
+    torch.testing.assert_close(dice, 1 - (2 * overlap + 1) / (probability.sum((1, 2)) + target.sum((1, 2)) + 1))
 
 
 @pytest.mark.parametrize(
@@ -343,11 +344,11 @@ def test_terms_are_the_papers():
     [
         (
             {"labels": torch.tensor([0, 4])},
-            r"labels\[1\] of image 1 is no class; with num_classes=4 labels run from 0 to 3",
+            r"labels\[1\] of image 1 is not a class; with num_classes=4 labels run from 0 to 3",
         ),
-        ({"labels": torch.tensor([0, -1])}, r"labels\[1\] of image 1 is no class"),
+        ({"labels": torch.tensor([0, -1])}, r"labels\[1\] of image 1 is not a class"),
         ({"labels": torch.tensor([0])}, r"labels \[1\] and masks \[2, 24, 32\] do not go together"),
-        ({"masks": torch.zeros(2, 25, 32)}, "masks cover 25x32 pixels, more than the input's 24x32"),
+        ({"masks": torch.zeros(2, 25, 32)}, "masks of 25x32 pixels, larger than the input's 24x32"),
         ({"masks": torch.zeros(2, 32)}, "labels are"),
     ],
 )
@@ -363,7 +364,7 @@ def test_refuses_masks_and_labels_that_are_wrong(changes, message):
     [
         (torch.full(SIZE, 9), "segmentation holds the label 9; with num_classes=4"),
         (torch.zeros(1, *SIZE, dtype=torch.long), r"must be \[height, width\]"),
-        (torch.zeros(24, 33, dtype=torch.long), "24x33 pixels, more than"),
+        (torch.zeros(24, 33, dtype=torch.long), "24x33 pixels, larger than"),
     ],
 )
 def test_refuses_segmentations_that_are_wrong(segmentation, message):

@@ -48,8 +48,8 @@ class TestHeatmapError(CriterionTester):
         torch.testing.assert_close(self.run(prediction, targets)["heatmap"], expected)
         torch.testing.assert_close(self.run(prediction, targets, weight=4.0)["heatmap"], 4 * expected)
 
-    def test_nobody_annotated_teaches_nothing(self):
-        self.assert_zero_with_a_whole_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
+    def test_without_annotations_the_loss_is_zero(self):
+        self.assert_zero_with_a_connected_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
 
     def test_invisible_and_far_keypoints_teach_nothing(self):
         prediction, targets = self.prediction(1), self.targets(1)
@@ -83,8 +83,8 @@ def test_a_gaussian_is_1_at_its_centre_and_falls_by_its_sigma():
     (map_,) = gaussians(torch.tensor([[3.0, 2.0]]), (6, 8), 1.5)
     assert map_.shape == (6, 8)
     assert map_[2, 3] == 1
-    for place in ((2, 4), (3, 3), (1, 3), (2, 2)):
-        torch.testing.assert_close(map_[place], torch.tensor(math.exp(-1 / 4.5)))
+    for cell in ((2, 4), (3, 3), (1, 3), (2, 2)):
+        torch.testing.assert_close(map_[cell], torch.tensor(math.exp(-1 / 4.5)))
 
 
 @pytest.mark.parametrize(("grid", "canvas"), [((64, 48), (256, 192)), ((7, 5), (33, 47)), ((1, 1), (1, 1))])

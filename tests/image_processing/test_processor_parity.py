@@ -6,7 +6,7 @@ from PIL import Image
 
 from backbonekit.contract.processing import Processing
 from backbonekit.image_processing.processor import ImageProcessor
-from backbonekit.image_processing.resize import resize_nearest, resized_size
+from backbonekit.image_processing.resize import resize_nearest_as_pillow, resized_size
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
@@ -100,4 +100,4 @@ def test_truth_takes_the_pixel_that_pillow_takes():
     for size, new in sizes:
         truth = generator.integers(0, 200, size, dtype=np.uint8)
         theirs = np.asarray(Image.fromarray(truth).resize((new[1], new[0]), Image.Resampling.NEAREST))
-        assert np.array_equal(resize_nearest(torch.from_numpy(truth), new), theirs)
+        assert np.array_equal(resize_nearest_as_pillow(torch.from_numpy(truth), new), theirs)

@@ -6,7 +6,7 @@ import torch
 from backbonekit.contract.maps import Canvas
 from backbonekit.errors import ContractError
 from backbonekit.layers.deformable_encoder import DeformableEncoder, DeformableEncoderLayer
-from backbonekit.ops.level_places import join_places, place_references
+from backbonekit.ops.levels import flatten_levels, reference_points
 from tests.fixed_weights import randomise_weights
 
 SHAPES = ((2, 3), (4, 6), (8, 11))
@@ -51,9 +51,9 @@ def test_a_layer_is_that_of_deformable_detr():
             for name, tensor in state.items()
         }
     ours.load_state_dict(state)
-    places, shapes = join_places([one.double() for one in maps()])
+    places, shapes = flatten_levels([one.double() for one in maps()])
     positions = torch.randn_like(places)
-    references = place_references(shapes, like=places)
+    references = reference_points(shapes, like=places)
     mask = torch.rand(2, places.shape[1]) > 0.2
     starts = torch.tensor([0, 6, 30])
     expected = theirs(

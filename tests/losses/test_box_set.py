@@ -8,10 +8,10 @@ import torch
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries
 from backbonekit.errors import ContractError
-from backbonekit.losses import distributed as process_mean
+from backbonekit.losses import reduction
 from backbonekit.losses.box_matching import MatchingCosts, match_boxes
 from backbonekit.losses.box_set import BoxSetCriterion
-from backbonekit.ops.box_truth import read_boxes
+from backbonekit.ops.targets import read_box_targets
 from tests.losses.criterion_tester import SIZE, CriterionTester
 
 CLASSES = 4
@@ -71,14 +71,14 @@ class TestBoxSet(CriterionTester):
         logits = torch.full((2, 6, self.columns), -30.0)
         if self.columns > CLASSES:
             logits[..., CLASSES] = 0.0
-        answered = torch.full((2, 6, 4), 0.5)
+        predicted = torch.full((2, 6, 4), 0.5)
         for image, target in enumerate(targets):
             for query, (label, box) in enumerate(zip(target["labels"], target["boxes"], strict=True), 1):
                 logits[image, query] = -30.0
                 logits[image, query, label] = 30.0
                 relative = box / torch.tensor([SIZE[1], SIZE[0]] * 2)
-                answered[image, query] = torch.cat(((relative[:2] + relative[2:]) / 2, relative[2:] - relative[:2]))
-        terms = self.run(BoxQueries(logits, answered), targets)
+                predicted[image, query] = torch.cat(((relative[:2] + relative[2:]) / 2, relative[2:] - relative[:2]))
+        terms = self.run(BoxQueries(logits, predicted), targets)
         assert all(term < 1e-4 for term in terms.values())
 
     def test_weights_scale_their_terms_and_costs_do_not(self):
@@ -112,8 +112,8 @@ class TestBoxSet(CriterionTester):
         other = self.build()(prediction, targets, Canvas((SIZE[0] * 2, SIZE[1] * 3)))
         assert not torch.allclose(other["box"], expected["box"])
 
-    def test_a_image_of_padding_alone_is_finite(self):
-        prediction = self.asking(self.prediction(2))
+    def test_an_image_of_padding_alone_is_finite(self):
+        prediction = self.with_gradients(self.prediction(2))
         terms = self.run(prediction, self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
         sum(terms.values()).backward()
         assert all(term.isfinite() for term in terms.values())
@@ -124,7 +124,7 @@ class TestBoxSet(CriterionTester):
         assert all(term.isfinite() and term > 0 for term in terms.values())
 
     def test_boxes_without_extent_are_finite(self):
-        prediction = self.asking(self.prediction(1))
+        prediction = self.with_gradients(self.prediction(1))
         prediction.boxes_cxcywh.data[..., 2:] = 0.0
         point = torch.tensor([[3.0, 4.0, 3.0, 4.0]])
         terms = self.run(prediction, [{"labels": torch.tensor([1]), "boxes": point}])
@@ -138,7 +138,7 @@ class TestBoxSet(CriterionTester):
         prediction.class_logits[1, 3] = float("inf")
         assert self.run(prediction, self.targets(2)).keys()
 
-    def test_half_precision_predictions_are_judged_in_single(self):
+    def test_half_precision_predictions_are_compared_in_float32(self):
         prediction, targets = self.prediction(2), self.targets(2)
         half = BoxQueries(prediction.class_logits.bfloat16(), prediction.boxes_cxcywh.bfloat16())
         expected = self.run(BoxQueries(half.class_logits.float(), half.boxes_cxcywh.float()), targets)
@@ -149,7 +149,7 @@ class TestBoxSet(CriterionTester):
 
     def test_one_transfer_to_the_host(self, monkeypatch):
         """Two where proposals are more than queries. The check of edges reads on the CPU alone."""
-        monkeypatch.setattr("backbonekit.ops.box_truth._check_edges", lambda image, boxes: None)
+        monkeypatch.setattr("backbonekit.ops.targets._check_edges", lambda image, boxes: None)
         transfers = []
         for name in ("cpu", "item", "tolist", "__bool__"):
             original = getattr(torch.Tensor, name)
@@ -168,7 +168,7 @@ class TestBoxSet(CriterionTester):
 class TestBoxSetWithAuxiliary(TestBoxSet):
     layers = 3
 
-    def test_each_layer_is_judged_as_if_it_were_the_final_one(self):
+    def test_each_layer_has_the_terms_of_a_final_one(self):
         prediction, targets = self.prediction(2), self.targets(2)
         terms = self.run(prediction, targets)
         for position, layer in enumerate(prediction.auxiliary):
@@ -177,13 +177,13 @@ class TestBoxSetWithAuxiliary(TestBoxSet):
 
 
 class TestBoxSetFocal(TestBoxSetWithAuxiliary):
-    """Without a column of "no object"; and proposals, more than queries, that tell only whether something is there."""
+    """Without a column of "no object"; and more proposals than queries, whose targets are objectness."""
 
     columns = CLASSES
     options: ClassVar[dict] = {"num_classes": CLASSES, "proposals": "objectness"}
     proposals = 11
 
-    def test_proposals_tell_that_something_is_there(self):
+    def test_targets_of_proposals(self):
         prediction, targets = self.prediction(2), self.targets(2)
         terms = self.run(prediction, targets)
         relabelled = [{**target, "labels": torch.zeros_like(target["labels"])} for target in targets]
@@ -200,8 +200,8 @@ class TestProposalsAsManyAsQueries(TestBoxSetFocal):
     options: ClassVar[dict] = {"num_classes": CLASSES}
     proposals = 6
 
-    def test_proposals_tell_that_something_is_there(self):
-        """They tell the class."""
+    def test_targets_of_proposals(self):
+        """The targets are the classes."""
         prediction, targets = self.prediction(2), self.targets(2)
         terms = self.run(prediction, targets)
         for name, term in self.run(prediction.proposals, targets).items():
@@ -220,9 +220,9 @@ class TestProposalsAsManyAsQueries(TestBoxSetFocal):
 def test_as_many_matches_as_the_smaller_side_has(counts):
     prediction = TestBoxSetWithAuxiliary().prediction(2)
     targets = [{"labels": torch.arange(n) % CLASSES, "boxes": boxes(n, seed=n)} for n in counts]
-    truth = read_boxes(targets, Canvas(SIZE), like=prediction.boxes_cxcywh)
+    box_targets = read_box_targets(targets, Canvas(SIZE), like=prediction.boxes_cxcywh)
     costs = MatchingCosts(1.0, 5.0, 2.0, is_sigmoid=False)
-    matches = match_boxes((prediction, *prediction.auxiliary), truth, num_classes=CLASSES, costs=costs)
+    matches = match_boxes((prediction, *prediction.auxiliary), box_targets, num_classes=CLASSES, costs=costs)
     assert matches.queries.shape == (3, sum(min(6, n) for n in counts))
     for layer in range(3):
         for image, count in enumerate(counts):
@@ -235,16 +235,16 @@ def test_as_many_matches_as_the_smaller_side_has(counts):
 
 @pytest.fixture
 def three_processes(monkeypatch):
-    """This process and two others, which have 5 and 7 boxes. Gives the list of calls."""
+    """This process and two others, which have 5 and 7 boxes. Returns the list of calls."""
     calls = []
 
     def all_reduce(count):
         calls.append(count.item())
         count += 5 + 7
 
-    monkeypatch.setattr(process_mean.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(process_mean.distributed, "get_world_size", lambda: 3)
-    monkeypatch.setattr(process_mean.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(reduction.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(reduction.distributed, "get_world_size", lambda: 3)
+    monkeypatch.setattr(reduction.distributed, "all_reduce", all_reduce)
     return calls
 
 
@@ -271,9 +271,9 @@ def test_a_process_without_boxes_takes_part_in_the_count(three_processes, target
     [
         (
             {"labels": torch.tensor([0, 4])},
-            r"labels\[1\] of image 1 is no class; with num_classes=4 labels run from 0 to 3",
+            r"labels\[1\] of image 1 is not a class; with num_classes=4 labels run from 0 to 3",
         ),
-        ({"labels": torch.tensor([0, -1])}, r"labels\[1\] of image 1 is no class"),
+        ({"labels": torch.tensor([0, -1])}, r"labels\[1\] of image 1 is not a class"),
         ({"labels": torch.tensor([0])}, r"targets\[1\]: labels \[1\] and boxes \[2, 4\] do not go together"),
         ({"boxes": torch.zeros(2, 5)}, r"boxes \[2, 5\] do not go together"),
         (
@@ -291,11 +291,11 @@ def test_refuses_boxes_and_labels_that_are_wrong(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("columns", "classification", "wanted"), [(5, "focal", 4), (4, "cross_entropy", 5), (7, "auto", 4)]
+    ("columns", "classification", "required"), [(5, "focal", 4), (4, "cross_entropy", 5), (7, "auto", 4)]
 )
-def test_refuses_columns_that_do_not_fit(columns, classification, wanted):
+def test_refuses_columns_that_do_not_fit(columns, classification, required):
     prediction = BoxQueries(torch.zeros(1, 3, columns), torch.full((1, 3, 4), 0.5))
-    with pytest.raises(ContractError, match=f"wants {wanted} columns .* the prediction has {columns}"):
+    with pytest.raises(ContractError, match=f"requires {required} columns .* the prediction has {columns}"):
         BoxSetCriterion(num_classes=CLASSES, classification=classification)(prediction, [{}], Canvas(SIZE))
 
 

@@ -33,7 +33,7 @@ class TestDenseCrossEntropy(CriterionTester):
         return {"segmentation": torch.full(SIZE, IGNORE_LABEL)}
 
     def test_where_every_pixel_is_ignored_the_loss_is_zero(self):
-        self.assert_zero_with_a_whole_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
+        self.assert_zero_with_a_connected_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
 
     def test_where_all_is_padding_the_loss_is_zero(self):
         terms = self.run(self.prediction(2), self.targets(2), torch.zeros(2, *SIZE, dtype=torch.bool))
@@ -135,7 +135,7 @@ class TestDenseCrossEntropyWithDice(TestDenseCrossEntropy):
 
 
 def test_dice_by_hand():
-    """Three pixels that count of two classes, a third class that nobody has, one ignored pixel."""
+    """Three pixels that count of two classes, a third class without pixels, one ignored pixel."""
     shares = torch.tensor([[0.7, 0.2, 0.1, 0.3], [0.2, 0.5, 0.8, 0.3], [0.1, 0.3, 0.1, 0.4]])
     prediction = DenseLogits(shares.log().reshape(1, 3, 2, 2))
     labels = torch.tensor([[0, 1], [1, IGNORE_LABEL]])

@@ -1,4 +1,4 @@
-"""The assignment: its laws, what it does with numbers that are none, one transfer."""
+"""The assignment: its laws, NaN and infinite costs, one transfer."""
 
 from itertools import permutations
 
@@ -28,13 +28,13 @@ def test_no_other_assignment_costs_less():
 
 def test_only_candidates_are_assigned():
     costs = numpy.zeros((1, 2, 4, 5))
-    costs[..., 1] = -100  # tempting, and not there
+    costs[..., 1] = -100  # the cheapest, but not a candidate
     first, second = assign(costs, [numpy.array([0, 3]), numpy.array([], dtype=int)])[0]
     assert sorted(first[1]) == [0, 3]
     assert len(second[0]) == len(second[1]) == 0
 
 
-def test_what_is_no_number_is_taken_last():
+def test_nan_and_infinite_costs_are_taken_last():
     costs = numpy.array([[[[numpy.nan, 5.0], [3.0, numpy.inf], [-numpy.inf, numpy.nan]]]])
     (((queries, targets),),) = assign(costs, [numpy.arange(2)])
     assert list(zip(queries, targets, strict=True)) == [(0, 1), (1, 0)]

@@ -1,11 +1,11 @@
-"""Boxes: both spellings, overlaps as torchvision has them, sizes without padding."""
+"""Boxes: both formats, IoU and GIoU equal to torchvision's, sizes without padding."""
 
 import pytest
 import torch
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
 from backbonekit.contract.maps import Canvas
-from backbonekit.ops.boxes import centres_of, corners_of, image_sizes, overlaps
+from backbonekit.ops.boxes import cxcywh_to_xyxy, image_sizes, iou_and_giou, xyxy_to_cxcywh
 
 
 def some_boxes(count):
@@ -13,22 +13,22 @@ def some_boxes(count):
     return torch.cat((corners.amin(1), corners.amax(1)), dim=1)
 
 
-def test_spellings_are_those_of_torchvision_and_undo_each_other():
+def test_conversions_are_those_of_torchvision_and_inverse():
     boxes = some_boxes(9)
-    torch.testing.assert_close(centres_of(boxes), box_convert(boxes, "xyxy", "cxcywh"))
-    torch.testing.assert_close(corners_of(centres_of(boxes)), boxes)
+    torch.testing.assert_close(xyxy_to_cxcywh(boxes), box_convert(boxes, "xyxy", "cxcywh"))
+    torch.testing.assert_close(cxcywh_to_xyxy(xyxy_to_cxcywh(boxes)), boxes)
 
 
-def test_overlaps_of_every_pair_are_those_of_torchvision():
+def test_iou_and_giou_of_every_pair_are_those_of_torchvision():
     one, other = some_boxes(7), some_boxes(5)
-    iou, generalized = overlaps(one[:, None], other[None])
+    iou, generalized = iou_and_giou(one[:, None], other[None])
     torch.testing.assert_close(iou, box_iou(one, other))
     torch.testing.assert_close(generalized, generalized_box_iou(one, other))
 
 
-def test_overlaps_of_points_are_finite_with_finite_gradients():
+def test_iou_and_giou_of_points_are_finite_with_finite_gradients():
     point = torch.tensor([[0.5, 0.5, 0.5, 0.5]], requires_grad=True)
-    iou, generalized = overlaps(point, torch.tensor([[0.5, 0.5, 0.5, 0.5]]))
+    iou, generalized = iou_and_giou(point, torch.tensor([[0.5, 0.5, 0.5, 0.5]]))
     (iou + generalized).sum().backward()
     assert iou.isfinite().all()
     assert point.grad.isfinite().all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from backbonekit.ops.masks import classes_present, masks_of_classes, resize_nearest
+from backbonekit.ops.masks import classes_present, masks_of_classes, resize_labels
 
 
 @pytest.mark.parametrize("size", [(16, 22), (33, 87), (1, 1), (131, 87)])
@@ -12,13 +12,13 @@ def test_nearest_is_that_of_interpolate_for_every_type(size):
     masks = torch.rand(3, 131, 87) > 0.5
     labels = torch.randint(-1, 1000, (131, 87))
     expected = functional.interpolate(masks[:, None].double(), size=size, mode="nearest")[:, 0].bool()
-    assert torch.equal(resize_nearest(masks, size), expected)
+    assert torch.equal(resize_labels(masks, size), expected)
     expected = functional.interpolate(labels[None, None].double(), size=size, mode="nearest")[0, 0].long()
-    assert torch.equal(resize_nearest(labels, size), expected)
+    assert torch.equal(resize_labels(labels, size), expected)
 
 
 def test_no_mask_is_resized_to_no_mask():
-    assert resize_nearest(torch.zeros(0, 8, 8, dtype=torch.bool), (2, 3)).shape == (0, 2, 3)
+    assert resize_labels(torch.zeros(0, 8, 8, dtype=torch.bool), (2, 3)).shape == (0, 2, 3)
 
 
 def test_classes_present_counts_neither_ignored_nor_foreign_labels():

@@ -1,4 +1,4 @@
-"""Resizing: sizes as told, values by hand."""
+"""Resizing: sizes as given, values by hand."""
 
 import torch
 

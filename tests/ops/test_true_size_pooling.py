@@ -48,7 +48,7 @@ def test_each_image_of_a_batch_has_its_own_grid():
         torch.testing.assert_close(together[index : index + 1], functional.adaptive_avg_pool2d(own, 3))
 
 
-def test_a_image_that_is_padding_altogether_gives_zeros():
+def test_an_image_of_padding_alone_returns_zeros():
     mask = torch.zeros(1, 4, 5, dtype=torch.bool)
     assert not pool_to_grid(torch.ones(1, 2, 4, 5), 2, mask).any()
     assert spread_from_grid(torch.ones(1, 2, 2, 2), (4, 5), mask).isfinite().all()

@@ -2,7 +2,7 @@
 
 import torch
 
-from backbonekit.ops.boxes import centres_of
+from backbonekit.ops.boxes import xyxy_to_cxcywh
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.stored_tensors import stored
 
@@ -15,7 +15,7 @@ def truths(sizes, counts, classes, dtype=torch.float32):
         relative = torch.cat((corners.amin(1), corners.amax(1)), dim=1)
         labels = torch.randint(0, classes, (count,))
         ours.append({"labels": labels, "boxes": relative * torch.tensor([width, height] * 2, dtype=dtype)})
-        theirs.append({"class_labels": labels, "boxes": centres_of(relative)})
+        theirs.append({"class_labels": labels, "boxes": xyxy_to_cxcywh(relative)})
     return ours, theirs
 
 

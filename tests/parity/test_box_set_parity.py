@@ -9,7 +9,7 @@ import torch
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries
 from backbonekit.losses.box_set import BoxSetCriterion
-from backbonekit.ops.boxes import centres_of
+from backbonekit.ops.boxes import xyxy_to_cxcywh
 
 transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
@@ -40,7 +40,7 @@ def truths(dtype, counts=(5, 0, 15)):
     theirs = [
         {
             "class_labels": one["labels"],
-            "boxes": centres_of(one["boxes"] / torch.tensor([SIZE[1], SIZE[0]] * 2, dtype=dtype)),
+            "boxes": xyxy_to_cxcywh(one["boxes"] / torch.tensor([SIZE[1], SIZE[0]] * 2, dtype=dtype)),
         }
         for one in ours
     ]

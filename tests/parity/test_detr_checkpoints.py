@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from backbonekit.assembly.load import load_model
 from backbonekit.contract.processing import Geometry
 from backbonekit.heads.detr.checkpoint import DETR
-from backbonekit.ops.boxes import corners_of
+from backbonekit.ops.boxes import cxcywh_to_xyxy
 from backbonekit.postprocessing.results import to_results
 from backbonekit.weights.checkpoint import open_checkpoint
 from tests.fixed_weights import randomise_weights
@@ -214,6 +214,6 @@ def test_boxes_of_a_padded_image_come_back_in_its_own_pixels(tmp_path):
     results = to_results(prediction, geometries, scoring=model.head.scoring, threshold=0.0)
     for index, (result, (height, width)) in enumerate(zip(results, sizes, strict=True)):
         pixels = torch.tensor([2 * width, 3 * height] * 2)
-        boxes = (corners_of(prediction.boxes_cxcywh[index]) * pixels).clamp(min=0).minimum(pixels)
+        boxes = (cxcywh_to_xyxy(prediction.boxes_cxcywh[index]) * pixels).clamp(min=0).minimum(pixels)
         order = prediction.class_logits[index].softmax(-1)[:, :-1].amax(-1).argsort(descending=True)
         assert_near(result.boxes_xyxy, boxes[order])

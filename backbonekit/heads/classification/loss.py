@@ -1,4 +1,4 @@
-"""Cross-entropy of one class an image."""
+"""Image classification's loss: cross-entropy with label smoothing."""
 
 import torch
 import torch.nn.functional as functional
@@ -8,16 +8,16 @@ from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability
 from backbonekit.contract.predictions import ClassScores
 from backbonekit.contract.targets import Targets
-from backbonekit.losses.present_images import images_at
-from backbonekit.losses.zero import zero_of
-from backbonekit.ops.label_check import check_labels
-from backbonekit.ops.precision import at_least_single
+from backbonekit.losses.reduction import zero_loss
+from backbonekit.ops.numerics import upcast_to_float32
+from backbonekit.ops.targets import check_labels, images_at
 
 
 class CrossEntropy(nn.Module):
     """Cross-entropy with the key `class` of each image, averaged over the images that have it.
 
-    `label_smoothing`: share of the target spread evenly over all classes; larger makes answers less sure of themselves.
+    `label_smoothing`: share of the target spread evenly over all classes; a larger one makes predictions
+    less confident.
 
     Source: Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7 (label smoothing).
     """
@@ -28,11 +28,11 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, prediction: ClassScores, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """{`cross_entropy`}: a scalar, 0 where no image has the key."""
-        truth = {index: target["class"] for index, target in enumerate(targets) if "class" in target}
-        if not truth:
-            return {"cross_entropy": zero_of(prediction)}
-        classes = torch.stack([given.reshape(()) for given in truth.values()]).to(prediction.logits.device).long()
+        """Returns {`cross_entropy`}: a scalar, 0 where no image has the key."""
+        given = {index: target["class"] for index, target in enumerate(targets) if "class" in target}
+        if not given:
+            return {"cross_entropy": zero_loss(prediction)}
+        classes = torch.stack([label.reshape(()) for label in given.values()]).to(prediction.logits.device).long()
         check_labels(classes, self.num_classes, key="class")
-        logits = at_least_single(images_at(prediction.logits, list(truth)))
+        logits = upcast_to_float32(images_at(prediction.logits, list(given)))
         return {"cross_entropy": functional.cross_entropy(logits, classes, label_smoothing=self.label_smoothing)}

@@ -18,9 +18,9 @@ from backbonekit.layers.deformable_attention import DeformableAttention
 from backbonekit.layers.initial_queries import StartingQueries, strides_for
 from backbonekit.layers.mlp import MLP
 from backbonekit.layers.query_selection import initialise_predictors
-from backbonekit.ops.boxes import inverse_sigmoid
 from backbonekit.ops.deformable_sampling import Sampling
-from backbonekit.ops.edge_distributions import bin_distances, boxes_at, expected_distances
+from backbonekit.ops.edge_distributions import distances_to_boxes, expected_distances, weighting_function
+from backbonekit.ops.numerics import inverse_sigmoid
 
 LARGEST_POSITION = 10.0  # of what a box's position is embedded as
 
@@ -141,7 +141,7 @@ class DFINEHead(nn.Module):
         """
         is_training = self.training or targets is not None
         start = self.start(maps, canvas, targets if self.training else None)
-        distances = bin_distances(self.bins, reach=self.edge_reach, scale=self.edge_scale)
+        distances = weighting_function(self.bins, reach=self.edge_reach, scale=self.edge_scale)
         queries, references = start.queries, start.references
         known, edge_logits, first_boxes = torch.zeros_like(queries), None, references
         predictions = []
@@ -164,7 +164,7 @@ class DFINEHead(nn.Module):
             # [batch, queries, 4 x bins] -> [batch, queries, 4, bins]
             change = self.edge_predictors[index](queries + known).unflatten(-1, (4, -1))
             edge_logits = change if edge_logits is None else edge_logits + change
-            boxes = boxes_at(first_boxes, expected_distances(edge_logits, distances), self.edge_scale)
+            boxes = distances_to_boxes(first_boxes, expected_distances(edge_logits, distances), self.edge_scale)
             references, known = boxes.detach(), queries.detach()
             if is_training or index == len(self.layers) - 1:
                 class_logits = self.class_predictors[index](queries) + self.qualities[index](edge_logits)

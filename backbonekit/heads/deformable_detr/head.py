@@ -20,8 +20,8 @@ from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_attention import DeformableAttention
 from backbonekit.layers.deformable_decoder_layer import DeformableDecoderLayer
 from backbonekit.layers.mlp import MLP
-from backbonekit.ops.boxes import inverse_sigmoid
-from backbonekit.ops.level_places import join_places, real_shares
+from backbonekit.ops.levels import flatten_levels, valid_ratios
+from backbonekit.ops.numerics import inverse_sigmoid
 
 STRIDES = (8, 16, 32, 64)
 PRIOR = 0.01  # what every class scores at the start, so that the many empty queries cost little
@@ -120,11 +120,11 @@ class DeformableDETRHead(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
         """Boxes are relative to the image without its padding, which is not read where the canvas has a mask."""
-        memory, shapes = join_places([maps.maps[position] for position in self.positions])
+        memory, shapes = flatten_levels([maps.maps[position] for position in self.positions])
         masks = [mask for mask in (canvas.mask_at(*shape) for shape in shapes) if mask is not None]
         memory_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1) if masks else None
         # shares: [batch, 1, levels, 2], how much of each level is image
-        shares = real_shares(masks, memory.dtype)[:, None] if masks else memory.new_ones(1, 1, len(shapes), 2)
+        shares = valid_ratios(masks, memory.dtype)[:, None] if masks else memory.new_ones(1, 1, len(shapes), 2)
         is_training = self.training or targets is not None
         queries, query_positions, references, proposals = self._start(memory, shapes, masks)
         predictions = []

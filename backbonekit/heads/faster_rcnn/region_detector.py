@@ -28,9 +28,8 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Detections
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.ops.box_truth import read_boxes
-from backbonekit.ops.label_check import check_labels
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
+from backbonekit.ops.targets import check_labels, read_box_targets
 
 BOX_SIDE, MASK_SIDE = 7, 14  # of what is cut out for a box and for a mask, in places
 # torchvision's names of the losses, and ours
@@ -115,7 +114,7 @@ class RegionDetector(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Detections:
         """Detections in eval mode, none in training, which needs only the losses; these wherever there are targets."""
-        levels = [at_least_single(maps.maps[position]) for position in self.positions]
+        levels = [upcast_to_float32(maps.maps[position]) for position in self.positions]
         sizes = _true_sizes(canvas, levels[0].shape[0])
         losses = None if targets is None else self._losses(levels, canvas, sizes, targets)
         if self.training:
@@ -130,7 +129,7 @@ class RegionDetector(nn.Module):
     def _losses(
         self, levels: list[Tensor], canvas: Canvas, sizes: list[tuple[int, int]], targets: Targets
     ) -> dict[str, Tensor]:
-        truth = read_boxes(targets, canvas, like=levels[0])
+        truth = read_box_targets(targets, canvas, like=levels[0])
         images = [] if truth is None else truth.images
         if self.regions.has_mask():
             images = [image for image in images if "masks" in targets[image]]
@@ -182,7 +181,7 @@ class InOwnPrecision(nn.Module):
 
 def _at_least_single(given: Any) -> Any:
     if isinstance(given, Tensor):
-        return at_least_single(given)
+        return upcast_to_float32(given)
     return type(given)(_at_least_single(one) for one in given)
 
 

@@ -15,7 +15,7 @@ from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor
 from backbonekit.ops.anchors import grid_anchors
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -82,7 +82,7 @@ def boxes_at_distances(
     distances: Float[Tensor, "batch places 4"], anchors_xyxy: Float[Tensor, "places 4"]
 ) -> Float[Tensor, "batch places 4"]:
     """xyxy in pixels. `distances`: from the anchor's centre to left, top, right, bottom, in sides of the anchor."""
-    distances = at_least_single(distances)
+    distances = upcast_to_float32(distances)
     corners = anchors_xyxy.unflatten(-1, (2, 2))
     centres, sides = corners.mean(-2), corners[..., 1, :] - corners[..., 0, :]
     before, after = distances.unflatten(-1, (2, 2)).unbind(-2)

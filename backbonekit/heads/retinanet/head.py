@@ -13,8 +13,7 @@ from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor
-from backbonekit.ops.anchors import cell_anchors, grid_anchors
-from backbonekit.ops.box_corrections import corrected_boxes
+from backbonekit.ops.anchors import cell_anchors, decode_deltas, grid_anchors
 
 STRIDES = (8, 16, 32, 64, 128)
 AnchorScale = Annotated[float, Range(0.1, 100.0)]
@@ -78,5 +77,5 @@ class RetinaNetHead(nn.Module):
             classes.append(by_place(self.class_predictor(self.class_tower(level)), self.num_classes))
             corrections.append(by_place(self.box_predictor(self.box_tower(level)), 4))
             anchors.append(grid_anchors(shape, canvas.size, cells, level))
-            boxes.append(corrected_boxes(corrections[-1], anchors[-1]))
+            boxes.append(decode_deltas(corrections[-1], anchors[-1]))
         return BoxCandidates(tuple(classes), tuple(boxes), tuple(corrections), tuple(anchors))

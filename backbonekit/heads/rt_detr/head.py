@@ -16,8 +16,8 @@ from backbonekit.layers.deformable_decoder_layer import DeformableDecoderLayer
 from backbonekit.layers.initial_queries import StartingQueries, strides_for
 from backbonekit.layers.mlp import MLP
 from backbonekit.layers.query_selection import initialise_predictors
-from backbonekit.ops.boxes import inverse_sigmoid
 from backbonekit.ops.deformable_sampling import Sampling
+from backbonekit.ops.numerics import inverse_sigmoid
 
 DecoderLayers = Annotated[int, Range(1, 200)]
 Points = Annotated[int, Range(1, 64)]

@@ -1,4 +1,4 @@
-"""Heatmaps against the keypoints of one person an image."""
+"""ViTPose's loss: mean squared error between heatmaps and Gaussians around the keypoints of one person."""
 
 from typing import Annotated
 
@@ -11,24 +11,24 @@ from backbonekit.contract.options import Classes, Range, Weight
 from backbonekit.contract.predictions import Heatmaps
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.losses.present_images import images_at
-from backbonekit.losses.zero import zero_of
+from backbonekit.losses.reduction import zero_loss
 from backbonekit.ops.heatmaps import canvas_to_cells
-from backbonekit.ops.precision import at_least_single
+from backbonekit.ops.numerics import upcast_to_float32
+from backbonekit.ops.targets import images_at
 
-_REACH = 3  # standard deviations, beyond which a Gaussian is taken for nothing
+_REACH = 3  # standard deviations, beyond which a Gaussian counts as 0
 
 
 class HeatmapError(nn.Module):
-    """Mean squared difference between heatmaps and Gaussians around the true keypoints.
+    """Mean squared error between heatmaps and Gaussians around the ground-truth keypoints.
 
-    `sigma`: standard deviation of the Gaussians in cells of the heatmap; larger is easier to learn and less exact.
-    `weight`: of the loss.
+    `sigma`: standard deviation of the Gaussians in cells of the heatmap; a larger one is easier to learn and
+    less exact. `weight`: weight of the loss.
 
     Reads `keypoints` [N, K, 3] of the targets: x and y in pixels of the input, visibility (0: not annotated). An image
-    shows one person, so N is 1, or 0 where nobody is annotated. Keypoints that are not visible, or farther outside the
-    heatmap than a Gaussian reaches, teach nothing; nor do cells of padding. The mean is over the cells of all keypoints
-    of the images that have the key.
+    shows one person, so N is 1, or 0 without annotation. Keypoints that are not visible, or farther outside the heatmap
+    than a Gaussian reaches, and cells of padding have an error of 0. The mean is over the cells of all keypoints of the
+    images that have the key.
 
     Source: Xiao et al., "Simple Baselines for Human Pose Estimation and Tracking" (2018), section 3; ViTPose
     (Xu et al., 2022), mmpose/models/losses/mse_loss.py: JointsMSELoss.
@@ -43,17 +43,17 @@ class HeatmapError(nn.Module):
         self.weight = weight
 
     def forward(self, prediction: Heatmaps, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """{`heatmap`}: a scalar, weighted; 0 where no keypoint is known."""
+        """Returns {`heatmap`}: a scalar, weighted; 0 where no keypoint is known."""
         given = {index: target["keypoints"] for index, target in enumerate(targets) if "keypoints" in target}
         if not given:
-            return {"heatmap": zero_of(prediction)}
+            return {"heatmap": zero_loss(prediction)}
         known = list(given)
-        heatmaps = at_least_single(images_at(prediction.heatmaps, known))
+        heatmaps = upcast_to_float32(images_at(prediction.heatmaps, known))
         grid = (heatmaps.shape[-2], heatmaps.shape[-1])
         keypoints = torch.stack([self._person(index, persons, heatmaps) for index, persons in given.items()])
         centres = canvas_to_cells(keypoints[..., :2], grid, canvas.size)
         counts = (keypoints[..., 2] > 0) & _in_reach(centres, grid, _REACH * self.sigma)
-        # An unknown keypoint may be NaN.
+        # Keypoints without annotation may be NaN.
         centres = centres.masked_fill(~counts[..., None], 0)
         error = (heatmaps - gaussians(centres, grid, self.sigma)).square()
         error = error.masked_fill(~counts[..., None, None], 0)
@@ -72,7 +72,7 @@ class HeatmapError(nn.Module):
             )
         if len(given) > 1:
             raise ContractError(
-                f"targets[{index}]: keypoints of {len(given)} persons; heatmaps are of one person an image. "
+                f"targets[{index}]: keypoints of {len(given)} persons; a heatmap is of one person. "
                 f"The fix: one image for each person, cut out around them."
             )
         if not len(given):
@@ -83,7 +83,7 @@ class HeatmapError(nn.Module):
 def gaussians(
     centres: Float[Tensor, "*batch 2"], grid: tuple[int, int], sigma: float
 ) -> Float[Tensor, "*batch height width"]:
-    """1 at a centre (x and y in cells, not rounded) and falling to all sides."""
+    """Unnormalised Gaussians: 1 at a centre, which is x and y in cells, not rounded."""
     rows, columns = (torch.arange(side, device=centres.device, dtype=centres.dtype) for side in grid)
     vertical = (-((rows - centres[..., 1:]) ** 2) / (2 * sigma**2)).exp()
     horizontal = (-((columns - centres[..., :1]) ** 2) / (2 * sigma**2)).exp()
@@ -91,7 +91,7 @@ def gaussians(
 
 
 def _in_reach(centres: Tensor, grid: tuple[int, int], reach: float) -> Tensor:
-    """bool [*batch]: whether a Gaussian touches the heatmap at all."""
+    """bool [*batch]: whether a Gaussian reaches into the heatmap."""
     across, down = centres[..., 0], centres[..., 1]
     inside = (across > -reach) & (across < grid[1] - 1 + reach)
     return inside & (down > -reach) & (down < grid[0] - 1 + reach)

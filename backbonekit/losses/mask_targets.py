@@ -1,4 +1,4 @@
-"""The masks and classes that a batch should have, ready to be matched."""
+"""Ground-truth masks and classes of a batch as tensors."""
 
 from dataclasses import dataclass, replace
 
@@ -10,22 +10,21 @@ from torch.nn.utils.rnn import pad_sequence
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.targets import Target, Targets
 from backbonekit.errors import ContractError
-from backbonekit.losses.present_images import images_at
-from backbonekit.ops.label_check import check_labels
-from backbonekit.ops.masks import classes_present, masks_of_classes, resize_nearest
+from backbonekit.ops.masks import classes_present, masks_of_classes, resize_labels
+from backbonekit.ops.targets import check_labels, images_at
 
 
 @dataclass(slots=True)
-class MaskTruth:
-    """What a batch's targets say, for those images that say it. A "row" is a position among these images.
+class MaskTargets:
+    """The masks and classes of a batch. Only images that have targets are included; a "row" is an index into these.
 
-    `images`: the rows' positions in the batch. `labels`: int64 [rows, targets], 0 where a row has fewer.
-    `present`: bool [rows, targets], False where a row has fewer, or where a segmentation lacks the class.
+    `images`: the rows' indices in the batch. `labels`: int64 [rows, targets], 0 in the padding.
+    `present`: bool [rows, targets], False in the padding, and for a class that a segmentation does not contain.
     `valid`: bool [rows, height, width], the pixels that count; None when all do.
     `masks`: bool [all targets, height, width], row after row, `counts` of each; or None, and then
     `segmentation`: int64 [rows, height, width] whose classes are the targets. It is never split into a mask for each
-    class at full size: 150 classes at 800 x 1216 would be 146 MB an image.
-    `is_complete`: whether every row has all its `counts` of targets, as masks have and segmentations need not.
+    class at full size: 150 classes at 800 x 1216 would be 146 MB for each image.
+    `is_complete`: whether all `counts` targets of every row are present: always for masks, not for segmentations.
     """
 
     images: list[int]
@@ -38,17 +37,18 @@ class MaskTruth:
     is_complete: bool
 
     def masks_at(self, size: tuple[int, int]) -> Tensor:
-        """All masks by nearest sampling, bool [rows, targets, height, width]."""
+        """All masks resized by nearest sampling, bool [rows, targets, height, width]."""
         if self.segmentation is not None:
-            return masks_of_classes(resize_nearest(self.segmentation, size)[:, None], self.labels)
+            return masks_of_classes(resize_labels(self.segmentation, size)[:, None], self.labels)
         assert self.masks is not None
-        return pad_sequence(list(resize_nearest(self.masks, size).split(self.counts)), batch_first=True)
+        return pad_sequence(list(resize_labels(self.masks, size).split(self.counts)), batch_first=True)
 
     def valid_at(self, size: tuple[int, int]) -> Tensor | None:
-        return None if self.valid is None else resize_nearest(self.valid, size)
+        """The valid pixels, resized as the masks."""
+        return None if self.valid is None else resize_labels(self.valid, size)
 
-    def where_valid(self) -> "MaskTruth":
-        """The same, with no mask and no class on pixels that do not count: between pixels they are read together."""
+    def where_valid(self) -> "MaskTargets":
+        """The same targets without mask and class on invalid pixels, for bilinear sampling, which mixes pixels."""
         if self.valid is None:
             return self
         if self.segmentation is not None:
@@ -57,11 +57,11 @@ class MaskTruth:
         parts = [part & one for part, one in zip(self.masks.split(self.counts), self.valid, strict=True)]
         return replace(self, masks=torch.cat(parts))
 
-    def rows_of(self, batched: Tensor) -> Tensor:
-        """Of a tensor over the batch the images that are rows."""
+    def select_images(self, batched: Tensor) -> Tensor:
+        """The rows of a tensor whose first axis is the batch."""
         return images_at(batched, self.images)
 
-    def select(self, rows: Tensor, targets: Tensor) -> Tensor:
+    def select_masks(self, rows: Tensor, targets: Tensor) -> Tensor:
         """The full-size masks of pairs of row and target, bool [pairs, height, width]."""
         if self.segmentation is not None:
             return masks_of_classes(self.segmentation[rows], self.labels[rows, targets])
@@ -76,39 +76,39 @@ class MaskTruth:
         return maps.shape[-2], maps.shape[-1]
 
     def positions(self, rows: Tensor, targets: Tensor) -> Tensor:
-        """Where among all masks those of pairs of row and target are."""
+        """The indices, among all masks, of those of pairs of row and target."""
         counts = torch.tensor(self.counts, device=targets.device)
         return (counts.cumsum(0) - counts)[rows] + targets
 
 
-def read_masks(
+def read_mask_targets(
     targets: Targets, canvas: Canvas, *, num_classes: int, ignore_label: int, device: torch.device
-) -> MaskTruth | None:
-    """The truth of those images that have `labels` and `masks`, or else `segmentation`; None when no image has.
+) -> MaskTargets | None:
+    """The targets of the images that have `labels` and `masks`, or `segmentation`; None when no image has them.
 
-    What is smaller than the canvas lies at its top left. Raises ContractError for what is larger, for labels and masks
-    that do not go together, and where the ignored label is a class.
+    Masks smaller than the canvas are at its top left. Raises ContractError for larger ones, for labels and masks of
+    different numbers, and where the ignored label is a class.
     """
     read = [_read(image, target, canvas.size, ignore_label, device) for image, target in enumerate(targets)]
-    told = [one for one in read if one is not None]
-    if not told:
+    found = [one for one in read if one is not None]
+    if not found:
         return None
-    images = [one.image for one in told]
-    valid = _valid(told, canvas, ignore_label, device)
-    segmentations = [one.segmentation for one in told if one.segmentation is not None]
+    images = [one.image for one in found]
+    valid = _valid(found, canvas, ignore_label, device)
+    segmentations = [one.segmentation for one in found if one.segmentation is not None]
     if segmentations and 0 <= ignore_label < num_classes:
         raise ContractError(
             f"targets: segmentation with {num_classes} classes, of which the ignored label {ignore_label} is one. The "
-            f"fix: ignore_label=-1 for the criterion, and pixels marked so."
+            f"fix: ignore_label=-1 for the criterion, and -1 for the ignored pixels."
         )
-    if len(segmentations) == len(told):
+    if len(segmentations) == len(found):
         segmentation = torch.stack(segmentations)
         check_labels(segmentation, num_classes, key="segmentation", ignore_label=ignore_label)
-        labels = torch.arange(num_classes, device=device).expand(len(told), -1)
+        labels = torch.arange(num_classes, device=device).expand(len(found), -1)
         present = classes_present(segmentation, num_classes)
-        return MaskTruth(images, labels, present, valid, None, [num_classes] * len(told), segmentation, False)
-    labels, masks, present = zip(*[one.as_masks(num_classes) for one in told], strict=True)
-    return MaskTruth(
+        return MaskTargets(images, labels, present, valid, None, [num_classes] * len(found), segmentation, False)
+    labels, masks, present = zip(*[one.as_masks(num_classes) for one in found], strict=True)
+    return MaskTargets(
         images=images,
         labels=pad_sequence(list(labels), batch_first=True),
         present=pad_sequence(list(present), batch_first=True),
@@ -121,8 +121,8 @@ def read_masks(
 
 
 @dataclass(slots=True)
-class _Told:
-    """One image's truth: `masks` bool [N, height, width] with `labels` [N], or a `segmentation` [height, width]."""
+class _OneImage:
+    """Targets of one image: `masks` bool [N, height, width] and `labels` [N], or a `segmentation` [height, width]."""
 
     image: int
     labels: Tensor
@@ -130,7 +130,7 @@ class _Told:
     segmentation: Tensor | None = None
 
     def as_masks(self, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Labels, masks and which of them are there."""
+        """Labels, masks and which of them are present."""
         if self.segmentation is None:
             return self.labels, self.masks, torch.ones_like(self.labels, dtype=torch.bool)
         labels = torch.arange(num_classes, device=self.segmentation.device)
@@ -138,7 +138,9 @@ class _Told:
         return labels, masks_of_classes(segmentation, labels), classes_present(segmentation, num_classes)[0]
 
 
-def _read(image: int, target: Target, size: tuple[int, int], ignore_label: int, device: torch.device) -> _Told | None:
+def _read(
+    image: int, target: Target, size: tuple[int, int], ignore_label: int, device: torch.device
+) -> _OneImage | None:
     labels, masks, segmentation = target.get("labels"), target.get("masks"), target.get("segmentation")
     if labels is not None and masks is not None:
         if labels.dim() != 1 or (masks.dim() != 3 and len(labels)) or len(masks) != len(labels):
@@ -146,36 +148,38 @@ def _read(image: int, target: Target, size: tuple[int, int], ignore_label: int, 
                 f"targets[{image}]: labels {list(labels.shape)} and masks {list(masks.shape)} do not go together; "
                 f"labels are [N] and masks [N, height, width]."
             )
-        if not len(labels):  # without any mask its height and width say nothing
-            return _Told(image, labels.to(device), torch.zeros(0, *size, dtype=torch.bool, device=device))
-        return _Told(image, labels.to(device), _on_canvas(image, "masks", masks.to(device, torch.bool), size, 0))
+        if not len(labels):  # without any mask their height and width are not those of the image
+            return _OneImage(image, labels.to(device), torch.zeros(0, *size, dtype=torch.bool, device=device))
+        return _OneImage(
+            image, labels.to(device), _pad_to_canvas(image, "masks", masks.to(device, torch.bool), size, 0)
+        )
     if segmentation is None:
         return None
     if segmentation.dim() != 2:
         raise ContractError(f"targets[{image}]: segmentation must be [height, width], got {list(segmentation.shape)}.")
-    segmentation = _on_canvas(image, "segmentation", segmentation.to(device, torch.int64), size, ignore_label)
-    nothing = segmentation.new_empty(0)
-    return _Told(image, nothing, nothing, segmentation)
+    segmentation = _pad_to_canvas(image, "segmentation", segmentation.to(device, torch.int64), size, ignore_label)
+    empty = segmentation.new_empty(0)
+    return _OneImage(image, empty, empty, segmentation)
 
 
-def _on_canvas(image: int, key: str, maps: Tensor, size: tuple[int, int], filling: int) -> Tensor:
-    """Padded at the right and below."""
+def _pad_to_canvas(image: int, key: str, maps: Tensor, size: tuple[int, int], fill_value: int) -> Tensor:
+    """The maps padded to the canvas, at the right and at the bottom."""
     rows, columns = size[0] - maps.shape[-2], size[1] - maps.shape[-1]
     if rows < 0 or columns < 0:
         raise ContractError(
-            f"targets[{image}]: {key} cover {maps.shape[-2]}x{maps.shape[-1]} pixels, more than the input's "
+            f"targets[{image}]: {key} of {maps.shape[-2]}x{maps.shape[-1]} pixels, larger than the input's "
             f"{size[0]}x{size[1]}; resize and pad them together with the image (the processor does)."
         )
-    return functional.pad(maps, (0, columns, 0, rows), value=filling) if rows or columns else maps
+    return functional.pad(maps, (0, columns, 0, rows), value=fill_value) if rows or columns else maps
 
 
-def _valid(told: list[_Told], canvas: Canvas, ignore_label: int, device: torch.device) -> Tensor | None:
-    """The pixels that count: no padding, nothing that a segmentation tells to ignore."""
-    if canvas.pixel_mask is None and all(one.segmentation is None for one in told):
+def _valid(found: list[_OneImage], canvas: Canvas, ignore_label: int, device: torch.device) -> Tensor | None:
+    """The pixels that count: not in the padding, and not ignored in a segmentation. None when all do."""
+    if canvas.pixel_mask is None and all(one.segmentation is None for one in found):
         return None
     everything = torch.ones(canvas.size, dtype=torch.bool, device=device)
     kept = []
-    for one in told:
+    for one in found:
         real = everything if canvas.pixel_mask is None else canvas.pixel_mask[one.image].bool()
         kept.append(real if one.segmentation is None else real & (one.segmentation != ignore_label))
     return torch.stack(kept)

@@ -1,0 +1,129 @@
+"""Targets of a batch as tensors: boxes and classes padded to one length, the images that have a target, checks of
+labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.targets import Target, Targets
+from backbonekit.errors import ContractError
+from backbonekit.ops.boxes import image_sizes, xyxy_to_cxcywh
+
+
+def images_at(batched: Tensor, indices: Sequence[int]) -> Tensor:
+    """The images at `indices` of a tensor whose first axis is the batch. Indexes image by image, because an index
+    tensor would have to be copied to the device."""
+    if len(indices) == batched.shape[0]:
+        return batched
+    return torch.stack([batched[index] for index in indices])
+
+
+@dataclass(slots=True)
+class BoxTargets:
+    """The boxes and classes of a batch, padded to the largest number in an image. Only images that have `labels` and
+    `boxes` are included; a "row" is an index into these images.
+
+    `images`: the rows' indices in the batch. `labels`: int64 [rows, targets], 0 in the padding.
+    `boxes_cxcywh`: [rows, targets, 4], centre and size in [0, 1] of the image without its padding, 0 in the padding of
+    a row. `boxes_xyxy`: the same in pixels of the canvas. `present`: bool [rows, targets], False in the padding.
+    `counts`: the number of targets of each row.
+    """
+
+    images: list[int]
+    labels: Tensor
+    boxes_cxcywh: Tensor
+    boxes_xyxy: Tensor
+    present: Tensor
+    counts: list[int]
+
+    def select_images(self, batched: Tensor) -> Tensor:
+        """The rows of a tensor whose first axis is the batch."""
+        return images_at(batched, self.images)
+
+
+def read_box_targets(targets: Targets, canvas: Canvas, *, like: Tensor) -> BoxTargets | None:
+    """The targets of the images that have `labels` and `boxes`; None when no image has them.
+
+    `targets`: boxes are x0, y0, x1, y1 in pixels of the canvas. `like`: boxes are returned in its type (at least
+    float32) and on its device. Raises ContractError for labels and boxes of different numbers, and on the CPU for a box
+    whose right or lower edge comes before the left or upper one.
+    """
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    read = [_read(image, target) for image, target in enumerate(targets)]
+    images = [image for image, found in enumerate(read) if found is not None]
+    if not images:
+        return None
+    labels, boxes = map(list, zip(*[found for found in read if found is not None], strict=True))
+    counts = [len(one) for one in labels]
+    sizes = image_sizes(canvas, like.new_empty(0, dtype=dtype)).repeat(1, 2)
+    if sizes.shape[0] > 1:
+        sizes = torch.stack([sizes[image] for image in images])
+    padded = pad_sequence([one.to(like.device, dtype) for one in boxes], batch_first=True)
+    return BoxTargets(
+        images=images,
+        labels=pad_sequence([one.to(like.device, torch.int64) for one in labels], batch_first=True),
+        boxes_cxcywh=xyxy_to_cxcywh(padded / sizes[:, None]),
+        boxes_xyxy=padded,
+        present=pad_sequence([one.new_ones(len(one), dtype=torch.bool) for one in labels], batch_first=True).to(
+            like.device
+        ),
+        counts=counts,
+    )
+
+
+def check_labels(labels: Tensor, num_classes: int, *, key: str, ignore_label: int | None = None) -> None:
+    """Raises ContractError for a label outside 0..num_classes-1.
+
+    Checks on the CPU alone: on an accelerator reading the labels would stop the pipeline at every step, and there the
+    device's own assertion stops the run.
+    """
+    if labels.device.type != "cpu" or torch.compiler.is_compiling() or labels.numel() == 0:
+        return
+    outside = (labels < 0) | (labels >= num_classes)
+    if ignore_label is not None:
+        outside &= labels != ignore_label
+    if outside.any():
+        wrong = sorted(set(labels[outside].tolist()))
+        ignored = f", {ignore_label} is ignored" if ignore_label is not None else ""
+        raise ContractError(
+            f"targets: {key} holds the label{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:5]))}; with "
+            f"num_classes={num_classes} labels run from 0 to {num_classes - 1}{ignored} (background counts only "
+            f"where it is a class of its own)."
+        )
+
+
+def _read(image: int, target: Target) -> tuple[Tensor, Tensor] | None:
+    labels, boxes = target.get("labels"), target.get("boxes")
+    if labels is None or boxes is None:
+        return None
+    if boxes.numel() == 0:
+        boxes = boxes.reshape(0, 4)  # an empty list has no second dimension
+    if labels.dim() != 1 or boxes.dim() != 2 or boxes.shape[-1] != 4 or len(labels) != len(boxes):
+        raise ContractError(
+            f"targets[{image}]: labels {list(labels.shape)} and boxes {list(boxes.shape)} do not go together; "
+            f"labels are [N] and boxes [N, 4]."
+        )
+    _check_edges(image, boxes)
+    return labels, boxes
+
+
+def _check_edges(image: int, boxes_xyxy: Tensor) -> None:
+    """Checks on the CPU alone, as `check_labels`."""
+    if boxes_xyxy.device.type != "cpu" or torch.compiler.is_compiling() or _is_fake(boxes_xyxy):
+        return
+    is_valid = (boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]).all(1)  # False for NaN
+    if not is_valid.all():
+        index = int((~is_valid).nonzero()[0])
+        given = ", ".join(f"{edge:g}" for edge in boxes_xyxy[index].tolist())
+        raise ContractError(
+            f"targets[{image}]: boxes[{index}] is [{given}]; a box is x0, y0, x1, y1 in pixels with x0 <= x1 and "
+            f"y0 <= y1. From x, y, width, height (COCO): torchvision.ops.box_convert(boxes, 'xywh', 'xyxy')."
+        )
+
+
+def _is_fake(tensor: Tensor) -> bool:
+    return isinstance(tensor, torch._subclasses.FakeTensor)
