@@ -24,8 +24,8 @@ class MetricDepth(nn.Module):
     each image by itself, then the mean over images.
 
     `scale_invariance`: that share. 0 judges every pixel alone; 1 forgives a factor common to the whole image.
-    `gradient_weight`: of the edges of the logarithms; larger gives sharper ones. `scales`: at how many sizes edges are
-    compared.
+    `gradient_weight`: of the edges of the logarithms; larger gives sharper ones. `num_scales`: at how many sizes edges
+    are compared.
     `min_depth`: answers below it, in the truth's unit, are taken for it, because 0 has no logarithm.
 
     Reads `depth` of the targets; NaN, infinity, 0 and less are unknown there.
@@ -41,13 +41,13 @@ class MetricDepth(nn.Module):
         *,
         scale_invariance: Probability = 0.5,
         gradient_weight: Weight = 0.5,
-        scales: Annotated[int, Range(1, 8)] = 4,
+        num_scales: Annotated[int, Range(1, 8)] = 4,
         min_depth: Annotated[float, Range(1e-6, 1e3)] = 1e-3,
     ) -> None:
         super().__init__()
         self.scale_invariance = scale_invariance
         self.gradient_weight = gradient_weight
-        self.scales = scales
+        self.num_scales = num_scales
         self.min_depth = min_depth
 
     def forward(self, prediction: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
@@ -60,7 +60,7 @@ class MetricDepth(nn.Module):
         residual = (answered.log() - truth.log()).masked_fill(~valid, 0)
         common = mean_where(residual, valid)
         error = mean_where(residual.square(), valid) - self.scale_invariance * common.square()
-        edges = gradient_mismatch(residual, valid, self.scales)
+        edges = gradient_mismatch(residual, valid, self.num_scales)
         return {
             "depth": mean_of_images(error, valid),
             "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),

@@ -19,7 +19,7 @@ class RelativeDepth(nn.Module):
     """Trimmed mean absolute error after both answer and truth have been normalised by median and spread, and the
     mismatch of their edges; each image by itself, then the mean over images.
 
-    `gradient_weight`: of the edges; larger gives sharper ones. `scales`: at how many sizes edges are compared.
+    `gradient_weight`: of the edges; larger gives sharper ones. `num_scales`: at how many sizes edges are compared.
     `trim`: share of each image's largest errors that are taken for mistakes of the truth and left out.
     `inverse`: the truth is a distance and the prediction its inverse, large where things are near; false where
     `depth` of the targets already is what the prediction should be.
@@ -34,13 +34,13 @@ class RelativeDepth(nn.Module):
         self,
         *,
         gradient_weight: Weight = 0.5,
-        scales: Annotated[int, Range(1, 8)] = 4,
+        num_scales: Annotated[int, Range(1, 8)] = 4,
         trim: Probability = 0.2,
         inverse: bool = True,
     ) -> None:
         super().__init__()
         self.gradient_weight = gradient_weight
-        self.scales = scales
+        self.num_scales = num_scales
         self.trim = trim
         self.inverse = inverse
 
@@ -52,7 +52,7 @@ class RelativeDepth(nn.Module):
         answered = answered_depth(prediction.depth, list(depths), canvas)
         truth, valid = true_depth(depths, canvas, answered)
         residual = normalised(answered, valid) - normalised(1 / truth if self.inverse else truth, valid)
-        edges = gradient_mismatch(residual, valid, self.scales)
+        edges = gradient_mismatch(residual, valid, self.num_scales)
         return {
             "depth": mean_of_images(trimmed_error(residual, valid, self.trim), valid),
             "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),

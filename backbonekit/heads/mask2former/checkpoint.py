@@ -74,7 +74,7 @@ class Mask2FormerDialect:
                 "mask_weight": fields.number("mask_weight", 5.0),
                 "dice_weight": fields.number("dice_weight", 5.0),
                 "no_object_weight": fields.number("no_object_weight", 0.1),
-                "points": fields.number("train_num_points", 12_544, low=1),
+                "num_points": fields.number("train_num_points", 12_544, low=1),
                 "oversample": fields.number("oversample_ratio", 3.0, low=1),
                 "importance": fields.number("importance_sample_ratio", 0.75),
                 "ignore_label": fields.number("ignore_value", 255, low=-1),

@@ -23,10 +23,10 @@ class PointMaskSetCriterion(nn.Module):
     drawn by torch's generator, so a loss differs from call to call. They lie on the image and never in its padding.
 
     `num_classes`: without "no object". `class_weight`, `mask_weight`, `dice_weight`: of the terms, and of what each
-    says in the matching. `no_object_weight`: of queries without a mask in the cross-entropy. `points`: how many a mask
-    is judged at; 12544 are 112 x 112. `oversample`: how many times as many are drawn to find those where the prediction
-    is least sure. `importance`: the share of points that are found so; the rest is uniform. `ignore_label`: of pixels
-    of a segmentation that nobody knows.
+    says in the matching. `no_object_weight`: of queries without a mask in the cross-entropy. `num_points`: how many a
+    mask is judged at; 12544 are 112 x 112. `oversample`: how many times as many are drawn to find those where the
+    prediction is least sure. `importance`: the share of points that are found so; the rest is uniform. `ignore_label`:
+    of pixels of a segmentation that nobody knows.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.3;
     github.com/facebookresearch/Mask2Former, mask2former/modeling/criterion.py.
@@ -40,7 +40,7 @@ class PointMaskSetCriterion(nn.Module):
         mask_weight: Weight = 5.0,
         dice_weight: Weight = 5.0,
         no_object_weight: Probability = 0.1,
-        points: Points = 12_544,
+        num_points: Points = 12_544,
         oversample: Oversample = 3.0,
         importance: Probability = 0.75,
         ignore_label: IgnoreLabel = IGNORE_LABEL,
@@ -48,7 +48,7 @@ class PointMaskSetCriterion(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.weights = MaskWeights(class_weight, mask_weight, dice_weight, no_object_weight, class_weight)
-        self.comparison = AtPoints(points, oversample, importance)
+        self.comparison = AtPoints(num_points, oversample, importance)
         self.ignore_label = ignore_label
 
     def forward(self, prediction: MaskQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
