@@ -20,7 +20,7 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
     """With the same points at every call, or two calls could not be compared."""
 
     criterion = PointMaskSetCriterion
-    options = {"num_classes": 4, "points": 100}
+    options = {"num_classes": 4, "num_points": 100}
     compiles = False  # the common test compares two calls; see below
 
     def run(self, prediction, targets, mask=None, **changes):

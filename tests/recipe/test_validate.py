@@ -38,7 +38,9 @@ def test_options_are_filled_in():
     recipe = recipe_from_mapping(FLAT)
     assert recipe.head is not None
     assert recipe.head.options["num_queries"] == 100
-    assert recipe.neck == (PartRecipe("fpn_pixel_decoder", {"channels": 256, "mask_channels": 256, "deepest": 0}),)
+    assert recipe.neck == (
+        PartRecipe("fpn_pixel_decoder", {"channels": 256, "mask_channels": 256, "num_deepest_levels": 0}),
+    )
     assert recipe.backbone.out_indices is None
     assert recipe_from_mapping(recipe.to_dict()) == recipe
 

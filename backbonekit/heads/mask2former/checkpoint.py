@@ -51,9 +51,9 @@ class Mask2FormerDialect:
             "name": "deformable_pixel_decoder",
             "channels": fields.number("feature_size", 256, low=1),
             "mask_channels": fields.number("mask_feature_size", 256, low=1),
-            "layers": fields.number("encoder_layers", 6),
-            "heads": heads,
-            "feedforward": fields.number("encoder_feedforward_dim", 1024, low=1),
+            "num_layers": fields.number("encoder_layers", 6),
+            "num_heads": heads,
+            "feedforward_channels": fields.number("encoder_feedforward_dim", 1024, low=1),
             "dropout": dropout,
             **_levels(config, backbone, faults),
         }
@@ -62,9 +62,9 @@ class Mask2FormerDialect:
             "num_queries": fields.number("num_queries", 100, low=1),
             "channels": fields.number("hidden_dim", 256, low=1),
             # One less than told: the prediction before the first layer is counted there.
-            "layers": fields.number("decoder_layers", 10, low=1) - 1,
-            "heads": heads,
-            "feedforward": fields.number("dim_feedforward", 2048, low=1),
+            "num_layers": fields.number("decoder_layers", 10, low=1) - 1,
+            "num_heads": heads,
+            "feedforward_channels": fields.number("dim_feedforward", 2048, low=1),
             "dropout": dropout,
             "activation": fields.choice("activation_function", "relu", _ACTIVATIONS),
             "project": fields.flag("enforce_input_projection", False),
@@ -159,7 +159,7 @@ def _levels(config: Mapping[str, Any], backbone: ForeignBackbone | None, faults:
         return {}
     if _is_pyramid(levels):
         return {} if octaves[0] == octave(4) else {"mask_stride": 1 << octaves[0]}
-    return {"deepest": len(levels)}
+    return {"num_deepest_levels": len(levels)}
 
 
 def _is_pyramid(levels: tuple[Level, ...]) -> bool:
