@@ -73,7 +73,7 @@ class DFINEDialect:
             raise RecipeError([f"D-FINE config.json: {fault}" for fault in faults])
         head = {"name": "d_fine", **decoder, "criterion": criterion}
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},

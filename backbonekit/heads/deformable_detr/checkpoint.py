@@ -90,7 +90,7 @@ class DeformableDetrDialect:
         if faults or backbone is None:
             raise RecipeError([f"Deformable DETR config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": [mapper, encoder],
             "head": head if labels else {**head, "num_classes": num_classes},

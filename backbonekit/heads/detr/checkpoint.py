@@ -70,7 +70,7 @@ class DetrDialect:
         if faults or backbone is None:
             raise RecipeError([f"DETR config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},

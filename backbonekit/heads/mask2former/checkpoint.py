@@ -85,7 +85,7 @@ class Mask2FormerDialect:
         if faults or backbone is None:
             raise RecipeError([f"Mask2Former config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},

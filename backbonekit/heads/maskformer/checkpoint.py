@@ -81,7 +81,7 @@ class MaskFormerDialect:
             raise RecipeError([f"MaskFormer config.json: {fault}" for fault in faults])
         head = {"name": "maskformer", **decoder, "auxiliary": auxiliary, "criterion": criterion}
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},

@@ -56,7 +56,7 @@ class RTDETRDialect:
             raise RecipeError([f"RT-DETR config.json: {fault}" for fault in faults])
         head["criterion"] = criterion
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": {**neck, **inside},
             "head": head if labels else {**head, "num_classes": num_classes},

@@ -60,7 +60,7 @@ class UPerNetDialect:
         if faults or backbone is None:
             raise RecipeError([f"UperNet config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "head": head if labels else {**head, "num_classes": num_classes},
             "labels": labels,
