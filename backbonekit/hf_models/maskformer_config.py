@@ -111,7 +111,7 @@ class MaskFormerConfig:
         mapping["backbone"] = named = self._choice.apply(mapping["backbone"])
         if own is None and self.backbone is not None:
             chosen = named["out_features"] if "out_features" in named else named["out_indices"]
-            mapping["neck"]["deepest"] = 0 if chosen == "auto" else len(chosen)
+            mapping["neck"]["num_deepest_levels"] = 0 if chosen == "auto" else len(chosen)
         return recipe_from_mapping(plain_data(mapping), origin="MaskFormerConfig")
 
     def to_dict(self) -> dict[str, Any]:
@@ -220,9 +220,9 @@ _PASSED_OVER = (GENERIC_FIELDS - set(_FIELDS)) | {
 _DECODER = {
     "num_queries": "num_queries",
     "d_model": "channels",
-    "decoder_layers": "layers",
-    "decoder_attention_heads": "heads",
-    "decoder_ffn_dim": "feedforward",
+    "decoder_layers": "num_layers",
+    "decoder_attention_heads": "num_heads",
+    "decoder_ffn_dim": "feedforward_channels",
     "dropout": "dropout",
     "attention_dropout": "attention_dropout",
     "activation_dropout": "activation_dropout",

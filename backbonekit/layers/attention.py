@@ -14,18 +14,19 @@ from backbonekit.errors import ContractError
 class MultiHeadAttention(nn.Module):
     """Every query gathers a weighted mean of the values; the weights are the softmax of its products with the keys.
 
-    `channels`: of queries, keys, values and output. `heads`: how many independent weightings; divides `channels`.
+    `channels`: of queries, keys, values and output. `num_heads`: how many independent weightings; divides `channels`.
     `dropout`: on the weights, in training only.
     """
 
-    def __init__(self, channels: Channels, *, heads: Heads = 8, dropout: Probability = 0.0) -> None:
+    def __init__(self, channels: Channels, *, num_heads: Heads = 8, dropout: Probability = 0.0) -> None:
         super().__init__()
-        if channels % heads:
+        if channels % num_heads:
             divisors = [count for count in (1, 2, 4, 8, 16, 32) if channels % count == 0]
             raise ContractError(
-                f"heads={heads} does not divide channels={channels}; heads that do: {', '.join(map(str, divisors))}."
+                f"num_heads={num_heads} does not divide channels={channels}; heads that do: "
+                f"{', '.join(map(str, divisors))}."
             )
-        self.heads = heads
+        self.num_heads = num_heads
         self.dropout = dropout
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
@@ -52,7 +53,7 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         # [batch, tokens, channels] -> [batch, heads, tokens, channels per head]
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 def keys_to_look_at(

@@ -20,9 +20,9 @@ from backbonekit.ops.deformable_sampling import Sampling, deformable_sampling
 class DeformableAttention(nn.Module):
     """Every query and head reads a few points of each level; where and how much follows from the query alone.
 
-    `channels`: of queries, memory and output. `heads`: divides `channels`. `points`: how many each level is read at,
-    in the order of levels; more look further at their cost. `offset_scale`: how far points reach, in boxes, where
-    references are boxes. `project`: a linear layer on the values and on the result; D-FINE has none. `sampling`:
+    `channels`: of queries, memory and output. `num_heads`: divides `channels`. `num_points`: how many each level is
+    read at, in the order of levels; more look further at their cost. `offset_scale`: how far points reach, in boxes,
+    where references are boxes. `project`: a linear layer on the values and on the result; D-FINE has none. `sampling`:
     `nearest` for deployment without bilinear sampling.
     """
 
@@ -30,21 +30,21 @@ class DeformableAttention(nn.Module):
         self,
         channels: Channels,
         *,
-        heads: Heads = 8,
-        points: Sequence[int] = (4, 4, 4, 4),
+        num_heads: Heads = 8,
+        num_points: Sequence[int] = (4, 4, 4, 4),
         offset_scale: float = 0.5,
         project: bool = True,
         sampling: Sampling = "bilinear",
     ) -> None:
         super().__init__()
-        if channels % heads:
-            raise ContractError(f"heads={heads} does not divide channels={channels}.")
-        self.heads = heads
-        self.points = tuple(points)
+        if channels % num_heads:
+            raise ContractError(f"num_heads={num_heads} does not divide channels={channels}.")
+        self.num_heads = num_heads
+        self.num_points = tuple(num_points)
         self.offset_scale = offset_scale
         self.sampling: Sampling = sampling
-        self.offsets = nn.Linear(channels, heads * sum(self.points) * 2)
-        self.weights = nn.Linear(channels, heads * sum(self.points))
+        self.offsets = nn.Linear(channels, num_heads * sum(self.num_points) * 2)
+        self.weights = nn.Linear(channels, num_heads * sum(self.num_points))
         if sampling == "nearest":
             # No gradient reaches them, and distributed training waits for that of every parameter that asks for one.
             self.offsets.requires_grad_(False)
@@ -67,15 +67,15 @@ class DeformableAttention(nn.Module):
         if memory_mask is not None:
             values = values.masked_fill(~memory_mask[:, None], 0.0)
         # offsets: [batch, queries, heads, points of all levels, 2]
-        offsets = self.offsets(queries).unflatten(-1, (self.heads, -1, 2))
-        weights = self.weights(queries).unflatten(-1, (self.heads, -1)).softmax(-1)
+        offsets = self.offsets(queries).unflatten(-1, (self.num_heads, -1, 2))
+        weights = self.weights(queries).unflatten(-1, (self.num_heads, -1)).softmax(-1)
         return self.output(
             deformable_sampling(
-                values.unflatten(1, (self.heads, -1)),
+                values.unflatten(1, (self.num_heads, -1)),
                 shapes,
                 self._locations(references, offsets, shapes),
                 weights,
-                points=self.points,
+                points=self.num_points,
                 sampling=self.sampling,
             )
         )
@@ -91,14 +91,14 @@ class DeformableAttention(nn.Module):
         """Offsets count places of a level around a point, and shares of the box around a box's centre."""
         located = []
         for level, ((height, columns), offset) in enumerate(
-            zip(shapes, offsets.split(self.points, dim=3), strict=True)
+            zip(shapes, offsets.split(self.num_points, dim=3), strict=True)
         ):
             # reference: [batch, queries, 1, 1, 2 or 4]
             reference = references[:, :, min(level, references.shape[2] - 1), None, None, :]
             if reference.shape[-1] == 2:
                 steps = torch.stack((offset[..., 0] / columns, offset[..., 1] / height), dim=-1)
             else:
-                steps = offset * (self.offset_scale / self.points[level]) * reference[..., 2:]
+                steps = offset * (self.offset_scale / self.num_points[level]) * reference[..., 2:]
             located.append(reference[..., :2] + steps)
         return torch.cat(located, dim=3)
 
@@ -107,12 +107,12 @@ class DeformableAttention(nn.Module):
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)
-        angles = [2 * math.pi * head / self.heads for head in range(self.heads)]
+        angles = [2 * math.pi * head / self.num_heads for head in range(self.num_heads)]
         bias = []
         for angle in angles:
             x, y = math.cos(angle), math.sin(angle)
             reach = max(abs(x), abs(y))
-            for count in self.points:
+            for count in self.num_points:
                 bias += [[x / reach * (point + 1), y / reach * (point + 1)] for point in range(count)]
         with torch.no_grad():
             self.offsets.bias.copy_(torch.tensor(bias).flatten())

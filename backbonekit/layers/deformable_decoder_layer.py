@@ -21,9 +21,9 @@ class DeformableDecoderLayer(nn.Module):
     """Self-attention, deformable cross-attention and feed-forward, each with a shortcut and a norm after it.
 
     Positions are added to queries and keys, never to values.
-    `cross_attention`: how queries look at the maps. `heads`: of self-attention. `feedforward`: hidden width. `dropout`:
-    on each of the three branches. `attention_dropout`: on the weights of self-attention. `activation_dropout`: inside
-    the feed-forward.
+    `cross_attention`: how queries look at the maps. `num_heads`: of self-attention. `feedforward_channels`: hidden
+    width. `dropout`: on each of the three branches. `attention_dropout`: on the weights of self-attention.
+    `activation_dropout`: inside the feed-forward.
     """
 
     def __init__(
@@ -31,19 +31,21 @@ class DeformableDecoderLayer(nn.Module):
         channels: Channels,
         *,
         cross_attention: DeformableAttention,
-        heads: Heads = 8,
-        feedforward: Channels = 1024,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.self_attention = MultiHeadAttention(channels, num_heads=num_heads, dropout=attention_dropout)
         self.self_attention_norm = nn.LayerNorm(channels)
         self.cross_attention = cross_attention
         self.cross_attention_norm = nn.LayerNorm(channels)
-        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward = FeedForward(
+            channels, hidden_channels=feedforward_channels, dropout=activation_dropout, activation=activation
+        )
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = dropout
 

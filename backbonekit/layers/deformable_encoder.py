@@ -23,7 +23,7 @@ from backbonekit.ops.levels import flatten_levels, reference_points, split_level
 class DeformableEncoderLayer(nn.Module):
     """Deformable self-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
 
-    `levels`: how many maps there are. `points`: how many places of each map a place reads. The rest as in
+    `num_levels`: how many maps there are. `num_points`: how many places of each map a place reads. The rest as in
     `TransformerEncoderLayer`.
     """
 
@@ -31,18 +31,20 @@ class DeformableEncoderLayer(nn.Module):
         self,
         channels: Channels,
         *,
-        levels: Count,
-        heads: Heads = 8,
-        points: Count = 4,
-        feedforward: Channels = 1024,
+        num_levels: Count,
+        num_heads: Heads = 8,
+        num_points: Count = 4,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.self_attention = DeformableAttention(channels, heads=heads, points=(points,) * levels)
+        self.self_attention = DeformableAttention(channels, num_heads=num_heads, num_points=(num_points,) * num_levels)
         self.self_attention_norm = nn.LayerNorm(channels)
-        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward = FeedForward(
+            channels, hidden_channels=feedforward_channels, dropout=activation_dropout, activation=activation
+        )
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = dropout
 
@@ -67,20 +69,20 @@ class DeformableEncoderLayer(nn.Module):
 class DeformableEncoder(nn.Module):
     """Layers in which every place of every map reads a few places of all maps.
 
-    `levels`: how many maps, at least 1; each has an embedding that is added to its sine positions. The other options
-    are those of `DeformableEncoderLayer`. The maps' order is the order of the weights: Mask2Former's run coarse to
-    fine, Deformable DETR's fine to coarse. `position_offset`: see `SinePositions`; 0.5 in Deformable DETR.
+    `num_levels`: how many maps, at least 1; each has an embedding that is added to its sine positions. The other
+    options are those of `DeformableEncoderLayer`. The maps' order is the order of the weights: Mask2Former's run coarse
+    to fine, Deformable DETR's fine to coarse. `position_offset`: see `SinePositions`; 0.5 in Deformable DETR.
     """
 
     def __init__(
         self,
         channels: Channels,
         *,
-        levels: Count,
-        layers: Layers = 6,
-        heads: Heads = 8,
-        points: Count = 4,
-        feedforward: Channels = 1024,
+        num_levels: Count,
+        num_layers: Layers = 6,
+        num_heads: Heads = 8,
+        num_points: Count = 4,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
@@ -88,19 +90,19 @@ class DeformableEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.positions = SinePositions(channels, offset=position_offset)
-        self.level_embedding = nn.Parameter(torch.empty(levels, channels))
+        self.level_embedding = nn.Parameter(torch.empty(num_levels, channels))
         self.layers = nn.ModuleList(
             DeformableEncoderLayer(
                 channels,
-                levels=levels,
-                heads=heads,
-                points=points,
-                feedforward=feedforward,
+                num_levels=num_levels,
+                num_heads=num_heads,
+                num_points=num_points,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
         nn.init.normal_(self.level_embedding)
         for layer in self.layers:

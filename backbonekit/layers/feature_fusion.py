@@ -59,7 +59,7 @@ class FusionBlock(nn.Module):
 class FeatureFusion(nn.Module):
     """A pyramid of one width, fine to coarse, becomes one map of twice the finest level's size.
 
-    `levels`: how many there are. `norm`: after each 3x3 convolution of the residual units. `bias`: of these
+    `num_levels`: how many there are. `norm`: after each 3x3 convolution of the residual units. `bias`: of these
     convolutions; None: exactly where there is no norm.
     `size`: "double": a fused map doubles, and the next level is resized to it; "next_level": the fused map is resized
     to the next level, so that odd sizes lose nothing.
@@ -69,7 +69,7 @@ class FeatureFusion(nn.Module):
         self,
         channels: Channels,
         *,
-        levels: int,
+        num_levels: int,
         norm: Norm = "none",
         bias: bool | None = None,
         size: FusionSize = "double",
@@ -77,7 +77,7 @@ class FeatureFusion(nn.Module):
         super().__init__()
         self.size = size
         self.blocks = nn.ModuleList(
-            FusionBlock(channels, joins=index < levels - 1, norm=norm, bias=bias) for index in range(levels)
+            FusionBlock(channels, joins=index < num_levels - 1, norm=norm, bias=bias) for index in range(num_levels)
         )
 
     def forward(self, maps: tuple[Tensor, ...]) -> Float[Tensor, "batch channels height width"]:

@@ -14,15 +14,20 @@ from backbonekit.layers.activation import ACTIVATIONS, Activation
 class FeedForward(nn.Module):
     """Widen, activate, narrow; each token by itself.
 
-    `hidden`: width in between. `dropout`: after the activation, in training only. `activation`: which.
+    `hidden_channels`: width in between. `dropout`: after the activation, in training only. `activation`: which.
     """
 
     def __init__(
-        self, channels: Channels, *, hidden: Channels, dropout: Probability = 0.0, activation: Activation = "relu"
+        self,
+        channels: Channels,
+        *,
+        hidden_channels: Channels,
+        dropout: Probability = 0.0,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.widen = nn.Linear(channels, hidden)
-        self.narrow = nn.Linear(hidden, channels)
+        self.widen = nn.Linear(channels, hidden_channels)
+        self.narrow = nn.Linear(hidden_channels, channels)
         self.dropout = dropout
         self.activation = ACTIVATIONS[activation]
 

@@ -62,7 +62,7 @@ class Start:
 class StartingQueries(nn.Module):
     """Maps of one width as places, the queries selected from them, and disturbed ones before them in training.
 
-    `head`: whose, for the sentence that refuses too few levels. `levels`: how many of the deepest. `project`: a 1x1
+    `head`: whose, for the sentence that refuses too few levels. `num_levels`: how many of the deepest. `project`: a 1x1
     convolution and batch norm on every level even where it already has the decoder's width. The rest as in the heads.
     """
 
@@ -71,37 +71,37 @@ class StartingQueries(nn.Module):
         features: FeaturePyramid,
         *,
         head: str,
-        levels: int,
+        num_levels: int,
         channels: Channels,
         num_classes: Classes,
         num_queries: Queries,
         project: bool,
         learned_queries: bool,
-        denoising_queries: Count,
+        num_denoising_queries: Count,
         label_noise: Probability,
         box_noise: float,
     ) -> None:
         super().__init__()
-        if len(features.levels) < levels:
+        if len(features.levels) < num_levels:
             raise ContractError(
-                f"head {head}: points has {levels} numbers, one for each level, and {len(features.levels)} levels "
+                f"head {head}: points has {num_levels} numbers, one for each level, and {len(features.levels)} levels "
                 f"arrive. The fix: fewer numbers, or a neck with more levels."
             )
-        self.levels = levels
+        self.num_levels = num_levels
         self.num_classes = num_classes
         self.projections = nn.ModuleList(
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm="batch")
             if project or level.channels != channels
             else nn.Identity()
-            for level in features.levels[-levels:]
+            for level in features.levels[-num_levels:]
         )
         self.selection = QuerySelection(channels, num_classes=num_classes, num_queries=num_queries)
         self.learned = nn.Embedding(num_queries, channels) if learned_queries else None
         # The last row stands for no box at all.
         self.label_embedding = (
-            nn.Embedding(num_classes + 1, channels, padding_idx=num_classes) if denoising_queries else None
+            nn.Embedding(num_classes + 1, channels, padding_idx=num_classes) if num_denoising_queries else None
         )
-        self.denoising_queries = denoising_queries
+        self.num_denoising_queries = num_denoising_queries
         self.label_noise = label_noise
         self.box_noise = box_noise
         for projection in self.projections:
@@ -112,7 +112,9 @@ class StartingQueries(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Start:
         """`targets`: only in training, to be disturbed."""
-        projected = [project(level) for project, level in zip(self.projections, maps.maps[-self.levels :], strict=True)]
+        projected = [
+            project(level) for project, level in zip(self.projections, maps.maps[-self.num_levels :], strict=True)
+        ]
         memory, shapes = flatten_levels(projected)
         memory_mask, stretch = _padding(canvas, shapes, memory)
         selected = self.selection(memory, shapes, memory_mask)
@@ -144,15 +146,15 @@ class StartingQueries(nn.Module):
             boxes,
             truth.present,
             num_classes=self.num_classes,
-            count=self.denoising_queries,
+            count=self.num_denoising_queries,
             label_noise=self.label_noise,
             box_noise=self.box_noise,
         )
 
 
-def strides_for(levels: int) -> Requirement:
+def strides_for(num_levels: int) -> Requirement:
     """As many levels up to stride 32."""
-    return Requirement(strides=tuple(max(1, COARSEST >> power) for power in reversed(range(levels))))
+    return Requirement(strides=tuple(max(1, COARSEST >> power) for power in reversed(range(num_levels))))
 
 
 def _told(target: Target, like: Tensor) -> Target:

@@ -20,15 +20,15 @@ def masked_average(
 class AttentionPooling(nn.Module):
     """A learned query attends to every position; a residual feedforward layer follows. Keeps the width.
 
-    `attention_heads` divides `channels`.
+    `num_heads` divides `channels`.
 
     Source: Lee et al., "Set Transformer", 2019, section 3.2 (pooling by multihead attention);
     timm/layers/attention_pool.py: AttentionPoolLatent.
     """
 
-    def __init__(self, channels: int, *, attention_heads: int = 8) -> None:
+    def __init__(self, channels: int, *, num_heads: int = 8) -> None:
         super().__init__()
-        self.pool = AttentionPoolLatent(channels, num_heads=attention_heads, norm_layer=nn.LayerNorm)
+        self.pool = AttentionPoolLatent(channels, num_heads=num_heads, norm_layer=nn.LayerNorm)
 
     def forward(
         self, maps: Float[Tensor, "batch channels height width"], mask: Bool[Tensor, "batch height width"] | None

@@ -11,15 +11,17 @@ from backbonekit.contract.options import Channels, Layers
 class MLP(nn.Module):
     """Linear layers with ReLU between them, none after the last.
 
-    `hidden`: width of all but the last. `layers`: how many, at least 1.
+    `hidden_channels`: width of all but the last. `num_layers`: how many, at least 1.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), section 3.2;
     github.com/facebookresearch/detr, models/detr.py.
     """
 
-    def __init__(self, channels: Channels, *, hidden: Channels, out_channels: Channels, layers: Layers = 3) -> None:
+    def __init__(
+        self, channels: Channels, *, hidden_channels: Channels, out_channels: Channels, num_layers: Layers = 3
+    ) -> None:
         super().__init__()
-        widths = (channels, *[hidden] * (layers - 1), out_channels)
+        widths = (channels, *[hidden_channels] * (num_layers - 1), out_channels)
         self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(widths))
 
     def forward(self, tokens: Float[Tensor, "*batch channels"]) -> Float[Tensor, "*batch out_channels"]:

@@ -15,13 +15,13 @@ from backbonekit.layers.convolution_norm import ConvolutionNorm
 class PredictionTower(nn.Module):
     """3x3 convolutions of one width, each with norm and ReLU; shared by all levels.
 
-    `convolutions`: how many. `norm`: after each; the convolutions have a bias all the same, as in the references.
+    `num_convolutions`: how many. `norm`: after each; the convolutions have a bias all the same, as in the references.
     """
 
-    def __init__(self, channels: Channels, *, convolutions: Layers = 4, norm: Norm = "none") -> None:
+    def __init__(self, channels: Channels, *, num_convolutions: Layers = 4, norm: Norm = "none") -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
-            ConvolutionNorm(channels, channels, kernel_size=3, norm=norm, bias=True) for _ in range(convolutions)
+            ConvolutionNorm(channels, channels, kernel_size=3, norm=norm, bias=True) for _ in range(num_convolutions)
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -42,7 +42,7 @@ class QuerySelection(nn.Module):
         self.projection = nn.Linear(channels, channels)
         self.norm = nn.LayerNorm(channels)
         self.class_predictor = nn.Linear(channels, num_classes)
-        self.box_predictor = MLP(channels, hidden=channels, out_channels=4)
+        self.box_predictor = MLP(channels, hidden_channels=channels, out_channels=4)
         nn.init.xavier_uniform_(self.projection.weight)
         initialise_predictors(self.class_predictor, self.box_predictor)
 

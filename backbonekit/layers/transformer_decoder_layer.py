@@ -20,7 +20,7 @@ class TransformerDecoderLayer(nn.Module):
     `cross_first`: the image before the other queries, as in Mask2Former, where queries have something to tell only
     after they looked.
     Positions are added to queries and keys, never to values.
-    `heads`: of both attentions. `feedforward`: hidden width. `dropout`: on each of the three branches.
+    `num_heads`: of both attentions. `feedforward_channels`: hidden width. `dropout`: on each of the three branches.
     `attention_dropout`: on the attention weights. `activation_dropout`: inside the feed-forward.
     """
 
@@ -28,8 +28,8 @@ class TransformerDecoderLayer(nn.Module):
         self,
         channels: Channels,
         *,
-        heads: Heads = 8,
-        feedforward: Channels = 2048,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 2048,
         dropout: Probability = 0.0,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
@@ -37,11 +37,13 @@ class TransformerDecoderLayer(nn.Module):
         cross_first: bool = False,
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.self_attention = MultiHeadAttention(channels, num_heads=num_heads, dropout=attention_dropout)
         self.self_attention_norm = nn.LayerNorm(channels)
-        self.cross_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.cross_attention = MultiHeadAttention(channels, num_heads=num_heads, dropout=attention_dropout)
         self.cross_attention_norm = nn.LayerNorm(channels)
-        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward = FeedForward(
+            channels, hidden_channels=feedforward_channels, dropout=activation_dropout, activation=activation
+        )
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = dropout
         self.cross_first = cross_first

@@ -18,25 +18,27 @@ class TransformerEncoderLayer(nn.Module):
     """Self-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
 
     Positions are added to queries and keys, never to values.
-    `heads`: of the attention. `feedforward`: hidden width. `dropout`: on both branches. `attention_dropout`: on the
-    attention weights. `activation_dropout`: inside the feed-forward.
+    `num_heads`: of the attention. `feedforward_channels`: hidden width. `dropout`: on both branches.
+    `attention_dropout`: on the attention weights. `activation_dropout`: inside the feed-forward.
     """
 
     def __init__(
         self,
         channels: Channels,
         *,
-        heads: Heads = 8,
-        feedforward: Channels = 2048,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 2048,
         dropout: Probability = 0.0,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.self_attention = MultiHeadAttention(channels, num_heads=num_heads, dropout=attention_dropout)
         self.self_attention_norm = nn.LayerNorm(channels)
-        self.feedforward = FeedForward(channels, hidden=feedforward, dropout=activation_dropout, activation=activation)
+        self.feedforward = FeedForward(
+            channels, hidden_channels=feedforward_channels, dropout=activation_dropout, activation=activation
+        )
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = dropout
 

@@ -25,7 +25,7 @@ class MetricDepth(nn.Module):
 
     `scale_invariance`: that share. At 0 every pixel's error counts in full; at 1 a factor common to the whole image
     costs nothing. `gradient_weight`: weight of gradient matching of the logarithms; a larger one makes edges sharper.
-    `scales`: the number of scales of gradient matching. `min_depth`: predictions are at least this, in the target's
+    `num_scales`: the number of scales of gradient matching. `min_depth`: predictions are at least this, in the target's
     unit, because 0 has no logarithm.
 
     Reads `depth` of the targets; NaN, infinity, 0 and less are unknown there.
@@ -41,13 +41,13 @@ class MetricDepth(nn.Module):
         *,
         scale_invariance: Probability = 0.5,
         gradient_weight: Weight = 0.5,
-        scales: Annotated[int, Range(1, 8)] = 4,
+        num_scales: Annotated[int, Range(1, 8)] = 4,
         min_depth: Annotated[float, Range(1e-6, 1e3)] = 1e-3,
     ) -> None:
         super().__init__()
         self.scale_invariance = scale_invariance
         self.gradient_weight = gradient_weight
-        self.scales = scales
+        self.num_scales = num_scales
         self.min_depth = min_depth
 
     def forward(self, prediction: DenseDepth, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
@@ -60,7 +60,7 @@ class MetricDepth(nn.Module):
         residual = (predicted.log() - target.log()).masked_fill(~valid, 0)
         common = mean_where(residual, valid)
         error = mean_where(residual.square(), valid) - self.scale_invariance * common.square()
-        edges = gradient_matching(residual, valid, self.scales)
+        edges = gradient_matching(residual, valid, self.num_scales)
         return {
             "depth": mean_of_images(error, valid),
             "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),

@@ -25,7 +25,7 @@ class RelativeDepth(nn.Module):
     """The scale- and shift-invariant loss: trimmed mean absolute error of prediction and target, both normalised by
     median and mean deviation, and multi-scale gradient matching; for each image, then the mean over images.
 
-    `gradient_weight`: weight of gradient matching; a larger one makes edges sharper. `scales`: the number of scales of
+    `gradient_weight`: weight of gradient matching; a larger one makes edges sharper. `num_scales`: the number of scales of
     gradient matching. `trim`: share of each image's largest errors that is left out, as errors of the target.
     `inverse`: the target is a distance and the prediction its inverse, large where things are near; false where the
     prediction is `depth` of the targets itself.
@@ -40,13 +40,13 @@ class RelativeDepth(nn.Module):
         self,
         *,
         gradient_weight: Weight = 0.5,
-        scales: Annotated[int, Range(1, 8)] = 4,
+        num_scales: Annotated[int, Range(1, 8)] = 4,
         trim: Probability = 0.2,
         inverse: bool = True,
     ) -> None:
         super().__init__()
         self.gradient_weight = gradient_weight
-        self.scales = scales
+        self.num_scales = num_scales
         self.trim = trim
         self.inverse = inverse
 
@@ -58,7 +58,7 @@ class RelativeDepth(nn.Module):
         predicted = predicted_depth(prediction.depth, list(depths), canvas)
         target, valid = depth_on_canvas(depths, canvas, predicted)
         residual = normalised(predicted, valid) - normalised(1 / target if self.inverse else target, valid)
-        edges = gradient_matching(residual, valid, self.scales)
+        edges = gradient_matching(residual, valid, self.num_scales)
         return {
             "depth": mean_of_images(trimmed_error(residual, valid, self.trim), valid),
             "depth_gradient": self.gradient_weight * mean_of_images(edges, valid),

@@ -30,9 +30,9 @@ class BiFPN(nn.Module):
         p3 in -------- + ---- p3 out
 
     `channels`: width of every published level.
-    `repeats`: how often both paths run, each time with weights of their own; larger exchanges more between levels.
-    `extra_levels`: levels coarser than the coarsest input: a 1x1 convolution of it and max pooling, then max pooling
-    alone. Where a head asks for certain strides, the coarsest of them are the extra ones.
+    `num_repeats`: how often both paths run, each time with weights of their own; larger exchanges more between levels.
+    `num_extra_levels`: levels coarser than the coarsest input: a 1x1 convolution of it and max pooling, then max
+    pooling alone. Where a head asks for certain strides, the coarsest of them are the extra ones.
     `norm`: after each convolution.
 
     A sum weighs its maps by learned weights of at least 0, divided by their total; SiLU and a depthwise separable 3x3
@@ -48,17 +48,17 @@ class BiFPN(nn.Module):
         features: FeaturePyramid,
         *,
         channels: Channels = 64,
-        repeats: Repeats = 3,
-        extra_levels: ExtraLevels = 0,
+        num_repeats: Repeats = 3,
+        num_extra_levels: ExtraLevels = 0,
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        self.features = octave_levels(features, channels, extra_levels, neck="bifpn")
+        self.features = octave_levels(features, channels, num_extra_levels, neck="bifpn")
         levels = len(self.features.levels)
         if levels < 2:
             raise ContractError(
                 f"neck bifpn receives {features.levels[0].name} alone; its paths run between two levels or more. The "
-                f"fix: extra_levels=1, or one more level before it."
+                f"fix: num_extra_levels=1, or one more level before it."
             )
         self.lateral = nn.ModuleList(
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm) for level in features.levels
@@ -68,20 +68,20 @@ class BiFPN(nn.Module):
         )
         self.extra = nn.ModuleList(
             ConvolutionNorm(features.levels[-1].channels, channels, kernel_size=1, norm=norm)
-            for _ in range(min(extra_levels, 1))
+            for _ in range(min(num_extra_levels, 1))
         )
-        self.extra_levels = extra_levels
-        self.runs = nn.ModuleList(_Run(levels, channels, norm) for _ in range(repeats))
+        self.num_extra_levels = num_extra_levels
+        self.runs = nn.ModuleList(_Run(levels, channels, norm) for _ in range(num_repeats))
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, extra_levels: ExtraLevels = 0) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
         """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
-        return required_below(wanted, extra_levels)
+        return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         extra = [convolution(maps.maps[-1]) for convolution in self.extra]
         extra = [_halved(level) for level in extra]
-        while len(extra) < self.extra_levels:
+        while len(extra) < self.num_extra_levels:
             extra.append(_halved(extra[-1]))
         first = [lateral(level) for lateral, level in zip(self.lateral, maps.maps, strict=True)]
         second = [lateral(level) for lateral, level in zip(self.second_lateral, maps.maps[1:], strict=True)]
@@ -94,12 +94,12 @@ class BiFPN(nn.Module):
 class _Run(nn.Module):
     """Both paths once. Takes the levels for the way down, and all but the finest again for the way back up."""
 
-    def __init__(self, levels: int, channels: int, norm: Norm) -> None:
+    def __init__(self, num_levels: int, channels: int, norm: Norm) -> None:
         super().__init__()
         # Fine to coarse. The finest level's sum ends the way down, the coarsest's ends the way up.
-        self.down = nn.ModuleList(_WeightedSum(2, channels, norm) for _ in range(levels - 1))
+        self.down = nn.ModuleList(_WeightedSum(2, channels, norm) for _ in range(num_levels - 1))
         self.up = nn.ModuleList(
-            _WeightedSum(2 if index == levels - 2 else 3, channels, norm) for index in range(levels - 1)
+            _WeightedSum(2 if index == num_levels - 2 else 3, channels, norm) for index in range(num_levels - 1)
         )
 
     def forward(self, levels: list[Tensor], again: list[Tensor]) -> list[Tensor]:

@@ -15,9 +15,9 @@ class ChannelMapper(nn.Module):
 
     `channels`: width of every published level.
     `norm`: after each convolution; the paper has group norm.
-    `extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2, the first on the coarsest
-    input map, each further one on the level before. Where a head asks for certain strides, the coarsest of them are
-    the extra ones.
+    `num_extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2, the first on the
+    coarsest input map, each further one on the level before. Where a head asks for certain strides, the coarsest of
+    them are the extra ones.
 
     Publishes p2, p3, ... by octave, in the strides that it receives; extras pass through.
 
@@ -31,10 +31,10 @@ class ChannelMapper(nn.Module):
         *,
         channels: Channels = 256,
         norm: Norm = "group",
-        extra_levels: ExtraLevels = 0,
+        num_extra_levels: ExtraLevels = 0,
     ) -> None:
         super().__init__()
-        self.features = octave_levels(features, channels, extra_levels, neck="channel_mapper")
+        self.features = octave_levels(features, channels, num_extra_levels, neck="channel_mapper")
         self.lateral = nn.ModuleList(
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm, bias=True) for level in features.levels
         )
@@ -47,7 +47,7 @@ class ChannelMapper(nn.Module):
                 norm=norm,
                 bias=True,
             )
-            for index in range(extra_levels)
+            for index in range(num_extra_levels)
         )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -56,9 +56,9 @@ class ChannelMapper(nn.Module):
                 nn.init.zeros_(module.bias)
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, extra_levels: ExtraLevels = 0) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
         """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
-        return required_below(wanted, extra_levels)
+        return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         levels = [lateral(level) for lateral, level in zip(self.lateral, maps.maps, strict=True)]

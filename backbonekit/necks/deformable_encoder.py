@@ -21,8 +21,9 @@ class DeformableEncoderNeck(nn.Module):
     """Layers in which every place of every map reads a few learned places of all maps; padding is not read.
 
     All levels have one width, which channel_mapper before it gives them; they are published as they came, encoded.
-    `layers`, `heads`, `feedforward`: depth, attention heads and hidden width. `points`: how many places of each map
-    one place reads. `dropout`: on each branch of a layer; `activation_dropout`: inside the feed-forward.
+    `num_layers`, `num_heads`, `feedforward_channels`: depth, attention heads and hidden width. `num_points`: how many
+    places of each map one place reads. `dropout`: on each branch of a layer; `activation_dropout`: inside the
+    feed-forward.
 
     Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
     github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py.
@@ -36,10 +37,10 @@ class DeformableEncoderNeck(nn.Module):
         self,
         features: FeaturePyramid,
         *,
-        layers: Layers = 6,
-        heads: Heads = 8,
-        points: Points = 4,
-        feedforward: Channels = 1024,
+        num_layers: Layers = 6,
+        num_heads: Heads = 8,
+        num_points: Points = 4,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.1,
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
@@ -47,11 +48,11 @@ class DeformableEncoderNeck(nn.Module):
         super().__init__()
         self.encoder = DeformableEncoder(
             one_width(features.levels, part="neck deformable_encoder", fix="channel_mapper before it"),
-            levels=len(features.levels),
-            layers=layers,
-            heads=heads,
-            points=points,
-            feedforward=feedforward,
+            num_levels=len(features.levels),
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_points=num_points,
+            feedforward_channels=feedforward_channels,
             dropout=dropout,
             activation_dropout=activation_dropout,
             activation=activation,

@@ -32,12 +32,14 @@ class DeformablePixelDecoder(nn.Module):
         c2 -- 1x1 ------------------------- + -- 3x3, ReLU -- 1x1 --> mask_features
 
     Publishes the encoded levels under the names they came with, and the extra `mask_features`.
-    `channels`: width of all of it, a multiple of 32 and of `heads`. `mask_channels`: width of the mask features.
-    `encoded`: how many of the coarsest levels the encoder reads: 3 are the strides 8, 16 and 32. `mask_stride`: of the
-    mask features, the paper's common stride; every level from there to the encoded ones takes part.
-    `deepest`: 0 takes one level in each octave from `mask_stride` to 32; another number takes that many of the deepest
-    levels, whatever their strides, and the mask features are as fine as the first of them.
-    `layers`, `heads`, `points`, `feedforward`: of the encoder; `points` is how many places of each map one place reads.
+    `channels`: width of all of it, a multiple of 32 and of `num_heads`. `mask_channels`: width of the mask features.
+    `num_encoded_levels`: how many of the coarsest levels the encoder reads: 3 are the strides 8, 16 and 32.
+    `mask_stride`: of the mask features, the paper's common stride; every level from there to the encoded ones takes
+    part.
+    `num_deepest_levels`: 0 takes one level in each octave from `mask_stride` to 32; another number takes that many of
+    the deepest levels, whatever their strides, and the mask features are as fine as the first of them.
+    `num_layers`, `num_heads`, `num_points`, `feedforward_channels`: of the encoder; `num_points` is how many places of
+    each map one place reads.
     `dropout`: on each branch and inside the feed-forward.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2.1 and
@@ -49,11 +51,15 @@ class DeformablePixelDecoder(nn.Module):
         cls,
         wanted: Requirement | None,
         *,
-        encoded: EncodedLevels = 3,
+        num_encoded_levels: EncodedLevels = 3,
         mask_stride: MaskStride = 4,
-        deepest: Count = 0,
+        num_deepest_levels: Count = 0,
     ) -> Requirement:
-        own = Requirement(last=deepest) if deepest else Requirement(strides=_strides(encoded, mask_stride))
+        own = (
+            Requirement(last=num_deepest_levels)
+            if num_deepest_levels
+            else Requirement(strides=_strides(num_encoded_levels, mask_stride))
+        )
         extras = () if wanted is None else tuple(name for name in wanted.extras if name != MASK_FEATURES)
         return own.union(Requirement(extras=extras))
 
@@ -63,13 +69,13 @@ class DeformablePixelDecoder(nn.Module):
         *,
         channels: Channels = 256,
         mask_channels: Channels = 256,
-        encoded: EncodedLevels = 3,
+        num_encoded_levels: EncodedLevels = 3,
         mask_stride: MaskStride = 4,
-        deepest: Count = 0,
-        layers: Layers = 6,
-        heads: Heads = 8,
-        points: Annotated[int, Range(1, 64)] = 4,
-        feedforward: Channels = 1024,
+        num_deepest_levels: Count = 0,
+        num_layers: Layers = 6,
+        num_heads: Heads = 8,
+        num_points: Annotated[int, Range(1, 64)] = 4,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
@@ -79,34 +85,35 @@ class DeformablePixelDecoder(nn.Module):
                 f"neck deformable_pixel_decoder: channels={channels} is no multiple of {GROUPS}, the groups of its "
                 f"norms; {fix} is the nearest that is."
             )
-        self.positions = _positions(features, encoded, mask_stride, deepest)
-        self.encoded = encoded
+        self.positions = _positions(features, num_encoded_levels, mask_stride, num_deepest_levels)
+        self.num_encoded_levels = num_encoded_levels
         levels = [features.levels[position] for position in self.positions]
         # Coarse to fine, as the paper's encoder counts its levels: the order is in the weights of its attention.
         self.projections = nn.ModuleList(
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm="group", bias=True)
-            for level in reversed(levels[-encoded:])
+            for level in reversed(levels[-num_encoded_levels:])
         )
         self.encoder = DeformableEncoder(
             channels,
-            levels=encoded,
-            layers=layers,
-            heads=heads,
-            points=points,
-            feedforward=feedforward,
+            num_levels=num_encoded_levels,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            num_points=num_points,
+            feedforward_channels=feedforward_channels,
             dropout=dropout,
             activation_dropout=dropout,
         )
         # Fine to coarse, like the levels they belong to; run in reverse.
         self.laterals = nn.ModuleList(
-            ConvolutionNorm(level.channels, channels, kernel_size=1, norm="group") for level in levels[:-encoded]
+            ConvolutionNorm(level.channels, channels, kernel_size=1, norm="group")
+            for level in levels[:-num_encoded_levels]
         )
         self.outputs = nn.ModuleList(
-            ConvolutionNorm(channels, channels, kernel_size=3, norm="group") for _ in levels[:-encoded]
+            ConvolutionNorm(channels, channels, kernel_size=3, norm="group") for _ in levels[:-num_encoded_levels]
         )
         self.mask_projection = nn.Conv2d(channels, mask_channels, kernel_size=1)
         self.features = FeaturePyramid(
-            tuple(replace(level, channels=channels, prefix_tokens=0) for level in levels[-encoded:]),
+            tuple(replace(level, channels=channels, prefix_tokens=0) for level in levels[-num_encoded_levels:]),
             {**features.extras, MASK_FEATURES: Level(MASK_FEATURES, mask_channels, levels[0].stride)},
         )
         self._initialise()
@@ -115,12 +122,13 @@ class DeformablePixelDecoder(nn.Module):
         """Norms see the padding: a larger canvas changes the result a little, batch-mates on the same canvas do not."""
         levels = [maps.maps[position] for position in self.positions]
         coarse = [
-            project(level) for project, level in zip(self.projections, reversed(levels[-self.encoded :]), strict=True)
+            project(level)
+            for project, level in zip(self.projections, reversed(levels[-self.num_encoded_levels :]), strict=True)
         ]
         coarse = self.encoder(coarse, canvas)
         finest = coarse[-1]
         for level, lateral, output in zip(
-            reversed(levels[: -self.encoded]), reversed(self.laterals), reversed(self.outputs), strict=True
+            reversed(levels[: -self.num_encoded_levels]), reversed(self.laterals), reversed(self.outputs), strict=True
         ):
             left = lateral(level)
             finest = output(left + resize_bilinear(finest, (left.shape[-2], left.shape[-1]))).relu_()
@@ -138,35 +146,39 @@ class DeformablePixelDecoder(nn.Module):
         nn.init.zeros_(self.mask_projection.bias)  # type: ignore[arg-type]
 
 
-def _strides(encoded: int, mask_stride: int) -> tuple[int, ...]:
+def _strides(num_encoded_levels: int, mask_stride: int) -> tuple[int, ...]:
     """One for each octave from the mask features to the coarsest level."""
-    first = min(mask_stride, COARSEST >> (encoded - 1))
+    first = min(mask_stride, COARSEST >> (num_encoded_levels - 1))
     return tuple(stride for stride in (1 << power for power in range(COARSEST.bit_length())) if stride >= first)
 
 
-def _positions(features: FeaturePyramid, encoded: int, mask_stride: int, deepest: int) -> tuple[int, ...]:
+def _positions(
+    features: FeaturePyramid, num_encoded_levels: int, mask_stride: int, num_deepest_levels: int
+) -> tuple[int, ...]:
     given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
-    if deepest:
+    if num_deepest_levels:
         count = len(features.levels)
-        if deepest < encoded or count < deepest:
+        if num_deepest_levels < num_encoded_levels or count < num_deepest_levels:
             raise ContractError(
-                f"neck deformable_pixel_decoder: deepest={deepest}; it encodes {encoded} levels and receives {count} "
-                f"(strides {given}), so deepest must lie between."
+                f"neck deformable_pixel_decoder: num_deepest_levels={num_deepest_levels}; it encodes "
+                f"{num_encoded_levels} "
+                f"levels and receives {count} (strides {given}), so num_deepest_levels must lie between."
             )
-        return tuple(range(count - deepest, count))
-    finest_encoded = COARSEST >> (encoded - 1)
+        return tuple(range(count - num_deepest_levels, count))
+    finest_encoded = COARSEST >> (num_encoded_levels - 1)
     if mask_stride not in (1, 2, 4, 8, 16, 32) or mask_stride > finest_encoded:
         raise ContractError(
-            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with encoded={encoded} the finest level that "
+            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with "
+            f"num_encoded_levels={num_encoded_levels} the finest level that "
             f"is encoded has stride {finest_encoded}, and the mask features are that fine or finer by powers of two."
         )
-    wanted = _strides(encoded, mask_stride)
+    wanted = _strides(num_encoded_levels, mask_stride)
     found = {stride: features.index_at(stride) for stride in wanted}
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         raise ContractError(
             f"neck deformable_pixel_decoder wants levels at strides {', '.join(map(str, wanted))}; it receives strides "
             f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
-            f"deepest={len(features.levels)} to take the levels as they are."
+            f"num_deepest_levels={len(features.levels)} to take the levels as they are."
         )
     return tuple(position for position in found.values() if position is not None)

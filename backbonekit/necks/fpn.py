@@ -27,7 +27,7 @@ class FeaturePyramidNetwork(nn.Module):
 
     `channels`: width of every published level; larger costs its square.
     `norm`: after each convolution; the paper has none.
-    `extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head asks for certain
+    `num_extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head asks for certain
     strides, the coarsest of them are the extra ones.
     `extra`: how they are made: every second position of the level before (`max_pool`, as in the paper), or 3x3
     convolutions of stride 2 with ReLU between them, the first on the coarsest published level (`convolution`, as in
@@ -45,12 +45,12 @@ class FeaturePyramidNetwork(nn.Module):
         *,
         channels: Channels = 256,
         norm: Norm = "none",
-        extra_levels: ExtraLevels = 0,
+        num_extra_levels: ExtraLevels = 0,
         extra: Extra = "max_pool",
     ) -> None:
         super().__init__()
-        self.features = octave_levels(features, channels, extra_levels, neck="fpn")
-        self.extra_levels = extra_levels
+        self.features = octave_levels(features, channels, num_extra_levels, neck="fpn")
+        self.num_extra_levels = num_extra_levels
         self.extra = extra
         self.lateral = nn.ModuleList(
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm=norm) for level in features.levels
@@ -63,7 +63,7 @@ class FeaturePyramidNetwork(nn.Module):
             first = channels if extra == "convolution" else features.levels[-1].channels
             self.extra_convolutions.extend(
                 nn.Conv2d(first if index == 0 else channels, channels, 3, stride=2, padding=1)
-                for index in range(extra_levels)
+                for index in range(num_extra_levels)
             )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -72,9 +72,9 @@ class FeaturePyramidNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, extra_levels: ExtraLevels = 0) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
         """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
-        return required_below(wanted, extra_levels)
+        return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         merged = self._top_down([lateral(level) for lateral, level in zip(self.lateral, maps.maps, strict=True)])
@@ -92,7 +92,7 @@ class FeaturePyramidNetwork(nn.Module):
     def _extra(self, coarsest_input: Tensor, coarsest: Tensor) -> list[Tensor]:
         if self.extra == "max_pool":
             extra: list[Tensor] = []
-            for _ in range(self.extra_levels):
+            for _ in range(self.num_extra_levels):
                 # A window of one position: a pick, not a maximum. The name is the paper's.
                 extra.append(functional.max_pool2d(extra[-1] if extra else coarsest, kernel_size=1, stride=2))
             return extra

@@ -20,23 +20,28 @@ class FPNPixelDecoder(nn.Module):
 
     Passes the incoming levels on as they are and adds the extra `mask_features`, at the finest level's stride.
     `channels`: width of the pyramid, a multiple of 32. `mask_channels`: width of the mask features.
-    `deepest`: 0 takes one level at each of strides 4, 8, 16 and 32; another number takes that many of the deepest
-    levels, whatever their strides (a backbone cut to three stages, a plain ViT's blocks).
+    `num_deepest_levels`: 0 takes one level at each of strides 4, 8, 16 and 32; another number takes that many of the
+    deepest levels, whatever their strides (a backbone cut to three stages, a plain ViT's blocks).
 
     Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), section 3.4;
     github.com/facebookresearch/MaskFormer, mask_former/modeling/heads/pixel_decoder.py, BasePixelDecoder.
     """
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, deepest: Count = 0) -> Requirement:
-        own = Requirement(last=deepest) if deepest else Requirement(strides=STRIDES)
+    def needs(cls, wanted: Requirement | None, *, num_deepest_levels: Count = 0) -> Requirement:
+        own = Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=STRIDES)
         if wanted is None:
             return own
         extras = tuple(name for name in wanted.extras if name != MASK_FEATURES)
         return own.union(Requirement(strides=wanted.strides, last=wanted.last, extras=extras))
 
     def __init__(
-        self, features: FeaturePyramid, *, channels: Channels = 256, mask_channels: Channels = 256, deepest: Count = 0
+        self,
+        features: FeaturePyramid,
+        *,
+        channels: Channels = 256,
+        mask_channels: Channels = 256,
+        num_deepest_levels: Count = 0,
     ) -> None:
         super().__init__()
         if channels % GROUPS:
@@ -45,7 +50,7 @@ class FPNPixelDecoder(nn.Module):
                 f"neck fpn_pixel_decoder: channels={channels} is no multiple of {GROUPS}, the groups of its norms; "
                 f"{fix} is the nearest that is."
             )
-        self.positions = _positions(features, deepest)
+        self.positions = _positions(features, num_deepest_levels)
         levels = [features.levels[position] for position in self.positions]
         self.stem = _convolution(levels[-1].channels, channels, 3)
         # Fine to coarse, like the levels they belong to; run in reverse.
@@ -80,22 +85,22 @@ def _convolution(channels: int, out_channels: int, kernel_size: int) -> Convolut
     return layer
 
 
-def _positions(features: FeaturePyramid, deepest: int) -> tuple[int, ...]:
+def _positions(features: FeaturePyramid, num_deepest_levels: int) -> tuple[int, ...]:
     given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
-    if deepest:
+    if num_deepest_levels:
         count = len(features.levels)
-        if deepest < 2 or count < deepest:
+        if num_deepest_levels < 2 or count < num_deepest_levels:
             raise ContractError(
-                f"neck fpn_pixel_decoder: deepest={deepest}; it folds at least 2 levels and receives {count} "
-                f"(strides {given})."
+                f"neck fpn_pixel_decoder: num_deepest_levels={num_deepest_levels}; it folds at least 2 levels and "
+                f"receives {count} (strides {given})."
             )
-        return tuple(range(count - deepest, count))
+        return tuple(range(count - num_deepest_levels, count))
     found = {stride: features.index_at(stride) for stride in STRIDES}
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         raise ContractError(
             f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, STRIDES))}; it receives strides "
             f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
-            f"deepest={len(features.levels)} to fold the levels as they are."
+            f"num_deepest_levels={len(features.levels)} to fold the levels as they are."
         )
     return tuple(position for position in found.values() if position is not None)

@@ -36,12 +36,14 @@ class HybridEncoder(nn.Module):
         c3 -- 1x1 ---------------------------------> fuse -----------+-----> p3
 
     Publishes the levels under the names they came with, all of width `channels`.
-    `channels`: a multiple of 4 and of `heads`. `levels`: how many, the coarsest of stride 32; 3 are 8, 16 and 32.
-    `layers`: of the transformer; 0 for none. `heads`, `feedforward`: of it. `dropout`: on each of its branches and on
-    attention weights. `activation_dropout`: inside its feed-forward. `activation`: inside its feed-forward.
+    `channels`: a multiple of 4 and of `num_heads`. `num_levels`: how many, the coarsest of stride 32; 3 are 8, 16 and
+    32.
+    `num_layers`: of the transformer; 0 for none. `num_heads`, `feedforward_channels`: of it. `dropout`: on each of its
+    branches and on attention weights. `activation_dropout`: inside its feed-forward. `activation`: inside its
+    feed-forward.
     `temperature`: of its positions. `fusion`: what happens where two levels meet, `csp` as RT-DETR or `elan` as
     D-FINE, which also halves maps more cheaply. `expansion`: width inside a fusion block, relative to `channels`.
-    `blocks`: how deep it is. `fusion_activation`: inside it.
+    `num_blocks`: how deep it is. `fusion_activation`: inside it.
 
     Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (2024), section 4.2;
     github.com/lyuwenyu/RT-DETR, rtdetr_pytorch/src/zoo/rtdetr/hybrid_encoder.py; Peng et al., "D-FINE" (2024),
@@ -49,26 +51,26 @@ class HybridEncoder(nn.Module):
     """
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, levels: EncodedLevels = 3) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_levels: EncodedLevels = 3) -> Requirement:
         extras = () if wanted is None else wanted.extras
-        return Requirement(strides=_strides(levels), extras=extras)
+        return Requirement(strides=_strides(num_levels), extras=extras)
 
     def __init__(
         self,
         features: FeaturePyramid,
         *,
         channels: Channels = 256,
-        levels: EncodedLevels = 3,
-        layers: Layers = 1,
-        heads: Heads = 8,
-        feedforward: Channels = 1024,
+        num_levels: EncodedLevels = 3,
+        num_layers: Layers = 1,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
         activation: Activation = "gelu",
         temperature: Temperature = 10_000.0,
         fusion: Fusion = "csp",
         expansion: Expansion = 1.0,
-        blocks: Count = 3,
+        num_blocks: Count = 3,
         fusion_activation: Activation = "silu",
     ) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class HybridEncoder(nn.Module):
                 f"neck hybrid_encoder: channels={channels}; its positions take a multiple of 4, and "
                 f"{max(4, round(channels / 4) * 4)} is the nearest."
             )
-        self.positions = _positions(features, levels)
+        self.positions = _positions(features, num_levels)
         taken = [features.levels[position] for position in self.positions]
         self.projections = nn.ModuleList(
             ConvolutionNorm(level.channels, channels, kernel_size=1, norm="batch") for level in taken
@@ -86,18 +88,20 @@ class HybridEncoder(nn.Module):
         self.layers = nn.ModuleList(
             TransformerEncoderLayer(
                 channels,
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
 
         def fuse() -> nn.Module:
-            return fusion_block(fusion, channels, expansion=expansion, blocks=blocks, activation=fusion_activation)
+            return fusion_block(
+                fusion, channels, expansion=expansion, num_blocks=num_blocks, activation=fusion_activation
+            )
 
         def lateral() -> nn.Module:
             if fusion == "elan":
@@ -109,7 +113,7 @@ class HybridEncoder(nn.Module):
                 return SeparableDownsample(channels)
             return ActiveConvolution(channels, channels, kernel_size=3, stride=2, activation=fusion_activation)
 
-        steps = range(levels - 1)
+        steps = range(num_levels - 1)
         # In the order they run: coarse to fine on the way down, fine to coarse on the way up.
         self.laterals = nn.ModuleList(lateral() for _ in steps)
         self.top_down = nn.ModuleList(fuse() for _ in steps)
@@ -153,18 +157,19 @@ def _as_large_as(level: Tensor, other: Tensor) -> Tensor:
     return other if other.shape[-2:] == size else resize_nearest(other, size)
 
 
-def _strides(levels: int) -> tuple[int, ...]:
-    return tuple(COARSEST >> power for power in reversed(range(levels)))
+def _strides(num_levels: int) -> tuple[int, ...]:
+    return tuple(COARSEST >> power for power in reversed(range(num_levels)))
 
 
-def _positions(features: FeaturePyramid, levels: int) -> tuple[int, ...]:
-    wanted = _strides(levels)
+def _positions(features: FeaturePyramid, num_levels: int) -> tuple[int, ...]:
+    wanted = _strides(num_levels)
     found = {stride: features.index_at(stride) for stride in wanted}
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
         raise ContractError(
-            f"neck hybrid_encoder: levels={levels} wants strides {', '.join(map(str, wanted))}; it receives strides "
+            f"neck hybrid_encoder: num_levels={num_levels} wants strides {', '.join(map(str, wanted))}; it receives "
+            f"strides "
             f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto."
         )
     return tuple(position for position in found.values() if position is not None)

@@ -12,21 +12,21 @@ ExtraLevels = Annotated[int, Range(0, 8)]  # eight more on top of stride 32 is o
 PYRAMID_STRIDES = (4, 8, 16, 32)  # what a neck asks for when nobody says what is wanted
 
 
-def required_below(wanted: Requirement | None, extra_levels: int) -> Requirement:
-    """What a neck asks for that turns each level into one level and adds `extra_levels` coarser ones.
+def required_below(wanted: Requirement | None, num_extra_levels: int) -> Requirement:
+    """What a neck asks for that turns each level into one level and adds `num_extra_levels` coarser ones.
 
-    The coarsest `extra_levels` of the wanted levels are its own work and not asked for; at least one level is.
+    The coarsest `num_extra_levels` of the wanted levels are its own work and not asked for; at least one level is.
     """
     if wanted is None:
         return Requirement(strides=PYRAMID_STRIDES)
-    strides = wanted.strides[: max(1, len(wanted.strides) - extra_levels)]
-    last = max(wanted.last - extra_levels, 0)
+    strides = wanted.strides[: max(1, len(wanted.strides) - num_extra_levels)]
+    last = max(wanted.last - num_extra_levels, 0)
     if not strides:
         last = max(last, 1)
     return Requirement(strides=strides, last=last, extras=wanted.extras)
 
 
-def octave_levels(features: FeaturePyramid, channels: int, extra_levels: int, *, neck: str) -> FeaturePyramid:
+def octave_levels(features: FeaturePyramid, channels: int, num_extra_levels: int, *, neck: str) -> FeaturePyramid:
     """What such a neck publishes: all levels of one width, each extra one of twice the stride; extras are passed on.
 
     Raises ContractError where there is no level, or two of one octave, which no top-down path can connect.
@@ -42,7 +42,7 @@ def octave_levels(features: FeaturePyramid, channels: int, extra_levels: int, *,
             f"backbone of a single stride."
         )
     levels = [Level(f"p{octave(level.stride)}", channels, level.stride) for level in features.levels]
-    for _ in range(extra_levels):
+    for _ in range(num_extra_levels):
         stride = levels[-1].stride * 2
         levels.append(Level(f"p{octave(stride)}", channels, stride))
     return replace(features, levels=tuple(levels))

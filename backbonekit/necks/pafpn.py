@@ -24,7 +24,7 @@ class PathAggregationNetwork(nn.Module):
 
     `channels`: width of every published level; larger costs its square.
     `norm`: after each convolution of both paths; the paper has none.
-    `extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2 with ReLU between them.
+    `num_extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2 with ReLU between them.
     Where a head asks for certain strides, the coarsest of them are the extra ones.
 
     The way up carries the sums before their 3x3 convolution. Publishes p2, p3, ... by octave, in the strides that it
@@ -40,17 +40,19 @@ class PathAggregationNetwork(nn.Module):
         *,
         channels: Channels = 256,
         norm: Norm = "none",
-        extra_levels: ExtraLevels = 0,
+        num_extra_levels: ExtraLevels = 0,
     ) -> None:
         super().__init__()
-        self.features = octave_levels(features, channels, extra_levels, neck="pafpn")
+        self.features = octave_levels(features, channels, num_extra_levels, neck="pafpn")
         steps = len(features.levels) - 1
         self.fpn = FeaturePyramidNetwork(features, channels=channels, norm=norm)
         self.down = nn.ModuleList(
             ConvolutionNorm(channels, channels, kernel_size=3, stride=2, norm=norm) for _ in range(steps)
         )
         self.output = nn.ModuleList(ConvolutionNorm(channels, channels, kernel_size=3, norm=norm) for _ in range(steps))
-        self.extra = nn.ModuleList(nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(extra_levels))
+        self.extra = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1) for _ in range(num_extra_levels)
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_uniform_(module.weight, a=1)
@@ -58,9 +60,9 @@ class PathAggregationNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, extra_levels: ExtraLevels = 0) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
         """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
-        return required_below(wanted, extra_levels)
+        return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         top_down = self.fpn(maps, canvas).maps

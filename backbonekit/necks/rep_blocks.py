@@ -47,21 +47,27 @@ class RepBlock(nn.Module):
 
 
 class CSPBlock(nn.Module):
-    """Two paths from one map, added: one through `blocks` of `RepBlock`, one past them.
+    """Two paths from one map, added: one through `num_blocks` of `RepBlock`, one past them.
 
-    `hidden`: width of both paths; where it is that of the result, nothing follows the sum.
+    `hidden_channels`: width of both paths; where it is that of the result, nothing follows the sum.
     """
 
     def __init__(
-        self, in_channels: Channels, channels: Channels, *, hidden: Channels, blocks: Count, activation: Activation
+        self,
+        in_channels: Channels,
+        channels: Channels,
+        *,
+        hidden_channels: Channels,
+        num_blocks: Count,
+        activation: Activation,
     ) -> None:
         super().__init__()
-        self.enter = ActiveConvolution(in_channels, hidden, kernel_size=1, stride=1, activation=activation)
-        self.shortcut = ActiveConvolution(in_channels, hidden, kernel_size=1, stride=1, activation=activation)
-        self.blocks = nn.Sequential(*(RepBlock(hidden, activation=activation) for _ in range(blocks)))
+        self.enter = ActiveConvolution(in_channels, hidden_channels, kernel_size=1, stride=1, activation=activation)
+        self.shortcut = ActiveConvolution(in_channels, hidden_channels, kernel_size=1, stride=1, activation=activation)
+        self.blocks = nn.Sequential(*(RepBlock(hidden_channels, activation=activation) for _ in range(num_blocks)))
         self.leave = (
-            ActiveConvolution(hidden, channels, kernel_size=1, stride=1, activation=activation)
-            if hidden != channels
+            ActiveConvolution(hidden_channels, channels, kernel_size=1, stride=1, activation=activation)
+            if hidden_channels != channels
             else nn.Identity()
         )
 
@@ -74,20 +80,40 @@ class CSPBlock(nn.Module):
 class ELANBlock(nn.Module):
     """Two halves of one map, of which the second goes through two `CSPBlock`s; all four stages are joined.
 
-    `hidden`: width of what each of the two gives. `blocks`: `RepBlock`s in each.
+    `hidden_channels`: width of what each of the two gives. `num_blocks`: `RepBlock`s in each.
     """
 
     def __init__(
-        self, in_channels: Channels, channels: Channels, *, hidden: Channels, blocks: Count, activation: Activation
+        self,
+        in_channels: Channels,
+        channels: Channels,
+        *,
+        hidden_channels: Channels,
+        num_blocks: Count,
+        activation: Activation,
     ) -> None:
         super().__init__()
         half = in_channels // 2
         self.enter = ActiveConvolution(in_channels, 2 * half, kernel_size=1, stride=1, activation=activation)
-        self.first = CSPBlock(half, hidden, hidden=hidden, blocks=blocks, activation=activation)
-        self.first_out = ActiveConvolution(hidden, hidden, kernel_size=3, stride=1, activation=activation)
-        self.second = CSPBlock(hidden, hidden, hidden=hidden, blocks=blocks, activation=activation)
-        self.second_out = ActiveConvolution(hidden, hidden, kernel_size=3, stride=1, activation=activation)
-        self.leave = ActiveConvolution(2 * half + 2 * hidden, channels, kernel_size=1, stride=1, activation=activation)
+        self.first = CSPBlock(
+            half, hidden_channels, hidden_channels=hidden_channels, num_blocks=num_blocks, activation=activation
+        )
+        self.first_out = ActiveConvolution(
+            hidden_channels, hidden_channels, kernel_size=3, stride=1, activation=activation
+        )
+        self.second = CSPBlock(
+            hidden_channels,
+            hidden_channels,
+            hidden_channels=hidden_channels,
+            num_blocks=num_blocks,
+            activation=activation,
+        )
+        self.second_out = ActiveConvolution(
+            hidden_channels, hidden_channels, kernel_size=3, stride=1, activation=activation
+        )
+        self.leave = ActiveConvolution(
+            2 * half + 2 * hidden_channels, channels, kernel_size=1, stride=1, activation=activation
+        )
 
     def forward(
         self, maps: Float[Tensor, "batch in_channels height width"]
@@ -112,11 +138,11 @@ class SeparableDownsample(nn.Module):
 
 
 def fusion_block(
-    fusion: Fusion, channels: Channels, *, expansion: float, blocks: Count, activation: Activation
+    fusion: Fusion, channels: Channels, *, expansion: float, num_blocks: Count, activation: Activation
 ) -> CSPBlock | ELANBlock:
     """From two maps of `channels`, joined, to one of `channels`. `expansion`: hidden width; of `elan` half of that."""
     if fusion == "csp":
         hidden = max(1, int(channels * expansion))
-        return CSPBlock(2 * channels, channels, hidden=hidden, blocks=blocks, activation=activation)
+        return CSPBlock(2 * channels, channels, hidden_channels=hidden, num_blocks=num_blocks, activation=activation)
     hidden = max(1, int(expansion * channels // 2))
-    return ELANBlock(2 * channels, channels, hidden=hidden, blocks=blocks, activation=activation)
+    return ELANBlock(2 * channels, channels, hidden_channels=hidden, num_blocks=num_blocks, activation=activation)

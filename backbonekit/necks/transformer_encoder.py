@@ -18,8 +18,9 @@ class TransformerEncoder(nn.Module):
     """A 1x1 convolution to the encoder's width and self-attention layers over the deepest map, without its padding.
 
     Publishes the incoming levels with the deepest one encoded; what is finer passes on as it is.
-    `channels`: width of the encoder and of the encoded level. `layers`, `heads`, `feedforward`: depth, attention heads
-    and hidden width; every layer compares all places with all, so its cost grows with the square of their number.
+    `channels`: width of the encoder and of the encoded level. `num_layers`, `num_heads`, `feedforward_channels`: depth,
+    attention heads and hidden width; every layer compares all places with all, so its cost grows with the square of
+    their number.
     `dropout`: on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the
     feed-forward.
 
@@ -36,9 +37,9 @@ class TransformerEncoder(nn.Module):
         features: FeaturePyramid,
         *,
         channels: Channels = 256,
-        layers: Layers = 6,
-        heads: Heads = 8,
-        feedforward: Channels = 2048,
+        num_layers: Layers = 6,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 2048,
         dropout: Probability = 0.1,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
@@ -51,14 +52,14 @@ class TransformerEncoder(nn.Module):
         self.layers = nn.ModuleList(
             TransformerEncoderLayer(
                 channels,
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
         encoded = replace(deepest, channels=channels, prefix_tokens=0)
         self.features = FeaturePyramid((*features.levels[:-1], encoded), features.extras)

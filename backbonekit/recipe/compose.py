@@ -24,6 +24,7 @@ from backbonekit.recipe.interpolate import interpolated
 from backbonekit.recipe.layering import Layering
 from backbonekit.recipe.overrides import apply_edits, parse_overrides
 from backbonekit.recipe.recipe import Recipe
+from backbonekit.recipe.schema_versions import in_current_schema
 from backbonekit.recipe.validate import validated
 from backbonekit.registry.lookup import is_known, names
 
@@ -103,7 +104,7 @@ def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, li
         faults.append("defaults: a mapping is a recipe of its own; only YAML files have defaults.")
         del data["defaults"]
     try:
-        layering.lay(data)
+        layering.lay(in_current_schema(data))
     except RecipeError as error:
         faults.extend(error.faults)
     return layering, faults
@@ -118,7 +119,7 @@ def _composed(name: str, roots: tuple[ConfigRoot, ...]) -> Layering:
 
 def _placed(layer: Layer, layering: Layering) -> dict[str, Any]:
     """A layer's content at its place in the recipe, without what it says about parts that are no longer there."""
-    content: Any = dict(layer.content)
+    content: Any = in_current_schema(layer.content)
     for step in reversed(layer.package.split(".") if layer.package else []):
         content = {step: content}
     for part in layer.stale:

@@ -6,6 +6,7 @@ from backbonekit.contract.option_values import MAX_NUMBER, MAX_TEXT, coerced, fa
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.recipe.recipe import PartRecipe
+from backbonekit.recipe.schema_versions import new_name
 from backbonekit.registry.lookup import is_known, names
 from backbonekit.registry.table import default_criterion, options
 
@@ -53,7 +54,9 @@ def _read_options(kind: str, name: str, given: dict[str, Any], path: str, faults
     read: dict[str, Any] = {}
     for key in given:
         if key not in table:
-            faults.append(f"{shown_path(f'{path}.{key}')}: {name} has no such option; {nearest(key, table)}")
+            now = new_name(kind, name, key)
+            hint = nearest(key, table) if now is None else f"since schema version 2 it is named {now}."
+            faults.append(f"{shown_path(f'{path}.{key}')}: {name} has no such option; {hint}")
     for key, option in table.items():
         if key in given:
             found = faults_of(f"{path}.{key}", given[key], option["schema"])

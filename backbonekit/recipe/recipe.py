@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from backbonekit.contract.labels import Labels
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from backbonekit.recipe.label_names import read_labels
 from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.processing_values import read_processing
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
+from backbonekit.recipe.schema_versions import in_current_schema, version_fault
 from backbonekit.recipe.training_advice import read_training
 
 KEYS = ("schema_version", "backbone", "neck", "head", "heads", "labels", "processing", "adapt", "training")
@@ -28,6 +29,8 @@ _MAX_PARTS = 16
 def recipe_from_mapping(mapping: Any, *, origin: str = "the recipe") -> Recipe:
     """A recipe in its flat form, from whoever: the strict reader of everything that was saved or shared.
 
+    A recipe of an older schema version is read as well.
+
     Raises RecipeError with all faults: unknown names and keys, wrong types and bounds, `defaults`, `${...}`, and every
     key that would name code, trust, credentials or places.
     """
@@ -36,7 +39,7 @@ def recipe_from_mapping(mapping: Any, *, origin: str = "the recipe") -> Recipe:
     if "defaults" in data:
         faults.append("defaults: a shared recipe is flat; compose it first (`--cfg job` prints the flat form).")
         del data["defaults"]
-    return validated(data, faults=faults)
+    return validated(in_current_schema(data), faults=faults)
 
 
 def read_recipe_file(path: str | Path) -> Recipe:
@@ -53,11 +56,9 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         if key not in KEYS:
             faults.append(f"{shown_path(key)} is unknown; {nearest(key, KEYS)}")
     version = clean.get("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION or isinstance(version, bool):
-        faults.append(
-            f"schema_version: given {shown(version)}, this version of backbonekit reads {SCHEMA_VERSION}; "
-            f"a newer backbonekit may read it."
-        )
+    fault = version_fault(version)
+    if fault is not None:
+        faults.append(fault)
     labels = read_labels(clean.get("labels"), faults)
     backbone = read_backbone(clean.get("backbone"), faults)
     neck, head, heads = _read_tasks(clean, labels, faults)

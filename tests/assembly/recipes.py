@@ -46,9 +46,9 @@ MASKFORMER = {
     "num_classes": 4,
     "num_queries": 5,
     "channels": 32,
-    "layers": 2,
-    "heads": 4,
-    "feedforward": 32,
+    "num_layers": 2,
+    "num_heads": 4,
+    "feedforward_channels": 32,
     "auxiliary": "normalised",
 }
 FCN = {"name": "fcn", "num_classes": 4, "auxiliary": True}

@@ -14,8 +14,8 @@ from tests.assembly.recipes import DINOV2, RESNET, SMALL, SWIN
 def detector(backbone: dict[str, Any], head: str) -> dict[str, Any]:
     return {
         "backbone": backbone,
-        "neck": {"name": "fpn", "channels": 64, "extra_levels": 2, "extra": "convolution"},
-        "head": {"name": head, "num_classes": 4, "convolutions": 1},
+        "neck": {"name": "fpn", "channels": 64, "num_extra_levels": 2, "extra": "convolution"},
+        "head": {"name": head, "num_classes": 4, "num_convolutions": 1},
         "processing": SMALL,
     }
 

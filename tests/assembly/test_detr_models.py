@@ -10,18 +10,24 @@ from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import DINOV2, RESNET, SMALL
 from tests.fixed_weights import randomise_weights
 
-ENCODER = {"name": "transformer_encoder", "channels": 32, "layers": 1, "heads": 4, "feedforward": 32}
-DETR = {"name": "detr", "num_classes": 4, "num_queries": 5, "layers": 2, "heads": 4, "feedforward": 32}
-MAPPER = {"name": "channel_mapper", "channels": 32, "extra_levels": 1}
-DEFORMABLE_ENCODER = {"name": "deformable_encoder", "layers": 1, "heads": 4, "points": 2, "feedforward": 32}
+ENCODER = {"name": "transformer_encoder", "channels": 32, "num_layers": 1, "num_heads": 4, "feedforward_channels": 32}
+DETR = {"name": "detr", "num_classes": 4, "num_queries": 5, "num_layers": 2, "num_heads": 4, "feedforward_channels": 32}
+MAPPER = {"name": "channel_mapper", "channels": 32, "num_extra_levels": 1}
+DEFORMABLE_ENCODER = {
+    "name": "deformable_encoder",
+    "num_layers": 1,
+    "num_heads": 4,
+    "num_points": 2,
+    "feedforward_channels": 32,
+}
 DEFORMABLE_DETR = {
     "name": "deformable_detr",
     "num_classes": 4,
     "num_queries": 5,
-    "layers": 2,
-    "heads": 4,
-    "points": 2,
-    "feedforward": 32,
+    "num_layers": 2,
+    "num_heads": 4,
+    "num_points": 2,
+    "feedforward_channels": 32,
 }
 KEY_BIAS = "adds the same to all scores of a query, which softmax does not see"
 

@@ -12,20 +12,20 @@ PIXEL_DECODER = {
     "name": "deformable_pixel_decoder",
     "channels": 64,  # two for each group of the norms, or what comes before them would not matter
     "mask_channels": 16,
-    "layers": 1,
-    "heads": 4,
-    "points": 2,
-    "feedforward": 32,
+    "num_layers": 1,
+    "num_heads": 4,
+    "num_points": 2,
+    "feedforward_channels": 32,
 }
 MASK2FORMER = {
     "name": "mask2former",
     "num_classes": 4,
     "num_queries": 5,
     "channels": 32,
-    "layers": 3,
-    "heads": 4,
-    "feedforward": 32,
-    "criterion": {"name": "point_mask_set", "points": 50},
+    "num_layers": 3,
+    "num_heads": 4,
+    "feedforward_channels": 32,
+    "criterion": {"name": "point_mask_set", "num_points": 50},
 }
 
 

@@ -14,13 +14,13 @@ from tests.assembly.recipes import DINOV2, RESNET, SMALL, SWIN
 def detector(backbone: dict[str, Any], head: str) -> dict[str, Any]:
     return {
         "backbone": backbone,
-        "neck": {"name": "fpn", "channels": 16, "extra_levels": 1},
+        "neck": {"name": "fpn", "channels": 16, "num_extra_levels": 1},
         "head": {
             "name": head,
             "num_classes": 4,
-            "feedforward": 32,
-            "proposals": 20,
-            "proposals_in_training": 30,
+            "feedforward_channels": 32,
+            "num_proposals": 20,
+            "num_proposals_in_training": 30,
             "score_threshold": 0.01,
         },
         "processing": SMALL,

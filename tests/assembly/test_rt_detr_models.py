@@ -8,16 +8,23 @@ from tests.assembly.model_tester import ModelTester
 from tests.assembly.recipes import DINOV2, RESNET
 
 CHANNELS = 16
-SETTINGS = {"num_classes": 4, "num_queries": 7, "channels": CHANNELS, "heads": 2, "feedforward": 24, "layers": 2}
+SETTINGS = {
+    "num_classes": 4,
+    "num_queries": 7,
+    "channels": CHANNELS,
+    "num_heads": 2,
+    "feedforward_channels": 24,
+    "num_layers": 2,
+}
 VARIFOCAL = {"name": "box_set", "classification": "varifocal", "class_cost": 2.0, "alpha": 0.75}
 
 
 def real_time(backbone: dict[str, Any], fusion: str, levels: int, **head: Any) -> dict[str, Any]:
-    neck = {"name": "hybrid_encoder", "channels": CHANNELS, "heads": 2, "feedforward": 24, "blocks": 1}
+    neck = {"name": "hybrid_encoder", "channels": CHANNELS, "num_heads": 2, "feedforward_channels": 24, "num_blocks": 1}
     return {
         "backbone": backbone,
-        "neck": {**neck, "levels": levels, "fusion": fusion, "expansion": 0.5},
-        "head": {**SETTINGS, "points": [2] * levels, "denoising_queries": 6, **head},
+        "neck": {**neck, "num_levels": levels, "fusion": fusion, "expansion": 0.5},
+        "head": {**SETTINGS, "num_points": [2] * levels, "num_denoising_queries": 6, **head},
         "processing": {"size": [64, 96]},
     }
 
@@ -44,7 +51,7 @@ class TestDFINEOnResNet(ModelTester):
         "neck.0.laterals.0.norm.bias": CONSTANT,
         "neck.0.downsamples.0.norm.bias": CONSTANT,
     }
-    recipe = real_time(RESNET, "elan", 2, name="d_fine", bins=6, quality_channels=8)
+    recipe = real_time(RESNET, "elan", 2, name="d_fine", num_bins=6, quality_channels=8)
     maps = ((24, 16), (32, 32))
     out_indices = (3, 4)
 

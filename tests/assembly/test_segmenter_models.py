@@ -18,7 +18,7 @@ HEADS = {
     "deeplabv3plus": {"name": "deeplabv3plus", "channels": 16, "fine_channels": 6, "rates": [1, 2]},
     "unet": {"name": "unet", "channels": [24, 16, 12, 8, 8]},
     "semantic_fpn": {"name": "semantic_fpn", "channels": 16, "norm": "batch"},
-    "linear_probe": {"name": "linear_probe", "levels": 2},
+    "linear_probe": {"name": "linear_probe", "num_levels": 2},
 }
 # In training a batch norm takes off whatever constant was added before it.
 TAKEN_OFF = "a constant that the batch norm after it takes off"
@@ -60,7 +60,7 @@ class TestDeepLabV3Plus(ModelTester):
 class TestUNet(ModelTester):
     """From stride 2 on."""
 
-    recipe = {"backbone": TIMM_RESNET, "head": head("unet", finest=2), "processing": SMALL}
+    recipe = {"backbone": TIMM_RESNET, "head": head("unet", finest_stride=2), "processing": SMALL}
     maps = ((16, 2), *FOUR)
     out_indices = (0, 1, 2, 3, 4)
 
@@ -95,7 +95,7 @@ NECKS = {
     "none": None,
     "fpn": {"name": "fpn", "channels": 16},
     "pafpn": {"name": "pafpn", "channels": 16},
-    "bifpn": {"name": "bifpn", "channels": 16, "repeats": 2},
+    "bifpn": {"name": "bifpn", "channels": 16, "num_repeats": 2},
     "ppm": {"name": "ppm", "channels": 16, "scales": [1, 2]},
     "aspp": {"name": "aspp", "channels": 16, "rates": [1, 2]},
 }

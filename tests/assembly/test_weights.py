@@ -188,7 +188,7 @@ def saved(tmp_path):
             },
         ),
         (
-            ["backbone.out_indices=[1,2,3]", "neck.deepest=3"],
+            ["backbone.out_indices=[1,2,3]", "neck.num_deepest_levels=3"],
             {
                 "neck.0.stem.convolution.weight",
                 "head.input_projection.weight",

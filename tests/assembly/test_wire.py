@@ -67,7 +67,7 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
             "backbone.out_indices=auto.",
         ),
         (
-            {"backbone": RESNET, "neck": {**PIXEL_DECODER, "deepest": 9}, "head": MASKFORMER},
+            {"backbone": RESNET, "neck": {**PIXEL_DECODER, "num_deepest_levels": 9}, "head": MASKFORMER},
             "neck fpn_pixel_decoder wants 9 maps; backbone resnet gives 5 (strides 4, 4, 8, 16, 32) at most. The fix: "
             "another backbone, or options of neck fpn_pixel_decoder that want at most 5.",
         ),
@@ -159,7 +159,7 @@ def test_an_unknown_option_of_a_registered_part_is_told_with_the_nearest(monkeyp
         (RESNET, {"neck": {"name": "fpn"}, "head": FCN}, (3, 4)),
         (RESNET, {"neck": {"name": "fpn"}}, (1, 2, 3, 4)),
         (RESNET, {}, (4,)),
-        (TIMM_VIT, {"neck": {**PIXEL_DECODER, "deepest": 2}, "head": MASKFORMER}, (0, 1)),
+        (TIMM_VIT, {"neck": {**PIXEL_DECODER, "num_deepest_levels": 2}, "head": MASKFORMER}, (0, 1)),
         (TIMM_VIT, {"head": {**CLASSIFICATION, "pool": "class_token"}}, (1,)),
     ],
 )
@@ -239,7 +239,7 @@ def test_an_inserted_pyramid_goes_when_a_backbone_comes_that_needs_none(tmp_path
 # the guide
 
 
-SMALL_HEAD = ["neck.channels=64", "head.layers=1", "head.feedforward=64", "head.num_queries=5"]
+SMALL_HEAD = ["neck.channels=64", "head.num_layers=1", "head.feedforward_channels=64", "head.num_queries=5"]
 
 
 @pytest.mark.parametrize(

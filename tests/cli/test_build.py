@@ -72,10 +72,10 @@ def test_a_image_goes_through_the_processor(capsys, tmp_path):
 
 
 def test_a_sweep_is_a_table_and_a_refusal_is_a_row(capsys):
-    code, out, _ = build(capsys, "-m", *TINY, "head.layers=1,2", "neck.deepest=4,3")
+    code, out, _ = build(capsys, "-m", *TINY, "head.num_layers=1,2", "neck.num_deepest_levels=4,3")
     assert code == 0
     assert len(out.strip().splitlines()) == 2 + 4
-    code, out, _ = build(capsys, "-m", *TINY, "neck.deepest=4,9", "format=json")
+    code, out, _ = build(capsys, "-m", *TINY, "neck.num_deepest_levels=4,9", "format=json")
     assert code == 1
     assert ["error" in record for record in json.loads(out)] == [False, True]
 

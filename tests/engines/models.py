@@ -14,7 +14,7 @@ SIZE = (64, 64)
 RECIPES: dict[str, dict[str, Any]] = {
     "maskformer": maskformer(RESNET),
     # Trained on disturbed copies of the truth, of which there are none where there is no box.
-    "d_fine": real_time(RESNET, "elan", 2, name="d_fine", bins=6, quality_channels=8),
+    "d_fine": real_time(RESNET, "elan", 2, name="d_fine", num_bins=6, quality_channels=8),
     "two_heads": {
         "backbone": RESNET,
         "heads": {"seg": {"neck": {"name": "fpn", "channels": 64}, "head": FCN}, "cls": {"head": CLASSIFICATION}},

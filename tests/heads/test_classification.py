@@ -60,7 +60,7 @@ class TestAverageWithNorm(TestAverage):
 
 
 class TestAttention(TestAverage):
-    options = {"num_classes": 5, "pool": "attention", "attention_heads": 4}
+    options = {"num_classes": 5, "pool": "attention", "num_heads": 4}
     golden = (0.511631, -0.125417, 0.399568, -0.121860)
 
 
@@ -140,7 +140,7 @@ def test_attention_pool_equals_timms():
         timm.layers.AttentionPoolLatent(16, num_heads=4, norm_layer=torch.nn.LayerNorm)
     ).eval()
     head = ClassificationHead(
-        FeaturePyramid((Level("c5", 16, 32),)), num_classes=16, pool="attention", attention_heads=4
+        FeaturePyramid((Level("c5", 16, 32),)), num_classes=16, pool="attention", num_heads=4
     ).eval()
     head.attention.pool.load_state_dict(reference.state_dict())
     with torch.no_grad():

@@ -16,10 +16,10 @@ from tests.heads.head_tester import HeadTester
 SMALL = {
     "num_classes": 3,
     "num_queries": 5,
-    "layers": 3,
-    "heads": 4,
-    "points": 2,
-    "feedforward": 24,
+    "num_layers": 3,
+    "num_heads": 4,
+    "num_points": 2,
+    "feedforward_channels": 24,
     "dropout": 0.0,
 }
 
@@ -57,7 +57,7 @@ class TestDeformableDETR(HeadTester):
         assert len(prediction.auxiliary) == 2
         weights = deep.state_dict()
         for count, auxiliary in enumerate(prediction.auxiliary, 1):
-            shallow = self.build(layers=count)
+            shallow = self.build(num_layers=count)
             kept = {key: weights[key] for key in shallow.state_dict()}
             last = len(deep.class_predictors) - 1
             for key in kept if shallow.proposals is not None else ():  # the proposals' predictors come last
@@ -132,7 +132,7 @@ class TestTwoStageDeformableDETR(TestDeformableDETR):
         scores = prediction.proposals.class_logits[..., 0]
         best = scores.topk(5, dim=1).indices
         # A head of one layer that corrects nothing answers with the boxes that it started from.
-        still = self.build(layers=1)
+        still = self.build(num_layers=1)
         weights = head.state_dict()
         still.load_state_dict({k: weights[k.replace("_predictors.1.", "_predictors.3.")] for k in still.state_dict()})
         torch.nn.init.zeros_(still.box_predictors[0].layers[-1].weight)
@@ -142,20 +142,20 @@ class TestTwoStageDeformableDETR(TestDeformableDETR):
 
 
 class TestOneLevelOfDeformableDETR(TestDeformableDETR):
-    options: ClassVar = {**SMALL, "deepest": 1}
+    options: ClassVar = {**SMALL, "num_deepest_levels": 1}
     golden = (-0.698721, 0.603457, -0.223408, 0.600269)
 
 
 def test_needs_four_strides_or_the_deepest_levels():
     assert DeformableDETRHead.needs(None) == Requirement(strides=(8, 16, 32, 64))
-    assert DeformableDETRHead.needs(None, deepest=2) == Requirement(last=2)
+    assert DeformableDETRHead.needs(None, num_deepest_levels=2) == Requirement(last=2)
 
 
 @pytest.mark.parametrize(
     ("levels", "options", "message"),
     [
-        ((8, 16), {}, "so 32, 64 is missing.*deepest=2"),
-        ((8, 16), {"deepest": 3}, "deepest=3, and it receives 2 levels"),
+        ((8, 16), {}, "so 32, 64 is missing.*num_deepest_levels=2"),
+        ((8, 16), {"num_deepest_levels": 3}, "num_deepest_levels=3, and it receives 2 levels"),
         ((8, 16, 32, 64), {"two_stage": True}, "The fix: box_refinement=true"),
     ],
 )
@@ -172,7 +172,7 @@ def test_refuses_levels_of_several_widths():
 
 
 def test_starts_as_the_paper_does():
-    head = DeformableDETRHead(TestDeformableDETR().pyramid(), num_classes=3, layers=2)
+    head = DeformableDETRHead(TestDeformableDETR().pyramid(), num_classes=3, num_layers=2)
     prediction = head.eval()(TestDeformableDETR().maps((64, 64)), Canvas((64, 64)))
     torch.testing.assert_close(prediction.boxes_cxcywh[..., 2:].mean(), torch.tensor(-2.0).sigmoid())
     assert prediction.class_logits.sigmoid().max() < 0.1

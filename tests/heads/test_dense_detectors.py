@@ -63,7 +63,7 @@ class DenseDetectorTester(HeadTester):
 
 class TestFCOS(DenseDetectorTester):
     part = FCOSHead
-    options = {"num_classes": 5, "convolutions": 2, "strides": STRIDES}
+    options = {"num_classes": 5, "num_convolutions": 2, "strides": STRIDES}
     anchors = 1
     has_quality = True
     golden = (0.088881, 0.613239, -0.076252, -1.309860)
@@ -82,7 +82,7 @@ class TestFCOS(DenseDetectorTester):
 
 class TestRetinaNet(DenseDetectorTester):
     part = RetinaNetHead
-    options = {"num_classes": 5, "convolutions": 2, "strides": STRIDES}
+    options = {"num_classes": 5, "num_convolutions": 2, "strides": STRIDES}
     anchors = 9
     has_quality = False
     golden = (0.095242, -1.166119, -0.235207, 1.721750)

@@ -13,7 +13,14 @@ from backbonekit.errors import ContractError
 from backbonekit.heads.detr.head import DETRHead
 from tests.heads.head_tester import HeadTester
 
-SMALL = {"num_classes": 3, "num_queries": 5, "layers": 3, "heads": 4, "feedforward": 24, "dropout": 0.0}
+SMALL = {
+    "num_classes": 3,
+    "num_queries": 5,
+    "num_layers": 3,
+    "num_heads": 4,
+    "feedforward_channels": 24,
+    "dropout": 0.0,
+}
 
 
 class TestDETR(HeadTester):
@@ -43,7 +50,7 @@ class TestDETR(HeadTester):
         prediction = deep(maps, canvas, [{}, {}])
         assert len(prediction.auxiliary) == 2
         for count, auxiliary in enumerate(prediction.auxiliary, 1):
-            shallow = self.build(layers=count)
+            shallow = self.build(num_layers=count)
             shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
             expected = shallow(maps, canvas)
             torch.testing.assert_close(auxiliary.class_logits, expected.class_logits)
@@ -79,7 +86,7 @@ class TestDETRWithNormBetween(TestDETR):
         """Less the final norm, which it has once already."""
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
         for count, auxiliary in enumerate(deep(maps, canvas, [{}, {}]).auxiliary, 1):
-            shallow = self.build(layers=count)
+            shallow = self.build(num_layers=count)
             shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
             states = []
             shallow.norm.register_forward_hook(lambda module, given, state, kept=states: kept.append(state))
@@ -92,8 +99,8 @@ def test_needs_the_deepest_level():
 
 
 def test_refuses_heads_that_do_not_divide_the_width():
-    with pytest.raises(ContractError, match="heads=3 does not divide channels=64"):
-        TestDETR().build(heads=3)
+    with pytest.raises(ContractError, match="num_heads=3 does not divide channels=64"):
+        TestDETR().build(num_heads=3)
 
 
 def test_starts_as_the_paper_does():

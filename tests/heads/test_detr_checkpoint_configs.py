@@ -37,10 +37,11 @@ def test_every_field_of_detr_has_its_place():
     )  # fmt: skip
     both = {**DROPOUTS, "activation": "gelu"}
     assert given["neck"] == {
-        "name": "transformer_encoder", "channels": 64, "layers": 2, "heads": 4, "feedforward": 99, **both,
+        "name": "transformer_encoder", "channels": 64, "num_layers": 2, "num_heads": 4, "feedforward_channels": 99,
+        **both,
     }  # fmt: skip
     assert given["head"] == {
-        "name": "detr", "num_queries": 30, "layers": 3, "heads": 2, "feedforward": 77, **both,
+        "name": "detr", "num_queries": 30, "num_layers": 3, "num_heads": 2, "feedforward_channels": 77, **both,
         "auxiliary": True, "norm_between": True, "criterion": {**OUR_BOXES, "no_object_weight": 0.3},
     }  # fmt: skip
     assert given["labels"] == ["sky", "person", "road"]
@@ -57,12 +58,21 @@ def test_every_field_of_deformable_detr_has_its_place():
     )  # fmt: skip
     both = {"dropout": 0.2, "activation_dropout": 0.4, "activation": "gelu"}
     assert given["neck"] == [
-        {"name": "channel_mapper", "channels": 64, "norm": "group", "extra_levels": 1},
-        {"name": "deformable_encoder", "layers": 2, "heads": 4, "points": 3, "feedforward": 99, **both},
+        {"name": "channel_mapper", "channels": 64, "norm": "group", "num_extra_levels": 1},
+        {
+            "name": "deformable_encoder",
+            "num_layers": 2,
+            "num_heads": 4,
+            "num_points": 3,
+            "feedforward_channels": 99,
+            **both,
+        },
     ]
     assert given["head"] == {
-        "name": "deformable_detr", "num_queries": 50, "layers": 3, "heads": 2, "points": 5, "feedforward": 77,
-        "attention_dropout": 0.3, **both, "auxiliary": True, "box_refinement": True, "two_stage": True, "deepest": 0,
+        "name": "deformable_detr", "num_queries": 50, "num_layers": 3, "num_heads": 2, "num_points": 5,
+        "feedforward_channels": 77,
+        "attention_dropout": 0.3, **both, "auxiliary": True, "box_refinement": True, "two_stage": True,
+        "num_deepest_levels": 0,
         "criterion": {**OUR_BOXES, "alpha": 0.3, "proposals": "objectness"},
     }  # fmt: skip
 
@@ -88,8 +98,8 @@ def test_older_ways_to_name_a_backbone():
 
 def test_levels_that_are_not_those_of_the_paper_are_taken_as_they_are():
     given = recipe(DEFORMABLE_DETR, backbone_config=FOUR, num_feature_levels=5)
-    assert given["neck"][0]["extra_levels"] == 1
-    assert given["head"]["deepest"] == 5
+    assert given["neck"][0]["num_extra_levels"] == 1
+    assert given["head"]["num_deepest_levels"] == 5
 
 
 def test_other_backbones_than_resnets_have_their_norms_frozen_alone():

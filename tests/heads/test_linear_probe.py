@@ -24,7 +24,7 @@ class TestLinearProbe(HeadTester):
 
 
 class TestLinearProbeOfFourBlocks(TestLinearProbe):
-    options = {"num_classes": 5, "levels": 4, "dropout": 0.1}
+    options = {"num_classes": 5, "num_levels": 4, "dropout": 0.1}
     golden = (0.711545, -0.966586, -0.479981, -0.874010)
 
     def pyramid(self):
@@ -35,7 +35,7 @@ class TestLinearProbeOfFourBlocks(TestLinearProbe):
 
 
 class TestLinearProbeOfTwoSizes(TestLinearProbe):
-    options = {"num_classes": 5, "levels": 2}
+    options = {"num_classes": 5, "num_levels": 2}
     golden = (1.067314, -1.446799, -0.786177, -1.697633)
 
     def shapes(self, batch, size):
@@ -57,9 +57,9 @@ def test_is_linear_in_the_resized_maps():
 
 def test_asks_for_the_deepest_maps():
     assert LinearProbeHead.needs(None) == Requirement(last=1)
-    assert LinearProbeHead.needs(None, levels=4) == Requirement(last=4)
+    assert LinearProbeHead.needs(None, num_levels=4) == Requirement(last=4)
 
 
 def test_refuses_more_levels_than_there_are():
-    with pytest.raises(ContractError, match=r"levels=4, and it receives 1 level\. The fix: levels=1"):
-        LinearProbeHead(FeaturePyramid((Level("a", 4, 16),)), num_classes=3, levels=4)
+    with pytest.raises(ContractError, match=r"num_levels=4, and it receives 1 level\. The fix: num_levels=1"):
+        LinearProbeHead(FeaturePyramid((Level("a", 4, 16),)), num_classes=3, num_levels=4)

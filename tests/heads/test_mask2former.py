@@ -15,7 +15,14 @@ from backbonekit.errors import ContractError
 from backbonekit.heads.mask2former.head import Mask2FormerHead
 from tests.heads.head_tester import HeadTester
 
-SMALL = {"num_classes": 3, "num_queries": 5, "channels": 16, "layers": 4, "heads": 4, "feedforward": 24}
+SMALL = {
+    "num_classes": 3,
+    "num_queries": 5,
+    "channels": 16,
+    "num_layers": 4,
+    "num_heads": 4,
+    "feedforward_channels": 24,
+}
 
 
 class TestMask2Former(HeadTester):
@@ -47,7 +54,7 @@ class TestMask2Former(HeadTester):
 class TestMask2FormerAtTheMapsWidth(TestMask2Former):
     """All levels have the decoder's width and are projected all the same; two of them by turns."""
 
-    options = {**SMALL, "project": True, "levels": 2, "activation": "gelu"}
+    options = {**SMALL, "project": True, "num_levels": 2, "activation": "gelu"}
     golden = (0.321988, 0.496856, -0.217501, -0.440022)
 
     def pyramid(self):
@@ -62,7 +69,7 @@ class TestMask2FormerAtTheMapsWidth(TestMask2Former):
 class TestMask2FormerWithoutLayers(TestMask2Former):
     """The queries' features go straight to the predictors."""
 
-    options = {**SMALL, "layers": 0}
+    options = {**SMALL, "num_layers": 0}
     golden = (-1.492707, -2.008798, -0.379355, 1.200335)
 
     def test_gradient_reaches_every_parameter(self):
@@ -81,7 +88,7 @@ def test_every_earlier_prediction_is_that_of_a_shallower_head():
     prediction = deep(maps, canvas, [{}, {}])
     assert len(prediction.auxiliary) == 4
     for layers, auxiliary in enumerate(prediction.auxiliary):
-        shallow = tester.build(layers=layers)
+        shallow = tester.build(num_layers=layers)
         shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
         expected = shallow(maps, canvas)
         torch.testing.assert_close(auxiliary.class_logits, expected.class_logits)
@@ -103,7 +110,7 @@ def test_levels_are_looked_at_coarse_to_fine_and_round_again():
     tester = TestMask2Former()
     maps, canvas = tester.maps((64, 64)), Canvas((64, 64))
     for layers, seen in ((0, set()), (1, {3}), (2, {2, 3}), (3, {1, 2, 3}), (4, {1, 2, 3})):
-        head = tester.build(layers=layers)
+        head = tester.build(num_layers=layers)
         before = head(maps, canvas).class_logits
         moved = set()
         for index in range(4):
@@ -124,7 +131,7 @@ def with_masks(head, maps, signs):
 
 def test_queries_look_only_where_their_mask_is():
     tester = TestMask2Former()
-    head = tester.build(layers=1)
+    head = tester.build(num_layers=1)
     signs = torch.full((2, 16, 24), -1.0)
     signs[:, :8, :8] = 1.0  # two rows... of the coarsest map of 2 x 3 places it is the first
     maps = with_masks(head, tester.maps((64, 96)), signs)
@@ -141,7 +148,7 @@ def test_queries_look_only_where_their_mask_is():
 
 def test_queries_without_a_mask_look_everywhere():
     tester = TestMask2Former()
-    head = tester.build(layers=1)
+    head = tester.build(num_layers=1)
     given = tester.maps((64, 96))
     nowhere = with_masks(head, given, torch.full((2, 16, 24), -1.0))
     everywhere = with_masks(head, given, torch.full((2, 16, 24), 1.0))
@@ -172,7 +179,7 @@ def test_padding_of_the_levels_is_not_looked_at():
 
 def test_a_query_whose_mask_is_padding_alone_looks_at_the_image():
     tester = TestMask2Former()
-    head, canvas = tester.build(layers=1), padded((64, 96), (64, 32))
+    head, canvas = tester.build(num_layers=1), padded((64, 96), (64, 32))
     signs = torch.full((2, 16, 24), -1.0)
     signs[:, :, 12:] = 1.0
     given = tester.maps((64, 96))
@@ -212,15 +219,19 @@ def test_forward_asks_the_device_for_no_value():
 
 def test_needs_the_deepest_levels_and_mask_features():
     assert Mask2FormerHead.needs(None) == Requirement(last=3, extras=("mask_features",))
-    assert Mask2FormerHead.needs(None, levels=1).last == 1
+    assert Mask2FormerHead.needs(None, num_levels=1).last == 1
 
 
 @pytest.mark.parametrize(
     ("extras", "options", "message"),
     [
         ({}, {}, "neck=deformable_pixel_decoder"),
-        ({"mask_features": Level("mask_features", 8, 4)}, {}, r"levels=3, but only 1 arrive.*head\.levels=1"),
-        ({"mask_features": Level("mask_features", 8, 4)}, {"levels": 1, "heads": 3}, "heads=3 does not divide"),
+        ({"mask_features": Level("mask_features", 8, 4)}, {}, r"num_levels=3, but only 1 arrive.*head\.num_levels=1"),
+        (
+            {"mask_features": Level("mask_features", 8, 4)},
+            {"num_levels": 1, "num_heads": 3},
+            "num_heads=3 does not divide",
+        ),
     ],
 )
 def test_refuses_what_it_cannot_decode(extras, options, message):

@@ -19,7 +19,7 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
     """With the same points at every call, or two calls could not be compared."""
 
     criterion = PointMaskSetCriterion
-    options = {"num_classes": 4, "points": 100}
+    options = {"num_classes": 4, "num_points": 100}
     compiles = False
     not_compiled_because = "points are drawn anew at every call; see test_compiles_with_the_same_draws"
 
@@ -43,11 +43,11 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
         class_logits, mask_logits = torch.zeros(1, 6, 5), torch.full((1, 6, *SIZE), -30.0)
         class_logits[..., 4], class_logits[0, 3, 4], class_logits[0, 3, 2] = 30.0, 0.0, 30.0
         mask_logits[0, 3] = 60.0 * half[0] - 30.0
-        terms = self.run(MaskQueries(class_logits, mask_logits), targets, importance=0.0, points=500)
+        terms = self.run(MaskQueries(class_logits, mask_logits), targets, importance=0.0, num_points=500)
         assert terms["class"] < 1e-4
         assert terms["mask"] < 2
         assert terms["dice"] < 0.1
-        wrong = self.run(MaskQueries(class_logits, -mask_logits), targets, importance=0.0, points=500)
+        wrong = self.run(MaskQueries(class_logits, -mask_logits), targets, importance=0.0, num_points=500)
         assert wrong["mask"] > 70  # now every query is wrong on half of the image
         assert wrong["dice"] > 1
 
@@ -72,10 +72,10 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
 
     def test_other_draws_give_another_loss_of_the_same_mean(self):
         prediction, targets = self.prediction(2), self.targets(2)
-        criterion = self.build(points=400, importance=0.0)
+        criterion = self.build(num_points=400, importance=0.0)
         losses = torch.stack([criterion(prediction, targets, Canvas(SIZE))["mask"] for _ in range(40)])
         assert losses.std() > 0
-        many = self.build(points=40_000, importance=0.0)(prediction, targets, Canvas(SIZE))["mask"]
+        many = self.build(num_points=40_000, importance=0.0)(prediction, targets, Canvas(SIZE))["mask"]
         assert (losses.mean() - many).abs() < 4 * losses.std() / 40**0.5
 
     def test_compiles_with_the_same_draws(self):

@@ -15,7 +15,14 @@ from backbonekit.errors import ContractError
 from backbonekit.heads.maskformer.head import MaskFormerHead
 from tests.heads.head_tester import HeadTester
 
-SMALL = {"num_classes": 3, "num_queries": 5, "channels": 16, "layers": 3, "heads": 4, "feedforward": 24}
+SMALL = {
+    "num_classes": 3,
+    "num_queries": 5,
+    "channels": 16,
+    "num_layers": 3,
+    "num_heads": 4,
+    "feedforward_channels": 24,
+}
 
 
 class TestMaskFormer(HeadTester):
@@ -63,7 +70,7 @@ class TestMaskFormerWithAuxiliary(TestMaskFormer):
         prediction = deep(maps, canvas, [{}, {}])
         assert len(prediction.auxiliary) == 2
         for count, auxiliary in enumerate(prediction.auxiliary, 1):
-            shallow = self.build(layers=count, auxiliary="none")
+            shallow = self.build(num_layers=count, auxiliary="none")
             shallow.load_state_dict({key: deep.state_dict()[key] for key in shallow.state_dict()})
             expected = shallow(maps, canvas)
             torch.testing.assert_close(auxiliary.class_logits, expected.class_logits)
@@ -92,7 +99,7 @@ class TestMaskFormerWithRawAuxiliary(TestMaskFormer):
 class TestMaskFormerWithoutLayers(TestMaskFormer):
     """The queries' starting values go straight to the predictors; only those have something to learn."""
 
-    options = {**SMALL, "layers": 0, "auxiliary": "raw"}
+    options = {**SMALL, "num_layers": 0, "auxiliary": "raw"}
     golden = (0.515533, 0.401595, -0.136477, -0.331758)
 
     def test_gradient_reaches_every_parameter(self):
@@ -182,7 +189,7 @@ def test_without_mask_features_it_names_the_neck_that_gives_them():
         MaskFormerHead(FeaturePyramid((Level("c5", 64, 32),)), num_classes=3)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"heads": 3}, "heads=3 does not divide channels=16")])
+@pytest.mark.parametrize(("options", "message"), [({"num_heads": 3}, "num_heads=3 does not divide channels=16")])
 def test_refuses_what_cannot_be_split(options, message):
     tester = TestMaskFormer()
     with pytest.raises(ContractError, match=message):

@@ -49,14 +49,14 @@ def test_every_field_has_its_place():
         use_auxiliary_loss=True,
         id2label={"0": "sky", "1": "person", "2": "road"},
     )
-    assert given["neck"] == {"name": "fpn_pixel_decoder", "channels": 96, "mask_channels": 80, "deepest": 0}
+    assert given["neck"] == {"name": "fpn_pixel_decoder", "channels": 96, "mask_channels": 80, "num_deepest_levels": 0}
     assert given["head"] == {
         "name": "maskformer",
         "num_queries": 30,
         "channels": 64,
-        "layers": 2,
-        "heads": 4,
-        "feedforward": 99,
+        "num_layers": 2,
+        "num_heads": 4,
+        "feedforward_channels": 99,
         "dropout": 0.2,
         "attention_dropout": 0.3,
         "activation_dropout": 0.4,
@@ -83,7 +83,7 @@ def test_an_empty_file_has_the_defaults_of_transformers():
     assert given["backbone"]["config"]["model_type"] == "maskformer-swin"
     assert given["backbone"]["config"]["depths"] == [2, 2, 18, 2]
     assert (given["neck"]["channels"], given["neck"]["mask_channels"]) == (256, 256)
-    assert (given["head"]["num_queries"], given["head"]["layers"], given["head"]["auxiliary"]) == (100, 6, "none")
+    assert (given["head"]["num_queries"], given["head"]["num_layers"], given["head"]["auxiliary"]) == (100, 6, "none")
     assert given["head"]["num_classes"] == 2
 
 
@@ -98,14 +98,14 @@ def test_maps_that_are_no_pyramid_are_folded_as_they_are():
     plain = {"model_type": "dinov2", "hidden_size": 24, "num_hidden_layers": 4, "num_attention_heads": 2}
     given = recipe(backbone_config={**plain, "out_indices": [1, 2, -1]})
     assert given["backbone"]["out_indices"] == [1, 2, 4]
-    assert given["neck"]["deepest"] == 3
-    assert recipe(backbone_config={**RESNET, "out_features": ["stage2", "stage3"]})["neck"]["deepest"] == 2
+    assert given["neck"]["num_deepest_levels"] == 3
+    assert recipe(backbone_config={**RESNET, "out_features": ["stage2", "stage3"]})["neck"]["num_deepest_levels"] == 2
 
 
 def test_maps_that_nobody_chose_are_left_to_the_wiring():
     given = recipe(backbone_config={key: value for key, value in RESNET.items() if key != "out_features"})
     assert given["backbone"]["out_indices"] == "auto"
-    assert "deepest" not in given["neck"]
+    assert "num_deepest_levels" not in given["neck"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_timm_backbones(fields):
     given = recipe(**fields)
     assert (given["backbone"]["source"], given["backbone"]["name"]) == ("timm", "resnet18")
     assert given["backbone"]["out_indices"] == [1, 2, 3, 4]
-    assert given["neck"]["deepest"] == 0
+    assert given["neck"]["num_deepest_levels"] == 0
 
 
 def test_a_timm_backbones_output_stride_is_an_argument():

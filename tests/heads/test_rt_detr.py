@@ -14,7 +14,14 @@ from backbonekit.heads.d_fine.head import DFINEHead
 from backbonekit.heads.rt_detr.head import RTDETRHead
 from tests.heads.head_tester import HeadTester
 
-SMALL = {"num_classes": 4, "num_queries": 7, "channels": 16, "heads": 2, "feedforward": 24, "layers": 2}
+SMALL = {
+    "num_classes": 4,
+    "num_queries": 7,
+    "channels": 16,
+    "num_heads": 2,
+    "feedforward_channels": 24,
+    "num_layers": 2,
+}
 SIZE = (64, 96)
 
 
@@ -38,7 +45,7 @@ class QueryHeadTester(HeadTester):
 
     @property
     def levels(self):
-        return len(self.options["points"])
+        return len(self.options["num_points"])
 
     def test_gradient_reaches_every_parameter(self) -> None:
         """In training, where every layer answers."""
@@ -92,7 +99,7 @@ class QueryHeadTester(HeadTester):
         assert head.start.label_embedding.weight.grad is not None
 
     def test_without_denoising_there_is_no_embedding(self):
-        head = self.build(denoising_queries=0).train()
+        head = self.build(num_denoising_queries=0).train()
         assert head.start.label_embedding is None
         assert "denoising" not in head(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
 
@@ -134,15 +141,15 @@ class QueryHeadTester(HeadTester):
         with pytest.raises(
             ContractError, match=r"points has 4 numbers, one for each level, and 3 levels arrive. The fix"
         ):
-            self.build(points=(1, 1, 1, 1))
+            self.build(num_points=(1, 1, 1, 1))
 
     def test_as_many_levels_as_numbers_of_points(self):
-        assert self.part.needs(None, points=(4, 4)) == Requirement(strides=(16, 32))
+        assert self.part.needs(None, num_points=(4, 4)) == Requirement(strides=(16, 32))
 
 
 class TestRTDETR(QueryHeadTester):
     part = RTDETRHead
-    options: ClassVar[dict] = {**SMALL, "points": (2, 2, 2), "denoising_queries": 6}
+    options: ClassVar[dict] = {**SMALL, "num_points": (2, 2, 2), "num_denoising_queries": 6}
     golden = (-1.047449, -1.027794, -1.046143, 0.601395)
 
     def test_offsets_without_a_gradient_ask_for_none(self):
@@ -153,7 +160,13 @@ class TestRTDETR(QueryHeadTester):
 
 class TestDFINE(QueryHeadTester):
     part = DFINEHead
-    options: ClassVar[dict] = {**SMALL, "points": (1, 3), "denoising_queries": 6, "bins": 6, "quality_channels": 8}
+    options: ClassVar[dict] = {
+        **SMALL,
+        "num_points": (1, 3),
+        "num_denoising_queries": 6,
+        "num_bins": 6,
+        "quality_channels": 8,
+    }
     golden = (-1.078836, -0.657355, -0.462588, -0.063474)
 
     def test_only_predictions_of_layers_have_distributions(self):
@@ -166,8 +179,8 @@ class TestDFINE(QueryHeadTester):
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"bins": 7}, "bins=7; .* so it is an even number: 8"),
-            ({"quality_bins": 9}, "quality_bins=9, but an edge has 7"),
+            ({"num_bins": 7}, "num_bins=7; .* so it is an even number: 8"),
+            ({"num_quality_bins": 9}, "num_quality_bins=9, but an edge has 7"),
         ],
     )
     def test_bins_that_make_no_sense_are_refused(self, options, message):

@@ -21,13 +21,15 @@ COMMON = {
     "decoder_method": "discrete",
 }  # fmt: skip
 NECK = {
-    "name": "hybrid_encoder", "channels": 96, "levels": 3, "layers": 2, "heads": 4, "feedforward": 99, "dropout": 0.1,
+    "name": "hybrid_encoder", "channels": 96, "num_levels": 3, "num_layers": 2, "num_heads": 4,
+    "feedforward_channels": 99, "dropout": 0.1,
     "activation": "relu", "temperature": 50.0, "expansion": 0.5, "fusion_activation": "gelu",
 }  # fmt: skip
 HEAD = {
-    "num_queries": 30, "channels": 48, "layers": 2, "heads": 6, "feedforward": 88, "offset_scale": 0.25,
+    "num_queries": 30, "channels": 48, "num_layers": 2, "num_heads": 6, "feedforward_channels": 88,
+    "offset_scale": 0.25,
     "sampling": "nearest", "dropout": 0.1, "attention_dropout": 0.3, "activation": "silu", "learned_queries": True,
-    "denoising_queries": 20, "label_noise": 0.4, "box_noise": 0.7,
+    "num_denoising_queries": 20, "label_noise": 0.4, "box_noise": 0.7,
 }  # fmt: skip
 LOSS = {
     "class_weight": 2.0, "box_weight": 6.0, "giou_weight": 1.0, "class_cost": 1.0, "box_cost": 4.0, "giou_cost": 3.0,
@@ -43,10 +45,10 @@ def recipe(dialect, **fields):
 
 def test_every_field_of_rt_detr_has_its_place():
     given = recipe(RT_DETR, backbone_config=VD, decoder_n_points=3, activation_dropout=0.2, **COMMON)
-    assert given["neck"] == {**NECK, "fusion": "csp", "blocks": 3, "activation_dropout": 0.2}
+    assert given["neck"] == {**NECK, "fusion": "csp", "num_blocks": 3, "activation_dropout": 0.2}
     criterion = {"name": "box_set", "classification": "varifocal", **LOSS}
     assert given["head"] == {
-        "name": "rt_detr", **HEAD, "points": [3, 3, 3], "activation_dropout": 0.2, "criterion": criterion,
+        "name": "rt_detr", **HEAD, "num_points": [3, 3, 3], "activation_dropout": 0.2, "criterion": criterion,
     }  # fmt: skip
     assert given["labels"] == ["sky", "person"]
     assert given["training"] == {"freeze": {"stages": 0, "norms": True}}
@@ -60,12 +62,13 @@ def test_every_field_of_d_fine_has_its_place():
         "freeze_backbone_batch_norms": False,
     }  # fmt: skip
     given = recipe(D_FINE, backbone_config=VD, **COMMON, **own)
-    assert given["neck"] == {**NECK, "fusion": "elan", "blocks": 1}
+    assert given["neck"] == {**NECK, "fusion": "elan", "num_blocks": 1}
     edges = {"edge_scale": 8.0, "edge_reach": 0.75}
     weights = {"edge_weight": 0.2, "distillation_weight": 1.0, "matching": "layer"}
     assert given["head"] == {
-        "name": "d_fine", **HEAD, **edges, "points": [3, 6, 3], "bins": 16, "quality_bins": 3, "quality_channels": 32,
-        "quality_layers": 3, "criterion": {"name": "edge_box_set", **LOSS, **weights, **edges},
+        "name": "d_fine", **HEAD, **edges, "num_points": [3, 6, 3], "num_bins": 16, "num_quality_bins": 3,
+        "quality_channels": 32,
+        "num_quality_layers": 3, "criterion": {"name": "edge_box_set", **LOSS, **weights, **edges},
     }  # fmt: skip
     assert given["training"] == {}
 
@@ -75,7 +78,11 @@ def test_an_empty_file_has_the_defaults_of_transformers(dialect):
     given = recipe(dialect)
     assert given["backbone"]["config"]["model_type"] == ("hgnet_v2" if dialect is D_FINE else "rt_detr_resnet")
     assert given["backbone"]["out_indices"] == [2, 3, 4]
-    assert (given["head"]["num_queries"], given["head"]["layers"], given["head"]["points"]) == (300, 6, [4, 4, 4])
+    assert (given["head"]["num_queries"], given["head"]["num_layers"], given["head"]["num_points"]) == (
+        300,
+        6,
+        [4, 4, 4],
+    )
     assert given["head"]["num_classes"] == 2
 
 
@@ -84,7 +91,7 @@ def test_two_levels_are_the_coarsest():
     given = recipe(
         D_FINE, backbone_config={**VD, "out_indices": [3, 4]}, encode_proj_layers=[1], decoder_n_points=6, **fields
     )
-    assert (given["neck"]["levels"], given["head"]["points"]) == (2, [6, 6])
+    assert (given["neck"]["num_levels"], given["head"]["num_points"]) == (2, [6, 6])
 
 
 @pytest.mark.parametrize(

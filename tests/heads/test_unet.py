@@ -23,7 +23,7 @@ class TestUNet(HeadTester):
 
 
 class TestUNetFromStride2(TestUNet):
-    options = {"num_classes": 5, "channels": (32, 24, 20, 16, 12), "finest": 2}
+    options = {"num_classes": 5, "channels": (32, 24, 20, 16, 12), "finest_stride": 2}
     golden = (1.668568, -0.205303, 0.052652, -0.226987)
 
     def pyramid(self):
@@ -49,11 +49,11 @@ def test_every_level_enters():
 
 def test_asks_for_every_stride_from_the_finest():
     assert UNetHead.needs(None) == Requirement(strides=(4, 8, 16, 32))
-    assert UNetHead.needs(None, finest=2) == Requirement(strides=(2, 4, 8, 16, 32))
+    assert UNetHead.needs(None, finest_stride=2) == Requirement(strides=(2, 4, 8, 16, 32))
 
 
 def test_refuses_another_number_of_widths_with_the_fix():
     with pytest.raises(ContractError, match=r"channels=\[8, 4\] are 2 widths.*5 doublings.*\[256, 128, 64, 32, 16\]"):
         UNetHead(TestUNet().pyramid(), num_classes=3, channels=(8, 4))
     with pytest.raises(ContractError, match=r"so 2 is missing"):
-        UNetHead(TestUNet().pyramid(), num_classes=3, finest=2)
+        UNetHead(TestUNet().pyramid(), num_classes=3, finest_stride=2)

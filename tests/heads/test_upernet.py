@@ -23,7 +23,7 @@ class TestUPerNet(HeadTester):
 
 
 class TestUPerNetOnAPlainTransformer(TestUPerNet):
-    options = {"num_classes": 5, "channels": 8, "auxiliary": False, "deepest": 3, "scales": (1, 2)}
+    options = {"num_classes": 5, "channels": 8, "auxiliary": False, "num_deepest_levels": 3, "scales": (1, 2)}
     golden = (-0.411243, -0.902757, 0.138084, -0.122131)
 
     def pyramid(self):
@@ -45,7 +45,7 @@ def test_auxiliary_reads_the_level_that_is_named():
     maps, canvas = TestUPerNet().maps((64, 64)), Canvas((64, 64))
     changed = FeatureMaps((maps.maps[0] + 1, *maps.maps[1:]))
     for level, differs in ((2, False), (0, True)):
-        head = auxiliary_head(auxiliary_level=level)
+        head = auxiliary_head(auxiliary_level_index=level)
         before, after = head(maps, canvas, []), head(changed, canvas, [])
         assert torch.equal(before.auxiliary[0], after.auxiliary[0]) is not differs
 
@@ -64,14 +64,16 @@ def test_trains_on_one_image():
 
 def test_asks_for_four_strides_or_the_deepest():
     assert UPerNetHead.needs(None) == Requirement(strides=(4, 8, 16, 32))
-    assert UPerNetHead.needs(None, deepest=3) == Requirement(last=3)
+    assert UPerNetHead.needs(None, num_deepest_levels=3) == Requirement(last=3)
 
 
 def test_refuses_what_it_cannot_read():
     pyramid = FeaturePyramid((Level("a", 4, 8), Level("b", 4, 16)))
     with pytest.raises(ContractError, match=r"receives strides 8, 16, so 4, 32 is missing\. The fix: "):
         UPerNetHead(pyramid, num_classes=3)
-    with pytest.raises(ContractError, match=r"deepest=3, and it receives 2 levels .*deepest=2"):
-        UPerNetHead(pyramid, num_classes=3, deepest=3)
-    with pytest.raises(ContractError, match=r"auxiliary_level=2, and it takes 2 levels, 0 to 1.*auxiliary_level=0"):
-        UPerNetHead(pyramid, num_classes=3, deepest=2)
+    with pytest.raises(ContractError, match=r"num_deepest_levels=3, and it receives 2 levels .*num_deepest_levels=2"):
+        UPerNetHead(pyramid, num_classes=3, num_deepest_levels=3)
+    with pytest.raises(
+        ContractError, match=r"auxiliary_level_index=2, and it takes 2 levels, 0 to 1.*auxiliary_level_index=0"
+    ):
+        UPerNetHead(pyramid, num_classes=3, num_deepest_levels=2)

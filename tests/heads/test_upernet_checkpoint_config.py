@@ -41,8 +41,8 @@ def test_every_field_has_its_place():
         "dropout": 0.0,
         "auxiliary": True,
         "auxiliary_channels": 12,
-        "auxiliary_level": 2,
-        "deepest": 0,
+        "auxiliary_level_index": 2,
+        "num_deepest_levels": 0,
         "criterion": {"name": "dense_cross_entropy", "auxiliary_weight": 0.7, "ignore_label": 254},
     }
     assert given["labels"] == ["sky", "person", "road"]
@@ -66,9 +66,12 @@ def test_an_empty_file_has_the_defaults_of_transformers():
 
 
 def test_other_strides_are_taken_as_they_are():
-    assert recipe(backbone_config={**RESNET, "out_features": ["stage2", "stage3", "stage4"]})["head"]["deepest"] == 3
+    assert (
+        recipe(backbone_config={**RESNET, "out_features": ["stage2", "stage3", "stage4"]})["head"]["num_deepest_levels"]
+        == 3
+    )
     five = {**RESNET, "out_features": ["stem", "stage1", "stage2", "stage3", "stage4"]}
-    assert recipe(backbone_config=five)["head"]["deepest"] == 5
+    assert recipe(backbone_config=five)["head"]["num_deepest_levels"] == 5
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_maps_that_nobody_chose_are_those_that_the_model_needs() -> None:
     resnet = bk.ResNetConfig(**RESNET)
     deformable = bk.DeformableDetrConfig(backbone_config=resnet).recipe()
     assert deformable.backbone.out_indices == (2, 3, 4)
-    assert deformable.neck[0].options["extra_levels"] == 1
+    assert deformable.neck[0].options["num_extra_levels"] == 1
     timm = bk.DeformableDetrConfig(backbone="resnet18", use_timm_backbone=True).recipe()
     assert timm.backbone.out_indices == (2, 3, 4)
     fields = {"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32, "encoder_layers": 1, "decoder_layers": 2}

@@ -13,7 +13,7 @@ PLACES = sum(height * columns for height, columns in SHAPES)
 
 def loaded(theirs, **options):
     """Ours with the weights of theirs."""
-    ours = DeformableAttention(32, heads=4, **options).double()
+    ours = DeformableAttention(32, num_heads=4, **options).double()
     names = {"sampling_offsets": "offsets", "attention_weights": "weights"}
     names |= {"value_proj": "value", "output_proj": "output"}
     weights = {key: tensor for key, tensor in theirs.state_dict().items() if "points_scale" not in key}
@@ -52,7 +52,7 @@ def test_equals_deformable_detr(coordinates):
     theirs = randomise_weights(modeling.DeformableDetrMultiscaleDeformableAttention(config, 4, 5)).double()
     queries, references, memory, mask = inputs(coordinates, levels=3)
     expected = called(theirs, queries, references, memory, mask)
-    given = loaded(theirs, points=(5, 5, 5))(queries, references, memory, SHAPES, mask)
+    given = loaded(theirs, num_points=(5, 5, 5))(queries, references, memory, SHAPES, mask)
     torch.testing.assert_close(given, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -68,7 +68,7 @@ def test_equals_rt_detr_v2(method):
     queries, references, memory, mask = inputs(4, levels=1)
     expected = called(theirs, queries, references, memory, mask)
     sampling = {"default": "bilinear", "discrete": "nearest"}[method]
-    ours = loaded(theirs, points=(5, 5, 5), offset_scale=0.3, sampling=sampling)
+    ours = loaded(theirs, num_points=(5, 5, 5), offset_scale=0.3, sampling=sampling)
     torch.testing.assert_close(ours(queries, references, memory, SHAPES, mask), expected, rtol=1e-8, atol=1e-8)
 
 
@@ -82,13 +82,13 @@ def test_equals_d_fine():
     queries, references, memory, _ = inputs(4, levels=1)
     # their mask does not fit their values: this attention is never called with one
     expected = called(theirs, queries, references, memory, None)
-    ours = loaded(theirs, points=(3, 6, 2), project=False)
+    ours = loaded(theirs, num_points=(3, 6, 2), project=False)
     # they keep 1 / points in float32
     torch.testing.assert_close(ours(queries, references, memory, SHAPES), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_masked_places_are_not_read():
-    attention = randomise_weights(DeformableAttention(32, heads=4, points=(4, 4, 4))).double()
+    attention = randomise_weights(DeformableAttention(32, num_heads=4, num_points=(4, 4, 4))).double()
     queries, references, memory, mask = inputs(2, levels=3)
     other = memory.clone()
     other[~mask] = 1e3
@@ -98,7 +98,7 @@ def test_masked_places_are_not_read():
 
 
 def test_starts_with_a_ring_of_places_around_the_reference():
-    attention = DeformableAttention(32, heads=4, points=(2,))
+    attention = DeformableAttention(32, num_heads=4, num_points=(2,))
     bias = attention.offsets.bias.detach().view(4, 2, 2)
     expected = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
     torch.testing.assert_close(bias[:, 0], expected, rtol=0, atol=1e-6)
@@ -117,7 +117,7 @@ def test_a_module_in_place_of_the_value_projection_is_asked():
             return 2 * self.inner(memory)
 
     torch.manual_seed(0)
-    attention = DeformableAttention(8, heads=2, points=(2,))
+    attention = DeformableAttention(8, num_heads=2, num_points=(2,))
     nn.init.zeros_(attention.output.bias)
     given = torch.randn(1, 3, 8), torch.rand(1, 3, 1, 2), torch.randn(1, 20, 8), [(4, 5)]
     expected = 2 * attention(*given)

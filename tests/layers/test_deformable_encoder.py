@@ -31,7 +31,7 @@ def test_a_layer_is_that_of_deformable_detr():
     )
     config._attn_implementation = "eager"
     theirs = randomise_weights(module.DeformableDetrEncoderLayer(config)).double().eval()
-    ours = DeformableEncoderLayer(16, levels=3, heads=4, points=3, feedforward=24).double().eval()
+    ours = DeformableEncoderLayer(16, num_levels=3, num_heads=4, num_points=3, feedforward_channels=24).double().eval()
     names = (
         ("self_attn.sampling_offsets", "self_attention.offsets"),
         ("self_attn.attention_weights", "self_attention.weights"),
@@ -71,7 +71,9 @@ def test_a_layer_is_that_of_deformable_detr():
 
 
 def test_gives_maps_of_the_same_shapes_and_knows_its_levels_apart():
-    encoder = randomise_weights(DeformableEncoder(16, levels=3, layers=1, heads=4, feedforward=24)).eval()
+    encoder = randomise_weights(
+        DeformableEncoder(16, num_levels=3, num_layers=1, num_heads=4, feedforward_channels=24)
+    ).eval()
     given, canvas = maps(), Canvas((256, 352))
     before = encoder(given, canvas)
     assert [one.shape for one in before] == [one.shape for one in given]
@@ -81,10 +83,10 @@ def test_gives_maps_of_the_same_shapes_and_knows_its_levels_apart():
 
 def test_without_layers_maps_pass_through():
     given = maps()
-    encoder = DeformableEncoder(16, levels=3, layers=0)
+    encoder = DeformableEncoder(16, num_levels=3, num_layers=0)
     assert all(torch.equal(one, other) for one, other in zip(encoder(given, Canvas((64, 88))), given, strict=True))
 
 
 def test_refuses_heads_that_do_not_divide():
-    with pytest.raises(ContractError, match="heads=5 does not divide channels=16"):
-        DeformableEncoder(16, levels=3, heads=5)
+    with pytest.raises(ContractError, match="num_heads=5 does not divide channels=16"):
+        DeformableEncoder(16, num_levels=3, num_heads=5)

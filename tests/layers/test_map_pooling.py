@@ -23,7 +23,7 @@ def test_average_of_nothing_is_zero():
 
 
 def test_attention_does_not_look_at_padding():
-    pool = randomise_weights(AttentionPooling(8, attention_heads=2)).eval()
+    pool = randomise_weights(AttentionPooling(8, num_heads=2)).eval()
     maps = torch.randn(2, 8, 3, 4)
     mask = torch.ones(2, 3, 4, dtype=torch.bool)
     mask[1, :, 2:] = False

@@ -24,7 +24,7 @@ def into(reference: nn.MultiheadAttention, ours: MultiHeadAttention) -> None:
 
 @pytest.mark.parametrize("is_masked", [False, True])
 def test_attention_equals_torchs(is_masked):
-    ours = randomise_weights(MultiHeadAttention(12, heads=3)).double().eval()
+    ours = randomise_weights(MultiHeadAttention(12, num_heads=3)).double().eval()
     reference = nn.MultiheadAttention(12, 3, batch_first=True).double().eval()
     into(reference, ours)
     queries, keys, values = (
@@ -40,7 +40,7 @@ def test_attention_equals_torchs(is_masked):
 
 
 def test_decoder_layer_equals_torchs_where_there_are_no_positions():
-    ours = randomise_weights(TransformerDecoderLayer(12, heads=3, feedforward=20)).double().eval()
+    ours = randomise_weights(TransformerDecoderLayer(12, num_heads=3, feedforward_channels=20)).double().eval()
     reference = nn.TransformerDecoderLayer(12, 3, 20, batch_first=True).double().eval()
     into(reference.self_attn, ours.self_attention)
     into(reference.multihead_attn, ours.cross_attention)
@@ -60,7 +60,9 @@ def test_decoder_layer_equals_torchs_where_there_are_no_positions():
 
 def test_the_decoder_layer_may_look_at_the_image_first():
     """Each half by itself: without the weights of one attention the order shows in the other's input."""
-    layer = randomise_weights(TransformerDecoderLayer(12, heads=3, feedforward=20, cross_first=True)).eval()
+    layer = randomise_weights(
+        TransformerDecoderLayer(12, num_heads=3, feedforward_channels=20, cross_first=True)
+    ).eval()
     queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
     positions, places = torch.randn(1, 4, 12), torch.randn(1, 7, 12)
     seen = layer.cross_attention(queries + positions, memory + places, memory)
@@ -79,7 +81,7 @@ def test_every_dropout_of_a_decoder_layer_works_in_training_alone():
     queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
     nowhere = torch.zeros(1, 1, 12)
     for name in ("dropout", "attention_dropout", "activation_dropout"):
-        layer = TransformerDecoderLayer(12, heads=3, feedforward=20, **{name: 0.5})
+        layer = TransformerDecoderLayer(12, num_heads=3, feedforward_channels=20, **{name: 0.5})
         once, again = (layer(queries, memory, query_positions=nowhere, memory_positions=nowhere) for _ in range(2))
         assert not torch.equal(once, again), name
         layer.eval()
@@ -88,8 +90,8 @@ def test_every_dropout_of_a_decoder_layer_works_in_training_alone():
 
 
 def test_heads_that_do_not_divide_are_refused_with_those_that_do():
-    with pytest.raises(ContractError, match=r"heads=5 does not divide channels=12; heads that do: 1, 2, 4\."):
-        MultiHeadAttention(12, heads=5)
+    with pytest.raises(ContractError, match=r"num_heads=5 does not divide channels=12; heads that do: 1, 2, 4\."):
+        MultiHeadAttention(12, num_heads=5)
 
 
 def test_a_image_without_a_real_pixel_looks_everywhere():
@@ -104,18 +106,18 @@ def test_a_image_without_a_real_pixel_looks_everywhere():
 
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 def test_feedforward_widens_activates_narrows(activation):
-    layer = randomise_weights(FeedForward(6, hidden=9, activation=activation)).eval()
+    layer = randomise_weights(FeedForward(6, hidden_channels=9, activation=activation)).eval()
     tokens = torch.randn(2, 3, 6)
     expected = layer.narrow(getattr(nn.functional, activation)(layer.widen(tokens)))
     torch.testing.assert_close(layer(tokens), expected)
 
 
 def test_mlp_has_no_activation_after_its_last_layer():
-    mlp = randomise_weights(MLP(5, hidden=7, out_channels=3, layers=3))
+    mlp = randomise_weights(MLP(5, hidden_channels=7, out_channels=3, num_layers=3))
     first, second, third = mlp.layers
     tokens = torch.randn(4, 2, 5)
     torch.testing.assert_close(mlp(tokens), third(second(first(tokens).relu()).relu()))
-    assert [layer.out_features for layer in MLP(5, hidden=7, out_channels=3, layers=1).layers] == [3]
+    assert [layer.out_features for layer in MLP(5, hidden_channels=7, out_channels=3, num_layers=1).layers] == [3]
 
 
 def test_positions_run_from_the_first_pixel_to_two_pi():

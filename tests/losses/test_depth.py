@@ -158,7 +158,9 @@ class TestMetricDepth(DepthTester):
     def test_by_hand(self):
         e = math.e
         prediction, target = torch.tensor([[[e, 1.0], [1.0, e**3]]]), torch.tensor([[1.0, 1.0], [1.0, float("nan")]])
-        terms = self.build(scales=1, gradient_weight=1.0)(DenseDepth(prediction), [{"depth": target}], Canvas((2, 2)))
+        terms = self.build(num_scales=1, gradient_weight=1.0)(
+            DenseDepth(prediction), [{"depth": target}], Canvas((2, 2))
+        )
         torch.testing.assert_close(terms["depth"], torch.tensor(1 / 3 - 0.5 / 9))
         torch.testing.assert_close(terms["depth_gradient"], torch.tensor(2 / 3))  # one step right, one down
 

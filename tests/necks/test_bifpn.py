@@ -14,7 +14,7 @@ from tests.necks.neck_tester import NeckTester
 
 class TestBiFPN(NeckTester):
     part = BiFPN
-    options = {"channels": 16, "repeats": 2}
+    options = {"channels": 16, "num_repeats": 2}
     golden = (-0.325092, -0.129392, -0.119907, -0.322206)
 
 
@@ -22,7 +22,7 @@ class TestBiFPNWithExtraLevels(NeckTester):
     """As in EfficientDet: three levels of the backbone and two more."""
 
     part = BiFPN
-    options = {"channels": 16, "repeats": 3, "extra_levels": 2}
+    options = {"channels": 16, "num_repeats": 3, "num_extra_levels": 2}
     golden = (-0.324854, -0.128056, -0.120360, -0.322791)
 
     def pyramid(self):
@@ -31,7 +31,7 @@ class TestBiFPNWithExtraLevels(NeckTester):
 
 class TestBiFPNOnOneLevel(NeckTester):
     part = BiFPN
-    options = {"channels": 64, "repeats": 1, "extra_levels": 1, "norm": "group"}
+    options = {"channels": 64, "num_repeats": 1, "num_extra_levels": 1, "norm": "group"}
     golden = (-0.236743, 0.355850, -0.244639, -1.983601)
 
     def pyramid(self):
@@ -46,11 +46,11 @@ def test_publishes_the_levels_of_efficientdet():
 
 def test_asks_for_what_it_uses_and_no_more():
     wanted = Requirement(strides=(8, 16, 32, 64, 128))
-    assert BiFPN.needs(wanted, extra_levels=2) == Requirement(strides=(8, 16, 32))
+    assert BiFPN.needs(wanted, num_extra_levels=2) == Requirement(strides=(8, 16, 32))
 
 
 def test_refuses_a_single_level():
-    with pytest.raises(ContractError, match=r"receives c5 alone.*extra_levels=1"):
+    with pytest.raises(ContractError, match=r"receives c5 alone.*num_extra_levels=1"):
         BiFPN(FeaturePyramid((Level("c5", 24, 32),)))
 
 
@@ -59,7 +59,7 @@ def test_one_run_by_hand():
     pyramid = FeaturePyramid((Level("c3", 3, 8), Level("c4", 4, 16), Level("c5", 5, 32)))
     tester = TestBiFPN()
     tester.pyramid = lambda: pyramid
-    neck = tester.build(channels=6, repeats=1, norm="none")
+    neck = tester.build(channels=6, num_repeats=1, norm="none")
     maps = [torch.randn(1, channels, side, side) for channels, side in ((3, 16), (4, 8), (5, 4))]
 
     def fuse(node, *inputs):
@@ -88,7 +88,7 @@ def test_one_run_by_hand():
 
 
 def test_a_weight_below_zero_counts_as_zero():
-    neck, maps = TestBiFPN().build(repeats=1), TestBiFPN().maps((64, 64))
+    neck, maps = TestBiFPN().build(num_repeats=1), TestBiFPN().maps((64, 64))
     with torch.no_grad():
         neck.runs[0].down[0].weight[1] = -3.0
         changed = FeatureMaps((*maps.maps[:1], *(level + 1 for level in maps.maps[1:])))

@@ -19,12 +19,14 @@ class TestChannelMapper(NeckTester):
 
 class TestChannelMapperWithExtraLevels(NeckTester):
     part = ChannelMapper
-    options = {"channels": 12, "norm": "batch", "extra_levels": 2}
+    options = {"channels": 12, "norm": "batch", "num_extra_levels": 2}
     golden = (-0.068049, -0.581945, 0.797756, 1.300314)
 
 
 def test_asks_for_what_it_uses_and_no_more():
-    assert ChannelMapper.needs(Requirement(strides=(8, 16, 32, 64)), extra_levels=1) == Requirement(strides=(8, 16, 32))
+    assert ChannelMapper.needs(Requirement(strides=(8, 16, 32, 64)), num_extra_levels=1) == Requirement(
+        strides=(8, 16, 32)
+    )
 
 
 @pytest.mark.parity
@@ -57,7 +59,7 @@ def test_equals_the_input_projections_of_deformable_detr(size):
         reference(torch.randn(2, 3, *size), pixel_mask=torch.ones(2, *size, dtype=torch.long))
 
     pyramid = FeaturePyramid((Level("c3", 16, 8), Level("c4", 32, 16), Level("c5", 64, 32)))
-    neck = ChannelMapper(pyramid, channels=32, extra_levels=2).eval()
+    neck = ChannelMapper(pyramid, channels=32, num_extra_levels=2).eval()
     theirs = projections.state_dict()
     neck.load_state_dict(dict(zip(neck.state_dict(), theirs.values(), strict=True)))
     with torch.no_grad():

@@ -16,7 +16,7 @@ from tests.necks.neck_tester import NeckTester
 
 class TestDeformableEncoder(NeckTester):
     part = DeformableEncoderNeck
-    options: ClassVar = {"layers": 2, "heads": 4, "points": 2, "feedforward": 24, "dropout": 0.0}
+    options: ClassVar = {"num_layers": 2, "num_heads": 4, "num_points": 2, "feedforward_channels": 24, "dropout": 0.0}
     golden = (1.238473, 1.089162, -0.585411, 1.279674)
 
     def pyramid(self):

@@ -13,7 +13,14 @@ from tests.necks.neck_tester import NeckTester
 
 class TestDeformablePixelDecoder(NeckTester):
     part = DeformablePixelDecoder
-    options = {"channels": 32, "mask_channels": 7, "layers": 2, "heads": 4, "points": 2, "feedforward": 24}
+    options = {
+        "channels": 32,
+        "mask_channels": 7,
+        "num_layers": 2,
+        "num_heads": 4,
+        "num_points": 2,
+        "feedforward_channels": 24,
+    }
     golden = (-0.247224, -1.000987, -0.068384, 0.328609)
 
     def test_publishes_the_encoded_levels_and_mask_features_as_fine_as_the_finest(self):
@@ -28,7 +35,7 @@ class TestDeformablePixelDecoder(NeckTester):
 class TestDeformablePixelDecoderOverTwo(TestDeformablePixelDecoder):
     """Two levels encoded, mask features at the finer one's stride: nothing is folded."""
 
-    options = {**TestDeformablePixelDecoder.options, "encoded": 2, "mask_stride": 16}
+    options = {**TestDeformablePixelDecoder.options, "num_encoded_levels": 2, "mask_stride": 16}
     golden = (0.133793, 0.138321, -0.438712, 0.118891)
 
     def test_publishes_the_encoded_levels_and_mask_features_as_fine_as_the_finest(self):
@@ -42,7 +49,7 @@ class TestDeformablePixelDecoderOverTwo(TestDeformablePixelDecoder):
 class TestDeformablePixelDecoderOverOneStride(TestDeformablePixelDecoder):
     """The blocks of a plain transformer as they are, with class tokens that nobody reads."""
 
-    options = {**TestDeformablePixelDecoder.options, "deepest": 4}
+    options = {**TestDeformablePixelDecoder.options, "num_deepest_levels": 4}
     golden = (-0.476447, -0.458685, -1.180831, 1.129825)
 
     def pyramid(self):
@@ -115,9 +122,9 @@ def test_a_image_of_one_pixel_or_none_is_finite(real):
         (Requirement(last=3, extras=("mask_features", "memory")), {}, Requirement((4, 8, 16, 32), extras=("memory",))),
         (None, {"mask_stride": 8}, Requirement(strides=(8, 16, 32))),
         (None, {"mask_stride": 2}, Requirement(strides=(2, 4, 8, 16, 32))),
-        (None, {"encoded": 1, "mask_stride": 32}, Requirement(strides=(32,))),
-        (None, {"encoded": 4}, Requirement(strides=(4, 8, 16, 32))),
-        (None, {"deepest": 5}, Requirement(last=5)),
+        (None, {"num_encoded_levels": 1, "mask_stride": 32}, Requirement(strides=(32,))),
+        (None, {"num_encoded_levels": 4}, Requirement(strides=(4, 8, 16, 32))),
+        (None, {"num_deepest_levels": 5}, Requirement(last=5)),
     ],
 )
 def test_asks_for_every_octave_down_to_the_mask_features(wanted, options, asked):
@@ -127,13 +134,13 @@ def test_asks_for_every_octave_down_to_the_mask_features(wanted, options, asked)
 @pytest.mark.parametrize(
     ("strides", "options", "message"),
     [
-        ((8, 16, 32), {}, r"receives strides 8, 16, 32, so 4 is missing\. The fix: .*deepest=3"),
+        ((8, 16, 32), {}, r"receives strides 8, 16, 32, so 4 is missing\. The fix: .*num_deepest_levels=3"),
         ((4, 8, 16, 32), {"mask_stride": 16}, "finest level that is encoded has stride 8"),
         ((4, 8, 16, 32), {"mask_stride": 3}, "mask_stride=3"),
-        ((4, 8, 16, 32), {"deepest": 5}, "deepest=5; it encodes 3 levels and receives 4"),
-        ((4, 8, 16, 32), {"deepest": 2}, "deepest must lie between"),
+        ((4, 8, 16, 32), {"num_deepest_levels": 5}, "num_deepest_levels=5; it encodes 3 levels and receives 4"),
+        ((4, 8, 16, 32), {"num_deepest_levels": 2}, "num_deepest_levels must lie between"),
         ((4, 8, 16, 32), {"channels": 100}, "channels=100 is no multiple of 32.*96 is the nearest"),
-        ((4, 8, 16, 32), {"channels": 32, "heads": 5}, "heads=5 does not divide channels=32"),
+        ((4, 8, 16, 32), {"channels": 32, "num_heads": 5}, "num_heads=5 does not divide channels=32"),
     ],
 )
 def test_refuses_what_it_cannot_decode(strides, options, message):
@@ -144,7 +151,7 @@ def test_refuses_what_it_cannot_decode(strides, options, message):
 
 def test_starts_as_the_paper_does():
     torch.manual_seed(0)
-    neck = DeformablePixelDecoder(TestDeformablePixelDecoder().pyramid(), channels=64, layers=1)
+    neck = DeformablePixelDecoder(TestDeformablePixelDecoder().pyramid(), channels=64, num_layers=1)
     for projection in neck.projections:
         weight = projection.convolution.weight
         bound = (6 / (weight.shape[0] + weight.shape[1])) ** 0.5  # xavier uniform

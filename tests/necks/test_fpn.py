@@ -25,19 +25,19 @@ class TestFPN(NeckTester):
 
 class TestFPNWithConvolvedLevels(NeckTester):
     part = FeaturePyramidNetwork
-    options = {"channels": 16, "norm": "batch", "extra_levels": 2, "extra": "convolution"}
+    options = {"channels": 16, "norm": "batch", "num_extra_levels": 2, "extra": "convolution"}
     golden = (0.274094, -0.250455, -0.167125, 0.117277)
 
 
 class TestFPNWithPooledLevels(NeckTester):
     part = FeaturePyramidNetwork
-    options = {"channels": 16, "norm": "group", "extra_levels": 3}
+    options = {"channels": 16, "norm": "group", "num_extra_levels": 3}
     golden = (0.646092, 0.344105, -0.081627, -0.155226)
 
 
 def test_levels_are_named_by_octave_and_keep_their_strides():
     patches = FeaturePyramid((Level("a", 8, 7), Level("b", 8, 14)))
-    neck = FeaturePyramidNetwork(patches, channels=4, extra_levels=2)
+    neck = FeaturePyramidNetwork(patches, channels=4, num_extra_levels=2)
     assert neck.features.names == ("p3", "p4", "p5", "p6")
     assert neck.features.strides == (7, 14, 28, 56)
 
@@ -56,7 +56,7 @@ def test_levels_are_named_by_octave_and_keep_their_strides():
     ],
 )
 def test_asks_for_what_it_uses_and_no_more(wanted, extra_levels, asked):
-    assert FeaturePyramidNetwork.needs(wanted, extra_levels=extra_levels) == asked
+    assert FeaturePyramidNetwork.needs(wanted, num_extra_levels=extra_levels) == asked
 
 
 def test_refuses_two_levels_of_one_octave():
@@ -77,9 +77,9 @@ def test_refuses_no_level():
     [
         ({}, None, None),
         ({"norm": "batch"}, None, nn.BatchNorm2d),
-        ({"extra_levels": 1}, LastLevelMaxPool(), None),
-        ({"extra_levels": 2, "extra": "convolution"}, LastLevelP6P7(16, 16), None),
-        ({"extra_levels": 2, "extra": "convolution_of_input"}, LastLevelP6P7(64, 16), None),
+        ({"num_extra_levels": 1}, LastLevelMaxPool(), None),
+        ({"num_extra_levels": 2, "extra": "convolution"}, LastLevelP6P7(16, 16), None),
+        ({"num_extra_levels": 2, "extra": "convolution_of_input"}, LastLevelP6P7(64, 16), None),
     ],
     ids=["plain", "batch norm", "max pool", "P6 P7 of P5", "P6 P7 of C5"],
 )
@@ -105,7 +105,7 @@ def test_equals_torchvision_bit_for_bit(size, options, extra_blocks, norm_layer)
 
 def test_starts_as_the_reference_does():
     pyramid = FeaturePyramid((Level("a", 64, 8), Level("b", 128, 16)))
-    neck = FeaturePyramidNetwork(pyramid, channels=64, extra_levels=1, extra="convolution")
+    neck = FeaturePyramidNetwork(pyramid, channels=64, num_extra_levels=1, extra="convolution")
     for name, parameter in neck.named_parameters():
         if name.endswith("bias"):
             assert not parameter.any()

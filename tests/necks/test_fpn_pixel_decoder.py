@@ -31,7 +31,7 @@ class TestFPNPixelDecoder(NeckTester):
 
 
 class TestFPNPixelDecoderOverThree(TestFPNPixelDecoder):
-    options = {"channels": 64, "mask_channels": 7, "deepest": 3}
+    options = {"channels": 64, "mask_channels": 7, "num_deepest_levels": 3}
     golden = (-0.522204, -1.055923, 0.758518, -1.472015)
 
     def test_levels_pass_through_and_mask_features_are_as_fine_as_the_finest(self):
@@ -67,15 +67,15 @@ def test_of_more_levels_it_folds_one_an_octave():
     ],
 )
 def test_asks_for_four_octaves_and_what_its_consumer_asks_beyond_them(wanted, deepest, asked):
-    assert FPNPixelDecoder.needs(wanted, deepest=deepest) == asked
+    assert FPNPixelDecoder.needs(wanted, num_deepest_levels=deepest) == asked
 
 
 @pytest.mark.parametrize(
     ("strides", "options", "message"),
     [
-        ((8, 16, 32), {}, r"receives strides 8, 16, 32, so 4 is missing\. The fix: .*deepest=3"),
-        ((4, 8, 16, 32), {"deepest": 5}, "deepest=5; it folds at least 2 levels and receives 4"),
-        ((4, 8, 16, 32), {"deepest": 1}, "folds at least 2 levels"),
+        ((8, 16, 32), {}, r"receives strides 8, 16, 32, so 4 is missing\. The fix: .*num_deepest_levels=3"),
+        ((4, 8, 16, 32), {"num_deepest_levels": 5}, "num_deepest_levels=5; it folds at least 2 levels and receives 4"),
+        ((4, 8, 16, 32), {"num_deepest_levels": 1}, "folds at least 2 levels"),
         ((4, 8, 16, 32), {"channels": 100}, "channels=100 is no multiple of 32.*96 is the nearest"),
         ((4, 8, 16, 32), {"channels": 8}, "32 is the nearest"),
     ],

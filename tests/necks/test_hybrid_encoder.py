@@ -26,30 +26,37 @@ class HybridEncoderTester(NeckTester):
 
 
 class TestHybridEncoder(HybridEncoderTester):
-    options = {"channels": 16, "heads": 2, "feedforward": 24, "expansion": 0.5, "blocks": 1}
+    options = {"channels": 16, "num_heads": 2, "feedforward_channels": 24, "expansion": 0.5, "num_blocks": 1}
     golden = (0.141947, 0.306528, 0.280980, 0.163858)
 
 
 class TestHybridEncoderOfDFINE(HybridEncoderTester):
-    options = {"channels": 16, "heads": 2, "feedforward": 24, "fusion": "elan", "levels": 2, "blocks": 2}
+    options = {
+        "channels": 16,
+        "num_heads": 2,
+        "feedforward_channels": 24,
+        "fusion": "elan",
+        "num_levels": 2,
+        "num_blocks": 2,
+    }
     golden = (-0.031718, 0.335647, 0.244167, 0.065581)
 
 
 class TestHybridEncoderWithoutATransformer(HybridEncoderTester):
-    options = {"channels": 16, "layers": 0, "levels": 4, "blocks": 0}
+    options = {"channels": 16, "num_layers": 0, "num_levels": 4, "num_blocks": 0}
     golden = (0.608953, 0.429914, 1.302560, 0.379950)
 
 
 def test_asks_for_as_many_levels_as_it_encodes():
     assert HybridEncoder.needs(None) == Requirement(strides=(8, 16, 32))
-    assert HybridEncoder.needs(Requirement(strides=(16, 32), extras=("memory",)), levels=2) == Requirement(
+    assert HybridEncoder.needs(Requirement(strides=(16, 32), extras=("memory",)), num_levels=2) == Requirement(
         strides=(16, 32), extras=("memory",)
     )
 
 
 def test_levels_of_any_size_meet_on_the_finer_ones_grid():
     pyramid = FeaturePyramid((Level("a", 8, 8), Level("b", 8, 14), Level("c", 8, 32)))
-    neck = HybridEncoder(pyramid, channels=16, heads=2, blocks=1).eval()
+    neck = HybridEncoder(pyramid, channels=16, num_heads=2, num_blocks=1).eval()
     maps = FeatureMaps((torch.randn(1, 8, 17, 11), torch.randn(1, 8, 7, 6), torch.randn(1, 8, 5, 2)))
     sizes = [tuple(one.shape[-2:]) for one in neck(maps, Canvas((131, 87))).maps]
     assert sizes == [(17, 11), (7, 6), (5, 2)]
@@ -73,8 +80,8 @@ def test_attention_reads_no_padding():
     ("options", "message"),
     [
         ({"channels": 18}, r"channels=18; its positions take a multiple of 4, and 16 is the nearest"),
-        ({"heads": 3}, "heads=3 does not divide channels=16"),
-        ({"levels": 5}, r"wants strides 2, 4, 8, 16, 32; .* so 2 is missing. The fix: backbone.out_indices=auto"),
+        ({"num_heads": 3}, "num_heads=3 does not divide channels=16"),
+        ({"num_levels": 5}, r"wants strides 2, 4, 8, 16, 32; .* so 2 is missing. The fix: backbone.out_indices=auto"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):

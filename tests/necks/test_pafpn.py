@@ -19,7 +19,7 @@ class TestPAFPN(NeckTester):
 
 class TestPAFPNWithExtraLevels(NeckTester):
     part = PathAggregationNetwork
-    options = {"channels": 16, "norm": "batch", "extra_levels": 2}
+    options = {"channels": 16, "norm": "batch", "num_extra_levels": 2}
     golden = (-0.530531, 0.141994, -0.193664, 0.020638)
 
 
@@ -34,7 +34,7 @@ class TestPAFPNOnOneLevel(NeckTester):
 
 def test_asks_for_what_it_uses_and_no_more():
     wanted = Requirement(strides=(8, 16, 32, 64, 128))
-    assert PathAggregationNetwork.needs(wanted, extra_levels=2) == Requirement(strides=(8, 16, 32))
+    assert PathAggregationNetwork.needs(wanted, num_extra_levels=2) == Requirement(strides=(8, 16, 32))
 
 
 def test_both_paths_by_hand():

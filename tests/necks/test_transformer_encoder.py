@@ -9,7 +9,7 @@ from backbonekit.contract.requirements import Requirement
 from backbonekit.necks.transformer_encoder import TransformerEncoder
 from tests.necks.neck_tester import NeckTester
 
-SMALL = {"channels": 16, "layers": 2, "heads": 4, "feedforward": 24, "dropout": 0.0}
+SMALL = {"channels": 16, "num_layers": 2, "num_heads": 4, "feedforward_channels": 24, "dropout": 0.0}
 
 
 class TestTransformerEncoder(NeckTester):

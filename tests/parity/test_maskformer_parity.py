@@ -92,9 +92,9 @@ class Ours(nn.Module):
             num_classes=config.num_labels,
             num_queries=config.decoder_config.num_queries,
             channels=config.decoder_config.d_model,
-            layers=config.decoder_config.decoder_layers,
-            heads=config.decoder_config.decoder_attention_heads,
-            feedforward=config.decoder_config.decoder_ffn_dim,
+            num_layers=config.decoder_config.decoder_layers,
+            num_heads=config.decoder_config.decoder_attention_heads,
+            feedforward_channels=config.decoder_config.decoder_ffn_dim,
             dropout=config.decoder_config.dropout,
             auxiliary="raw" if config.use_auxiliary_loss else "none",
         )

@@ -65,7 +65,7 @@ def pair(kind):
     ours = bk.build_model(
         {
             "backbone": {"source": "timm", "name": "resnet18"},
-            "neck": {"name": "fpn", "extra_levels": 2, "extra": "convolution"},
+            "neck": {"name": "fpn", "num_extra_levels": 2, "extra": "convolution"},
             "head": {"name": kind, "num_classes": CLASSES},
         }
     )

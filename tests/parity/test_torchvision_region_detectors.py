@@ -56,12 +56,12 @@ def case(request):
     ours = bk.build_model(
         {
             "backbone": {"source": "timm", "name": "resnet18"},
-            "neck": {"name": "fpn", "extra_levels": 1, "extra": "max_pool"},
+            "neck": {"name": "fpn", "num_extra_levels": 1, "extra": "max_pool"},
             "head": {
                 "name": request.param,
                 "num_classes": CLASSES,
-                "proposals": 30,
-                "proposals_in_training": 40,
+                "num_proposals": 30,
+                "num_proposals_in_training": 40,
                 "score_threshold": 0.1,
             },
         }

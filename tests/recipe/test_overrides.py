@@ -70,9 +70,11 @@ def test_mistakes_of_grammar_and_of_values_are_told_together():
 
 
 def test_values_beside_each_other_make_one_layer():
-    recipe = compose_recipe("maskformer_resnet50", ["head={dropout: 0.5}", "head.num_queries=3", "head={layers: 2}"])
+    recipe = compose_recipe(
+        "maskformer_resnet50", ["head={dropout: 0.5}", "head.num_queries=3", "head={num_layers: 2}"]
+    )
     assert recipe.head is not None
-    assert [recipe.head.options[key] for key in ("dropout", "num_queries", "layers")] == [0.5, 3, 2]
+    assert [recipe.head.options[key] for key in ("dropout", "num_queries", "num_layers")] == [0.5, 3, 2]
     with pytest.raises(RecipeError, match="neck was set to null beside it"):
         compose_recipe("maskformer_resnet50", ["neck=null", "neck.channels=3"])
 

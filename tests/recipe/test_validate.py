@@ -38,7 +38,9 @@ def test_options_are_filled_in():
     recipe = recipe_from_mapping(FLAT)
     assert recipe.head is not None
     assert recipe.head.options["num_queries"] == 100
-    assert recipe.neck == (PartRecipe("fpn_pixel_decoder", {"channels": 256, "mask_channels": 256, "deepest": 0}),)
+    assert recipe.neck == (
+        PartRecipe("fpn_pixel_decoder", {"channels": 256, "mask_channels": 256, "num_deepest_levels": 0}),
+    )
     assert recipe.backbone.out_indices is None
     assert recipe_from_mapping(recipe.to_dict()) == recipe
 
@@ -143,7 +145,7 @@ def test_all_faults_at_once():
         ({"processing": 3}, "processing: given 3"),
         ({"training": {"freze": {}}}, "training.freze is unknown; did you mean 'freeze'?"),
         ({"training": {"freeze": 2}}, "training.freeze: given 2, must be a mapping"),
-        ({"schema_version": 2}, "schema_version: given 2, this version of backbonekit reads 1"),
+        ({"schema_version": 3}, "schema_version: given 3, this version of backbonekit reads 1 and 2. The fix: upgrade"),
         ({"defaults": ["x"]}, "a shared recipe is flat"),
         ({"backbone__name": "evil/${oc.env:HF_TOKEN}"}, "a shared recipe has the values themselves"),
     ],

@@ -329,12 +329,12 @@ def test_a7_files_outside(attack, playground):
 
 def test_a8_sizes_without_end(attack):
     recipes = [
-        {**BASE, "head": {"name": "maskformer", "num_classes": 3, "layers": 10**6}},
+        {**BASE, "head": {"name": "maskformer", "num_classes": 3, "num_layers": 10**6}},
         {**BASE, "head": {"name": "maskformer", "num_classes": 3, "num_queries": 1e12}},
         {**BASE, "head": {"name": "maskformer", "num_classes": 10**12}},
         {**BASE, "neck": {"name": "fpn", "channels": -1}},
         {**BASE, "neck": {"name": "fpn", "channels": 10**9}},
-        {**BASE, "neck": {"name": "fpn", "extra_levels": 10**6}},
+        {**BASE, "neck": {"name": "fpn", "num_extra_levels": 10**6}},
         {**BASE, "neck": {"name": "simple_feature_pyramid", "strides": [4] * 100_000}},
         {"backbone": {"config": {"model_type": "dinov2", "num_hidden_layers": 10**6}}},
         {"backbone": {"config": {"model_type": "dinov2", "hidden_size": 10**9}}},

@@ -80,8 +80,14 @@ def test_advice_is_followed_only_when_asked(name: str) -> None:
 
 
 def test_a_folder_with_advice_opens_unfrozen(tmp_path) -> None:
-    tiny = ["backbone=timm/resnet10t", "head.layers=1", "neck.layers=1", "neck.channels=16", "neck.feedforward=16"]
-    model = bk.build_model("detr_resnet50", [*tiny, "head.feedforward=16"])
+    tiny = [
+        "backbone=timm/resnet10t",
+        "head.num_layers=1",
+        "neck.num_layers=1",
+        "neck.channels=16",
+        "neck.feedforward_channels=16",
+    ]
+    model = bk.build_model("detr_resnet50", [*tiny, "head.feedforward_channels=16"])
     bk.freeze(model, **model.recipe.training["freeze"])
     assert not all(parameter.requires_grad for parameter in model.parameters())
     model.save_pretrained(tmp_path)

@@ -24,7 +24,7 @@ class ClassificationHead(nn.Module):
     `class_token`: the first prefix token of a transformer; `class_token_and_average`: both, side by side (the linear
     probe of DINOv2).
     `norm`: layer norm of the pooled vector (ConvNeXt's classifier has one), or none (ResNet's).
-    `attention_heads`: of the `attention` pool; divides the map's channels.
+    `num_heads`: of the `attention` pool; divides the map's channels.
     `dropout`: share of the pooled vector set to zero in training; larger regularises more.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", 2016 (average); Liu et al., "A ConvNet for the
@@ -41,7 +41,7 @@ class ClassificationHead(nn.Module):
         num_classes: Classes,
         pool: Pool = "average",
         norm: Literal["layer", "none"] = "none",
-        attention_heads: Heads = 8,
+        num_heads: Heads = 8,
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
@@ -53,16 +53,14 @@ class ClassificationHead(nn.Module):
                 f"head classification: pool={pool} wants a class token; level {level.name} comes without one. The fix: "
                 f"pool=average, or a transformer with a class token and no neck between."
             )
-        if pool == "attention" and level.channels % attention_heads:
-            fix = max(count for count in range(1, attention_heads + 1) if level.channels % count == 0)
+        if pool == "attention" and level.channels % num_heads:
+            fix = max(count for count in range(1, num_heads + 1) if level.channels % count == 0)
             raise ContractError(
-                f"head classification: attention_heads={attention_heads} does not divide the {level.channels} channels "
+                f"head classification: num_heads={num_heads} does not divide the {level.channels} channels "
                 f"of level {level.name}; {fix} is the nearest below that does."
             )
         self.pool = pool
-        self.attention = (
-            AttentionPooling(level.channels, attention_heads=attention_heads) if pool == "attention" else None
-        )
+        self.attention = AttentionPooling(level.channels, num_heads=num_heads) if pool == "attention" else None
         width = level.channels * (2 if pool == "class_token_and_average" else 1)
         self.norm = nn.LayerNorm(width, eps=1e-6) if norm == "layer" else nn.Identity()
         self.dropout = nn.Dropout(dropout)

@@ -47,16 +47,16 @@ class DFINEDialect:
         neck = read_neck(fields, levels, fusion="elan", blocks=blocks)
         decoder = read_decoder(fields)
         decoder |= {
-            "points": _points(fields, levels),
-            "bins": fields.number("max_num_bins", 32, low=4),
+            "num_points": _points(fields, levels),
+            "num_bins": fields.number("max_num_bins", 32, low=4),
             "edge_scale": fields.number("reg_scale", 4.0, low=0.01),
             "edge_reach": fields.number("up", 0.5, low=0.01),
-            "quality_bins": fields.number("top_prob_values", 4, low=1),
+            "num_quality_bins": fields.number("top_prob_values", 4, low=1),
             "quality_channels": fields.number("lqe_hidden_dim", 64, low=1),
-            "quality_layers": fields.number("lqe_layers", 2, low=1),
+            "num_quality_layers": fields.number("lqe_layers", 2, low=1),
         }
         fields.only("layer_scale", 1, "all layers have the same width")
-        if fields.raw("eval_idx") not in (None, -1, decoder["layers"] - 1):
+        if fields.raw("eval_idx") not in (None, -1, decoder["num_layers"] - 1):
             fields.only("eval_idx", -1, "the last layer answers")
         criterion = {
             "name": "edge_box_set",
@@ -73,7 +73,7 @@ class DFINEDialect:
             raise RecipeError([f"D-FINE config.json: {fault}" for fault in faults])
         head = {"name": "d_fine", **decoder, "criterion": criterion}
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},

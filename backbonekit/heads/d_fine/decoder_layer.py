@@ -49,18 +49,18 @@ class GatedDecoderLayer(nn.Module):
         channels: Channels,
         *,
         cross_attention: DeformableAttention,
-        heads: Heads = 8,
-        feedforward: Channels = 1024,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
         attention_dropout: Probability = 0.0,
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.self_attention = MultiHeadAttention(channels, heads=heads, dropout=attention_dropout)
+        self.self_attention = MultiHeadAttention(channels, num_heads=num_heads, dropout=attention_dropout)
         self.self_attention_norm = nn.LayerNorm(channels)
         self.cross_attention = cross_attention
         self.gate = Gate(channels)
-        self.feedforward = FeedForward(channels, hidden=feedforward, activation=activation)
+        self.feedforward = FeedForward(channels, hidden_channels=feedforward_channels, activation=activation)
         self.feedforward_norm = nn.LayerNorm(channels)
         self.dropout = dropout
 
@@ -89,13 +89,14 @@ class GatedDecoderLayer(nn.Module):
 class LocationQuality(nn.Module):
     """How sure a box is of its edges, from the shape of their distributions: added to all class logits of a query.
 
-    `top`: how many of each edge's likeliest bins are looked at, with their mean. `hidden`, `layers`: of the network.
+    `top`: how many of each edge's likeliest bins are looked at, with their mean. `hidden_channels`, `num_layers`: of
+    the network.
     """
 
-    def __init__(self, *, top: int, hidden: Channels, layers: Layers) -> None:
+    def __init__(self, *, top: int, hidden_channels: Channels, num_layers: Layers) -> None:
         super().__init__()
         self.top = top
-        self.judge = MLP(4 * (top + 1), hidden=hidden, out_channels=1, layers=layers)
+        self.judge = MLP(4 * (top + 1), hidden_channels=hidden_channels, out_channels=1, num_layers=num_layers)
         nn.init.zeros_(self.judge.layers[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.judge.layers[-1].bias)  # type: ignore[arg-type]
 

@@ -37,17 +37,20 @@ class DFINEHead(nn.Module):
     """RT-DETR's decoder whose first layer gives a box, and whose layers add up how likely each edge is to be where.
 
     `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
-    `channels`: width of the decoder. `layers`, `heads`, `feedforward`: its depth, attention heads and hidden width.
-    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as numbers,
-    the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for deployment
-    without bilinear sampling. `dropout`: on the attentions' branches; `attention_dropout`: on the weights among
-    queries. `bins`: an edge's distribution has one more, an even number. `edge_scale`: a larger one makes bins finer
-    around no change. `edge_reach`: how many sides of the first box an edge can move with all but the outermost bins.
-    `quality_bins`: how many of each edge's likeliest bins tell how good a box is; `quality_channels`, `quality_layers`:
-    of the network that reads them. `learned_queries`: features of queries are learned, only their boxes are selected.
-    `denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives, run along; 0
-    for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their edges are
-    moved, in half sides. The criterion wants the same `bins`, `edge_scale` and `edge_reach`.
+    `channels`: width of the decoder. `num_layers`, `num_heads`, `feedforward_channels`: its depth, attention heads and
+    hidden width.
+    `num_points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as
+    numbers, the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for
+    deployment without bilinear sampling. `dropout`: on the attentions' branches; `attention_dropout`: on the weights
+    among queries. `num_bins`: an edge's distribution has one more, an even number. `edge_scale`: a larger one makes
+    bins finer around no change. `edge_reach`: how many sides of the first box an edge can move with all but the
+    outermost bins.
+    `num_quality_bins`: how many of each edge's likeliest bins tell how good a box is; `quality_channels`,
+    `num_quality_layers`: of the network that reads them. `learned_queries`: features of queries are learned, only their
+    boxes are selected.
+    `num_denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives, run along;
+    0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their edges are
+    moved, in half sides. The criterion wants the same `num_bins`, `edge_scale` and `edge_reach`.
 
     Source: Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement" (2024),
     section 4; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_decoder.py.
@@ -57,8 +60,8 @@ class DFINEHead(nn.Module):
     scoring: ClassVar[Scoring] = "sigmoid"
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, points: tuple[Points, ...] = (3, 6, 3)) -> Requirement:
-        return strides_for(len(points))
+    def needs(cls, wanted: Requirement | None, *, num_points: tuple[Points, ...] = (3, 6, 3)) -> Requirement:
+        return strides_for(len(num_points))
 
     def __init__(
         self,
@@ -67,68 +70,74 @@ class DFINEHead(nn.Module):
         num_classes: Classes,
         num_queries: Queries = 300,
         channels: Channels = 256,
-        layers: DecoderLayers = 6,
-        heads: Heads = 8,
-        feedforward: Channels = 1024,
-        points: tuple[Points, ...] = (3, 6, 3),
+        num_layers: DecoderLayers = 6,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 1024,
+        num_points: tuple[Points, ...] = (3, 6, 3),
         offset_scale: OffsetScale = 0.5,
         sampling: Sampling = "bilinear",
         dropout: Probability = 0.0,
         attention_dropout: Probability = 0.0,
         activation: Activation = "relu",
-        bins: Bins = 32,
+        num_bins: Bins = 32,
         edge_scale: EdgeScale = 4.0,
         edge_reach: EdgeScale = 0.5,
-        quality_bins: Top = 4,
+        num_quality_bins: Top = 4,
         quality_channels: Channels = 64,
-        quality_layers: DecoderLayers = 2,
+        num_quality_layers: DecoderLayers = 2,
         learned_queries: bool = False,
-        denoising_queries: Count = 100,
+        num_denoising_queries: Count = 100,
         label_noise: Probability = 0.5,
         box_noise: Noise = 1.0,
     ) -> None:
         super().__init__()
-        _check(bins, quality_bins)
+        _check(num_bins, num_quality_bins)
         self.start = StartingQueries(
             features,
             head="d_fine",
-            levels=len(points),
+            num_levels=len(num_points),
             channels=channels,
             num_classes=num_classes,
             num_queries=num_queries,
             project=False,
             learned_queries=learned_queries,
-            denoising_queries=denoising_queries,
+            num_denoising_queries=num_denoising_queries,
             label_noise=label_noise,
             box_noise=box_noise,
         )
-        self.positions = MLP(4, hidden=2 * channels, out_channels=channels, layers=2)
+        self.positions = MLP(4, hidden_channels=2 * channels, out_channels=channels, num_layers=2)
         self.layers = nn.ModuleList(
             GatedDecoderLayer(
                 channels,
                 cross_attention=DeformableAttention(
-                    channels, heads=heads, points=points, offset_scale=offset_scale, project=False, sampling=sampling
+                    channels,
+                    num_heads=num_heads,
+                    num_points=num_points,
+                    offset_scale=offset_scale,
+                    project=False,
+                    sampling=sampling,
                 ),
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
-        self.first_box_predictor = MLP(channels, hidden=channels, out_channels=4)
-        self.class_predictors = nn.ModuleList(nn.Linear(channels, num_classes) for _ in range(layers))
+        self.first_box_predictor = MLP(channels, hidden_channels=channels, out_channels=4)
+        self.class_predictors = nn.ModuleList(nn.Linear(channels, num_classes) for _ in range(num_layers))
         self.edge_predictors = nn.ModuleList(
-            MLP(channels, hidden=channels, out_channels=4 * (bins + 1)) for _ in range(layers)
+            MLP(channels, hidden_channels=channels, out_channels=4 * (num_bins + 1)) for _ in range(num_layers)
         )
         self.qualities = nn.ModuleList(
-            LocationQuality(top=quality_bins, hidden=quality_channels, layers=quality_layers) for _ in range(layers)
+            LocationQuality(top=num_quality_bins, hidden_channels=quality_channels, num_layers=num_quality_layers)
+            for _ in range(num_layers)
         )
         # In the weights and not only in the recipe, as in the reference: a checkpoint says what its bins mean.
         self.register_buffer("edge_scale", torch.tensor([float(edge_scale)]))
         self.register_buffer("edge_reach", torch.tensor([float(edge_reach)]))
-        self.bins = bins
+        self.num_bins = num_bins
         self._initialise()
 
     edge_scale: Tensor
@@ -141,7 +150,7 @@ class DFINEHead(nn.Module):
         """
         is_training = self.training or targets is not None
         start = self.start(maps, canvas, targets if self.training else None)
-        distances = weighting_function(self.bins, reach=self.edge_reach, scale=self.edge_scale)
+        distances = weighting_function(self.num_bins, reach=self.edge_reach, scale=self.edge_scale)
         queries, references = start.queries, start.references
         known, edge_logits, first_boxes = torch.zeros_like(queries), None, references
         predictions = []
@@ -183,10 +192,11 @@ class DFINEHead(nn.Module):
             nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
 
 
-def _check(bins: int, quality_bins: int) -> None:
-    if bins % 2:
+def _check(num_bins: int, num_quality_bins: int) -> None:
+    if num_bins % 2:
         raise ContractError(
-            f"head d_fine: bins={bins}; as many lie on either side of no change, so it is an even number: {bins + 1}."
+            f"head d_fine: num_bins={num_bins}; as many lie on either side of no change, so it is an even number: "
+            f"{num_bins + 1}."
         )
-    if quality_bins > bins + 1:
-        raise ContractError(f"head d_fine: quality_bins={quality_bins}, but an edge has {bins + 1} bins.")
+    if num_quality_bins > num_bins + 1:
+        raise ContractError(f"head d_fine: num_quality_bins={num_quality_bins}, but an edge has {num_bins + 1} bins.")

@@ -56,19 +56,19 @@ class DeformableDetrDialect:
         mapper = {"name": "channel_mapper", "channels": fields.number("d_model", 256, low=1), "norm": "group"}
         encoder = {
             "name": "deformable_encoder",
-            "layers": fields.number("encoder_layers", 6),
-            "heads": fields.number("encoder_attention_heads", 8, low=1),
-            "points": fields.number("encoder_n_points", 4, low=1),
-            "feedforward": fields.number("encoder_ffn_dim", 1024, low=1),
+            "num_layers": fields.number("encoder_layers", 6),
+            "num_heads": fields.number("encoder_attention_heads", 8, low=1),
+            "num_points": fields.number("encoder_n_points", 4, low=1),
+            "feedforward_channels": fields.number("encoder_ffn_dim", 1024, low=1),
             **both,
         }
         head = {
             "name": "deformable_detr",
             "num_queries": proposed if two_stage else queries,
-            "layers": fields.number("decoder_layers", 6, low=1),
-            "heads": fields.number("decoder_attention_heads", 8, low=1),
-            "points": fields.number("decoder_n_points", 4, low=1),
-            "feedforward": fields.number("decoder_ffn_dim", 1024, low=1),
+            "num_layers": fields.number("decoder_layers", 6, low=1),
+            "num_heads": fields.number("decoder_attention_heads", 8, low=1),
+            "num_points": fields.number("decoder_n_points", 4, low=1),
+            "feedforward_channels": fields.number("decoder_ffn_dim", 1024, low=1),
             "attention_dropout": fields.number("attention_dropout", 0.0),
             **both,
             "auxiliary": fields.flag("auxiliary_loss", False),
@@ -83,12 +83,14 @@ class DeformableDetrDialect:
         fields.only("position_embedding_type", "sine", "positions are sines of row and column")
         faults.extend(fields.finish())
         if backbone is not None and backbone.levels is not None:
-            mapper["extra_levels"] = _extra_levels(backbone, levels, faults)
-            head["deepest"] = 0 if _octaves(backbone.levels, levels) == tuple(map(octave, _STRIDES)) else levels
+            mapper["num_extra_levels"] = _extra_levels(backbone, levels, faults)
+            head["num_deepest_levels"] = (
+                0 if _octaves(backbone.levels, levels) == tuple(map(octave, _STRIDES)) else levels
+            )
         if faults or backbone is None:
             raise RecipeError([f"Deformable DETR config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": [mapper, encoder],
             "head": head if labels else {**head, "num_classes": num_classes},

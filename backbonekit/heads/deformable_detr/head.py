@@ -34,15 +34,16 @@ class DeformableDETRHead(nn.Module):
     paper's.
 
     `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many queries; a query
-    may give several boxes of different classes. `layers`, `heads`, `feedforward`: the decoder's depth, attention heads
-    and hidden width. `points`: how many places of each level a query reads. `dropout`: on each branch of a layer;
+    may give several boxes of different classes. `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth,
+    attention heads and hidden width. `num_points`: how many places of each level a query reads. `dropout`: on each
+    branch of a layer;
     `attention_dropout`: on the weights among queries; `activation_dropout`: inside the feed-forward.
     `auxiliary`: whether every earlier layer answers too, for the loss.
     `box_refinement`: each layer corrects the box of the layer before, with predictors of its own.
     `two_stage`: queries start from what the encoder's places propose; with box_refinement only. Its criterion wants
     proposals=objectness.
-    `deepest`: 0 takes one level at each of strides 8, 16, 32 and 64; another number takes that many of the deepest
-    levels, whatever their strides.
+    `num_deepest_levels`: 0 takes one level at each of strides 8, 16, 32 and 64; another number takes that many of the
+    deepest levels, whatever their strides.
 
     Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4;
     github.com/fundamentalvision/Deformable-DETR, models/deformable_detr.py.
@@ -52,8 +53,8 @@ class DeformableDETRHead(nn.Module):
     scoring: ClassVar[Scoring] = "sigmoid"
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, deepest: Count = 0) -> Requirement:
-        return Requirement(last=deepest) if deepest else Requirement(strides=STRIDES)
+    def needs(cls, wanted: Requirement | None, *, num_deepest_levels: Count = 0) -> Requirement:
+        return Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=STRIDES)
 
     def __init__(
         self,
@@ -61,10 +62,10 @@ class DeformableDETRHead(nn.Module):
         *,
         num_classes: Classes,
         num_queries: Queries = 300,
-        layers: DecoderLayers = 6,
-        heads: Heads = 8,
-        points: Points = 4,
-        feedforward: Channels = 1024,
+        num_layers: DecoderLayers = 6,
+        num_heads: Heads = 8,
+        num_points: Points = 4,
+        feedforward_channels: Channels = 1024,
         dropout: Probability = 0.1,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
@@ -72,7 +73,7 @@ class DeformableDETRHead(nn.Module):
         auxiliary: bool = True,
         box_refinement: bool = False,
         two_stage: bool = False,
-        deepest: Count = 0,
+        num_deepest_levels: Count = 0,
     ) -> None:
         super().__init__()
         if two_stage and not box_refinement:
@@ -80,7 +81,7 @@ class DeformableDETRHead(nn.Module):
                 "head deformable_detr: two_stage=true starts from boxes, which only box_refinement=true can correct. "
                 "The fix: box_refinement=true."
             )
-        self.positions = choose_levels(features, STRIDES, deepest, part="head deformable_detr")
+        self.positions = choose_levels(features, STRIDES, num_deepest_levels, part="head deformable_detr")
         channels = one_width(
             [features.levels[position] for position in self.positions],
             part="head deformable_detr",
@@ -89,15 +90,17 @@ class DeformableDETRHead(nn.Module):
         self.layers = nn.ModuleList(
             DeformableDecoderLayer(
                 channels,
-                cross_attention=DeformableAttention(channels, heads=heads, points=(points,) * len(self.positions)),
-                heads=heads,
-                feedforward=feedforward,
+                cross_attention=DeformableAttention(
+                    channels, num_heads=num_heads, num_points=(num_points,) * len(self.positions)
+                ),
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
         self.auxiliary = auxiliary
         self.box_refinement = box_refinement
@@ -111,9 +114,9 @@ class DeformableDETRHead(nn.Module):
             self.queries = nn.Embedding(num_queries, channels * 2)
             self.reference_predictor = nn.Linear(channels, 2)
         # One for all layers, or one each; the proposals' comes last.
-        count = layers + two_stage if box_refinement else 1
+        count = num_layers + two_stage if box_refinement else 1
         class_predictor = nn.Linear(channels, num_classes)
-        box_predictor = MLP(channels, hidden=channels, out_channels=4)
+        box_predictor = MLP(channels, hidden_channels=channels, out_channels=4)
         self.class_predictors = nn.ModuleList(copy.deepcopy(class_predictor) for _ in range(count))
         self.box_predictors = nn.ModuleList(copy.deepcopy(box_predictor) for _ in range(count))
         self._initialise()

@@ -43,7 +43,7 @@ class DepthAnythingHead(nn.Module):
     ) -> None:
         super().__init__()
         width = pyramid_width(features, "depth_anything")
-        self.fusion = FeatureFusion(width, levels=len(features.levels), size="next_level")
+        self.fusion = FeatureFusion(width, num_levels=len(features.levels), size="next_level")
         half = max(width // 2, 1)
         self.narrow = nn.Conv2d(width, half, 3, padding=1)
         self.hidden = nn.Conv2d(half, hidden_channels, 3, padding=1)

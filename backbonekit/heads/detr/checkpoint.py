@@ -49,17 +49,17 @@ class DetrDialect:
         neck = {
             "name": "transformer_encoder",
             "channels": fields.number("d_model", 256, low=1),
-            "layers": fields.number("encoder_layers", 6),
-            "heads": fields.number("encoder_attention_heads", 8, low=1),
-            "feedforward": fields.number("encoder_ffn_dim", 2048, low=1),
+            "num_layers": fields.number("encoder_layers", 6),
+            "num_heads": fields.number("encoder_attention_heads", 8, low=1),
+            "feedforward_channels": fields.number("encoder_ffn_dim", 2048, low=1),
             **both,
         }
         head = {
             "name": "detr",
             "num_queries": fields.number("num_queries", 100, low=1),
-            "layers": fields.number("decoder_layers", 6),
-            "heads": fields.number("decoder_attention_heads", 8, low=1),
-            "feedforward": fields.number("decoder_ffn_dim", 2048, low=1),
+            "num_layers": fields.number("decoder_layers", 6),
+            "num_heads": fields.number("decoder_attention_heads", 8, low=1),
+            "feedforward_channels": fields.number("decoder_ffn_dim", 2048, low=1),
             **both,
             "auxiliary": auxiliary,
             "norm_between": auxiliary,
@@ -70,7 +70,7 @@ class DetrDialect:
         if faults or backbone is None:
             raise RecipeError([f"DETR config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},

@@ -21,9 +21,9 @@ from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
 class DETRHead(nn.Module):
     """A query decoder on the deepest level, as wide as that level; transformer_encoder before it makes it the paper's.
 
-    `num_classes`: without "no object". `num_queries`: how many boxes at most. `layers`, `heads`, `feedforward`: the
-    decoder's depth, attention heads and hidden width. `dropout`: on each branch of a layer; `attention_dropout`: on
-    attention weights; `activation_dropout`: inside the feed-forward.
+    `num_classes`: without "no object". `num_queries`: how many boxes at most. `num_layers`, `num_heads`,
+    `feedforward_channels`: the decoder's depth, attention heads and hidden width. `dropout`: on each branch of a layer;
+    `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward.
     `auxiliary`: whether every earlier layer answers too, for the loss, through the same norm and predictors.
     `norm_between`: the final norm also stands between the layers, which is another network: the one that transformers
     has with auxiliary_loss.
@@ -45,9 +45,9 @@ class DETRHead(nn.Module):
         *,
         num_classes: Classes,
         num_queries: Queries = 100,
-        layers: Layers = 6,
-        heads: Heads = 8,
-        feedforward: Channels = 2048,
+        num_layers: Layers = 6,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 2048,
         dropout: Probability = 0.1,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
@@ -62,18 +62,18 @@ class DETRHead(nn.Module):
         self.layers = nn.ModuleList(
             TransformerDecoderLayer(
                 channels,
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
         self.class_predictor = nn.Linear(channels, num_classes + 1)
-        self.box_predictor = MLP(channels, hidden=channels, out_channels=4)
+        self.box_predictor = MLP(channels, hidden_channels=channels, out_channels=4)
         self.auxiliary = auxiliary
         self.norm_between = norm_between
         # As the paper: Xavier throughout the transformer; queries and predictors keep torch's own.

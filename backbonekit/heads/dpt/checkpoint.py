@@ -72,7 +72,7 @@ class DPTDialect:
         check_levels(backbone, neck, faults)
         if faults or backbone is None:
             raise RecipeError([f"DPT config.json: {fault}" for fault in faults])
-        return {"schema_version": 1, "backbone": backbone.recipe, "neck": neck, "head": head, "labels": None}
+        return {"schema_version": 2, "backbone": backbone.recipe, "neck": neck, "head": head, "labels": None}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""

@@ -43,7 +43,7 @@ class DPTHead(nn.Module):
     ) -> None:
         super().__init__()
         width = pyramid_width(features, "dpt")
-        self.fusion = FeatureFusion(width, levels=len(features.levels), norm=norm, bias=bias)
+        self.fusion = FeatureFusion(width, num_levels=len(features.levels), norm=norm, bias=bias)
         self.projection = nn.Conv2d(width, width, 3, padding=1) if project else None
         half = max(width // 2, 1)
         self.narrow = nn.Conv2d(width, half, 3, padding=1)

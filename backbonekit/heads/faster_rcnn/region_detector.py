@@ -58,12 +58,12 @@ class RegionDetector(nn.Module):
         strides: Sequence[int],
         anchor_scale: float,
         aspect_ratios: Sequence[float],
-        proposals: int,
-        proposals_in_training: int,
+        num_proposals: int,
+        num_proposals_in_training: int,
         score_threshold: float,
         nms_threshold: float,
-        detections: int,
-        feedforward: int,
+        max_detections: int,
+        feedforward_channels: int,
         pooled_levels: int,
         has_masks: bool,
     ) -> None:
@@ -87,8 +87,8 @@ class RegionDetector(nn.Module):
             bg_iou_thresh=0.3,
             batch_size_per_image=256,
             positive_fraction=0.5,
-            pre_nms_top_n={"training": max(2000, proposals_in_training), "testing": max(1000, proposals)},
-            post_nms_top_n={"training": proposals_in_training, "testing": proposals},
+            pre_nms_top_n={"training": max(2000, num_proposals_in_training), "testing": max(1000, num_proposals)},
+            post_nms_top_n={"training": num_proposals_in_training, "testing": num_proposals},
             nms_thresh=0.7,
         )
         pooled = [f"{index}" for index in range(min(pooled_levels, len(nominal)))]
@@ -99,8 +99,10 @@ class RegionDetector(nn.Module):
             masks["mask_predictor"] = InOwnPrecision(MaskRCNNPredictor(256, 256, num_classes + 1))
         self.regions = RoIHeads(
             _pool(pooled, BOX_SIDE, nominal),
-            InOwnPrecision(TwoMLPHead(channels * BOX_SIDE**2, feedforward)),
-            InOwnPrecision(FastRCNNPredictor(feedforward, num_classes + 1)),  # theirs counts background, as class 0
+            InOwnPrecision(TwoMLPHead(channels * BOX_SIDE**2, feedforward_channels)),
+            InOwnPrecision(
+                FastRCNNPredictor(feedforward_channels, num_classes + 1)
+            ),  # theirs counts background, as class 0
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
             batch_size_per_image=512,
@@ -108,7 +110,7 @@ class RegionDetector(nn.Module):
             bbox_reg_weights=None,
             score_thresh=score_threshold,
             nms_thresh=nms_threshold,
-            detections_per_img=detections,
+            detections_per_img=max_detections,
             **masks,
         )
 

@@ -24,8 +24,8 @@ class FCOSHead(nn.Module):
     """Two towers, shared by all levels: one for classes, one for the distances to the sides and for the centre-ness.
 
     `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
-    `convolutions`: of each tower. `norm`: after each of them. `prior`: the score that every class has at every place
-    before training; small, since most places are background.
+    `num_convolutions`: of each tower. `norm`: after each of them. `prior`: the score that every class has at every
+    place before training; small, since most places are background.
 
     Distances are counted in strides of the level; a place's anchor is the square of one stride around it.
 
@@ -42,7 +42,7 @@ class FCOSHead(nn.Module):
         *,
         num_classes: Classes,
         strides: tuple[Stride, ...] = STRIDES,
-        convolutions: Layers = 4,
+        num_convolutions: Layers = 4,
         norm: Norm = "group",
         prior: Probability = 0.01,
     ) -> None:
@@ -53,9 +53,9 @@ class FCOSHead(nn.Module):
         self.num_classes = num_classes
         # The sides of the anchors, in pixels: what sizes of boxes a level answers for follows from them.
         self.sides = tuple(float(level.stride) for level in levels)
-        self.class_tower = PredictionTower(channels, convolutions=convolutions, norm=norm)
+        self.class_tower = PredictionTower(channels, num_convolutions=num_convolutions, norm=norm)
         self.class_predictor = predictor(channels, num_classes, bias=logit(prior))
-        self.box_tower = PredictionTower(channels, convolutions=convolutions, norm=norm)
+        self.box_tower = PredictionTower(channels, num_convolutions=num_convolutions, norm=norm)
         self.box_predictor = predictor(channels, 4)
         self.centreness_predictor = predictor(channels, 1)
 

@@ -20,7 +20,7 @@ LevelCount = Annotated[int, Range(1, 100)]
 class LinearProbeHead(nn.Module):
     """The deepest maps side by side, batch norm, dropout, a 1x1 convolution; logits at the finest map's size.
 
-    `levels`: how many of the deepest maps; DINOv2 probes the last block alone, or the last four.
+    `num_levels`: how many of the deepest maps; DINOv2 probes the last block alone, or the last four.
     `dropout`: share of values set to zero in training.
 
     Coarser maps are resized to the finest bilinearly. The criterion resizes the logits to the canvas. Train it with
@@ -38,18 +38,19 @@ class LinearProbeHead(nn.Module):
         features: FeaturePyramid,
         *,
         num_classes: Classes,
-        levels: LevelCount = 1,
+        num_levels: LevelCount = 1,
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
         count = len(features.levels)
-        if levels > count:
+        if num_levels > count:
             raise ContractError(
-                f"head linear_probe: levels={levels}, and it receives {count} level{'' if count == 1 else 's'}. The "
-                f"fix: levels={count}, or backbone.out_indices=auto."
+                f"head linear_probe: num_levels={num_levels}, and it receives {count} "
+                f"level{'' if count == 1 else 's'}. The "
+                f"fix: num_levels={count}, or backbone.out_indices=auto."
             )
-        self.levels = levels
-        width = sum(features.channels[-levels:])
+        self.num_levels = num_levels
+        width = sum(features.channels[-num_levels:])
         self.norm = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(width, num_classes, 1)
@@ -57,12 +58,12 @@ class LinearProbeHead(nn.Module):
         nn.init.zeros_(self.classifier.bias)  # type: ignore[arg-type]
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, levels: LevelCount = 1) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_levels: LevelCount = 1) -> Requirement:
         """That many of the deepest maps, whatever their strides."""
-        return Requirement(last=levels)
+        return Requirement(last=num_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
-        first, *coarser = maps.maps[-self.levels :]
+        first, *coarser = maps.maps[-self.num_levels :]
         size = (first.shape[-2], first.shape[-1])
         together = torch.cat([first, *(resize_bilinear(level, size) for level in coarser)], dim=1)
         return DenseLogits(self.classifier(self.dropout(self.norm(together))))

@@ -51,9 +51,9 @@ class Mask2FormerDialect:
             "name": "deformable_pixel_decoder",
             "channels": fields.number("feature_size", 256, low=1),
             "mask_channels": fields.number("mask_feature_size", 256, low=1),
-            "layers": fields.number("encoder_layers", 6),
-            "heads": heads,
-            "feedforward": fields.number("encoder_feedforward_dim", 1024, low=1),
+            "num_layers": fields.number("encoder_layers", 6),
+            "num_heads": heads,
+            "feedforward_channels": fields.number("encoder_feedforward_dim", 1024, low=1),
             "dropout": dropout,
             **_levels(config, backbone, faults),
         }
@@ -62,9 +62,9 @@ class Mask2FormerDialect:
             "num_queries": fields.number("num_queries", 100, low=1),
             "channels": fields.number("hidden_dim", 256, low=1),
             # One less than told: the prediction before the first layer is counted there.
-            "layers": fields.number("decoder_layers", 10, low=1) - 1,
-            "heads": heads,
-            "feedforward": fields.number("dim_feedforward", 2048, low=1),
+            "num_layers": fields.number("decoder_layers", 10, low=1) - 1,
+            "num_heads": heads,
+            "feedforward_channels": fields.number("dim_feedforward", 2048, low=1),
             "dropout": dropout,
             "activation": fields.choice("activation_function", "relu", _ACTIVATIONS),
             "project": fields.flag("enforce_input_projection", False),
@@ -74,7 +74,7 @@ class Mask2FormerDialect:
                 "mask_weight": fields.number("mask_weight", 5.0),
                 "dice_weight": fields.number("dice_weight", 5.0),
                 "no_object_weight": fields.number("no_object_weight", 0.1),
-                "points": fields.number("train_num_points", 12_544, low=1),
+                "num_points": fields.number("train_num_points", 12_544, low=1),
                 "oversample": fields.number("oversample_ratio", 3.0, low=1),
                 "importance": fields.number("importance_sample_ratio", 0.75),
                 "ignore_label": fields.number("ignore_value", 255, low=-1),
@@ -85,7 +85,7 @@ class Mask2FormerDialect:
         if faults or backbone is None:
             raise RecipeError([f"Mask2Former config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},
@@ -159,7 +159,7 @@ def _levels(config: Mapping[str, Any], backbone: ForeignBackbone | None, faults:
         return {}
     if _is_pyramid(levels):
         return {} if octaves[0] == octave(4) else {"mask_stride": 1 << octaves[0]}
-    return {"deepest": len(levels)}
+    return {"num_deepest_levels": len(levels)}
 
 
 def _is_pyramid(levels: tuple[Level, ...]) -> bool:

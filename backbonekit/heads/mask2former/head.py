@@ -29,11 +29,11 @@ class Mask2FormerHead(nn.Module):
     mask embeddings with the extra `mask_features`.
 
     `num_classes`: without "no object". `num_queries`: how many masks at most; each has learned features and positions.
-    `channels`: width of the decoder. `levels`: how many of the deepest levels are looked at, one a layer by turns.
-    `layers`, `heads`, `feedforward`: the decoder's depth (the paper counts the prediction before the first layer too,
-    so
-    its 10 are 9 here), attention heads and hidden width. `dropout`: on each branch, on attention weights and inside the
-    feed-forward. `project`: a 1x1 convolution on every level even where it already has the decoder's width.
+    `channels`: width of the decoder. `num_levels`: how many of the deepest levels are looked at, one a layer by turns.
+    `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth (the paper counts the prediction before the
+    first layer too, so its 10 are 9 here), attention heads and hidden width. `dropout`: on each branch, on attention
+    weights and inside the feed-forward. `project`: a 1x1 convolution on every level even where it already has the
+    decoder's width.
     `auxiliary`: the untouched queries and every earlier layer answer too, for the loss.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2;
@@ -45,8 +45,8 @@ class Mask2FormerHead(nn.Module):
     scoring: ClassVar[Scoring] = "softmax_with_null"
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, levels: LevelCount = 3) -> Requirement:
-        return Requirement(last=levels, extras=(MASK_FEATURES,))
+    def needs(cls, wanted: Requirement | None, *, num_levels: LevelCount = 3) -> Requirement:
+        return Requirement(last=num_levels, extras=(MASK_FEATURES,))
 
     def __init__(
         self,
@@ -55,50 +55,52 @@ class Mask2FormerHead(nn.Module):
         num_classes: Classes,
         num_queries: Queries = 100,
         channels: Channels = 256,
-        levels: LevelCount = 3,
-        layers: Layers = 9,
-        heads: Heads = 8,
-        feedforward: Channels = 2048,
+        num_levels: LevelCount = 3,
+        num_layers: Layers = 9,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 2048,
         dropout: Probability = 0.0,
         activation: Activation = "relu",
         project: bool = False,
         auxiliary: bool = True,
     ) -> None:
         super().__init__()
-        _check(features, levels)
-        self.levels = levels
+        _check(features, num_levels)
+        self.num_levels = num_levels
         # Coarse to fine, the order in which they are looked at.
         self.projections = nn.ModuleList(
             nn.Conv2d(level.channels, channels, 1) if project or level.channels != channels else nn.Identity()
-            for level in reversed(features.levels[-levels:])
+            for level in reversed(features.levels[-num_levels:])
         )
-        self.level_embedding = nn.Embedding(levels, channels)
+        self.level_embedding = nn.Embedding(num_levels, channels)
         self.positions = SinePositions(channels)
         self.query_features = nn.Embedding(num_queries, channels)
         self.query_positions = nn.Embedding(num_queries, channels)
         self.layers = nn.ModuleList(
             TransformerDecoderLayer(
                 channels,
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=dropout,
                 activation_dropout=dropout,
                 activation=activation,
                 cross_first=True,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
         self.class_predictor = nn.Linear(channels, num_classes + 1)
-        self.mask_embedder = MLP(channels, hidden=channels, out_channels=features.extras[MASK_FEATURES].channels)
+        self.mask_embedder = MLP(
+            channels, hidden_channels=channels, out_channels=features.extras[MASK_FEATURES].channels
+        )
         self.auxiliary = auxiliary
         self._initialise()
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> MaskQueries:
         """`mask_logits` have the size of `mask_features`. Padding is not looked at where the canvas has a mask."""
         mask_features = maps.extras[MASK_FEATURES]
-        states, embeddings = self._decode(maps.maps[-self.levels :], mask_features, canvas)
+        states, embeddings = self._decode(maps.maps[-self.num_levels :], mask_features, canvas)
         if not self.auxiliary or not (self.training or targets is not None):
             mask_logits = torch.einsum("bqc,bchw->bqhw", embeddings[-1], mask_features)
             return MaskQueries(self.class_predictor(states[-1]), mask_logits)
@@ -133,7 +135,7 @@ class Mask2FormerHead(nn.Module):
         states = [self.norm(queries)]
         embeddings = [self.mask_embedder(states[0])]
         for index, layer in enumerate(self.layers):
-            turn = index % self.levels
+            turn = index % self.num_levels
             queries = layer(
                 queries,
                 memories[turn],
@@ -166,14 +168,14 @@ def _inside(mask_logits: Tensor, keys: Tensor | None) -> Tensor:
     return torch.where(inside.any(-1, keepdim=True), inside, keys)
 
 
-def _check(features: FeaturePyramid, levels: int) -> None:
+def _check(features: FeaturePyramid, num_levels: int) -> None:
     if MASK_FEATURES not in features.extras:
         raise ContractError(
             "head mask2former wants the extra mask_features, which the part before it does not give. "
             "The fix: neck=deformable_pixel_decoder."
         )
-    if len(features.levels) < levels:
+    if len(features.levels) < num_levels:
         raise ContractError(
-            f"head mask2former: levels={levels}, but only {len(features.levels)} arrive. The fix: "
-            f"head.levels={len(features.levels)}."
+            f"head mask2former: num_levels={num_levels}, but only {len(features.levels)} arrive. The fix: "
+            f"head.num_levels={len(features.levels)}."
         )

@@ -46,8 +46,8 @@ class PointMaskSetCriterion(nn.Module):
     padding.
 
     `num_classes`: without "no object". `class_weight`, `mask_weight`, `dice_weight`: weights of the terms, and of
-    the costs in the matching. `no_object_weight`: weight of queries without a mask in the cross-entropy. `points`: the
-    number of points at which a mask is compared; 12544 are 112 x 112. `oversample`: `points` times this many are drawn
+    the costs in the matching. `no_object_weight`: weight of queries without a mask in the cross-entropy. `num_points`: the
+    number of points at which a mask is compared; 12544 are 112 x 112. `oversample`: `num_points` times this many are drawn
     to find those where the prediction is least certain. `importance`: the share of points that are found this way; the
     others are uniform. `ignore_label`: the label of pixels without a class in a segmentation.
 
@@ -63,7 +63,7 @@ class PointMaskSetCriterion(nn.Module):
         mask_weight: Weight = 5.0,
         dice_weight: Weight = 5.0,
         no_object_weight: Probability = 0.1,
-        points: Points = 12_544,
+        num_points: Points = 12_544,
         oversample: Oversample = 3.0,
         importance: Probability = 0.75,
         ignore_label: IgnoreLabel = IGNORE_LABEL,
@@ -71,7 +71,7 @@ class PointMaskSetCriterion(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.weights = MaskWeights(class_weight, mask_weight, dice_weight, no_object_weight, class_weight)
-        self.comparison = AtPoints(points, oversample, importance)
+        self.comparison = AtPoints(num_points, oversample, importance)
         self.ignore_label = ignore_label
 
     def forward(self, prediction: MaskQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:

@@ -24,9 +24,9 @@ class MaskRCNNHead(nn.Module):
 
     `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
     `anchor_scale`: side of a level's anchors in its strides. `aspect_ratios`: height by width of the anchors at each
-    place. `proposals`: how many regions an image keeps; `proposals_in_training`: the same while learning.
+    place. `num_proposals`: how many regions an image keeps; `num_proposals_in_training`: the same while learning.
     `score_threshold`: what is answered at all; `nms_threshold`: of boxes of one class that overlap by more (IoU) only
-    the best is; `detections`: the most of an image. `feedforward`: width of the second network.
+    the best is; `max_detections`: the most of an image. `feedforward_channels`: width of the second network.
 
     Its losses are part of its forward, since they judge a random sample of its own proposals: `objectness`, `proposal`,
     `class`, `box` and `mask`, in the prediction. In training mode nothing is detected. How many regions there are
@@ -47,12 +47,12 @@ class MaskRCNNHead(nn.Module):
         strides: tuple[Stride, ...] = STRIDES,
         anchor_scale: AnchorScale = 8.0,
         aspect_ratios: tuple[AspectRatio, ...] = (0.5, 1.0, 2.0),
-        proposals: Queries = 1000,
-        proposals_in_training: Queries = 2000,
+        num_proposals: Queries = 1000,
+        num_proposals_in_training: Queries = 2000,
         score_threshold: Probability = 0.05,
         nms_threshold: Probability = 0.5,
-        detections: Queries = 100,
-        feedforward: Channels = 1024,
+        max_detections: Queries = 100,
+        feedforward_channels: Channels = 1024,
     ) -> None:
         super().__init__()
         self.detector = RegionDetector(
@@ -62,12 +62,12 @@ class MaskRCNNHead(nn.Module):
             num_classes=num_classes,
             anchor_scale=anchor_scale,
             aspect_ratios=aspect_ratios,
-            proposals=proposals,
-            proposals_in_training=proposals_in_training,
+            num_proposals=num_proposals,
+            num_proposals_in_training=num_proposals_in_training,
             score_threshold=score_threshold,
             nms_threshold=nms_threshold,
-            detections=detections,
-            feedforward=feedforward,
+            max_detections=max_detections,
+            feedforward_channels=feedforward_channels,
             pooled_levels=POOLED_LEVELS,
             has_masks=True,
         )

@@ -76,12 +76,12 @@ class MaskFormerDialect:
             fields.only("num_queries", decoder["num_queries"], "decoder_config.num_queries is what counts")
         faults.extend(fields.finish())
         if backbone is not None and backbone.levels is not None:
-            neck["deepest"] = _deepest(backbone.levels, faults)
+            neck["num_deepest_levels"] = _deepest(backbone.levels, faults)
         if faults or backbone is None:
             raise RecipeError([f"MaskFormer config.json: {fault}" for fault in faults])
         head = {"name": "maskformer", **decoder, "auxiliary": auxiliary, "criterion": criterion}
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},
@@ -151,9 +151,9 @@ def _decoder(config: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
     options = {
         "num_queries": fields.number("num_queries", 100, low=1),
         "channels": fields.number("d_model", fields.number("hidden_size", 256, low=1), low=1),
-        "layers": fields.number("decoder_layers", 6),
-        "heads": fields.number("decoder_attention_heads", 8, low=1),
-        "feedforward": fields.number("decoder_ffn_dim", 2048, low=1),
+        "num_layers": fields.number("decoder_layers", 6),
+        "num_heads": fields.number("decoder_attention_heads", 8, low=1),
+        "feedforward_channels": fields.number("decoder_ffn_dim", 2048, low=1),
         "dropout": fields.number("dropout", 0.1),
         "attention_dropout": fields.number("attention_dropout", 0.0),
         "activation_dropout": fields.number("activation_dropout", 0.0),

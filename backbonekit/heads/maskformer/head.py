@@ -25,8 +25,8 @@ class MaskFormerHead(nn.Module):
     """A DETR decoder on the deepest level, and the product of its mask embeddings with the extra `mask_features`.
 
     `num_classes`: without "no object". `num_queries`: how many masks at most. `channels`: width of the decoder.
-    `layers`, `heads`, `feedforward`: the decoder's depth, attention heads and hidden width. `dropout`: on each branch
-    of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward.
+    `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth, attention heads and hidden width. `dropout`:
+    on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward.
     `auxiliary`: which earlier predictions ride along for the loss. "none"; "normalised": every earlier layer through
     the final norm, as the paper trains; "raw": the initial queries and every earlier layer without that norm, as
     transformers trains with use_auxiliary_loss.
@@ -49,9 +49,9 @@ class MaskFormerHead(nn.Module):
         num_classes: Classes,
         num_queries: Queries = 100,
         channels: Channels = 256,
-        layers: Layers = 6,
-        heads: Heads = 8,
-        feedforward: Channels = 2048,
+        num_layers: Layers = 6,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 2048,
         dropout: Probability = 0.1,
         attention_dropout: Probability = 0.0,
         activation_dropout: Probability = 0.0,
@@ -72,18 +72,20 @@ class MaskFormerHead(nn.Module):
         self.layers = nn.ModuleList(
             TransformerDecoderLayer(
                 channels,
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(channels)
         self.class_predictor = nn.Linear(channels, num_classes + 1)
-        self.mask_embedder = MLP(channels, hidden=channels, out_channels=features.extras[MASK_FEATURES].channels)
+        self.mask_embedder = MLP(
+            channels, hidden_channels=channels, out_channels=features.extras[MASK_FEATURES].channels
+        )
         self.auxiliary = auxiliary
         self._initialise()
 

@@ -25,9 +25,9 @@ class RetinaNetHead(nn.Module):
     """Two towers, shared by all levels: one scores every class for every anchor, one corrects the anchors.
 
     `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
-    `convolutions`: of each tower. `norm`: after each of them; the paper has none. `anchor_scale`: the smallest anchor's
-    side in strides of its level; two more lie between it and twice that. `aspect_ratios`: height by width of the
-    anchors of each side. `prior`: the score that every class has everywhere before training.
+    `num_convolutions`: of each tower. `norm`: after each of them; the paper has none. `anchor_scale`: the smallest
+    anchor's side in strides of its level; two more lie between it and twice that. `aspect_ratios`: height by width of
+    the anchors of each side. `prior`: the score that every class has everywhere before training.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4;
     torchvision/models/detection/retinanet.py.
@@ -42,7 +42,7 @@ class RetinaNetHead(nn.Module):
         *,
         num_classes: Classes,
         strides: tuple[Stride, ...] = STRIDES,
-        convolutions: Layers = 4,
+        num_convolutions: Layers = 4,
         norm: Norm = "none",
         anchor_scale: AnchorScale = 4.0,
         aspect_ratios: tuple[AspectRatio, ...] = (0.5, 1.0, 2.0),
@@ -59,9 +59,9 @@ class RetinaNetHead(nn.Module):
         sides = [[float(int(anchor_scale * level.stride * scale)) for scale in SCALES] for level in levels]
         self.cells = tuple(cell_anchors(side, aspect_ratios) for side in sides)
         anchors = len(SCALES) * len(aspect_ratios)
-        self.class_tower = PredictionTower(channels, convolutions=convolutions, norm=norm)
+        self.class_tower = PredictionTower(channels, num_convolutions=num_convolutions, norm=norm)
         self.class_predictor = predictor(channels, anchors * num_classes, bias=logit(prior))
-        self.box_tower = PredictionTower(channels, convolutions=convolutions, norm=norm)
+        self.box_tower = PredictionTower(channels, num_convolutions=num_convolutions, norm=norm)
         self.box_predictor = predictor(channels, anchors * 4)
 
     @classmethod

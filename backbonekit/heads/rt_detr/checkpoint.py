@@ -47,7 +47,7 @@ class RTDETRDialect:
         levels = count_levels(fields, backbone)
         neck = read_neck(fields, levels, fusion="csp", blocks=_BLOCKS)
         inside = {"activation_dropout": fields.number("activation_dropout", 0.0)}
-        points = {"points": [fields.number("decoder_n_points", 4, low=1)] * levels}
+        points = {"num_points": [fields.number("decoder_n_points", 4, low=1)] * levels}
         head = {"name": "rt_detr", **read_decoder(fields), **points, **inside}
         criterion = {"name": "box_set", "classification": "varifocal", **read_weights(fields)}
         training = read_advice(fields)
@@ -56,7 +56,7 @@ class RTDETRDialect:
             raise RecipeError([f"RT-DETR config.json: {fault}" for fault in faults])
         head["criterion"] = criterion
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": {**neck, **inside},
             "head": head if labels else {**head, "num_classes": num_classes},

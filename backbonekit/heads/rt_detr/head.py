@@ -29,14 +29,16 @@ class RTDETRHead(nn.Module):
     """The likeliest places of the encoder become queries, which look at a few places around their boxes.
 
     `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
-    `channels`: width of the decoder. `layers`, `heads`, `feedforward`: its depth, attention heads and hidden width.
-    `points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as numbers,
-    the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for deployment
-    without bilinear sampling. `dropout`: on each branch of a layer; `attention_dropout`: on the weights among queries;
+    `channels`: width of the decoder. `num_layers`, `num_heads`, `feedforward_channels`: its depth, attention heads and
+    hidden width.
+    `num_points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as
+    numbers, the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for
+    deployment without bilinear sampling. `dropout`: on each branch of a layer; `attention_dropout`: on the weights
+    among queries;
     `activation_dropout`: inside the feed-forward. `learned_queries`: features of queries are learned, only their boxes
-    are selected. `denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives,
-    run along; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their
-    edges are moved, in half sides.
+    are selected. `num_denoising_queries`: in training about as many disturbed copies of the truth, and as many
+    negatives, run along; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`:
+    how far their edges are moved, in half sides.
 
     Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (2024), section 4;
     Lv et al., "RT-DETRv2: Improved Baseline with Bag-of-Freebies" (2024);
@@ -47,8 +49,8 @@ class RTDETRHead(nn.Module):
     scoring: ClassVar[Scoring] = "sigmoid"
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, points: tuple[Points, ...] = (4, 4, 4)) -> Requirement:
-        return strides_for(len(points))
+    def needs(cls, wanted: Requirement | None, *, num_points: tuple[Points, ...] = (4, 4, 4)) -> Requirement:
+        return strides_for(len(num_points))
 
     def __init__(
         self,
@@ -57,10 +59,10 @@ class RTDETRHead(nn.Module):
         num_classes: Classes,
         num_queries: Queries = 300,
         channels: Channels = 256,
-        layers: DecoderLayers = 6,
-        heads: Heads = 8,
-        feedforward: Channels = 1024,
-        points: tuple[Points, ...] = (4, 4, 4),
+        num_layers: DecoderLayers = 6,
+        num_heads: Heads = 8,
+        feedforward_channels: Channels = 1024,
+        num_points: tuple[Points, ...] = (4, 4, 4),
         offset_scale: OffsetScale = 0.5,
         sampling: Sampling = "bilinear",
         dropout: Probability = 0.0,
@@ -68,7 +70,7 @@ class RTDETRHead(nn.Module):
         activation_dropout: Probability = 0.0,
         activation: Activation = "relu",
         learned_queries: bool = False,
-        denoising_queries: Count = 100,
+        num_denoising_queries: Count = 100,
         label_noise: Probability = 0.5,
         box_noise: Noise = 1.0,
     ) -> None:
@@ -76,34 +78,36 @@ class RTDETRHead(nn.Module):
         self.start = StartingQueries(
             features,
             head="rt_detr",
-            levels=len(points),
+            num_levels=len(num_points),
             channels=channels,
             num_classes=num_classes,
             num_queries=num_queries,
             project=True,
             learned_queries=learned_queries,
-            denoising_queries=denoising_queries,
+            num_denoising_queries=num_denoising_queries,
             label_noise=label_noise,
             box_noise=box_noise,
         )
-        self.positions = MLP(4, hidden=2 * channels, out_channels=channels, layers=2)
+        self.positions = MLP(4, hidden_channels=2 * channels, out_channels=channels, num_layers=2)
         self.layers = nn.ModuleList(
             DeformableDecoderLayer(
                 channels,
                 cross_attention=DeformableAttention(
-                    channels, heads=heads, points=points, offset_scale=offset_scale, sampling=sampling
+                    channels, num_heads=num_heads, num_points=num_points, offset_scale=offset_scale, sampling=sampling
                 ),
-                heads=heads,
-                feedforward=feedforward,
+                num_heads=num_heads,
+                feedforward_channels=feedforward_channels,
                 dropout=dropout,
                 attention_dropout=attention_dropout,
                 activation_dropout=activation_dropout,
                 activation=activation,
             )
-            for _ in range(layers)
+            for _ in range(num_layers)
         )
-        self.class_predictors = nn.ModuleList(nn.Linear(channels, num_classes) for _ in range(layers))
-        self.box_predictors = nn.ModuleList(MLP(channels, hidden=channels, out_channels=4) for _ in range(layers))
+        self.class_predictors = nn.ModuleList(nn.Linear(channels, num_classes) for _ in range(num_layers))
+        self.box_predictors = nn.ModuleList(
+            MLP(channels, hidden_channels=channels, out_channels=4) for _ in range(num_layers)
+        )
         self._initialise()
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:

@@ -27,8 +27,8 @@ class UNetHead(nn.Module):
 
     `channels`: width after each doubling of the size, coarse to fine: one for every level but the coarsest, and one
     for each doubling from the finest level to the canvas. Five of them for levels down to stride 32.
-    `finest`: stride of the finest level that is read, 4 or 2; stride 2 keeps thinner things, and only convolutional
-    backbones have it.
+    `finest_stride`: stride of the finest level that is read, 4 or 2; stride 2 keeps thinner things, and only
+    convolutional backbones have it.
 
     Maps double by nearest sampling to the size of the map that they are put beside. Every convolution but the last has
     a batch norm and ReLU.
@@ -46,10 +46,10 @@ class UNetHead(nn.Module):
         *,
         num_classes: Classes,
         channels: tuple[Channels, ...] = (256, 128, 64, 32, 16),
-        finest: Finest = 4,
+        finest_stride: Finest = 4,
     ) -> None:
         super().__init__()
-        strides = tuple(stride for stride in STRIDES if stride >= finest)
+        strides = tuple(stride for stride in STRIDES if stride >= finest_stride)
         self.positions = choose_levels(features, strides, part="head unet")
         levels = [features.levels[position] for position in self.positions]
         # Doublings that have no map beside them: from the finest level to the canvas.
@@ -57,7 +57,8 @@ class UNetHead(nn.Module):
         if len(channels) != len(skips):
             raise ContractError(
                 f"head unet: channels={list(channels)} are {len(channels)} widths; over strides "
-                f"{', '.join(map(str, strides))} with finest={finest} there are {len(skips)} doublings. The fix: "
+                f"{', '.join(map(str, strides))} with finest_stride={finest_stride} there are {len(skips)} "
+                f"doublings. The fix: "
                 f"{len(skips)} widths, such as {[max(256 >> step, 1) for step in range(len(skips))]}."
             )
         widths = (levels[-1].channels, *channels)
@@ -67,9 +68,9 @@ class UNetHead(nn.Module):
         self.classifier = nn.Conv2d(channels[-1], num_classes, 3, padding=1)
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, finest: Finest = 4) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, finest_stride: Finest = 4) -> Requirement:
         """Every stride from the finest to 32."""
-        return Requirement(strides=tuple(stride for stride in STRIDES if stride >= finest))
+        return Requirement(strides=tuple(stride for stride in STRIDES if stride >= finest_stride))
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         levels = [maps.maps[position] for position in self.positions]

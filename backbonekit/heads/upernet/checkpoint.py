@@ -44,7 +44,7 @@ class UPerNetDialect:
             "dropout": 0.0,  # transformers has none
             "auxiliary": fields.flag("use_auxiliary_head", True),
             "auxiliary_channels": fields.number("auxiliary_channels", 256, low=1),
-            "auxiliary_level": _AUXILIARY_LEVEL,
+            "auxiliary_level_index": _AUXILIARY_LEVEL,
             "criterion": {
                 "name": "dense_cross_entropy",
                 "auxiliary_weight": fields.number("auxiliary_loss_weight", 0.4),
@@ -56,11 +56,11 @@ class UPerNetDialect:
         fields.only("auxiliary_concat_input", False, "the auxiliary head puts nothing beside its hidden map")
         faults.extend(fields.finish())
         if backbone is not None:
-            head["deepest"] = _deepest(backbone, head["auxiliary"], given, faults)
+            head["num_deepest_levels"] = _deepest(backbone, head["auxiliary"], given, faults)
         if faults or backbone is None:
             raise RecipeError([f"UperNet config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "head": head if labels else {**head, "num_classes": num_classes},
             "labels": labels,

@@ -34,10 +34,10 @@ class UPerNetHead(nn.Module):
     `channels`: hidden width; larger costs its square.
     `scales`: cells along a side of each branch of the pyramid pooling.
     `dropout`: share of hidden values before both classifiers set to zero in training.
-    `deepest`: 0 takes one level at each of strides 4, 8, 16 and 32; another number takes that many of the deepest
-    levels, whatever their strides (a plain transformer's blocks).
+    `num_deepest_levels`: 0 takes one level at each of strides 4, 8, 16 and 32; another number takes that many of the
+    deepest levels, whatever their strides (a plain transformer's blocks).
     `auxiliary`: a fully convolutional head on one level, for the loss alone. `auxiliary_channels`: its hidden width.
-    `auxiliary_level`: which of the levels that the head takes it reads, 0 the finest.
+    `auxiliary_level_index`: which of the levels that the head takes it reads, 0 the finest.
 
     Every convolution but the classifiers has a batch norm and ReLU. Pooling leaves padding out. All resizing is
     bilinear. Auxiliary logits are computed in training and wherever targets are given.
@@ -57,13 +57,13 @@ class UPerNetHead(nn.Module):
         channels: Channels = 512,
         scales: tuple[Side, ...] = (1, 2, 3, 6),
         dropout: Probability = 0.1,
-        deepest: Count = 0,
+        num_deepest_levels: Count = 0,
         auxiliary: bool = True,
         auxiliary_channels: Channels = 256,
-        auxiliary_level: Position = 2,
+        auxiliary_level_index: Position = 2,
     ) -> None:
         super().__init__()
-        self.positions = choose_levels(features, STRIDES, deepest, part="head upernet")
+        self.positions = choose_levels(features, STRIDES, num_deepest_levels, part="head upernet")
         widths = [features.levels[position].channels for position in self.positions]
         self.pooling = PyramidPooling(widths[-1], channels, scales=scales)
         # Fine to coarse; the coarsest level has the pooling instead.
@@ -78,20 +78,21 @@ class UPerNetHead(nn.Module):
         self.classifier = nn.Conv2d(channels, num_classes, 1)
         self.auxiliary_classifier = None
         if auxiliary:
-            if auxiliary_level >= len(widths):
+            if auxiliary_level_index >= len(widths):
                 raise ContractError(
-                    f"head upernet: auxiliary_level={auxiliary_level}, and it takes {len(widths)} levels, 0 to "
-                    f"{len(widths) - 1}. The fix: auxiliary_level={max(len(widths) - 2, 0)}, or auxiliary=false."
+                    f"head upernet: auxiliary_level_index={auxiliary_level_index}, and it takes {len(widths)} "
+                    f"levels, 0 to "
+                    f"{len(widths) - 1}. The fix: auxiliary_level_index={max(len(widths) - 2, 0)}, or auxiliary=false."
                 )
-            self.auxiliary_position = self.positions[auxiliary_level]
+            self.auxiliary_position = self.positions[auxiliary_level_index]
             self.auxiliary_classifier = DenseClassifier(
-                widths[auxiliary_level], auxiliary_channels, num_classes, dropout
+                widths[auxiliary_level_index], auxiliary_channels, num_classes, dropout
             )
 
     @classmethod
-    def needs(cls, wanted: Requirement | None, *, deepest: Count = 0) -> Requirement:
+    def needs(cls, wanted: Requirement | None, *, num_deepest_levels: Count = 0) -> Requirement:
         """Strides 4, 8, 16 and 32, or the deepest levels."""
-        return Requirement(last=deepest) if deepest else Requirement(strides=STRIDES)
+        return Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=STRIDES)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         hidden = self._fused(self._top_down([maps.maps[position] for position in self.positions], canvas))

@@ -43,7 +43,7 @@ class ViTPoseDialect:
         if faults or backbone is None:
             raise RecipeError([f"ViTPose config.json: {fault}" for fault in faults])
         return {
-            "schema_version": 1,
+            "schema_version": 2,
             "backbone": backbone.recipe,
             "neck": None,
             "head": head if labels else {**head, "num_classes": num_classes},
