@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.evaluating import evaluating
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.predictions import ModelOutput, Prediction
@@ -71,20 +72,15 @@ def describe(
 ) -> tuple[Description, ModelOutput]:
     """One forward in inference mode, measured part by part. `pixel_values`: [batch, channels, height, width].
 
-    Returns the description and the output. The model's mode is left as it was.
+    Returns the description and the output. Every module keeps its mode.
     """
     description = Description(input_shape=tuple(pixel_values.shape))
     if model.weight_report is not None:
         description.weights = [asdict(source) for source in model.weight_report.sources]
         description.notes = list(model.weight_report.notes)
-    was_training = model.training
-    model.eval()
     counter = FlopCounterMode(display=False)
-    try:
-        with torch.inference_mode(), counter, _measured(model, description, counter):
-            output = model(pixel_values, pixel_mask)
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode(), counter, _measured(model, description, counter):
+        output = model(pixel_values, pixel_mask)
     return description, output
 
 

@@ -1,11 +1,10 @@
-"""A model as prediction needs it, and how it is run: in eval mode, without gradients, left as it was found."""
+"""A model as prediction needs it, and how it is run: without gradients, on its own device."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
@@ -33,18 +32,6 @@ class Predictor(Protocol):
     def chains(self) -> Mapping[str, Any]: ...
 
     def __call__(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput: ...
-
-
-@contextmanager
-def as_found(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; after it every module is in the mode in which it was, frozen parts apart from the rest."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def run(model: Any, batch: Mapping[str, Any]) -> dict[str, Prediction]:
