@@ -11,25 +11,16 @@ from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
 from backbonekit.image_processing.processor import ImageProcessor
 
 
-class Branch(Protocol):
-    """One task of a model."""
-
-    @property
-    def head(self) -> Any: ...
-
-    @property
-    def scoring(self) -> Scoring: ...
-
-
 class Predictor(Protocol):
-    """A composed model. `chains()`: its tasks by name, '' for the only one of a model without names."""
+    """A composed model. `tasks`: by name, '' for the only one of a model whose tasks have no names."""
 
     processor: ImageProcessor
+    tasks: Mapping[str, Any]
 
     @property
     def labels(self) -> Labels | None: ...
 
-    def chains(self) -> Mapping[str, Any]: ...
+    def scoring(self, task: str = "") -> Scoring | None: ...
 
     def __call__(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput: ...
 

@@ -119,7 +119,7 @@ def _batch(
         name: to_results(
             predictions[name],
             geometries,
-            scoring=model.chains()[name].scoring,
+            scoring=model.scoring(name),
             task=reading,
             labels=_fitting(model.labels, predictions[name]),
             threshold=threshold,
@@ -156,5 +156,5 @@ def _fitting(labels: Labels | None, prediction: Prediction) -> Labels | None:
 def _check(model: Predictor, batch_size: int) -> None:
     if batch_size < 1:
         raise RecipeError(f"batch_size={batch_size}: a batch has at least 1 image.")
-    if all(chain.head is None for chain in model.chains().values()):
+    if all(model.scoring(name) is None for name in model.tasks):
         raise RecipeError("this model has no head, so it predicts nothing; add one, for example head=fcn.")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from backbonekit.assembly.signature import prediction_of
 from backbonekit.assembly.wire import Wiring
 from backbonekit.contract.predictions import ClassScores
 from backbonekit.contract.processing import Processing
+from backbonekit.contract.signatures import prediction_of
 from backbonekit.recipe.recipe import Recipe
 
 
@@ -19,7 +19,7 @@ def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     """
     processing = wiring.blueprint.processing
     given = {key: _frozen(value) for key, value in recipe.processing.items()}
-    heads = [branch.head for branch in wiring.branches.values() if branch.head is not None]
+    heads = [task.head for task in wiring.tasks if task.head is not None]
     if processing.crop is not None and any(prediction_of(head.part) is not ClassScores for head in heads):
         processing = replace(processing, size=processing.crop, shortest_edge=None, longest_edge=None, crop=None)
     if given.keys() & {"size", "shortest_edge", "longest_edge"}:

@@ -1,7 +1,7 @@
 """A recipe as frozen data: what to build, checked and complete, and nothing of how it was written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from backbonekit.contract.labels import Labels
@@ -66,14 +66,14 @@ class PartRecipe:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecipe:
-    """One of several heads on a backbone, with necks of its own; its losses are multiplied by `loss_weight`."""
+    """One task: a head, or none, behind its necks; its losses are multiplied by `loss_weight`."""
 
-    head: PartRecipe
+    head: PartRecipe | None
     neck: tuple[PartRecipe, ...] = ()
     loss_weight: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        return {"neck": _parts(self.neck), "head": self.head.to_dict(), "loss_weight": self.loss_weight}
+        return {"neck": _parts(self.neck), "head": _head(self.head), "loss_weight": self.loss_weight}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,24 @@ class Recipe:
     schema_version: int = SCHEMA_VERSION
     notes: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def tasks(self) -> Mapping[str, TaskRecipe]:
+        """The tasks by name: `heads`, or the only one, whose name is ''."""
+        return self.heads or {"": TaskRecipe(self.head, self.neck)}
+
+    def with_necks(self, necks: Mapping[str, tuple[PartRecipe, ...]]) -> "Recipe":
+        """The same recipe with these necks, by task."""
+        if not self.heads:
+            return replace(self, neck=necks[""])
+        return replace(self, heads={name: replace(task, neck=necks[name]) for name, task in self.heads.items()})
+
     def to_dict(self) -> dict[str, Any]:
         """Flat, complete, plain: dicts, lists, texts, numbers, in one order. What is saved and shared."""
         tasks: dict[str, Any]
         if self.heads:
             tasks = {"heads": {name: task.to_dict() for name, task in self.heads.items()}}
         else:
-            tasks = {"neck": _parts(self.neck), "head": None if self.head is None else self.head.to_dict()}
+            tasks = {"neck": _parts(self.neck), "head": _head(self.head)}
         return {
             "schema_version": self.schema_version,
             "backbone": self.backbone.to_dict(),
@@ -119,6 +130,10 @@ def plain_data(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain_data(item) for item in value]
     return value
+
+
+def _head(head: PartRecipe | None) -> dict[str, Any] | None:
+    return None if head is None else head.to_dict()
 
 
 def _parts(parts: tuple[PartRecipe, ...]) -> Any:

@@ -349,10 +349,11 @@ def _moved_parts(model: ComposedModel, swapped: ComposedModel) -> dict[str, str]
 
 def _parts(model: ComposedModel) -> Iterator[tuple[str, tuple[str, str, int]]]:
     """Paths, each with what tells the part from the others: task, class, and how many of that class come before it."""
-    for task, chain in model.chains().items():
+    for task in model.tasks:
+        necks, head, _ = model.tasks[task].modules(model)
         dot, seen = f".{task}" if task else "", []
-        for position, neck in enumerate(chain.neck):
+        for position, neck in enumerate(necks):
             yield f"neck{dot}.{position}", (task, type(neck).__name__, seen.count(type(neck)))
             seen.append(type(neck))
-        if chain.head is not None:
-            yield f"head{dot}", (task, type(chain.head).__name__, 0)
+        if head is not None:
+            yield f"head{dot}", (task, type(head).__name__, 0)

@@ -100,7 +100,7 @@ class TestTwoTasks(ModelTester):
         model, images, targets = self.build(), self.images(), self.targets()
         losses = model(images, targets=targets).losses
         assert set(losses) == {"segmentation.cross_entropy", "depth.depth", "depth.depth_gradient"}
-        model.loss_weights["depth"] = 1.0
+        model.tasks["depth"].loss_weight = 1.0
         whole = model(images, targets=targets).losses
         torch.testing.assert_close(whole["depth.depth"], 2 * losses["depth.depth"])
         torch.testing.assert_close(whole["segmentation.cross_entropy"], losses["segmentation.cross_entropy"])
