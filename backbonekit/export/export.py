@@ -34,7 +34,7 @@ class Export:
     difference: float
 
 
-def export(
+def export_model(
     model: ComposedModel,
     path: str | Path,
     *,
