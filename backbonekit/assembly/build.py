@@ -1,7 +1,7 @@
 """From a recipe to a model: constructs every part, fills what a checkpoint covers, starts the rest from a seed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
@@ -9,7 +9,7 @@ from zlib import crc32
 from torch import nn
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.partial import fill_matching
+from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.processing import merge_processing
 from backbonekit.assembly.task import Task, TaskModules
 from backbonekit.assembly.wire import PartPlan, TaskPlan, Wiring, wire
@@ -43,14 +43,6 @@ def build_model(
     return build_composed(compose_recipe(model, overrides, config_dir=config_dir), seed=seed)
 
 
-@dataclass(frozen=True, slots=True)
-class InitialWeights:
-    """A saved model to start from: its weights under our names, and the recipe that they belong to."""
-
-    checkpoint: Checkpoint
-    recipe: Recipe
-
-
 def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | None = None) -> ComposedModel:
     """Wires, constructs and fills. With `initial`, every part that its recipe shares keeps its weights."""
     wiring = wire(recipe)
@@ -82,7 +74,7 @@ class _Builder:
 
     def backbone(self) -> nn.Module:
         blueprint, indices = self.wiring.blueprint, self.wiring.selection.out_indices
-        wanted = self.recipe.backbone
+        recipe = self.recipe.backbone
 
         def construct() -> nn.Module:
             return blueprint.construct(indices)  # type: ignore[return-value]
@@ -91,12 +83,12 @@ class _Builder:
             saved = self.initial.checkpoint.under("backbone.")
             if not self._has_same_backbone:
                 return self._matched("backbone", construct, saved, adapt=blueprint.adapt)
-            # Other parts may want fewer stages than were saved.
+            # Other parts may require fewer stages than were saved.
             may_exceed = () if self._has_same_parts else ("*",)
             return self._filled("backbone", construct, saved, adapt=blueprint.adapt, may_exceed=may_exceed)
-        if not wanted.pretrained:
+        if not recipe.pretrained:
             return self._random("backbone", construct)
-        checkpoint = blueprint.checkpoint(wanted.pretrained, wanted.revision, indices)
+        checkpoint = blueprint.checkpoint(recipe.pretrained, recipe.revision, indices)
         self.commit = checkpoint.commit
         return self._filled("backbone", construct, checkpoint, adapt=blueprint.adapt)
 
@@ -225,7 +217,7 @@ def _criterion(plan: TaskPlan) -> nn.Module | None:
 
 
 def _identity(backbone: Any) -> tuple[Any, ...]:
-    """What decides whether one backbone's weights can be another's: the architecture, and where they were asked from.
+    """What decides whether one backbone's weights can be another's: the architecture, and where they come from.
 
     Arguments are not part of it: most (drop_path_rate, output_stride) change no weight.
     """

@@ -96,8 +96,8 @@ class ComposedModel(nn.Module):
     ) -> list[Result]:
         """Results for images of any kind that the processor reads, each in its image's own pixels.
 
-        `task`: which answer, for heads that can give several (semantic, instance, panoptic). `threshold`: the lowest
-        score that is kept. `top_k`: how many classes or masks at most.
+        `task`: how the prediction is read, where there are several ways (semantic, instance, panoptic).
+        `threshold`: the lowest score that is kept. `top_k`: how many classes or masks at most.
         """
         from backbonekit.assembly.predict import predict
 

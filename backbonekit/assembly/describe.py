@@ -1,4 +1,4 @@
-"""Runs a model once and tells its wiring: every part, what enters and leaves it, parameters, FLOPs, seconds."""
+"""Runs a model once and describes its wiring: every part, what enters and leaves it, parameters, FLOPs, seconds."""
 
 import time
 from collections.abc import Iterator

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from backbonekit.assembly.build import InitialWeights, build_composed
+from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.hub.opening import Opened, open_model
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import Recipe, plain_data

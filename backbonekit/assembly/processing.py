@@ -1,4 +1,4 @@
-"""How a composed model's images are prepared: the backbone's own way, except where the recipe says otherwise."""
+"""How a composed model's images are prepared: as the backbone was trained, with the recipe's values over it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +14,8 @@ from backbonekit.recipe.recipe import Recipe
 def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     """The backbone's processing with the recipe's values over it.
 
-    A way to resize replaces the other ways. A model whose prediction has a place in the image does not cut the image's
-    borders off, as the classifiers do that most backbones were trained in: it stretches to the crop's size instead.
+    A way to resize replaces the other ways. Most backbones were trained in classifiers, which cut the
+    image's borders off. A model whose prediction has positions in the image resizes to the crop's size instead.
     """
     processing = wiring.blueprint.processing
     given = {key: _frozen(value) for key, value in recipe.processing.items()}

@@ -42,7 +42,7 @@ class PartPlan:
 class TaskPlan:
     """One task about to be built: its necks in order and its head.
 
-    `recipe`: what it was asked to be. `levels`: positions among the backbone's maps that enter the first part.
+    `recipe`: the data that it is planned from. `levels`: positions among the backbone's maps that enter the first part.
     """
 
     name: str

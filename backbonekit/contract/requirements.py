@@ -62,7 +62,7 @@ def choose_levels(
         raise ContractError(
             f"{part} requires levels at strides {', '.join(map(str, strides))}; it receives strides {given}, so "
             f"{', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
-            + ("a neck that gives them." if deepest is None else f"deepest={count} to take the levels as they are.")
+            + ("a neck that returns them." if deepest is None else f"deepest={count} to take the levels as they are.")
         )
     return tuple(position for position in found.values() if position is not None)
 

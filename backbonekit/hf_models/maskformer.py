@@ -8,8 +8,9 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from backbonekit.assembly.build import InitialWeights, build_composed
+from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.contract.predictions import MaskQueries
 from backbonekit.errors import ContractError

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from backbonekit.assembly.build import InitialWeights, build_composed
+from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.contract.predictions import ModelOutput
 from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.class_labels import chosen_labels, class_names

@@ -1,4 +1,4 @@
-"""Reads YAML that nobody vouches for: limits are checked on the stream of events, before anything is constructed.
+"""Reads YAML that is not trusted: limits are checked on the stream of events, before anything is constructed.
 
 Scalars follow YAML 1.2: only true and false are booleans, `012`, `1:30`, `on` and `no` are what they look like.
 """
@@ -93,12 +93,12 @@ def _check_events(text: str, origin: str) -> None:
             raise RecipeError(f"{line}: more than {MAX_EVENTS:,} values, the limit of a recipe.")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise RecipeError(
-                f"{line}: anchors and aliases (& and *) have no place in a recipe; write the value twice."
+                f"{line}: anchors and aliases (& and *) are not allowed in a recipe; write the value twice."
             )
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             raise RecipeError(f"{line}: the tag {_shown(event.tag)}: a recipe has plain values only.")
         if isinstance(event, yaml.DocumentStartEvent) and (event.tags or event.version):
-            raise RecipeError(f"{line}: YAML directives have no place in a recipe.")
+            raise RecipeError(f"{line}: YAML directives are not allowed in a recipe.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -196,7 +196,7 @@ def _where(error: yaml.YAMLError) -> str:
 
 
 def _shown(value: Any) -> str:
-    """For a sentence: short, one line, no control characters."""
+    """For a message: short, one line, no control characters."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text[:200])
     return text[:120]

@@ -80,7 +80,7 @@ class TaskRecipe:
 class Recipe:
     """A whole model. Either `neck` and `head`, or `heads`, one for each task.
 
-    `notes`: sentences on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
+    `notes`: messages on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
     """
 
     backbone: BackboneRecipe
@@ -147,7 +147,7 @@ def _labels(labels: Labels | None) -> Any:
         return None
     if labels.things is None:
         return list(labels.names)
-    # A name that two classes share does not say which of them is meant: then numbers do.
+    # A name that two classes share does not tell the two apart; their numbers do.
     unique = len(set(labels.names)) == len(labels.names)
     things = [labels.names[number] if unique else number for number in sorted(labels.things)]
     return {"names": list(labels.names), "things": things}
