@@ -26,7 +26,7 @@ def stubs() -> dict[Path, str]:
         _PACKAGE / "__init__.pyi": _names(
             {
                 **backbonekit._PUBLIC,
-                **dict.fromkeys(backbonekit.hf_models.__all__, "backbonekit.hf_models"),
+                **dict.fromkeys(backbonekit.hf_models._PUBLIC, "backbonekit.hf_models"),
                 **dict.fromkeys(_ERRORS, "backbonekit.errors"),
             },
             ["from backbonekit.version import VERSION as __version__"],

@@ -49,7 +49,12 @@ def read_yaml(content: bytes | str, *, origin: str = "the recipe") -> dict[str, 
         _check_events(text, origin)
         data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with fewer types
     except yaml.YAMLError as error:
-        raise RecipeError(f"{_shown(origin)} is no YAML: {_where(error)}.") from error
+        where = _where(error)
+        if "nesting depth" in where:  # newer builds of libyaml stop at 1,000 levels, before they return an event
+            raise RecipeError(
+                f"{_shown(origin)} is nested deeper than {MAX_DEPTH} levels, the limit of a recipe."
+            ) from error
+        raise RecipeError(f"{_shown(origin)} is no YAML: {where}.") from error
     except (ValueError, RecursionError, UnicodeError) as error:
         raise RecipeError(f"{_shown(origin)} is no YAML that a recipe can hold: {_shown(str(error))}.") from error
     if data is None:

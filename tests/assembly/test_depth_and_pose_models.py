@@ -47,7 +47,7 @@ class TestDepthAnythingOnDinov2(ModelTester):
 
 @pytest.mark.slow
 class TestDPTOnAPyramid(ModelTester):
-    """A hierarchical backbone and an FPN: the head asks for a pyramid, whoever makes it."""
+    """A hierarchical backbone and an FPN: the head requires a pyramid, which the backbone or a neck makes."""
 
     recipe = {
         "backbone": RESNET,

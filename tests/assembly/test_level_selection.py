@@ -30,18 +30,18 @@ HIERARCHY = (4, 4, 8, 16, 32)  # a stem and four stages
 PLAIN = (16,) * 12
 
 
-def test_auto_takes_what_is_wanted():
+def test_auto_takes_what_is_required():
     assert select(HIERARCHY, PYRAMID).out_indices == (1, 2, 3, 4)
     assert select(HIERARCHY, Requirement(last=1)).out_indices == (4,)
     assert select(HIERARCHY, Requirement(strides=(8,), last=1)).out_indices == (2, 4)
 
 
-def test_without_parts_the_last_stage_is_given():
+def test_without_parts_the_last_stage_is_selected():
     assert select(HIERARCHY, None).out_indices == (4,)
     assert select(HIERARCHY, None, indices=[1, -1]).out_indices == (1, 4)
 
 
-def test_a_part_gets_only_what_it_asked_for():
+def test_a_part_receives_only_what_it_requires():
     selection = select(HIERARCHY, Requirement(strides=(8, 16)), indices=[0, 1, 2, 3, 4])
     assert selection.out_indices == (0, 1, 2, 3, 4)
     assert selection.tasks[""].positions == (2, 3)
@@ -52,13 +52,13 @@ def test_names_and_strides_select_too():
     assert select(HIERARCHY, PYRAMID, out_strides=[4, 8, 16, 32]).out_indices == (1, 2, 3, 4)
 
 
-def test_a_plain_backbone_is_bridged_from_its_last_map():
+def test_a_plain_backbone_is_given_a_pyramid_from_its_last_map():
     selection = select(PLAIN, PYRAMID)
     assert selection.tasks[""].needs_pyramid
     assert selection.out_indices == (11,)
 
 
-def test_never_refuses_the_bridge_with_the_fix():
+def test_never_refuses_the_pyramid_with_the_fix():
     with pytest.raises(
         ContractError,
         match="fpn_pixel_decoder requires levels at strides 4, 8, 16, 32; backbone net has "

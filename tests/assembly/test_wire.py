@@ -1,4 +1,4 @@
-"""How parts come to fit: which maps a model takes, what is inserted, and the sentences for what cannot be."""
+"""How parts come to fit: which maps a model uses, what is inserted, and the messages for what does not fit."""
 
 import pytest
 import torch
@@ -24,11 +24,11 @@ from tests.assembly.recipes import (
 DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
 
 
-# sentences
+# messages
 
 
 @pytest.mark.parametrize(
-    ("recipe", "said"),
+    ("recipe", "message"),
     [
         (
             maskformer(DINOV2, adapt="never"),
@@ -103,10 +103,10 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_producer_consumer_and_fix(recipe, said):
+def test_what_does_not_fit_is_reported_with_producer_consumer_and_fix(recipe, message):
     with pytest.raises(ContractError) as caught:
         bk.build_model(recipe)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_more_maps_than_a_part_needs_are_given_but_not_to_it():
     assert model.tasks[""].levels == (2,)
 
 
-def test_stages_that_nobody_needs_are_not_built():
+def test_stages_that_no_part_needs_are_not_built():
     whole = bk.build_model({"backbone": RESNET, "head": CLASSIFICATION})
     early = bk.build_model({"backbone": {**RESNET, "out_indices": [2]}, "head": CLASSIFICATION})
     assert any("layer4" in name for name in whole.state_dict())
@@ -214,7 +214,7 @@ def test_an_inserted_pyramid_is_reported_and_recorded(tmp_path):
     assert again.recipe.neck == model.recipe.neck
 
 
-def test_a_pyramid_is_inserted_for_the_task_that_wants_one():
+def test_a_pyramid_is_inserted_for_the_task_that_requires_one():
     heads = {"seg": DECODED, "cls": {"head": {**CLASSIFICATION, "pool": "class_token"}}}
     model = bk.build_model({"backbone": DINOV2, "heads": heads})
     assert [part.name for part in model.recipe.heads["seg"].neck] == ["simple_feature_pyramid", "fpn_pixel_decoder"]
@@ -222,7 +222,7 @@ def test_a_pyramid_is_inserted_for_the_task_that_wants_one():
     assert model.recipe.backbone.out_indices == (2,)
 
 
-def test_an_inserted_pyramid_keeps_the_backbones_own_stride_for_who_wants_the_deepest_too():
+def test_an_inserted_pyramid_keeps_the_backbones_own_stride_for_a_head_that_requires_the_deepest_too():
     """DeepLabV3+ reads stride 4 and the deepest map, which of a plain transformer is that of its patches."""
     model = bk.build_model({"backbone": TIMM_VIT, "head": {"name": "deeplabv3plus", "num_classes": 4}})
     assert model.recipe.neck[0].options["strides"] == (4, 16)

@@ -41,7 +41,7 @@ def test_names_of_ones_own_folder_are_matched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("x=interval(0,1)", "is an interval"),
         ("x=range(0,100000)", "more than 1,000 values"),
@@ -52,8 +52,8 @@ def test_names_of_ones_own_folder_are_matched(tmp_path):
         ("x=(", "could not be read"),
     ],
 )
-def test_sweeps_that_are_none(override, said):
-    with pytest.raises(RecipeError, match=said):
+def test_sweeps_that_are_none(override, message):
+    with pytest.raises(RecipeError, match=message):
         expand_sweep([override])
 
 

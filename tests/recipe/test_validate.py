@@ -78,7 +78,7 @@ def test_all_faults_at_once():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"backbone": None}, "backbone is missing"),
         ({"backbone": "resnet50"}, "backbone: given 'resnet50', must be a mapping"),
@@ -148,9 +148,9 @@ def test_all_faults_at_once():
         ({"backbone__name": "evil/${oc.env:HF_TOKEN}"}, "a shared recipe has the values themselves"),
     ],
 )
-def test_sentences(changes, said):
+def test_sentences(changes, message):
     found = faults(**changes)
-    assert any(said in fault for fault in found), found
+    assert any(message in fault for fault in found), found
 
 
 def test_timm_is_inferred_and_its_prefix_taken_off():
