@@ -129,9 +129,10 @@ def _model_output(maps: FeatureMaps, tasks: Mapping[str, TaskOutput]) -> ModelOu
     only = tasks.get("")
     if only is not None and only.prediction is None:
         return ModelOutput(feature_maps=only.maps.maps, extras=only.maps.extras or None)
+    predictions = {name: task.prediction for name, task in tasks.items() if task.prediction is not None}
     return ModelOutput(
         feature_maps=maps.maps,
-        predictions=only.prediction if only is not None else {name: task.prediction for name, task in tasks.items()},
+        predictions=predictions if only is None else only.prediction,
         loss=total,  # type: ignore[arg-type]
         losses=losses or None,
     )

@@ -15,7 +15,9 @@ class Predictor(Protocol):
     """A composed model. `tasks`: by name, '' for the only one of a model whose tasks have no names."""
 
     processor: ImageProcessor
-    tasks: Mapping[str, Any]
+
+    @property
+    def tasks(self) -> Mapping[str, Any]: ...
 
     @property
     def labels(self) -> Labels | None: ...

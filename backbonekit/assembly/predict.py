@@ -119,7 +119,7 @@ def _batch(
         name: to_results(
             predictions[name],
             geometries,
-            scoring=model.scoring(name),
+            scoring=model.scoring(name),  # type: ignore[arg-type] - a task that predicted has a head
             task=reading,
             labels=_fitting(model.labels, predictions[name]),
             threshold=threshold,
