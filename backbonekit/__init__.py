@@ -1,17 +1,18 @@
 """Compose vision models from YAML recipes: any backbone, a neck, a head, checked before a weight is read.
 
-The names below load when they are first used: importing backbonekit imports no torch.
+The names below load when they are first used: importing backbonekit imports no torch. The names of transformers
+(`AutoBackbone`, `ResNetConfig`, `DetrForObjectDetection`, ...) can be imported from here too; `backbonekit.hf_models`
+lists them.
 """
 
 from importlib import import_module
 from typing import Any
 
-from backbonekit.backbones.hf.class_names import public_names
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
-from backbonekit.registry.model_names import model_class_names
 from backbonekit.version import VERSION as __version__
 
 _PUBLIC = {
+    # models
     "build_model": "backbonekit.assembly.build",
     "load_model": "backbonekit.assembly.load",
     "compose_recipe": "backbonekit.recipe.compose",
@@ -19,64 +20,80 @@ _PUBLIC = {
     "ComposedModel": "backbonekit.assembly.composed_model",
     "ModelOutput": "backbonekit.contract.predictions",
     "ImageProcessor": "backbonekit.image_processing.processor",
+    "predict": "backbonekit.assembly.predict",
     "predict_people": "backbonekit.assembly.top_down_pose",
     "draw": "backbonekit.visualization.draw",
+    "export_model": "backbonekit.export.export",
+    # training
     "freeze": "backbonekit.training.freeze",
     "parameter_groups": "backbonekit.training.parameter_groups",
     "gradient_checkpointing": "backbonekit.training.gradient_checkpointing",
+    # parts of your own
     "register": "backbonekit.registry.lookup",
-    "AutoBackbone": "backbonekit.hf_models",
-    "AutoImageProcessor": "backbonekit.hf_models",
-    "BackboneMixin": "backbonekit.hf_models",
-    "BackboneConfigMixin": "backbonekit.hf_models",
-    "BackboneOutput": "backbonekit.hf_models",
-    **dict.fromkeys(public_names(), "backbonekit.hf_models"),  # ResNetConfig, ResNetBackbone, and so for every family
-    "TimmBackboneConfig": "backbonekit.hf_models",
-    "TimmBackbone": "backbonekit.hf_models",
-    "MaskFormerConfig": "backbonekit.hf_models",
-    "MaskFormerForInstanceSegmentation": "backbonekit.hf_models",
-    "MaskFormerForInstanceSegmentationOutput": "backbonekit.hf_models",
-    **dict.fromkeys(model_class_names(), "backbonekit.hf_models"),  # DetrConfig, DetrForObjectDetection, ...
+    "FeaturePyramid": "backbonekit.contract.features",
+    "Level": "backbonekit.contract.features",
+    "Requirement": "backbonekit.contract.requirements",
+    "FeatureMaps": "backbonekit.contract.maps",
+    "Canvas": "backbonekit.contract.maps",
+    "Target": "backbonekit.contract.targets",
+    "Prediction": "backbonekit.contract.predictions",
+    "ClassScores": "backbonekit.contract.predictions",
+    "DenseLogits": "backbonekit.contract.predictions",
+    "DenseDepth": "backbonekit.contract.predictions",
+    "MaskQueries": "backbonekit.contract.predictions",
+    "BoxQueries": "backbonekit.contract.predictions",
+    "BoxCandidates": "backbonekit.contract.predictions",
+    "Detections": "backbonekit.contract.predictions",
+    "Heatmaps": "backbonekit.contract.predictions",
 }
 
 __all__ = [
-    "build_model",
-    "load_model",
-    "compose_recipe",
-    "Recipe",
+    "BoxCandidates",
+    "BoxQueries",
+    "Canvas",
+    "ClassScores",
     "ComposedModel",
-    "ModelOutput",
-    "ImageProcessor",
-    "predict_people",
-    "draw",
-    "freeze",
-    "parameter_groups",
-    "gradient_checkpointing",
-    "register",
-    "AutoBackbone",
-    "AutoImageProcessor",
-    "BackboneMixin",
-    "BackboneConfigMixin",
-    "BackboneOutput",
-    *public_names(),
-    "TimmBackboneConfig",
-    "TimmBackbone",
-    "MaskFormerConfig",
-    "MaskFormerForInstanceSegmentation",
-    "MaskFormerForInstanceSegmentationOutput",
-    *model_class_names(),
-    "RecipeError",
     "ContractError",
-    "WeightsError",
+    "DenseDepth",
+    "DenseLogits",
+    "Detections",
+    "FeatureMaps",
+    "FeaturePyramid",
+    "Heatmaps",
+    "ImageProcessor",
+    "Level",
+    "MaskQueries",
+    "ModelOutput",
+    "Prediction",
+    "Recipe",
+    "RecipeError",
+    "Requirement",
     "StorageError",
+    "Target",
+    "WeightsError",
     "__version__",
+    "build_model",
+    "compose_recipe",
+    "draw",
+    "export_model",
+    "freeze",
+    "gradient_checkpointing",
+    "load_model",
+    "parameter_groups",
+    "predict",
+    "predict_people",
+    "register",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'backbonekit' has no attribute {name!r}")
-    value = getattr(import_module(_PUBLIC[name]), name)
+    if name in _PUBLIC:
+        value = getattr(import_module(_PUBLIC[name]), name)
+    else:
+        names_of_transformers = import_module("backbonekit.hf_models")
+        if name not in names_of_transformers.__all__:
+            raise AttributeError(f"module 'backbonekit' has no attribute {name!r}")
+        value = getattr(names_of_transformers, name)
     globals()[name] = value
     return value
 

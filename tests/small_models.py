@@ -1,7 +1,5 @@
 """Models that prediction by rule, so that what comes out of prediction can be told from the image."""
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -53,16 +51,6 @@ class Head(nn.Module):
         return ClassScores(torch.stack([-mean, mean], dim=1))
 
 
-@dataclass
-class Branch:
-    head: Head | None
-
-    @property
-    def scoring(self) -> str:
-        assert self.head is not None
-        return self.head.scoring
-
-
 class SmallModel(nn.Module):
     """`kinds`: one prediction, or a dict of several tasks by name."""
 
@@ -72,6 +60,7 @@ class SmallModel(nn.Module):
         super().__init__()
         named = {"": kinds} if not isinstance(kinds, dict) else kinds
         self.names = list(named)
+        self.tasks = named
         self.heads = nn.ModuleList([Head(kind) for kind in named.values() if kind is not None])
         self.processor = ImageProcessor(processing, labels)
         self.labels = labels
@@ -79,8 +68,8 @@ class SmallModel(nn.Module):
         self.largest_batch = 0
         self.ran_in_training = False
 
-    def chains(self) -> dict[str, Branch]:
-        return {name: Branch(self.heads[index] if len(self.heads) else None) for index, name in enumerate(self.names)}
+    def scoring(self, task: str = "") -> str | None:
+        return self.heads[self.names.index(task)].scoring if len(self.heads) else None
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput:
         assert not torch.is_grad_enabled()

@@ -12,6 +12,22 @@ def test_every_public_name_loads():
         assert getattr(bk, name) is not None, name
 
 
+def test_the_names_of_transformers_load_too_and_are_listed_on_their_own():
+    from backbonekit import hf_models
+
+    assert {"AutoBackbone", "ResNetConfig", "DetrForObjectDetection"} <= set(hf_models.__all__)
+    assert not set(bk.__all__) & set(hf_models.__all__)
+    for name in hf_models.__all__:
+        assert getattr(bk, name) is getattr(hf_models, name), name
+
+
+def test_functions_are_not_hidden_by_modules_of_their_name():
+    import backbonekit.export.export
+
+    assert callable(bk.predict)
+    assert bk.export_model is backbonekit.export.export.export_model
+
+
 def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(bk, "build_modle")
 

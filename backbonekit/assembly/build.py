@@ -1,20 +1,20 @@
 """From a recipe to a model: constructs every part, fills what a checkpoint covers, starts the rest from a seed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 from torch import nn
 
-from backbonekit.assembly.composed_model import Chain, ComposedModel
-from backbonekit.assembly.partial import fill_matching
+from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.processing import merge_processing
-from backbonekit.assembly.signature import pick
-from backbonekit.assembly.weight_report import WeightReport, WeightSource
-from backbonekit.assembly.wire import Branch, PartPlan, Wiring, wire
+from backbonekit.assembly.task import Task, TaskModules
+from backbonekit.assembly.wire import PartPlan, TaskPlan, Wiring, wire
 from backbonekit.contract.processing import Processing
+from backbonekit.contract.signatures import pick
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
@@ -22,6 +22,9 @@ from backbonekit.registry.lookup import resolve
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.fill import Adapt, FillReport, construct_filled, not_finite_note
 from backbonekit.weights.private_random import seeded
+from backbonekit.weights.weight_report import WeightReport, WeightSource
+
+_Part = TypeVar("_Part", PartPlan, PartRecipe)
 
 
 def build_model(
@@ -40,115 +43,92 @@ def build_model(
     return build_composed(compose_recipe(model, overrides, config_dir=config_dir), seed=seed)
 
 
-@dataclass(frozen=True, slots=True)
-class Warm:
-    """A saved model to start from: its weights under our names, and the recipe that they belong to."""
-
-    checkpoint: Checkpoint
-    recipe: Recipe
-
-
-def build_composed(recipe: Recipe, *, seed: int = 0, warm: Warm | None = None) -> ComposedModel:
-    """Wires, constructs and fills. With `warm`, every part that its recipe shares keeps its weights."""
+def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | None = None) -> ComposedModel:
+    """Wires, constructs and fills. With `initial`, every part that its recipe shares keeps its weights."""
     wiring = wire(recipe)
-    builder = _Builder(wiring, recipe, seed, warm)
+    builder = _Builder(wiring, recipe, seed, initial)
     backbone = builder.backbone()
-    chains = {task: builder.chain(task, branch) for task, branch in wiring.branches.items()}
+    tasks = [(Task(plan.name, plan.levels, plan.recipe.loss_weight), builder.modules(plan)) for plan in wiring.tasks]
     processing = merge_processing(wiring, recipe)
     model = ComposedModel(
         backbone,
-        chains,
+        tasks,
         recipe=_completed(recipe, wiring, processing, builder.commit),
         processor=ImageProcessor(processing, labels=recipe.labels),
+        weight_report=WeightReport(builder.sources, [*recipe.notes, *wiring.notes, *builder.notes]),
     )
-    model.weight_report = WeightReport(builder.sources, [*recipe.notes, *wiring.notes, *builder.notes])
     return model.eval()
 
 
 class _Builder:
     """Constructs one part after the other and keeps the sources for the report."""
 
-    def __init__(self, wiring: Wiring, recipe: Recipe, seed: int, warm: Warm | None) -> None:
+    def __init__(self, wiring: Wiring, recipe: Recipe, seed: int, initial: InitialWeights | None) -> None:
         self.wiring = wiring
         self.recipe = recipe
         self.seed = seed
-        self.warm = warm
+        self.initial = initial
         self.sources: list[WeightSource] = []
         self.notes: list[str] = []
         self.commit: str | None = None
 
     def backbone(self) -> nn.Module:
         blueprint, indices = self.wiring.blueprint, self.wiring.selection.out_indices
-        wanted = self.recipe.backbone
+        recipe = self.recipe.backbone
 
         def construct() -> nn.Module:
             return blueprint.construct(indices)  # type: ignore[return-value]
 
-        if self.warm is not None and self._is_same_architecture:
-            saved = self.warm.checkpoint.under("backbone.")
+        if self.initial is not None and self._is_same_architecture:
+            saved = self.initial.checkpoint.under("backbone.")
             if not self._has_same_backbone:
                 return self._matched("backbone", construct, saved, adapt=blueprint.adapt)
-            # Other parts may want fewer stages than were saved.
+            # Other parts may require fewer stages than were saved.
             may_exceed = () if self._has_same_parts else ("*",)
             return self._filled("backbone", construct, saved, adapt=blueprint.adapt, may_exceed=may_exceed)
-        if not wanted.pretrained:
+        if not recipe.pretrained:
             return self._random("backbone", construct)
-        checkpoint = blueprint.checkpoint(wanted.pretrained, wanted.revision, indices)
+        checkpoint = blueprint.checkpoint(recipe.pretrained, recipe.revision, indices)
         self.commit = checkpoint.commit
         return self._filled("backbone", construct, checkpoint, adapt=blueprint.adapt)
 
-    def chain(self, task: str, branch: Branch) -> Chain:
-        dot = f".{task}" if task else ""
-        saved = self._saved_parts(task, dot)
-        necks = []
-        for position, plan in enumerate(branch.necks):
-            nth = [other.name for other in branch.necks[:position]].count(plan.name)
-            necks.append(self._part(f"neck{dot}.{position}", plan, saved.get(("neck", plan.name, nth))))
-        head = None
-        if branch.head is not None:
-            head = self._part(f"head{dot}", branch.head, saved.get(("head", branch.head.name, 0)))
-        return Chain(necks, head, self._criterion(branch), branch.levels, branch.loss_weight)
+    def modules(self, plan: TaskPlan) -> TaskModules:
+        """The necks, the head and the criterion of a task."""
+        saved = self._saved_parts(plan.name)
+        modules: dict[str, nn.Module] = {}
+        for path, key, part in _located(plan.name, plan.necks, plan.head):
+            modules[path] = self._part(path, part, saved.get(key))
+        head = modules.pop(_path("head", plan.name), None)
+        return TaskModules(nn.ModuleList(modules.values()), head, _criterion(plan))
 
-    def _saved_parts(self, task: str, dot: str) -> dict[tuple[str, str, int], str]:
-        """The warm model's parts of this task: (kind, name, how many of that name before it) -> where its weights are.
-
-        By name and not by position: inserting a pyramid moves the neck behind it.
-        """
-        if self.warm is None:
+    def _saved_parts(self, task: str) -> dict[tuple[str, str, int], str]:
+        """Where the initial weights of this task's parts stand."""
+        recipe = None if self.initial is None else self.initial.recipe.tasks.get(task)
+        if recipe is None:
             return {}
-        recipe = self.warm.recipe
-        parts = recipe.heads.get(task) if task else recipe
-        if parts is None:
-            return {}
-        saved: dict[tuple[str, str, int], str] = {}
-        for position, part in enumerate(parts.neck):
-            nth = [other.name for other in parts.neck[:position]].count(part.name)
-            saved["neck", part.name, nth] = f"neck{dot}.{position}."
-        if parts.head is not None:
-            saved["head", parts.head.name, 0] = f"head{dot}."
-        return saved
+        return {key: f"{path}." for path, key, _ in _located(task, recipe.neck, recipe.head)}
 
     def _part(self, prefix: str, plan: PartPlan, stored_under: str | None) -> nn.Module:
-        if self.warm is None or stored_under is None:
+        if self.initial is None or stored_under is None:
             return self._random(prefix, plan.construct)
-        checkpoint = self.warm.checkpoint.under(stored_under)
+        checkpoint = self.initial.checkpoint.under(stored_under)
         if self._has_same_backbone and self._has_same_parts:
             return self._filled(prefix, plan.construct, checkpoint)
         return self._matched(prefix, plan.construct, checkpoint)
 
     @property
     def _is_same_architecture(self) -> bool:
-        """Whether the warm model's backbone has weights for this one, though perhaps not all, or of another shape."""
-        return self.warm is not None and _identity(self.recipe.backbone) == _identity(self.warm.recipe.backbone)
+        """Whether the initial weights fit this backbone, though perhaps not all of them, or in another shape."""
+        return self.initial is not None and _identity(self.recipe.backbone) == _identity(self.initial.recipe.backbone)
 
     @property
     def _has_same_backbone(self) -> bool:
-        return self.warm is not None and self.recipe.backbone == self.warm.recipe.backbone
+        return self.initial is not None and self.recipe.backbone == self.initial.recipe.backbone
 
     @property
     def _has_same_parts(self) -> bool:
         # All of them: one neck's width is the shape of another part's weights.
-        return self.warm is not None and _parts_of(self.recipe) == _parts_of(self.warm.recipe)
+        return self.initial is not None and _parts_of(self.recipe) == _parts_of(self.initial.recipe)
 
     def _matched(
         self, prefix: str, construct: Callable[[], nn.Module], checkpoint: Checkpoint, *, adapt: Adapt | None = None
@@ -203,20 +183,41 @@ class _Builder:
         # A seed of its own for each part: swapping the backbone leaves a random head as it was.
         return self.seed * 2**32 + crc32(prefix.encode())
 
-    def _criterion(self, branch: Branch) -> nn.Module | None:
-        if branch.head is None:
-            return None
-        part = branch.criterion or (PartRecipe(branch.head.part.criterion, {}) if branch.head.part.criterion else None)  # type: ignore[attr-defined]
-        if part is None:
-            return None
-        criterion = resolve("criterion", part.name)
-        # Of losses without classes, such as those of depth, there is nothing to say.
-        classes = pick({"num_classes": branch.num_classes}, criterion)
-        return criterion(**classes, **part.options)
+
+def _path(kind: str, task: str) -> str:
+    """Where the parts of a kind stand among the model's parameters."""
+    return f"{kind}.{task}" if task else kind
+
+
+def _located(
+    task: str, necks: Sequence[_Part], head: _Part | None
+) -> Iterator[tuple[str, tuple[str, str, int], _Part]]:
+    """Every part of a task with its path among the parameters and its identity: (kind, name, how many of that name
+    stand before it). By name and not by position, since an inserted pyramid moves the necks behind it."""
+    names: list[str] = []
+    for position, neck in enumerate(necks):
+        yield f"{_path('neck', task)}.{position}", ("neck", neck.name, names.count(neck.name)), neck
+        names.append(neck.name)
+    if head is not None:
+        yield _path("head", task), ("head", head.name, 0), head
+
+
+def _criterion(plan: TaskPlan) -> nn.Module | None:
+    """The recipe's criterion, or the head's default."""
+    if plan.head is None or plan.recipe.head is None:
+        return None
+    default = plan.head.part.criterion  # type: ignore[attr-defined]
+    recipe = plan.recipe.head.criterion or (PartRecipe(default) if default else None)
+    if recipe is None:
+        return None
+    criterion = resolve("criterion", recipe.name)
+    # Losses without classes, such as those of depth, have no such option.
+    classes = pick({"num_classes": plan.head.options.get("num_classes")}, criterion)
+    return criterion(**classes, **recipe.options)
 
 
 def _identity(backbone: Any) -> tuple[Any, ...]:
-    """What decides whether one backbone's weights can be another's: the architecture, and where they were asked from.
+    """What decides whether one backbone's weights can be another's: the architecture, and where they come from.
 
     Arguments are not part of it: most (drop_path_rate, output_stride) change no weight.
     """
@@ -241,11 +242,5 @@ def _completed(recipe: Recipe, wiring: Wiring, processing: Processing, commit: s
         config=None if wiring.blueprint.config is None else dict(wiring.blueprint.config),
         revision=commit or recipe.backbone.revision,
     )
-    necks = {
-        task: tuple(PartRecipe(plan.name, plan.options) for plan in branch.necks)
-        for task, branch in wiring.branches.items()
-    }
-    if recipe.heads:
-        heads = {task: replace(parts, neck=necks[task]) for task, parts in recipe.heads.items()}
-        return replace(recipe, backbone=backbone, heads=heads, processing=asdict(processing))
-    return replace(recipe, backbone=backbone, neck=necks[""], processing=asdict(processing))
+    necks = {plan.name: tuple(PartRecipe(neck.name, neck.options) for neck in plan.necks) for plan in wiring.tasks}
+    return replace(recipe, backbone=backbone, processing=asdict(processing)).with_necks(necks)

@@ -1,4 +1,4 @@
-"""Runs a model once and tells its wiring: every part, what enters and leaves it, parameters, FLOPs, seconds."""
+"""Runs a model once and describes its wiring: every part, what enters and leaves it, parameters, FLOPs, seconds."""
 
 import time
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.evaluating import evaluating
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.predictions import ModelOutput, Prediction
@@ -71,20 +72,15 @@ def describe(
 ) -> tuple[Description, ModelOutput]:
     """One forward in inference mode, measured part by part. `pixel_values`: [batch, channels, height, width].
 
-    Returns the description and the output. The model's mode is left as it was.
+    Returns the description and the output. Every module keeps its mode.
     """
     description = Description(input_shape=tuple(pixel_values.shape))
     if model.weight_report is not None:
         description.weights = [asdict(source) for source in model.weight_report.sources]
         description.notes = list(model.weight_report.notes)
-    was_training = model.training
-    model.eval()
     counter = FlopCounterMode(display=False)
-    try:
-        with torch.inference_mode(), counter, _measured(model, description, counter):
-            output = model(pixel_values, pixel_mask)
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode(), counter, _measured(model, description, counter):
+        output = model(pixel_values, pixel_mask)
     return description, output
 
 
@@ -121,13 +117,13 @@ def _measured(model: ComposedModel, description: Description, counter: FlopCount
 def _parts(model: ComposedModel) -> Iterator[tuple[str, str, nn.Module]]:
     recipe = model.recipe
     yield "backbone", recipe.backbone.name or str((recipe.backbone.config or {}).get("model_type")), model.backbone
-    for task, chain in model.chains().items():
-        parts = recipe.heads[task] if task else recipe
-        dot = f".{task}" if task else ""
-        for position, (neck, part) in enumerate(zip(chain.neck, parts.neck, strict=True)):
+    for name, task in model.tasks.items():
+        modules, task_recipe = task.modules(model), recipe.tasks[name]
+        dot = f".{name}" if name else ""
+        for position, (neck, part) in enumerate(zip(modules.neck, task_recipe.neck, strict=True)):
             yield f"neck{dot}.{position}", part.name, neck
-        if chain.head is not None and parts.head is not None:
-            yield f"head{dot}", parts.head.name, chain.head
+        if modules.head is not None and task_recipe.head is not None:
+            yield f"head{dot}", task_recipe.head.name, modules.head
 
 
 def _synchronise(reference: Any) -> None:
@@ -141,15 +137,15 @@ def _rows_in(model: ComposedModel, path: str, given: Any) -> list[MapRow]:
         return [MapRow("image", given.shape[1], 1, tuple(given.shape))]
     *above, last = path.split(".")
     published: FeaturePyramid
-    task = above[1] if len(above) > 1 else (last if above and above[0] == "head" else "")
-    chain = model.chains()[task if task in model.levels else ""]
-    necks = list(chain.neck)
+    name = above[1] if len(above) > 1 else (last if above and above[0] == "head" else "")
+    task = model.tasks[name]
+    necks = list(task.modules(model).neck)
     position = int(last) if last.isdigit() else len(necks)
     if position:
         published = necks[position - 1].features  # type: ignore[assignment]
     else:
         features: FeaturePyramid = model.backbone.features  # type: ignore[assignment]
-        published = FeaturePyramid(tuple(features.levels[level] for level in chain.levels))
+        published = FeaturePyramid(tuple(features.levels[level] for level in task.levels))
     return _rows(published, given)
 
 

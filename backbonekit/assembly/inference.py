@@ -1,50 +1,30 @@
-"""A model as prediction needs it, and how it is run: in eval mode, without gradients, left as it was found."""
+"""A model as prediction needs it, and how it is run: without gradients, on its own device."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
 from backbonekit.image_processing.processor import ImageProcessor
 
 
-class Branch(Protocol):
-    """One task of a model."""
-
-    @property
-    def head(self) -> Any: ...
-
-    @property
-    def scoring(self) -> Scoring: ...
-
-
 class Predictor(Protocol):
-    """A composed model. `chains()`: its tasks by name, '' for the only one of a model without names."""
+    """A composed model. `tasks`: by name, '' for the only one of a model whose tasks have no names."""
 
     processor: ImageProcessor
 
     @property
+    def tasks(self) -> Mapping[str, Any]: ...
+
+    @property
     def labels(self) -> Labels | None: ...
 
-    def chains(self) -> Mapping[str, Any]: ...
+    def scoring(self, task: str = "") -> Scoring | None: ...
 
     def __call__(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput: ...
-
-
-@contextmanager
-def as_found(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; after it every module is in the mode in which it was, frozen parts apart from the rest."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def run(model: Any, batch: Mapping[str, Any]) -> dict[str, Prediction]:

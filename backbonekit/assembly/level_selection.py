@@ -1,6 +1,6 @@
-"""Which of a backbone's maps a model uses: what the recipe names, or what the parts ask for."""
+"""Which of a backbone's maps a model uses: those that the recipe names, or those that the parts require."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backbonekit.contract.features import FeaturePyramid, Level, deepest_in_octave
@@ -11,68 +11,73 @@ from backbonekit.errors import ContractError
 from backbonekit.recipe.recipe import BackboneRecipe
 
 
-@dataclass(slots=True)
-class Selection:
-    """`out_indices`: positions in the architecture, in network order. `features`: the levels at these.
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one task requires of the backbone. `requirement`: that of its first part; None for a task without parts.
 
-    `wanted`: per task, positions within `features` that enter its first part. `bridged`: the tasks that a pyramid has
-    to be inserted for. `chosen`: the indices were left to us.
+    `consumer`: the first part, as messages name it. `has_head`: without one, maps that the recipe names are the output.
     """
+
+    requirement: Requirement | None
+    consumer: str = ""
+    has_head: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLevels:
+    """`positions`: those of the selected levels that enter a task's first part, or the pyramid to insert before it."""
+
+    positions: tuple[int, ...]
+    needs_pyramid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """`out_indices`: positions in the architecture, in network order. `features`: the levels at these. `tasks`: which
+    of them each task uses."""
 
     out_indices: tuple[int, ...]
     features: FeaturePyramid
-    wanted: dict[str, tuple[int, ...]]
-    bridged: frozenset[str]
-    chosen: bool
-
-    def levels_for(self, task: str) -> tuple[int, ...]:
-        return self.wanted[task]
+    tasks: dict[str, TaskLevels]
 
 
 def select_levels(
-    blueprint: Blueprint,
-    backbone: BackboneRecipe,
-    requirements: Mapping[str, Requirement | None],
-    consumers: Mapping[str, str],
-    adapt: str,
-    *,
-    without_head: Container[str] = (),
+    blueprint: Blueprint, backbone: BackboneRecipe, demands: Mapping[str, Demand], adapt: str
 ) -> Selection:
-    """Indices for the backbone and the levels for each task.
-
-    `consumers`: per task, the part that the requirement is of, as the sentences call it. `without_head`: the tasks
-    whose necks feed nothing, so that maps which the recipe names are what is wanted. Raises ContractError.
-    """
+    """Indices for the backbone and the levels for each task, by its name. Raises ContractError."""
     named = _named_indices(blueprint, backbone)
     if named is None:
         available = tuple(index for index in range(len(blueprint.levels)) if index not in blueprint.forbidden)
     else:
         available = named
-    levels = tuple(blueprint.levels[index] for index in available)
-    wanted: dict[str, tuple[int, ...]] = {}
-    bridged: set[str] = set()
-    for task, requirement in requirements.items():
-        missing = requirement.missing_strides(FeaturePyramid(levels)) if requirement else ()
-        if missing and named is not None and task in without_head and not _is_plain(blueprint):
-            requirement, missing = Requirement(), ()
-        if requirement and missing:
-            _refuse_unless_plain(blueprint, named, levels, requirement, missing, consumers[task], adapt)
-            bridged.add(task)
-            requirement = Requirement(last=1)
-        if requirement is None and named is None:
-            wanted[task] = tuple(blueprint.default_indices)
-        else:
-            positions = _positions(blueprint, levels, requirement, named, consumers.get(task, ""))
-            wanted[task] = tuple(available[position] for position in positions)
-    chosen = named if named is not None else tuple(sorted({index for indices in wanted.values() for index in indices}))
-    place = {index: position for position, index in enumerate(chosen)}
+    found = {name: _indices(blueprint, available, named, demand, adapt) for name, demand in demands.items()}
+    chosen = named or tuple(sorted({index for indices, _ in found.values() for index in indices}))
     return Selection(
         out_indices=chosen,
         features=FeaturePyramid(tuple(blueprint.levels[index] for index in chosen)),
-        wanted={task: tuple(place[index] for index in indices) for task, indices in wanted.items()},
-        bridged=frozenset(bridged),
-        chosen=named is None,
+        tasks={
+            name: TaskLevels(tuple(chosen.index(index) for index in indices), needs_pyramid)
+            for name, (indices, needs_pyramid) in found.items()
+        },
     )
+
+
+def _indices(
+    blueprint: Blueprint, available: tuple[int, ...], named: tuple[int, ...] | None, demand: Demand, adapt: str
+) -> tuple[tuple[int, ...], bool]:
+    """The maps that enter a task, and whether a pyramid has to be made of them."""
+    levels = tuple(blueprint.levels[index] for index in available)
+    requirement, needs_pyramid = demand.requirement, False
+    missing = requirement.missing_strides(FeaturePyramid(levels)) if requirement else ()
+    if requirement is None and named is None:
+        return tuple(blueprint.default_indices), False
+    if missing and named is not None and not demand.has_head and not _is_plain(blueprint):
+        requirement, missing = Requirement(), ()
+    if requirement and missing:
+        _refuse_unless_plain(blueprint, named, levels, requirement, missing, demand.consumer, adapt)
+        requirement, needs_pyramid = Requirement(last=1), True
+    positions = _positions(blueprint, levels, requirement, named, demand.consumer)
+    return tuple(available[position] for position in positions), needs_pyramid
 
 
 def _named_indices(blueprint: Blueprint, backbone: BackboneRecipe) -> tuple[int, ...] | None:
@@ -88,7 +93,7 @@ def _named_indices(blueprint: Blueprint, backbone: BackboneRecipe) -> tuple[int,
     forbidden = [index for index in indices if index in blueprint.forbidden]
     if forbidden:
         raise ContractError(
-            f"out_indices {list(indices)}: {blueprint.name} gives no map at {forbidden[0]} ({names[forbidden[0]]}); "
+            f"out_indices {list(indices)}: {blueprint.name} has no map at {forbidden[0]} ({names[forbidden[0]]}); "
             f"leave it out."
         )
     return indices
@@ -112,9 +117,9 @@ def _positions(
         everything = len(_everything(blueprint).levels)
         fix = "backbone.out_indices=auto"
         if count > everything:
-            fix = f"another backbone, or options of {consumer} that want at most {everything}"
+            fix = f"another backbone, or options of {consumer} that require at most {everything}"
         raise ContractError(
-            f"{consumer} wants {count} maps; backbone {blueprint.name} gives {len(levels)} "
+            f"{consumer} requires {count} maps; backbone {blueprint.name} has {len(levels)} "
             f"({_strides(levels)}){given}. The fix: {fix}."
         )
     by_depth = set(range(len(levels) - requirement.last, len(levels)))
@@ -146,26 +151,26 @@ def _refuse_unless_plain(
     plain = _is_plain(blueprint)
     if plain and adapt == "auto":
         return
-    wants = ", ".join(map(str, requirement.strides))
-    lacks = ", ".join(map(str, missing))
-    problem = f"{consumer} wants levels at strides {wants}; backbone {blueprint.name} gives {_strides(levels)}"
+    required = ", ".join(map(str, requirement.strides))
+    lacking = ", ".join(map(str, missing))
+    problem = f"{consumer} requires levels at strides {required}; backbone {blueprint.name} has {_strides(levels)}"
     if plain:
         raise ContractError(
-            f"{problem}, so {lacks} is missing. The fix: adapt=auto, or put simple_feature_pyramid first in neck."
+            f"{problem}, so {lacking} is missing. The fix: adapt=auto, or put simple_feature_pyramid first in neck."
         )
     if named is not None and not requirement.missing_strides(everything):
         raise ContractError(
-            f"{problem} with out_indices {list(named)}, so {lacks} is missing. The fix: backbone.out_indices=auto, "
-            f"or backbone.out_strides=[{wants}]."
+            f"{problem} with out_indices {list(named)}, so {lacking} is missing. The fix: backbone.out_indices=auto, "
+            f"or backbone.out_strides=[{required}]."
         )
     raise ContractError(
-        f"{problem} at most, so {lacks} is missing. The fix: another backbone, or simple_feature_pyramid first in "
+        f"{problem} at most, so {lacking} is missing. The fix: another backbone, or simple_feature_pyramid first in "
         f"neck, which makes all of them from the last map."
     )
 
 
 def _everything(blueprint: Blueprint) -> FeaturePyramid:
-    """All maps that the architecture can give."""
+    """All maps that the architecture can return."""
     return FeaturePyramid(
         tuple(level for index, level in enumerate(blueprint.levels) if index not in blueprint.forbidden)
     )

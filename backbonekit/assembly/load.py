@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from backbonekit.assembly.build import Warm, build_composed
+from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.hub.opening import Opened, open_model
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import Recipe, plain_data
@@ -23,8 +24,8 @@ def load_model(
     """
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)
-    warm = None if opened.checkpoint is None else Warm(opened.checkpoint, saved)
-    return build_composed(recipe, seed=seed, warm=warm)
+    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved)
+    return build_composed(recipe, seed=seed, initial=initial)
 
 
 def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:

@@ -8,7 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from backbonekit.assembly.inference import Predictor, as_found, run
+from backbonekit.assembly.evaluating import evaluating
+from backbonekit.assembly.inference import Predictor, run
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import MaskQueries, Prediction
 from backbonekit.contract.results import Result
@@ -53,7 +54,7 @@ def predict(
     every = listed(images)
     _check(model, batch_size)
     results: list[Results] = []
-    with as_found(model):  # type: ignore[arg-type]
+    with evaluating(model):  # type: ignore[arg-type]
         for start in range(0, len(every), batch_size):
             results += _batch(model, every[start : start + batch_size], task, threshold, top_k)
             if progress is not None:
@@ -77,7 +78,7 @@ def predict_each(
     while chunk := list(islice(remaining, batch_size)):
         opened = [_open(file) for file in chunk]
         readable = [entry for entry in opened if entry.image is not None]
-        with as_found(model):  # type: ignore[arg-type]
+        with evaluating(model):  # type: ignore[arg-type]
             answered = _answered(model, readable, task, threshold, top_k)
         for entry in opened:
             yield entry if entry.image is None else next(answered)
@@ -118,7 +119,7 @@ def _batch(
         name: to_results(
             predictions[name],
             geometries,
-            scoring=model.chains()[name].scoring,
+            scoring=model.scoring(name),  # type: ignore[arg-type] - a task that predicted has a head
             task=reading,
             labels=_fitting(model.labels, predictions[name]),
             threshold=threshold,
@@ -155,5 +156,5 @@ def _fitting(labels: Labels | None, prediction: Prediction) -> Labels | None:
 def _check(model: Predictor, batch_size: int) -> None:
     if batch_size < 1:
         raise RecipeError(f"batch_size={batch_size}: a batch has at least 1 image.")
-    if all(chain.head is None for chain in model.chains().values()):
+    if all(model.scoring(name) is None for name in model.tasks):
         raise RecipeError("this model has no head, so it predicts nothing; add one, for example head=fcn.")

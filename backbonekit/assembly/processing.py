@@ -1,25 +1,25 @@
-"""How a composed model's images are prepared: the backbone's own way, except where the recipe says otherwise."""
+"""How a composed model's images are prepared: as the backbone was trained, with the recipe's values over it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from backbonekit.assembly.signature import prediction_of
 from backbonekit.assembly.wire import Wiring
 from backbonekit.contract.predictions import ClassScores
 from backbonekit.contract.processing import Processing
+from backbonekit.contract.signatures import prediction_of
 from backbonekit.recipe.recipe import Recipe
 
 
 def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     """The backbone's processing with the recipe's values over it.
 
-    A way to resize replaces the other ways. A model whose prediction has a place in the image does not cut the image's
-    borders off, as the classifiers do that most backbones were trained in: it stretches to the crop's size instead.
+    A way to resize replaces the other ways. Most backbones were trained in classifiers, which cut the
+    image's borders off. A model whose prediction has positions in the image resizes to the crop's size instead.
     """
     processing = wiring.blueprint.processing
     given = {key: _frozen(value) for key, value in recipe.processing.items()}
-    heads = [branch.head for branch in wiring.branches.values() if branch.head is not None]
+    heads = [task.head for task in wiring.tasks if task.head is not None]
     if processing.crop is not None and any(prediction_of(head.part) is not ClassScores for head in heads):
         processing = replace(processing, size=processing.crop, shortest_edge=None, longest_edge=None, crop=None)
     if given.keys() & {"size", "shortest_edge", "longest_edge"}:

@@ -26,6 +26,6 @@ def sample_input(
 
 
 def noise_size(model: ComposedModel) -> tuple[int, int]:
-    """(height, width): the fixed size that the recipe's processing gives, else 224 pixels."""
+    """(height, width): the fixed size of the recipe's processing, else 224 pixels."""
     processing = model.processor.processing
     return processing.canvas or processing.crop or processing.size or (224, 224)

@@ -1,26 +1,26 @@
 """Wiring: requirements go back from heads to the backbone, features go forward. No weight is read or allocated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from backbonekit.assembly.level_selection import Selection, select_levels
-from backbonekit.assembly.signature import defaults, option_names, pick
+from backbonekit.assembly.level_selection import Demand, Selection, select_levels
 from backbonekit.contract.features import FeaturePyramid, Level, octave
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.roles import Blueprint
+from backbonekit.contract.signatures import defaults, option_names, pick
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.recipe.recipe import PartRecipe, Recipe
+from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
 from backbonekit.registry.lookup import names, resolve
 
-PYRAMID = "simple_feature_pyramid"  # what is inserted where a single-stride backbone meets a part that wants strides
+PYRAMID = "simple_feature_pyramid"  # inserted where a part requires several strides of a single-stride backbone
 
 
 @dataclass(slots=True)
 class PartPlan:
-    """A neck or head about to be built: its class, its options, and what it will receive and publish."""
+    """A neck or head about to be built: its class, its options, and the features that it receives and publishes."""
 
     kind: str
     name: str
@@ -39,31 +39,57 @@ class PartPlan:
 
 
 @dataclass(slots=True)
-class Branch:
-    """One task: its necks in order and its head. `levels`: positions among the backbone's maps that enter it."""
+class TaskPlan:
+    """One task about to be built: its necks in order and its head.
 
+    `recipe`: the data that it is planned from. `levels`: positions among the backbone's maps that enter the first part.
+    """
+
+    name: str
+    recipe: TaskRecipe
     necks: list[PartPlan]
     head: PartPlan | None
-    levels: tuple[int, ...]
-    criterion: PartRecipe | None
-    num_classes: int | None
-    loss_weight: float = 1.0
+    levels: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> list[PartPlan]:
+        """Necks and head, in the order in which they run."""
+        return self.necks if self.head is None else [*self.necks, self.head]
+
+    @property
+    def of_task(self) -> str:
+        """' of task NAME', for messages; '' where tasks have no names."""
+        return f" of task {self.name}" if self.name else ""
+
+    @property
+    def path(self) -> str:
+        """Before the keys of its recipe: 'heads.NAME.' or ''."""
+        return f"heads.{self.name}." if self.name else ""
+
+    def demand(self) -> Demand:
+        """What the parts, from the head back to the first, require of the backbone."""
+        requirement: Requirement | None = None
+        for part in reversed(self.parts):
+            needs = part.part.needs  # type: ignore[attr-defined]
+            requirement = needs(requirement, **pick(part.options, needs))
+        consumer = f"{self.parts[0].shown}{self.of_task}" if self.parts else ""
+        return Demand(requirement, consumer, has_head=self.head is not None)
 
 
 @dataclass(slots=True)
 class Wiring:
-    """Everything that is decided before a weight is read. `branches`: by task; the single one is called ''."""
+    """Everything that is decided before a weight is read."""
 
     blueprint: Blueprint
     selection: Selection
-    branches: dict[str, Branch]
+    tasks: list[TaskPlan]
     notes: list[str] = field(default_factory=list)
 
 
 def wire(recipe: Recipe) -> Wiring:
-    """Checks that the parts of a recipe fit and decides which maps the backbone gives.
+    """Checks that the parts of a recipe fit and decides which maps the backbone returns.
 
-    Raises RecipeError or ContractError; the sentence names producer, consumer, what is missing and the fix.
+    Raises RecipeError or ContractError; the message names producer, consumer, what is missing and the fix.
     """
     backbone = recipe.backbone
     blueprint: Blueprint = resolve("backbone", backbone.source)(
@@ -73,42 +99,34 @@ def wire(recipe: Recipe) -> Wiring:
         in_channels=backbone.in_channels,
         args=backbone.args,
     )
+    plans = [_plan(name, task) for name, task in recipe.tasks.items()]
+    demands = {plan.name: plan.demand() for plan in plans}
+    selection = select_levels(blueprint, backbone, demands, recipe.adapt)
     notes: list[str] = []
-    drafts = {task: _draft(task, neck, head) for task, (neck, head) in _tasks(recipe).items()}
-    requirements = {task: _requirement(plans) for task, plans in drafts.items()}
-    consumers = {task: f"{plans[0].shown}{_of_task(task)}" for task, plans in drafts.items() if plans}
-    without_head = {task for task, (_, head) in _tasks(recipe).items() if head is None}
-    selection = select_levels(blueprint, backbone, requirements, consumers, recipe.adapt, without_head=without_head)
-    branches: dict[str, Branch] = {}
-    for task, plans in drafts.items():
-        if task in selection.bridged:
-            plans.insert(0, _pyramid_plan(blueprint, requirements[task]))
-            notes.append(_pyramid_note(blueprint, plans[1], requirements[task]))
-        levels = selection.levels_for(task)
-        entering = FeaturePyramid(tuple(selection.features.levels[position] for position in levels))
-        _forward(plans, entering, producer=f"backbone {blueprint.name}", task=task)
-        branches[task] = _branch(recipe, task, plans, levels)
-    return Wiring(blueprint, selection, branches, notes)
+    for plan in plans:
+        chosen, requirement = selection.tasks[plan.name], demands[plan.name].requirement
+        if chosen.needs_pyramid:
+            assert requirement is not None
+            notes.append(_pyramid_note(blueprint, plan.parts[0], requirement))
+            plan.necks.insert(0, _pyramid_plan(blueprint, requirement))
+        plan.levels = chosen.positions
+        entering = FeaturePyramid(tuple(selection.features.levels[position] for position in plan.levels))
+        _forward(plan, entering, producer=f"backbone {blueprint.name}")
+    return Wiring(blueprint, selection, plans, notes)
 
 
-def _tasks(recipe: Recipe) -> dict[str, tuple[Sequence[PartRecipe], PartRecipe | None]]:
-    if recipe.heads:
-        return {task: (parts.neck, parts.head) for task, parts in recipe.heads.items()}
-    return {"": (recipe.neck, recipe.head)}
-
-
-def _draft(task: str, neck: Sequence[PartRecipe], head: PartRecipe | None) -> list[PartPlan]:
-    nothing = FeaturePyramid(())
-    plans = [
-        PartPlan("neck", part.name, resolve("neck", part.name), dict(part.options), receives=nothing) for part in neck
-    ]
-    if head is not None:
-        plans.append(PartPlan("head", head.name, resolve("head", head.name), dict(head.options), receives=nothing))
-    path = f"heads.{task}." if task else ""
-    faults = [fault for plan in plans for fault in _option_faults(plan, path)]
+def _plan(name: str, recipe: TaskRecipe) -> TaskPlan:
+    head = None if recipe.head is None else _part_plan("head", recipe.head)
+    plan = TaskPlan(name, recipe, [_part_plan("neck", neck) for neck in recipe.neck], head)
+    faults = [fault for part in plan.parts for fault in _option_faults(part, plan.path)]
     if faults:
         raise RecipeError(faults)
-    return plans
+    return plan
+
+
+def _part_plan(kind: str, recipe: PartRecipe) -> PartPlan:
+    part = resolve(kind, recipe.name)
+    return PartPlan(kind, recipe.name, part, dict(recipe.options), receives=FeaturePyramid(()))
 
 
 def _option_faults(plan: PartPlan, path: str) -> list[str]:
@@ -121,46 +139,35 @@ def _option_faults(plan: PartPlan, path: str) -> list[str]:
     ]
 
 
-def _requirement(plans: Sequence[PartPlan]) -> Requirement | None:
-    """What the first of these parts wants from the backbone; None when there are no parts."""
-    wanted: Requirement | None = None
-    for plan in reversed(plans):
-        needs = plan.part.needs  # type: ignore[attr-defined]
-        wanted = needs(wanted, **pick(plan.options, needs))
-    return wanted
-
-
-def _pyramid_plan(blueprint: Blueprint, requirement: Requirement | None) -> PartPlan:
-    assert requirement is not None
+def _pyramid_plan(blueprint: Blueprint, requirement: Requirement) -> PartPlan:
     part = resolve("neck", PYRAMID)
     strides = tuple(requirement.strides)
     own = 2 ** octave(blueprint.levels[-1].stride)
     if requirement.last and own > max(strides):
-        # The deepest map is wanted besides, and that is the backbone's own, not one made fine.
+        # The deepest map is required too: the backbone's own, not one made finer.
         strides = (*strides, own)
     options = {**defaults(part.__init__), "strides": strides}
     return PartPlan("neck", PYRAMID, part, options, FeaturePyramid(()), inserted=True)
 
 
-def _pyramid_note(blueprint: Blueprint, consumer: PartPlan, requirement: Requirement | None) -> str:
-    assert requirement is not None
+def _pyramid_note(blueprint: Blueprint, consumer: PartPlan, requirement: Requirement) -> str:
     strides = ", ".join(map(str, requirement.strides))
     return (
-        f"{PYRAMID} inserted: {consumer.shown} wants levels at strides {strides}; {blueprint.name} has "
+        f"{PYRAMID} inserted: {consumer.shown} requires levels at strides {strides}; {blueprint.name} has "
         f"the single stride {blueprint.levels[-1].stride:g} (adapt: never refuses this instead)"
     )
 
 
-def _forward(plans: Sequence[PartPlan], features: FeaturePyramid, *, producer: str, task: str) -> None:
+def _forward(task: TaskPlan, features: FeaturePyramid, *, producer: str) -> None:
     """Constructs every part on the meta device from what the one before, first of all `producer`, publishes."""
-    for plan in plans:
+    for plan in task.parts:
         plan.receives = features
         requirement = plan.part.needs(None, **pick(plan.options, plan.part.needs))  # type: ignore[attr-defined]
         missing = requirement.missing_extras(features)
         if missing:
             raise ContractError(
-                f"{plan.shown}{_of_task(task)} wants {', '.join(missing)}, which {producer} does not give. "
-                + _who_gives(missing, f"heads.{task}.neck" if task else "neck")
+                f"{plan.shown}{task.of_task} requires {', '.join(missing)}, which {producer} does not return. "
+                + _fix_for_extras(missing, f"{task.path}neck")
             )
         with torch.device("meta"):
             built = plan.construct()
@@ -170,12 +177,8 @@ def _forward(plans: Sequence[PartPlan], features: FeaturePyramid, *, producer: s
         producer = plan.shown
 
 
-def _of_task(task: str) -> str:
-    return f" of task {task}" if task else ""
-
-
-def _who_gives(extras: Sequence[str], path: str) -> str:
-    # Asked over the usual pyramid: the question is which neck gives it at all.
+def _fix_for_extras(extras: Sequence[str], path: str) -> str:
+    # Over the usual pyramid: this looks for the necks that return such extras at all.
     features = FeaturePyramid(tuple(Level(f"p{power}", 64, 2**power) for power in (2, 3, 4, 5)))
     sizes: dict[str, int] = {}
     for name in names("neck"):
@@ -187,21 +190,6 @@ def _who_gives(extras: Sequence[str], path: str) -> str:
         if set(extras) <= set(neck.features.extras):
             sizes[name] = sum(parameter.numel() for parameter in neck.parameters())
     if not sizes:
-        return "No neck that is known gives it."
+        return "No known neck returns it."
     first, *others = sorted(sizes, key=lambda name: sizes[name])
     return f"The fix: {path}={first}" + (f" (or {', '.join(others)})." if others else ".")
-
-
-def _branch(recipe: Recipe, task: str, plans: list[PartPlan], levels: tuple[int, ...]) -> Branch:
-    head = plans[-1] if plans and plans[-1].kind == "head" else None
-    parts = recipe.heads[task] if task else None
-    head_recipe = parts.head if parts else recipe.head
-    options: Mapping[str, Any] = head.options if head else {}
-    return Branch(
-        necks=[plan for plan in plans if plan.kind == "neck"],
-        head=head,
-        levels=levels,
-        criterion=head_recipe.criterion if head_recipe else None,
-        num_classes=options.get("num_classes"),
-        loss_weight=parts.loss_weight if parts else 1.0,
-    )

@@ -10,7 +10,7 @@ from backbonekit.errors import ContractError, nearest
 def normalise_indices(out_indices: int | Sequence[int], stage_names: Sequence[str]) -> tuple[int, ...]:
     """Positions in `stage_names`, negatives counted from the end.
 
-    Raises ContractError for what is empty, no whole number, out of range, repeated or unsorted; the sentence lists the
+    Raises ContractError for what is empty, no whole number, out of range, repeated or unsorted; the message lists the
     stages and, where there is one, the fix.
     """
     given: Any = [out_indices] if _is_index(out_indices) else out_indices

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Labels:
     """`names`: one for each class, by its number. `things`: the numbers of countable classes (a person, a car); the
-    rest is stuff (sky, road), of which a panoptic result has one segment each. None: nobody said, all are things."""
+    rest is stuff (sky, road), of which a panoptic result has one segment each. None: unknown, all are things."""
 
     names: tuple[str, ...]
     things: frozenset[int] | None = None

@@ -1,4 +1,4 @@
-"""A constructor's signature as plain data: each option's type as a JSON Schema, its default, and its sentence."""
+"""A constructor's signature as plain data: each option's type as a JSON Schema, its default, and its description."""
 
 import inspect
 import re
@@ -51,7 +51,7 @@ def fields_of(dataclass: type) -> dict[str, dict[str, Any]]:
 
 
 def schema_of(annotation: Any) -> Schema:
-    """A type annotation as a JSON Schema. Raises TypeError for a type that no YAML can say."""
+    """A type annotation as a JSON Schema. Raises TypeError for a type that YAML has no word for."""
     if annotation in _PLAIN:
         return dict(_PLAIN[annotation])
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -80,14 +80,14 @@ def _array(origin: Any, arguments: tuple[Any, ...]) -> Schema:
 
 
 def option_docs(docstring: str) -> dict[str, str]:
-    """ "`channels`: width of ..." -> {"channels": "width of ..."}; "`a`, `b`: ..." gives both the same sentence."""
+    """ "`channels`: width of ..." -> {"channels": "width of ..."}; "`a`, `b`: ..." describes both."""
     docs = {}
     for paragraph in re.split(r"\n\s*\n", docstring):
         starts = list(re.finditer(r"(?:^|(?<=[.;]\s)|(?<=\n))((?:`\w+`(?:, | and )?)+): ", paragraph))
         ends = [start.start() for start in starts[1:]] + [len(paragraph)]
         for start, end in zip(starts, ends, strict=False):
-            sentence = re.sub(";$", ".", " ".join(paragraph[start.end() : end].split()))
-            docs.update(dict.fromkeys(re.findall(r"`(\w+)`", start.group(1)), sentence))
+            description = re.sub(";$", ".", " ".join(paragraph[start.end() : end].split()))
+            docs.update(dict.fromkeys(re.findall(r"`(\w+)`", start.group(1)), description))
     return docs
 
 

@@ -1,4 +1,4 @@
-"""Checks one value against the schema of its option and says in a sentence what is wrong with it."""
+"""Checks one value against the schema of its option and describes what is wrong with it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def described(schema: Schema) -> str:
 
 
 def shown(value: Any, *, quotes: bool = True) -> str:
-    """A value for a sentence: one short line, control characters escaped."""
+    """A value for a message: one short line, control characters escaped."""
     if isinstance(value, str):
         text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in value[:100])
         text += "..." if len(value) > 100 else ""
@@ -85,7 +85,7 @@ def _faults_of_choices(path: str, value: Any, choices: Sequence[Schema]) -> list
     found = [faults_of(path, value, choice) for choice in choices]
     if any(not faults for faults in found):
         return []
-    # Where one choice has the right kind (a list for a list), its own fault says more than all choices together.
+    # Where one choice has the right kind (a list for a list), its own fault is clearer than all choices together.
     for choice, faults in zip(choices, found, strict=True):
         if choice.get("type") == "array" and isinstance(value, list):
             return faults

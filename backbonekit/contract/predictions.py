@@ -1,6 +1,6 @@
-"""What kinds of prediction a head can give. Post-processing, drawing and export go by these, never by the architecture.
+"""The kinds of prediction that heads return. Post-processing, drawing and export depend on these alone.
 
-Not frozen: Lightning sets their fields. Every tensor has the size that the reference model of the head's name gives;
+Not frozen: Lightning sets their fields. Every tensor has the size that the reference model of the head's name returns;
 resizing belongs to post-processing. `auxiliary` rides along for the loss and is None outside training.
 """
 
@@ -46,7 +46,7 @@ class DenseLogits(Prediction):
 @register_output
 @dataclass(eq=False)
 class DenseDepth(Prediction):
-    """How far or how near every pixel is, which `scoring` tells. `depth`: [batch, height, width]; metres if metric,
+    """How far or how near every pixel is, which `scoring` decides. `depth`: [batch, height, width]; metres if metric,
     else up to scale and shift."""
 
     depth: Tensor
@@ -75,7 +75,7 @@ class BoxQueries(Prediction):
     `class_logits`: [batch, queries, classes (+ 1 with "no object", last)]; `scoring` on the head says which.
     `boxes_cxcywh`: [batch, queries, 4], centre and size, in [0, 1] of the image without its padding.
     `auxiliary`: the same for every earlier decoder layer, first layer first. `proposals`: what an encoder proposed
-    before the first layer, trained like one more layer. `denoising`: answers to disturbed copies of the truth.
+    before the first layer, trained like one more layer. `denoising`: predictions for disturbed copies of the targets.
     `edge_logits`: [batch, queries, 4, bins], before softmax, how far the left, upper, right and lower edge are from
     where `reference_boxes` have them, in bins; [batch, queries, 4] as `boxes_cxcywh`. Of a head that predicts
     distributions, for the loss.
@@ -97,7 +97,7 @@ class DenoisingQueries(Prediction):
 
     `layers`: of every decoder layer, first to last, each [batch, groups x slots, ...]. `target_index`: int64
     [batch, queries], which of the image's boxes a query was made from; -1 for none. `is_positive`: bool
-    [batch, queries], whether it should find that box again or prediction that there is nothing.
+    [batch, queries], whether it should find that box again or predict that there is nothing.
     """
 
     layers: tuple[BoxQueries, ...]
@@ -108,12 +108,13 @@ class DenoisingQueries(Prediction):
 @register_output
 @dataclass(eq=False)
 class BoxCandidates(Prediction):
-    """A box at every place of every level; they overlap, so post-processing suppresses doubles.
+    """A box at every location of every level; they overlap, so post-processing suppresses doubles.
 
-    Each field is a tuple by level, fine to coarse, of [batch, places, ...]; places by row, column, then anchor.
-    `class_logits`: [batch, places, classes], before sigmoid. `boxes_xyxy`: [batch, places, 4] in pixels of the canvas.
-    `regression`: [batch, places, 4], the raw numbers that the boxes were decoded from, for the loss. `anchors_xyxy`:
-    [places, 4], what they are relative to. `quality_logits`: [batch, places, 1], how well a box is centred, or None.
+    Each field is a tuple by level, fine to coarse, of [batch, locations, ...]; locations by row, column, then anchor.
+    `class_logits`: [batch, locations, classes], before sigmoid. `boxes_xyxy`: [batch, locations, 4] in pixels of the
+    canvas. `regression`: [batch, locations, 4], the raw numbers that the boxes were decoded from, for the loss.
+    `anchors_xyxy`: [locations, 4], what they are relative to. `quality_logits`: [batch, locations, 1], how well a box
+    is centred, or None.
     """
 
     class_logits: tuple[Tensor, ...]
@@ -155,9 +156,10 @@ class ModelOutput(FieldMapping):
 
     `feature_maps`: the backbone's maps, fine to coarse, each [batch, channels, height, width];
     of a model without a head those of its last neck.
-    `predictions`: the head's prediction; a dict of answers by task with several heads; None without a head.
+    `predictions`: the head's prediction; a dict of predictions by task with several heads; None without a head.
     `loss`: scalar, the sum of `losses`; None without targets. `losses`: every weighted term by name, scalars.
-    `extras`: of a model without a head what its last neck gives beside its levels, by name (`mask_features`); or None.
+    `extras`: of a model without a head what its last neck returns beside its levels, by name (`mask_features`); None
+    where there is nothing.
     """
 
     feature_maps: tuple[Tensor, ...]

@@ -21,6 +21,6 @@ Target = TypedDict(
     },
     total=False,
 )
-Target.__doc__ = """The truth about one image. Every key is optional; each task reads its own."""
+Target.__doc__ = """The ground truth of one image. Every key is optional; each task reads its own."""
 
 Targets = list[Target]

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.evaluating import evaluating
 from backbonekit.assembly.sample import noise_size
 from backbonekit.errors import ContractError, RecipeError, StorageError, nearest
-from backbonekit.export.exportable import Exportable, in_eval_mode
+from backbonekit.export.exportable import Exportable
 from backbonekit.export.shapes import Shape, shapes_of
 from backbonekit.export.verify import largest_difference
 
@@ -33,7 +34,7 @@ class Export:
     difference: float
 
 
-def export(
+def export_model(
     model: ComposedModel,
     path: str | Path,
     *,
@@ -61,7 +62,7 @@ def export(
     if free_size and height == width:
         width += OTHER_SIZE[1]  # traced on a square, height and width would be taken for one number
     exportable = Exportable(model)
-    with in_eval_mode(model):
+    with evaluating(model):
         program = _traced(exportable, _inputs(model, 2, height, width, padded), free_size)
         inputs, outputs = shapes_of(program)
         if free_size:

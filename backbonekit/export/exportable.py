@@ -1,8 +1,5 @@
 """A composed model behind plain tensors: what a program that knows nothing of backbonekit can call."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -38,15 +35,3 @@ class Exportable(nn.Module):
 
 def _tensors(prediction: Prediction) -> dict[str, Tensor]:
     return {name: value for name, value in prediction.items() if isinstance(value, Tensor)}
-
-
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Every module in eval mode inside, each in its own mode again after."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, was_training in modes:
-            module.training = was_training

@@ -8,9 +8,9 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from backbonekit.assembly.build import Warm, build_composed
+from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.weight_report import WeightReport
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.contract.predictions import MaskQueries
 from backbonekit.errors import ContractError
@@ -21,6 +21,7 @@ from backbonekit.hub.opening import open_model
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.training.freeze import freeze
+from backbonekit.weights.weight_report import WeightReport
 
 
 @register_output
@@ -92,10 +93,10 @@ class MaskFormerForInstanceSegmentation(nn.Module):
             labels = chosen_labels(names)
             mapping |= {"labels": labels, "head": {**mapping["head"], "num_classes": len(names)}}
         recipe = recipe_from_mapping(mapping, origin=opened.origin)
-        warm = None if opened.checkpoint is None else Warm(opened.checkpoint, saved)
+        initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved)
         model = cls.__new__(cls)
         nn.Module.__init__(model)
-        model.model = build_composed(recipe, seed=seed, warm=warm)
+        model.model = build_composed(recipe, seed=seed, initial=initial)
         _freeze_as_configured(model.model)
         model.config = MaskFormerConfig.from_recipe(model.model.recipe)
         return model.eval()

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor, nn
 
-from backbonekit.assembly.build import Warm, build_composed
+from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.weight_report import WeightReport
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.contract.predictions import ModelOutput
 from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.class_labels import chosen_labels, class_names
@@ -23,6 +23,7 @@ from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.model_names import MODELS
 from backbonekit.training.freeze import freeze
 from backbonekit.weights.repository import open_repository
+from backbonekit.weights.weight_report import WeightReport
 from backbonekit.weights.write_tensors import save_tensors
 
 Model = TypeVar("Model", bound="WholeModel")
@@ -94,7 +95,7 @@ class WholeModel(nn.Module):
         assert opened.checkpoint is not None
         model = cls.__new__(cls)
         nn.Module.__init__(model)
-        model.model = build_composed(recipe, seed=seed, warm=Warm(opened.checkpoint, saved))
+        model.model = build_composed(recipe, seed=seed, initial=InitialWeights(opened.checkpoint, saved))
         _freeze_as_told(model.model, config, is_pretrained=True)
         model.config = config
         return model.eval()

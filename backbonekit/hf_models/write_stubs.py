@@ -24,7 +24,11 @@ def stubs() -> dict[Path, str]:
         _PACKAGE / "hf_models" / "model_classes.pyi": _model_faces(),
         _PACKAGE / "hf_models" / "__init__.pyi": _names(backbonekit.hf_models._PUBLIC, []),
         _PACKAGE / "__init__.pyi": _names(
-            {**backbonekit._PUBLIC, **dict.fromkeys(_ERRORS, "backbonekit.errors")},
+            {
+                **backbonekit._PUBLIC,
+                **dict.fromkeys(backbonekit.hf_models._PUBLIC, "backbonekit.hf_models"),
+                **dict.fromkeys(_ERRORS, "backbonekit.errors"),
+            },
             ["from backbonekit.version import VERSION as __version__"],
         ),
     }

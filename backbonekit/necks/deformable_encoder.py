@@ -6,10 +6,9 @@ from typing import Annotated
 from torch import nn
 
 from backbonekit.contract.features import FeaturePyramid
-from backbonekit.contract.level_choice import one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Heads, Layers, Probability, Range
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import Requirement, one_width
 from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_encoder import DeformableEncoder
 

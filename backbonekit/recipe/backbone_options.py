@@ -38,13 +38,13 @@ _TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_\-]+)?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/]{0,199}")
 _WORD = re.compile(r"[A-Za-z0-9_\-]{0,64}")
 _KEYWORD = re.compile(r"[a-z_][a-z0-9_]{0,63}")
-# Arguments of timm.create_model that are not the architecture's, and where to say what they would say.
+# Arguments of timm.create_model that are not the architecture's, and what sets the same.
 _NOT_ARGUMENTS = {
-    "pretrained": "backbone.pretrained says it",
-    "in_chans": "backbone.in_channels says it",
-    "in_channels": "backbone.in_channels says it",
+    "pretrained": "backbone.pretrained sets it",
+    "in_chans": "backbone.in_channels sets it",
+    "in_channels": "backbone.in_channels sets it",
     "num_classes": "classes belong to the head",
-    "features_only": "every backbone gives feature maps",
+    "features_only": "every backbone returns feature maps",
     **dict.fromkeys(SELECTIONS, "it stands one level higher, in backbone"),
     **dict.fromkeys(
         words(
@@ -58,7 +58,7 @@ _NOT_ARGUMENTS = {
 
 
 def read_backbone(data: Any, faults: list[str]) -> BackboneRecipe | None:
-    """The backbone, or None where something is wrong; then `faults` says what."""
+    """The backbone, or None where something is wrong; then `faults` lists it."""
     before = len(faults)
     if data is None:
         faults.append("backbone is missing: give it a name, such as {name: timm/resnet50}.")
@@ -194,7 +194,7 @@ def _read_config(source: str, config: Any, faults: list[str]) -> dict[str, Any] 
             continue
         path = shown_path(f"backbone.config.{key}")
         if key in ("out_features", "out_indices", "stage_names"):
-            faults.append(f"{path}: which maps are wanted is said in backbone.out_indices or backbone.out_features.")
+            faults.append(f"{path}: which maps are returned is set by backbone.out_indices or backbone.out_features.")
         elif key not in fields:
             faults.append(f"{path}: {model_type} has no such field; {nearest(key, fields)}{_any_config()}")
         else:
@@ -211,7 +211,7 @@ def _any_config() -> str:
 def _read_selection(data: dict[str, Any], faults: list[str]) -> dict[str, tuple[Any, ...] | None]:
     given = {key: data[key] for key in SELECTIONS if data.get(key) is not None and data[key] != "auto"}
     if len(given) > 1:
-        faults.append(f"{' and '.join(f'backbone.{key}' for key in given)} say the same thing; give one of them.")
+        faults.append(f"{' and '.join(f'backbone.{key}' for key in given)} choose the same thing; give one of them.")
     selection: dict[str, tuple[Any, ...] | None] = {}
     for key, value in given.items():
         path = f"backbone.{key}"

@@ -40,7 +40,7 @@ def compose_recipe(
     """A recipe from the name of one that ships or lies in `config_dir`, a YAML file, a mapping or a Recipe.
 
     `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `config_dir` wins over
-    what ships. `Recipe.notes` says what swapping a part dropped. Raises RecipeError with every fault, before torch is
+    what ships. `Recipe.notes` lists what swapping a part dropped. Raises RecipeError with every fault, before torch is
     imported.
     """
     roots = roots_for(config_dir)
@@ -118,22 +118,20 @@ def _composed(name: str, roots: tuple[ConfigRoot, ...]) -> Layering:
 
 
 def _placed(layer: Layer, layering: Layering) -> dict[str, Any]:
-    """A layer's content at its place in the recipe, without what it says about parts that are no longer there."""
+    """A layer's content at its position in the recipe, without its keys for parts that are no longer there."""
     content: Any = in_current_schema(layer.content)
     for step in reversed(layer.package.split(".") if layer.package else []):
         content = {step: content}
     for part in layer.stale:
-        said = content.get(part)
-        if isinstance(said, dict) and said:
-            kept = {key: value for key, value in said.items() if part == "head" and key == "num_classes"}
-            dropped = [f"{key}={shown(value)}" for key, value in said.items() if key not in kept]
+        given = content.get(part)
+        if isinstance(given, dict) and given:
+            kept = {key: value for key, value in given.items() if part == "head" and key == "num_classes"}
+            dropped = [f"{key}={shown(value)}" for key, value in given.items() if key not in kept]
             content[part] = kept
             if not kept:
                 del content[part]
             if dropped:
-                layering.notes.append(
-                    f"{part}: {layer.origin} says {', '.join(dropped)} about a part that was replaced."
-                )
+                layering.notes.append(f"{part}: {layer.origin} sets {', '.join(dropped)} of a part that was replaced.")
     return content
 
 

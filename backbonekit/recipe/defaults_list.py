@@ -1,6 +1,6 @@
 """Hydra's defaults lists: from a recipe's name to the files that it is composed of, in the order in which they merge.
 
-Hydra says which files and in which order; it gets them from behind the guard, and their contents are merged by us
+Hydra decides which files and in which order; it reads them from behind the guard, and their contents are merged by us
 (`layering.py`), since merging as Hydra does would let the options of one part leak into the part that replaces it.
 """
 
@@ -200,18 +200,18 @@ def _sentence(error: Exception) -> str:
 
 
 def _missing(whose: str, config_path: str, roots: Sequence[ConfigRoot]) -> str:
-    group, _, wanted = config_path.rpartition("/")
+    group, _, name = config_path.rpartition("/")
     known = config_names(roots, group) if group.startswith(GROUP) else []
-    return f"{whose} lists {shown(config_path)}, which is not there; {nearest(wanted, known)}"
+    return f"{whose} lists {shown(config_path)}, which is not there; {nearest(name, known)}"
 
 
 def _unknown(name: str, roots: Sequence[ConfigRoot]) -> str:
     known = config_names(roots, GROUP)
-    sentence = f"there is no recipe named {shown(name)}; {nearest(name, known)}"
+    message = f"there is no recipe named {shown(name)}; {nearest(name, known)}"
     for root in roots:
         misplaced = root.folder / f"{name}.yaml"
         if not root.is_group and is_file(misplaced):
-            sentence += f" {str(misplaced)!r} lies outside the group: move it to {str(root.folder / GROUP)!r}."
+            message += f" {str(misplaced)!r} lies outside the group: move it to {str(root.folder / GROUP)!r}."
     if is_folder(name):
-        sentence += f" A saved folder is opened by recipe={name} (in Python: load_model)."
-    return sentence
+        message += f" A saved folder is opened by recipe={name} (in Python: load_model)."
+    return message

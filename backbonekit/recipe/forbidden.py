@@ -1,4 +1,4 @@
-"""What no recipe may say, at any depth: code to import, trust to give, secrets and places to use, Hydra settings."""
+"""What no recipe may contain, at any depth: code to import, trust, secrets, locations of data, Hydra settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -60,7 +60,7 @@ def without_forbidden(data: Any, path: str = "") -> tuple[Any, list[str]]:
 
 
 def interpolations(data: Any, path: str = "") -> list[str]:
-    """A fault for every `${...}`: a shared recipe is what it says, whatever the machine it is opened on."""
+    """A fault for every `${...}`: a shared recipe means the same on every machine."""
     if isinstance(data, str):
         if "${" not in data:
             return []

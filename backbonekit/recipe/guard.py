@@ -1,4 +1,4 @@
-"""Reads YAML that nobody vouches for: limits are checked on the stream of events, before anything is constructed.
+"""Reads YAML that is not trusted: limits are checked on the stream of events, before anything is constructed.
 
 Scalars follow YAML 1.2: only true and false are booleans, `012`, `1:30`, `on` and `no` are what they look like.
 """
@@ -49,7 +49,12 @@ def read_yaml(content: bytes | str, *, origin: str = "the recipe") -> dict[str, 
         _check_events(text, origin)
         data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader with fewer types
     except yaml.YAMLError as error:
-        raise RecipeError(f"{_shown(origin)} is no YAML: {_where(error)}.") from error
+        where = _where(error)
+        if "nesting depth" in where:  # newer builds of libyaml stop at 1,000 levels, before they return an event
+            raise RecipeError(
+                f"{_shown(origin)} is nested deeper than {MAX_DEPTH} levels, the limit of a recipe."
+            ) from error
+        raise RecipeError(f"{_shown(origin)} is no YAML: {where}.") from error
     except (ValueError, RecursionError, UnicodeError) as error:
         raise RecipeError(f"{_shown(origin)} is no YAML that a recipe can hold: {_shown(str(error))}.") from error
     if data is None:
@@ -93,12 +98,12 @@ def _check_events(text: str, origin: str) -> None:
             raise RecipeError(f"{line}: more than {MAX_EVENTS:,} values, the limit of a recipe.")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise RecipeError(
-                f"{line}: anchors and aliases (& and *) have no place in a recipe; write the value twice."
+                f"{line}: anchors and aliases (& and *) are not allowed in a recipe; write the value twice."
             )
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag is not None:
             raise RecipeError(f"{line}: the tag {_shown(event.tag)}: a recipe has plain values only.")
         if isinstance(event, yaml.DocumentStartEvent) and (event.tags or event.version):
-            raise RecipeError(f"{line}: YAML directives have no place in a recipe.")
+            raise RecipeError(f"{line}: YAML directives are not allowed in a recipe.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -196,7 +201,7 @@ def _where(error: yaml.YAMLError) -> str:
 
 
 def _shown(value: Any) -> str:
-    """For a sentence: short, one line, no control characters."""
+    """For a message: short, one line, no control characters."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text[:200])
     return text[:120]

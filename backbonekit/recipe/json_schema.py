@@ -67,7 +67,7 @@ def _backbone() -> Schema:
 
 
 def _other_config() -> Schema:
-    """Of families that only the transformers source builds; its fields are known once that library is asked."""
+    """Of families that only the transformers source builds; its fields are known once that library is imported."""
     other: Schema = {"type": "string", "not": {"enum": list(config_families())}}
     return {"type": "object", "properties": {"model_type": other}, "required": ["model_type"]}
 
@@ -83,7 +83,7 @@ def _config(model_type: str) -> Schema:
 def _part(kind: str) -> Schema:
     """One of the parts, told apart by its name; a name alone is the part with its defaults.
 
-    No name is required: a file that inherits its part says only what differs.
+    No name is required: a file that inherits its part has only what differs.
     """
     known = [name for name in names(kind) if _known_options(kind, name) is not None]
     others = [name for name in names(kind) if name not in known]

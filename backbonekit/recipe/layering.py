@@ -21,7 +21,7 @@ Expand = Callable[[str, str], dict[str, Any]]
 
 
 class Layering:
-    """A recipe under construction. `model` is plain data; `notes` are sentences on what was dropped on the way."""
+    """A recipe under construction. `model` is plain data; `notes`: messages on what was dropped on the way."""
 
     def __init__(self, model: dict[str, Any], expand: Expand) -> None:
         self.model = model
@@ -132,7 +132,7 @@ class Layering:
             return [self._part("neck", old[0], new, path)]
         if isinstance(old, list) and new is not None:
             if isinstance(new, dict) and "name" not in new:
-                # Which of them is meant is not said: validation is told as it was written, and refuses it.
+                # It is unknown which of them is meant: validation receives it as it was written, and refuses it.
                 return new
             dropped = [str(_name(item)) for item in old]
             self.notes.append(f"{path}: {' and '.join(dropped)} are replaced by {_name(self._fresh('neck', new))}.")
@@ -203,7 +203,7 @@ class Layering:
     # what several keys decide together
 
     def _match_labels(self, layer: dict[str, Any]) -> None:
-        """Labels and the number of classes follow whichever of the two is said last."""
+        """Labels and the number of classes follow whichever of the two is set last."""
         head = layer.get("head")
         count = head.get("num_classes") if isinstance(head, dict) else None
         labels = self.model.get("labels")
@@ -225,10 +225,10 @@ class Layering:
             self.model.pop("heads")
 
     def _note(self, path: str, before: Any, after: Any, dropped: list[str], kept: dict[str, Any]) -> None:
-        sentence = f"{path}: {before} is replaced by {after}, which starts from its own defaults"
+        message = f"{path}: {before} is replaced by {after}, which starts from its own defaults"
         details = [f"dropped {', '.join(dropped)}"] if dropped else []
         details += [f"kept {', '.join(f'{key}={value}' for key, value in kept.items())}"] if kept else []
-        self.notes.append(f"{sentence} ({'; '.join(details)})." if details else f"{sentence}.")
+        self.notes.append(f"{message} ({'; '.join(details)})." if details else f"{message}.")
 
 
 def _is_other_backbone(old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -243,7 +243,7 @@ def _is_other_backbone(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _differs(old: Any, new: dict[str, Any], key: str) -> bool:
-    """Whether `new` says another value than `old` has; a thing that says nothing is the same thing."""
+    """Whether `new` sets another value than `old` has; a thing that sets nothing is the same thing."""
     before = old.get(key) if isinstance(old, dict) else old if key == "name" else None
     return new.get(key) is not None and new[key] != before
 

@@ -1,7 +1,7 @@
 """A recipe as frozen data: what to build, checked and complete, and nothing of how it was written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from backbonekit.contract.labels import Labels
@@ -66,21 +66,21 @@ class PartRecipe:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecipe:
-    """One of several heads on a backbone, with necks of its own; its losses are multiplied by `loss_weight`."""
+    """One task: a head, or none, behind its necks; its losses are multiplied by `loss_weight`."""
 
-    head: PartRecipe
+    head: PartRecipe | None
     neck: tuple[PartRecipe, ...] = ()
     loss_weight: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        return {"neck": _parts(self.neck), "head": self.head.to_dict(), "loss_weight": self.loss_weight}
+        return {"neck": _parts(self.neck), "head": _head(self.head), "loss_weight": self.loss_weight}
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """A whole model. Either `neck` and `head`, or `heads`, one for each task.
 
-    `notes`: sentences on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
+    `notes`: messages on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
     """
 
     backbone: BackboneRecipe
@@ -94,13 +94,24 @@ class Recipe:
     schema_version: int = SCHEMA_VERSION
     notes: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def tasks(self) -> Mapping[str, TaskRecipe]:
+        """The tasks by name: `heads`, or the only one, whose name is ''."""
+        return self.heads or {"": TaskRecipe(self.head, self.neck)}
+
+    def with_necks(self, necks: Mapping[str, tuple[PartRecipe, ...]]) -> "Recipe":
+        """The same recipe with these necks, by task."""
+        if not self.heads:
+            return replace(self, neck=necks[""])
+        return replace(self, heads={name: replace(task, neck=necks[name]) for name, task in self.heads.items()})
+
     def to_dict(self) -> dict[str, Any]:
         """Flat, complete, plain: dicts, lists, texts, numbers, in one order. What is saved and shared."""
         tasks: dict[str, Any]
         if self.heads:
             tasks = {"heads": {name: task.to_dict() for name, task in self.heads.items()}}
         else:
-            tasks = {"neck": _parts(self.neck), "head": None if self.head is None else self.head.to_dict()}
+            tasks = {"neck": _parts(self.neck), "head": _head(self.head)}
         return {
             "schema_version": self.schema_version,
             "backbone": self.backbone.to_dict(),
@@ -121,6 +132,10 @@ def plain_data(value: Any) -> Any:
     return value
 
 
+def _head(head: PartRecipe | None) -> dict[str, Any] | None:
+    return None if head is None else head.to_dict()
+
+
 def _parts(parts: tuple[PartRecipe, ...]) -> Any:
     """null, one mapping, or a list of them: the three ways to write a neck."""
     written = [part.to_dict() for part in parts]
@@ -132,7 +147,7 @@ def _labels(labels: Labels | None) -> Any:
         return None
     if labels.things is None:
         return list(labels.names)
-    # A name that two classes share does not say which of them is meant: then numbers do.
+    # A name that two classes share does not tell the two apart; their numbers do.
     unique = len(set(labels.names)) == len(labels.names)
     things = [labels.names[number] if unique else number for number in sorted(labels.things)]
     return {"names": list(labels.names), "things": things}

@@ -47,9 +47,9 @@ def _choices(text: str, config_dir: str | Path | None) -> list[str]:
         raise RecipeError(f"{shown(text)} is an interval, which has no end of values; use range(start,stop,step).")
     values = list(islice(_values(text, override, config_dir), MAX_JOBS + 1))
     if not values:
-        raise RecipeError(f"{shown(text)} gives no value at all.")
+        raise RecipeError(f"{shown(text)} has no value at all.")
     if len(values) > MAX_JOBS:
-        raise RecipeError(f"{shown(text)} gives more than {MAX_JOBS:,} values, the limit of a sweep.")
+        raise RecipeError(f"{shown(text)} has more than {MAX_JOBS:,} values, the limit of a sweep.")
     return [f"{key}={value}" for value in values]
 
 
@@ -59,7 +59,7 @@ def _values(text: str, override: Override, config_dir: str | Path | None) -> Ite
         try:
             yield from override.sweep_string_iterator()
         except ValueError as error:  # a range with a step of zero
-            raise RecipeError(f"{shown(text)} gives no values: {error}.") from error
+            raise RecipeError(f"{shown(text)} has no values: {error}.") from error
         return
     kind = override.key_or_group.replace("/", ".").removeprefix(f"{GROUP}.")
     if kind != GROUP and kind not in _KINDS:

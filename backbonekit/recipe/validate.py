@@ -1,4 +1,4 @@
-"""Plain data becomes a Recipe, or one RecipeError that tells every fault with its path and its fix. No torch."""
+"""Plain data becomes a Recipe, or one RecipeError that lists every fault with its path and its fix. No torch."""
 
 import re
 from collections.abc import Mapping
@@ -11,15 +11,13 @@ from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.backbone_options import read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
-from backbonekit.recipe.label_names import read_labels
 from backbonekit.recipe.part_options import read_part, takes_classes
-from backbonekit.recipe.processing_values import read_processing
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.schema_versions import in_current_schema, version_fault
-from backbonekit.recipe.training_advice import read_training
+from backbonekit.recipe.settings import read_labels, read_processing, read_training
 
 KEYS = ("schema_version", "backbone", "neck", "head", "heads", "labels", "processing", "adapt", "training")
-SEAL = "packed"  # what a saved folder says of its weights, written after the recipe and no part of it
+SEAL = "packed"  # what a saved folder records of its weights, written after the recipe and no part of it
 _TASK_KEYS = ("head", "neck", "loss_weight")
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LOSS_WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000}
@@ -27,12 +25,12 @@ _MAX_PARTS = 16
 
 
 def recipe_from_mapping(mapping: Any, *, origin: str = "the recipe") -> Recipe:
-    """A recipe in its flat form, from whoever: the strict reader of everything that was saved or shared.
+    """A recipe in its flat form, from any source: the strict reader of everything that was saved or shared.
 
     A recipe of an older schema version is read as well.
 
     Raises RecipeError with all faults: unknown names and keys, wrong types and bounds, `defaults`, `${...}`, and every
-    key that would name code, trust, credentials or places.
+    key that would name code, trust, credentials or locations of data.
     """
     data = plain_mapping(mapping, origin=origin)
     faults = interpolations(data)
@@ -48,7 +46,7 @@ def read_recipe_file(path: str | Path) -> Recipe:
 
 
 def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes: tuple[str, ...] = ()) -> Recipe:
-    """Plain data as a Recipe. `faults` were found before and are told together with those found here."""
+    """Plain data as a Recipe. `faults` were found before and are listed together with those found here."""
     faults = [] if faults is None else list(faults)
     clean, refused = without_forbidden({key: value for key, value in data.items() if key != SEAL})
     faults.extend(refused)
@@ -123,9 +121,9 @@ def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) 
     weight_faults = faults_of(f"{path}.loss_weight", weight, _LOSS_WEIGHT)
     faults.extend(weight_faults)
     if parts.get("head") is None:
-        faults.append(f"{path}.head is missing: a task is what its head answers.")
+        faults.append(f"{path}.head is missing: a task is what its head predicts.")
         return None
-    # Each task may have classes of its own: labels only fill in what is not said.
+    # Each task may have classes of its own: labels only fill in what is not set.
     head = _with_classes(parts["head"], labels, None, faults)
     part = read_part("head", head, f"{path}.head", faults)
     return None if part is None or weight_faults else TaskRecipe(part, neck, float(weight))

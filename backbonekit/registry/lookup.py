@@ -1,4 +1,4 @@
-"""Names to parts. Nothing is imported before it is asked for, and an unknown name says which one is nearest."""
+"""Names to parts. A part is imported when its name is resolved; the error for an unknown name has the nearest one."""
 
 import re
 from importlib import import_module

@@ -1,6 +1,6 @@
 """The option table: what every shipped part takes, read from a file, so that a recipe is checked without torch.
 
-Written from the constructors' signatures by `python -m backbonekit.registry.table`; a test tells if that was forgotten.
+Written from the constructors' signatures by `python -m backbonekit.registry.table`; a test fails if that was forgotten.
 """
 
 import json
@@ -54,7 +54,7 @@ def config_families() -> tuple[str, ...]:
 
 
 def ignored_config_fields(model_type: str) -> frozenset[str]:
-    """Fields of a `config.json` that say nothing about the architecture and are skipped."""
+    """Fields of a `config.json` that do not describe the architecture and are skipped."""
     config = _table()["config"]
     return frozenset(config["ignored"]) | frozenset(config["derived"].get(model_type, ()))
 

@@ -13,7 +13,7 @@ from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.lookup import resolve
 
 _EDGE = {"minimum": 1, "maximum": 16_384}  # pixels; the largest images in use are 8K, 7,680 wide
-# What the contract's dataclass leaves open: a recipe must not be able to ask for an image of any size.
+# What the contract's dataclass leaves open: a recipe must not set an image size without a limit.
 _PROCESSING_BOUNDS: dict[str, Schema] = {
     "size": _EDGE,
     "shortest_edge": _EDGE,

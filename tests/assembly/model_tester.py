@@ -24,7 +24,7 @@ from tests.fixed_weights import randomise_weights
 
 
 class ModelTester:
-    """`maps`: (channels, nominal stride) of each feature map that the recipe gives.
+    """`maps`: (channels, nominal stride) of each feature map that the model returns.
 
     `out_indices`: what the saved recipe must record. `exempt`: fnmatch patterns of parameters whose gradient is zero
     and why; a parameter without any gradient is never exempt, since DistributedDataParallel would wait for it.
@@ -244,8 +244,8 @@ class ModelTester:
         torch._dynamo.reset()
         mask = torch.ones(2, *self.size, dtype=torch.bool)
         mask[0, 40:] = False
-        told = torch._dynamo.explain(self.build().train())(self.images(), mask, self.targets())
-        assert told.graph_break_count <= 1, told.break_reasons
+        explained = torch._dynamo.explain(self.build().train())(self.images(), mask, self.targets())
+        assert explained.graph_break_count <= 1, explained.break_reasons
 
     def test_exports_with_a_dynamic_batch(self) -> None:
         self.skip_where_data_dependent()
@@ -348,11 +348,12 @@ def _moved_parts(model: ComposedModel, swapped: ComposedModel) -> dict[str, str]
 
 
 def _parts(model: ComposedModel) -> Iterator[tuple[str, tuple[str, str, int]]]:
-    """Paths, each with what tells the part from the others: task, class, and how many of that class come before it."""
-    for task, chain in model.chains().items():
+    """Paths, each with what identifies the part: task, class, and how many of that class come before it."""
+    for task in model.tasks:
+        necks, head, _ = model.tasks[task].modules(model)
         dot, seen = f".{task}" if task else "", []
-        for position, neck in enumerate(chain.neck):
+        for position, neck in enumerate(necks):
             yield f"neck{dot}.{position}", (task, type(neck).__name__, seen.count(type(neck)))
             seen.append(type(neck))
-        if chain.head is not None:
-            yield f"head{dot}", (task, type(chain.head).__name__, 0)
+        if head is not None:
+            yield f"head{dot}", (task, type(head).__name__, 0)

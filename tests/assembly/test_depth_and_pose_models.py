@@ -47,7 +47,7 @@ class TestDepthAnythingOnDinov2(ModelTester):
 
 @pytest.mark.slow
 class TestDPTOnAPyramid(ModelTester):
-    """A hierarchical backbone and an FPN: the head asks for a pyramid, whoever makes it."""
+    """A hierarchical backbone and an FPN: the head requires a pyramid, which the backbone or a neck makes."""
 
     recipe = {
         "backbone": RESNET,
@@ -100,7 +100,7 @@ class TestTwoTasks(ModelTester):
         model, images, targets = self.build(), self.images(), self.targets()
         losses = model(images, targets=targets).losses
         assert set(losses) == {"segmentation.cross_entropy", "depth.depth", "depth.depth_gradient"}
-        model.loss_weights["depth"] = 1.0
+        model.tasks["depth"].loss_weight = 1.0
         whole = model(images, targets=targets).losses
         torch.testing.assert_close(whole["depth.depth"], 2 * losses["depth.depth"])
         torch.testing.assert_close(whole["segmentation.cross_entropy"], losses["segmentation.cross_entropy"])

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backbonekit.assembly.level_selection import select_levels
+from backbonekit.assembly.level_selection import Demand, select_levels
 from backbonekit.contract.features import Level
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
@@ -22,7 +22,7 @@ def blueprint(strides, forbidden=()):
 def select(strides, requirement, *, indices=None, features=None, out_strides=None, adapt="auto", forbidden=()):
     backbone = SimpleNamespace(out_indices=indices, out_features=features, out_strides=out_strides)
     return select_levels(
-        blueprint(strides, forbidden), backbone, {"": requirement}, {"": "neck fpn_pixel_decoder"}, adapt
+        blueprint(strides, forbidden), backbone, {"": Demand(requirement, "neck fpn_pixel_decoder")}, adapt
     )
 
 
@@ -30,21 +30,21 @@ HIERARCHY = (4, 4, 8, 16, 32)  # a stem and four stages
 PLAIN = (16,) * 12
 
 
-def test_auto_takes_what_is_wanted():
+def test_auto_takes_what_is_required():
     assert select(HIERARCHY, PYRAMID).out_indices == (1, 2, 3, 4)
     assert select(HIERARCHY, Requirement(last=1)).out_indices == (4,)
     assert select(HIERARCHY, Requirement(strides=(8,), last=1)).out_indices == (2, 4)
 
 
-def test_without_parts_the_last_stage_is_given():
+def test_without_parts_the_last_stage_is_selected():
     assert select(HIERARCHY, None).out_indices == (4,)
     assert select(HIERARCHY, None, indices=[1, -1]).out_indices == (1, 4)
 
 
-def test_a_part_gets_only_what_it_asked_for():
+def test_a_part_receives_only_what_it_requires():
     selection = select(HIERARCHY, Requirement(strides=(8, 16)), indices=[0, 1, 2, 3, 4])
     assert selection.out_indices == (0, 1, 2, 3, 4)
-    assert selection.levels_for("") == (2, 3)
+    assert selection.tasks[""].positions == (2, 3)
 
 
 def test_names_and_strides_select_too():
@@ -52,16 +52,16 @@ def test_names_and_strides_select_too():
     assert select(HIERARCHY, PYRAMID, out_strides=[4, 8, 16, 32]).out_indices == (1, 2, 3, 4)
 
 
-def test_a_plain_backbone_is_bridged_from_its_last_map():
+def test_a_plain_backbone_is_given_a_pyramid_from_its_last_map():
     selection = select(PLAIN, PYRAMID)
-    assert selection.bridged == {""}
+    assert selection.tasks[""].needs_pyramid
     assert selection.out_indices == (11,)
 
 
-def test_never_refuses_the_bridge_with_the_fix():
+def test_never_refuses_the_pyramid_with_the_fix():
     with pytest.raises(
         ContractError,
-        match="fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone net gives "
+        match="fpn_pixel_decoder requires levels at strides 4, 8, 16, 32; backbone net has "
         r"stride 16 only \(12 maps\).*adapt=auto",
     ):
         select(PLAIN, PYRAMID, adapt="never")
@@ -89,15 +89,15 @@ def test_levels_spread_over_the_depth_of_a_plain_backbone():
     with_stem = blueprint((16,) * 13)
     with_stem.levels = (Level("stem", 8, 16), *with_stem.levels[1:])
     backbone = SimpleNamespace(out_indices=None, out_features=None, out_strides=None)
-    selection = select_levels(with_stem, backbone, {"": Requirement(spread=4)}, {"": "head dpt"}, "auto")
+    selection = select_levels(with_stem, backbone, {"": Demand(Requirement(spread=4), "head dpt")}, "auto")
     assert selection.out_indices == (3, 6, 9, 12)
 
 
 def test_of_a_hierarchy_the_deepest_are_taken():
     assert select(HIERARCHY, Requirement(spread=4)).out_indices == (1, 2, 3, 4)
-    assert select(HIERARCHY, Requirement(spread=2), indices=[1, 2, 4]).levels_for("") == (1, 2)
+    assert select(HIERARCHY, Requirement(spread=2), indices=[1, 2, 4]).tasks[""].positions == (1, 2)
 
 
 def test_more_levels_than_there_are_is_refused():
-    with pytest.raises(ContractError, match=r"wants 4 maps; backbone net gives 2 .* with out_indices \[3, 11\]"):
+    with pytest.raises(ContractError, match=r"requires 4 maps; backbone net has 2 .* with out_indices \[3, 11\]"):
         select(PLAIN, Requirement(spread=4), indices=[3, 11])

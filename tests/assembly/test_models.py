@@ -92,7 +92,7 @@ class TestFeaturesThroughTwoNecks(ModelTester):
 
 
 class TestTwoHeads(ModelTester):
-    """Two tasks, each with the maps that it asks for; the second with a neck of its own."""
+    """Two tasks, each with the maps that it requires; the second with a neck of its own."""
 
     recipe = {
         "backbone": RESNET,

@@ -33,7 +33,7 @@ CONSTANT = "a constant that the next batch norm takes away"
 EXEMPT = {
     "neck.*.projections.[01].norm.bias": CONSTANT,
     "neck.*.layers.0.feedforward_norm.bias": CONSTANT,
-    "neck.*.layers.0.self_attention.key.bias": "adds the same to all scores of a place, which softmax does not see",
+    "neck.*.layers.0.self_attention.key.bias": "adds the same to all scores of a position, which softmax does not see",
     "head.layers.*.self_attention.key.bias": "adds the same to all scores of a query, which softmax does not see",
 }
 

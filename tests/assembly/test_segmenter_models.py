@@ -147,7 +147,7 @@ def test_without_a_head_the_extras_of_the_last_neck_are_handed_out():
 
 @pytest.mark.parametrize("name", [name for name in HEADS if name != "linear_probe"])
 def test_one_image_is_enough_to_train(name):
-    """No norm of a single value: 64 x 96 pixels are 2 x 3 places at stride 32."""
+    """No norm of a single value: 64 x 96 pixels are 2 x 3 locations at stride 32."""
     model = randomise_weights(bk.build_model({"backbone": RESNET, "head": head(name)})).train()
     targets = [{"segmentation": torch.randint(0, 4, (64, 96))}]
     loss = model(torch.randn(1, 3, 64, 96), targets=targets).loss

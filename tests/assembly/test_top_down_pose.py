@@ -12,7 +12,7 @@ from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.person_crop import cut_out, region_around
 from backbonekit.image_processing.processor import ImageProcessor
-from tests.small_models import Branch, SmallModel
+from tests.small_models import SmallModel
 
 SIZE = (64, 48)
 
@@ -20,12 +20,12 @@ SIZE = (64, 48)
 class Brightest(nn.Module):
     """Finds the brightest spot: a heatmap at the size of the input."""
 
-    scoring = "softmax"
+    tasks = {"": None}
     processor = ImageProcessor(Processing(size=SIZE, mean=(0.0,) * 3, std=(1.0,) * 3))
     labels = None
 
-    def chains(self) -> dict[str, Branch]:
-        return {"": Branch(self)}
+    def scoring(self, task: str = "") -> str:
+        return "softmax"
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput:
         return ModelOutput((), predictions=Heatmaps(pixel_values.mean(dim=1, keepdim=True)))

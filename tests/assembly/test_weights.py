@@ -84,11 +84,11 @@ def test_a_pretrained_stem_is_adapted_to_other_channels_and_told(family, channel
     theirs, folder = request.getfixturevalue(family)
     backbone = {"source": "hf", "name": str(folder), "pretrained": True, "in_channels": channels}
     ours = bk.build_model({"backbone": backbone})
-    stem, told = source(ours).adapted[0]
+    stem, change = source(ours).adapted[0]
     weight = ours.state_dict()[f"backbone.{stem}"]
     (before,) = (p for name, p in theirs.named_parameters() if p.shape[1:2] == (3,) and p.ndim == 4)
     assert weight.shape[1] == channels
-    assert f"{how} channels for {channels}" in told
+    assert f"{how} channels for {channels}" in change
     if channels == 1:
         torch.testing.assert_close(weight.sum(1), before.sum(1))
     else:
@@ -100,8 +100,8 @@ def test_a_pretrained_stem_is_adapted_to_other_channels_and_told(family, channel
 # what does not
 
 
-def refuses(recipe, error, said, monkeypatch):
-    """A sentence, and nothing that looks like a model on the way."""
+def refuses(recipe, error, expected, monkeypatch):
+    """A message, and nothing that looks like a model on the way."""
 
     def never(*args, **kwargs):
         raise AssertionError("a model was put together")
@@ -109,7 +109,7 @@ def refuses(recipe, error, said, monkeypatch):
     monkeypatch.setattr(build, "ComposedModel", never)
     with pytest.raises(error) as caught:
         bk.build_model(recipe)
-    for part in said:
+    for part in expected:
         assert part in str(caught.value)
 
 
@@ -124,39 +124,41 @@ def damaged(folder, change):
 def test_weights_that_lack_one_are_refused(resnet, monkeypatch):
     _, folder = resnet
     damaged(folder, lambda tensors, name: tensors.pop(name))
-    said = [str(folder), "1 missing: body.layer1.0.conv2.weight"]
-    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, said, monkeypatch)
+    expected = [str(folder), "1 missing: body.layer1.0.conv2.weight"]
+    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, expected, monkeypatch)
 
 
 def test_weights_of_another_shape_are_refused(resnet, monkeypatch):
     _, folder = resnet
     damaged(folder, lambda tensors, name: tensors.update({name: tensors[name][:2].contiguous()}))
-    said = [str(folder), "body.layer1.0.conv2.weight", "[2, 8, 3, 3], wanted [8, 8, 3, 3]"]
-    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, said, monkeypatch)
+    expected = [str(folder), "body.layer1.0.conv2.weight", "[2, 8, 3, 3], wanted [8, 8, 3, 3]"]
+    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, expected, monkeypatch)
 
 
 def test_truncated_weights_are_refused(resnet, monkeypatch):
     _, folder = resnet
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000])
-    said = [str(folder), "no valid safetensors file", "Download or save it again"]
-    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, said, monkeypatch)
+    expected = [str(folder), "no valid safetensors file", "Download or save it again"]
+    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, expected, monkeypatch)
 
 
 def test_a_folder_without_weights_is_refused(resnet, monkeypatch):
     _, folder = resnet
     (folder / "model.safetensors").unlink()
-    said = [str(folder), "no model.safetensors"]
-    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), StorageError, said, monkeypatch)
+    expected = [str(folder), "no model.safetensors"]
+    refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), StorageError, expected, monkeypatch)
 
 
 def test_weights_of_another_architecture_are_refused_by_field(resnet, monkeypatch):
     _, folder = resnet
     config = {**RESNET["config"], "depths": [1, 1, 1, 2]}
-    said = ["depths: (1, 1, 1, 2) here, (1, 1, 1, 1) there"]
-    refuses({"backbone": {"source": "hf", "config": config, "pretrained": str(folder)}}, RecipeError, said, monkeypatch)
-    said = ["is of model_type swin", "of resnet"]
-    refuses({"backbone": {**SWIN, "pretrained": str(folder)}}, RecipeError, said, monkeypatch)
+    expected = ["depths: (1, 1, 1, 2) here, (1, 1, 1, 1) there"]
+    refuses(
+        {"backbone": {"source": "hf", "config": config, "pretrained": str(folder)}}, RecipeError, expected, monkeypatch
+    )
+    expected = ["is of model_type swin", "of resnet"]
+    refuses({"backbone": {**SWIN, "pretrained": str(folder)}}, RecipeError, expected, monkeypatch)
 
 
 # a saved model, changed on the way in
@@ -200,8 +202,8 @@ def saved(tmp_path):
 def test_what_still_fits_stays(saved, overrides, fresh):
     before, folder = saved
     model = bk.load_model(folder, overrides)
-    told = {f"{source.part}.{name}" for source in model.weight_report.sources for name in source.fresh}
-    assert told == fresh
+    reported = {f"{source.part}.{name}" for source in model.weight_report.sources for name in source.fresh}
+    assert reported == fresh
     for name, tensor in model.state_dict().items():
         assert name in fresh or torch.equal(tensor, before[name]), name
     assert all(source.origin == str(folder) for source in model.weight_report.sources)
@@ -264,8 +266,8 @@ def test_numbers_that_are_none_are_told(tmp_path):
     with torch.no_grad():
         parameter.flatten()[0] = float("nan")
     model.save_pretrained(tmp_path / "ran_away")
-    said = f"1 tensor holds NaN or infinity in {tmp_path / 'ran_away'}: {name}"
-    assert said in bk.load_model(tmp_path / "ran_away").weight_report.notes
+    expected = f"1 tensor holds NaN or infinity in {tmp_path / 'ran_away'}: {name}"
+    assert expected in bk.load_model(tmp_path / "ran_away").weight_report.notes
     # Also where only what still fits is kept.
-    assert said in bk.load_model(tmp_path / "ran_away", ["head.num_classes=9"]).weight_report.notes
+    assert expected in bk.load_model(tmp_path / "ran_away", ["head.num_classes=9"]).weight_report.notes
     assert not any("NaN" in note for note in model.weight_report.notes)

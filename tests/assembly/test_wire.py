@@ -1,4 +1,4 @@
-"""How parts come to fit: which maps a model takes, what is inserted, and the sentences for what cannot be."""
+"""How parts come to fit: which maps a model uses, what is inserted, and the messages for what does not fit."""
 
 import pytest
 import torch
@@ -24,56 +24,56 @@ from tests.assembly.recipes import (
 DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
 
 
-# sentences
+# messages
 
 
 @pytest.mark.parametrize(
-    ("recipe", "said"),
+    ("recipe", "message"),
     [
         (
             maskformer(DINOV2, adapt="never"),
-            "neck fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone dinov2 gives strides 14, 14, 14, "
+            "neck fpn_pixel_decoder requires levels at strides 4, 8, 16, 32; backbone dinov2 has strides 14, 14, 14, "
             "so 4, 8, 32 is missing. The fix: adapt=auto, or put simple_feature_pyramid first in neck.",
         ),
         (
             maskformer({**RESNET, "out_indices": [4]}),
-            "neck fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; backbone resnet gives stride 32 with "
+            "neck fpn_pixel_decoder requires levels at strides 4, 8, 16, 32; backbone resnet has stride 32 with "
             "out_indices [4], so 4, 8, 16 is missing. The fix: backbone.out_indices=auto, or "
             "backbone.out_strides=[4, 8, 16, 32].",
         ),
         (
             {"backbone": RESNET, "neck": None, "head": MASKFORMER},
-            "head maskformer wants mask_features, which backbone resnet does not give. The fix: "
+            "head maskformer requires mask_features, which backbone resnet does not return. The fix: "
             "neck=fpn_pixel_decoder (or deformable_pixel_decoder).",
         ),
         (
             {"backbone": RESNET, "neck": {"name": "fpn"}, "head": MASKFORMER},
-            "head maskformer wants mask_features, which neck fpn does not give. The fix: neck=fpn_pixel_decoder (or "
-            "deformable_pixel_decoder).",
+            "head maskformer requires mask_features, which neck fpn does not return. The fix: "
+            "neck=fpn_pixel_decoder (or deformable_pixel_decoder).",
         ),
         (
             {"backbone": RESNET, "heads": {"seg": {"head": MASKFORMER}, "cls": {"head": CLASSIFICATION}}},
-            "head maskformer of task seg wants mask_features, which backbone resnet does not give. The fix: "
+            "head maskformer of task seg requires mask_features, which backbone resnet does not return. The fix: "
             "heads.seg.neck=fpn_pixel_decoder (or deformable_pixel_decoder).",
         ),
         (
             {"backbone": {**RESNET, "out_indices": [2, 4]}, "heads": {"cls": {"head": CLASSIFICATION}, "seg": DECODED}},
-            "neck fpn_pixel_decoder of task seg wants levels at strides 4, 8, 16, 32; backbone resnet gives strides 8, "
-            "32 with out_indices [2, 4], so 4, 16 is missing.",
+            "neck fpn_pixel_decoder of task seg requires levels at strides 4, 8, 16, 32; backbone resnet has strides "
+            "8, 32 with out_indices [2, 4], so 4, 16 is missing.",
         ),
         (
             {"backbone": {**RESNET, "out_indices": [4]}, "head": FCN},
-            "head fcn wants 2 maps; backbone resnet gives 1 (stride 32) with out_indices [4]. The fix: "
+            "head fcn requires 2 maps; backbone resnet has 1 (stride 32) with out_indices [4]. The fix: "
             "backbone.out_indices=auto.",
         ),
         (
             {"backbone": RESNET, "neck": {**PIXEL_DECODER, "num_deepest_levels": 9}, "head": MASKFORMER},
-            "neck fpn_pixel_decoder wants 9 maps; backbone resnet gives 5 (strides 4, 4, 8, 16, 32) at most. The fix: "
-            "another backbone, or options of neck fpn_pixel_decoder that want at most 5.",
+            "neck fpn_pixel_decoder requires 9 maps; backbone resnet has 5 (strides 4, 4, 8, 16, 32) at most. The fix: "
+            "another backbone, or options of neck fpn_pixel_decoder that require at most 5.",
         ),
         (
             {"backbone": {**TIMM_CONVNEXT, "args": {"patch_size": 8}}, **DECODED},
-            "backbone convnext_atto gives strides 8, 16, 32, 32 at most, so 4 is missing. The fix: another backbone, "
+            "backbone convnext_atto has strides 8, 16, 32, 32 at most, so 4 is missing. The fix: another backbone, "
             "or simple_feature_pyramid first in neck, which makes all of them from the last map.",
         ),
         (
@@ -103,10 +103,10 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_producer_consumer_and_fix(recipe, said):
+def test_what_does_not_fit_is_reported_with_producer_consumer_and_fix(recipe, message):
     with pytest.raises(ContractError) as caught:
         bk.build_model(recipe)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,8 @@ def test_several_tasks_get_the_union_and_each_its_own():
     heads = {"seg": DECODED, "dense": {"head": FCN}, "cls": {"head": CLASSIFICATION}}
     model = bk.build_model({"backbone": RESNET, "heads": heads})
     assert model.recipe.backbone.out_indices == (1, 2, 3, 4)
-    assert model.levels == {"seg": (0, 1, 2, 3), "dense": (2, 3), "cls": (3,)}
+    levels = {name: task.levels for name, task in model.tasks.items()}
+    assert levels == {"seg": (0, 1, 2, 3), "dense": (2, 3), "cls": (3,)}
     output = model(torch.randn(2, 3, 64, 64))
     assert list(output.predictions) == ["seg", "dense", "cls"]
     assert output.predictions["cls"].logits.shape == (2, 4)
@@ -182,10 +183,10 @@ def test_several_tasks_get_the_union_and_each_its_own():
 def test_more_maps_than_a_part_needs_are_given_but_not_to_it():
     model = bk.build_model({"backbone": {**RESNET, "out_indices": [0, 1, 4]}, "head": CLASSIFICATION})
     assert len(model(torch.randn(1, 3, 64, 64)).feature_maps) == 3
-    assert model.levels == {"": (2,)}
+    assert model.tasks[""].levels == (2,)
 
 
-def test_stages_that_nobody_needs_are_not_built():
+def test_stages_that_no_part_needs_are_not_built():
     whole = bk.build_model({"backbone": RESNET, "head": CLASSIFICATION})
     early = bk.build_model({"backbone": {**RESNET, "out_indices": [2]}, "head": CLASSIFICATION})
     assert any("layer4" in name for name in whole.state_dict())
@@ -200,7 +201,7 @@ def test_an_inserted_pyramid_is_reported_and_recorded(tmp_path):
     assert model.weight_report is not None
     (note,) = model.weight_report.notes
     assert note == (
-        "simple_feature_pyramid inserted: neck fpn_pixel_decoder wants levels at strides 4, 8, 16, 32; "
+        "simple_feature_pyramid inserted: neck fpn_pixel_decoder requires levels at strides 4, 8, 16, 32; "
         "vit_tiny_patch16_224 has the single stride 16 (adapt: never refuses this instead)"
     )
     saved, _ = read_recipe(model.save_pretrained(tmp_path / "m1") / "recipe.yaml")
@@ -213,7 +214,7 @@ def test_an_inserted_pyramid_is_reported_and_recorded(tmp_path):
     assert again.recipe.neck == model.recipe.neck
 
 
-def test_a_pyramid_is_inserted_for_the_task_that_wants_one():
+def test_a_pyramid_is_inserted_for_the_task_that_requires_one():
     heads = {"seg": DECODED, "cls": {"head": {**CLASSIFICATION, "pool": "class_token"}}}
     model = bk.build_model({"backbone": DINOV2, "heads": heads})
     assert [part.name for part in model.recipe.heads["seg"].neck] == ["simple_feature_pyramid", "fpn_pixel_decoder"]
@@ -221,7 +222,7 @@ def test_a_pyramid_is_inserted_for_the_task_that_wants_one():
     assert model.recipe.backbone.out_indices == (2,)
 
 
-def test_an_inserted_pyramid_keeps_the_backbones_own_stride_for_who_wants_the_deepest_too():
+def test_an_inserted_pyramid_keeps_the_backbones_own_stride_for_a_head_that_requires_the_deepest_too():
     """DeepLabV3+ reads stride 4 and the deepest map, which of a plain transformer is that of its patches."""
     model = bk.build_model({"backbone": TIMM_VIT, "head": {"name": "deeplabv3plus", "num_classes": 4}})
     assert model.recipe.neck[0].options["strides"] == (4, 16)

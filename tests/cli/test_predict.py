@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from small_models import SmallModel
 
-from backbonekit.assembly.weight_report import WeightReport, WeightSource
 from backbonekit.cli import predict
 from backbonekit.cli.progress import Progress
 from backbonekit.cli.verbs import run_verb
 from backbonekit.image_processing.reading import open_image
+from backbonekit.weights.weight_report import WeightReport, WeightSource
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ def test_single_stride():
 
 
 def test_requirements_say_what_is_missing_and_add_up():
-    wanted = Requirement(strides=(4, 8), extras=("mask_features",))
-    assert wanted.missing_strides(pyramid(8, 16)) == (4,)
-    assert wanted.missing_extras(pyramid(4, 8)) == ("mask_features",)
-    assert wanted.union(Requirement(strides=(8, 32), last=1)) == Requirement(
+    required = Requirement(strides=(4, 8), extras=("mask_features",))
+    assert required.missing_strides(pyramid(8, 16)) == (4,)
+    assert required.missing_extras(pyramid(4, 8)) == ("mask_features",)
+    assert required.union(Requirement(strides=(8, 32), last=1)) == Requirement(
         strides=(4, 8, 32), last=1, extras=("mask_features",)
     )

@@ -25,7 +25,7 @@ def test_indices_are_normalised(given, positions):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ([], "empty"),
         ([5], "5 out of range"),
@@ -40,8 +40,8 @@ def test_indices_are_normalised(given, positions):
         (None, "list of whole numbers"),
     ],
 )
-def test_refused_indices_say_why(given, said):
-    with pytest.raises(ContractError, match=said):
+def test_refused_indices_say_why(given, message):
+    with pytest.raises(ContractError, match=message):
         normalise_indices(given, STAGES)
 
 

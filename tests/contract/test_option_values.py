@@ -20,7 +20,7 @@ def test_right(value, schema):
 
 
 @pytest.mark.parametrize(
-    ("value", "schema", "sentence"),
+    ("value", "schema", "message"),
     [
         (0, WIDTH, "x: given 0, must be a whole number from 1 to 16,384."),
         (10**12, WIDTH, "x: given 1000000000000, must be a whole number from 1 to 16,384."),
@@ -48,8 +48,8 @@ def test_right(value, schema):
         ),
     ],
 )
-def test_wrong(value, schema, sentence):
-    assert faults_of("x", value, schema) == [sentence]
+def test_wrong(value, schema, message):
+    assert faults_of("x", value, schema) == [message]
 
 
 def test_a_list_has_an_end():

@@ -8,7 +8,7 @@ import torch
 
 import backbonekit as bk
 from backbonekit.errors import ContractError, RecipeError, StorageError
-from backbonekit.export.export import export
+from backbonekit.export.export import export_model
 from backbonekit.training.freeze import freeze
 from tests.fixed_weights import randomise_weights
 
@@ -25,7 +25,7 @@ def build(recipe):
 def exported(tmp_path_factory):
     """A model, its report and its program with free sizes and a mask."""
     model = build(FCN)
-    report = export(model, tmp_path_factory.mktemp("export"), size=SIZE, free_size=True, padded=True)
+    report = export_model(model, tmp_path_factory.mktemp("export"), size=SIZE, free_size=True, padded=True)
     return model, report, torch.export.load(report.path).module()
 
 
@@ -79,7 +79,7 @@ def test_the_recipe_lies_in_the_file(exported):
 
 def test_a_mask_is_an_input_that_counts(tmp_path):
     model = build({"backbone": RESNET, "head": {"name": "classification", "num_classes": 3}})
-    report = export(model, tmp_path / "classes.pt2", size=SIZE, padded=True)
+    report = export_model(model, tmp_path / "classes.pt2", size=SIZE, padded=True)
     assert report.path == tmp_path / "classes.pt2"
     program = torch.export.load(report.path).module()
     pixels, mask = torch.randn(2, 3, *SIZE), torch.ones(2, *SIZE, dtype=torch.bool)
@@ -91,7 +91,7 @@ def test_a_mask_is_an_input_that_counts(tmp_path):
 
 def test_without_a_head_it_gives_the_feature_maps(tmp_path):
     model = build({"backbone": {**RESNET, "out_indices": [2, 4]}})
-    report = export(model, tmp_path, size=SIZE)
+    report = export_model(model, tmp_path, size=SIZE)
     assert report.outputs == {"feature_map_0": ("batch", 8, 8, 12), "feature_map_1": ("batch", 16, 2, 3)}
 
 
@@ -100,7 +100,7 @@ def test_several_tasks_are_told_apart_by_name(tmp_path):
         "seg": {"head": {"name": "fcn", "num_classes": 3}},
         "kind": {"head": {"name": "classification", "num_classes": 2}},
     }
-    report = export(build({"backbone": RESNET, "heads": heads}), tmp_path, size=SIZE)
+    report = export_model(build({"backbone": RESNET, "heads": heads}), tmp_path, size=SIZE)
     assert report.outputs == {"seg.logits": ("batch", 3, *SIZE), "kind.logits": ("batch", 2)}
 
 
@@ -110,13 +110,13 @@ def test_leaves_the_model_in_its_own_modes(tmp_path):
     model.train()
     before = [module.training for module in model.modules()]
     assert len(set(before)) == 2
-    export(model, tmp_path, size=SIZE)
+    export_model(model, tmp_path, size=SIZE)
     assert [module.training for module in model.modules()] == before
 
 
 def test_replaces_an_older_file_and_leaves_nothing_beside_it(tmp_path):
     (tmp_path / "model.pt2").write_text("older")
-    export(build(FCN), tmp_path, size=SIZE)
+    export_model(build(FCN), tmp_path, size=SIZE)
     assert [path.name for path in tmp_path.iterdir()] == ["model.pt2"]
     assert (tmp_path / "model.pt2").stat().st_size > 1000
 
@@ -131,7 +131,7 @@ def test_sizes_that_the_architecture_ties_are_refused_and_nothing_is_written(tmp
     }
     model = build({"backbone": {"source": "hf", "config": config}, "head": {"name": "fcn", "num_classes": 2}})
     with pytest.raises(ContractError, match="The fix: free_size=False"):
-        export(model, tmp_path, size=(56, 70), free_size=True)
+        export_model(model, tmp_path, size=(56, 70), free_size=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -147,7 +147,7 @@ def test_a_program_that_differs_is_refused(tmp_path, monkeypatch):
         ContractError,
         match=r"logits of the exported program differs from the model's by 1\.0e-02 .* Nothing was written",
     ):
-        export(model, tmp_path, size=SIZE)
+        export_model(model, tmp_path, size=SIZE)
     assert not list(tmp_path.iterdir())
 
 
@@ -160,16 +160,16 @@ def test_an_untraceable_model_is_refused(tmp_path):
 
     model.head.classifier.dropout = AsksItsValues()
     with pytest.raises(ContractError, match=r"torch\.export cannot trace this model"):
-        export(model, tmp_path, size=SIZE)
+        export_model(model, tmp_path, size=SIZE)
     assert not list(tmp_path.iterdir())
 
 
 def test_refuses_other_formats_and_places(tmp_path):
     model = build(FCN)
     with pytest.raises(RecipeError, match="no format 'onxx'"):
-        export(model, tmp_path, format="onxx")
+        export_model(model, tmp_path, format="onxx")
     with pytest.raises(StorageError, match=r"must end in \.pt2 or be a folder"):
-        export(model, tmp_path / "model.onnx")
+        export_model(model, tmp_path / "model.onnx")
     (tmp_path / "taken").write_text("")
     with pytest.raises(StorageError, match="could not be written"):
-        export(model, tmp_path / "taken" / "model.pt2", size=SIZE)
+        export_model(model, tmp_path / "taken" / "model.pt2", size=SIZE)

@@ -62,7 +62,7 @@ def test_asks_for_stride_4_and_the_deepest():
 
 
 def test_refuses_what_it_cannot_read():
-    with pytest.raises(ContractError, match=r"wants levels at strides 4; it receives strides 8, so 4 is missing"):
+    with pytest.raises(ContractError, match=r"requires levels at strides 4; it receives strides 8, so 4 is missing"):
         DeepLabV3PlusHead(FeaturePyramid((Level("a", 4, 8),)), num_classes=3)
     with pytest.raises(ContractError, match=r"wants 1 level deeper than stride 4; it receives strides 4\."):
         DeepLabV3PlusHead(FeaturePyramid((Level("a", 4, 4),)), num_classes=3)

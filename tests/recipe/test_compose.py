@@ -164,7 +164,7 @@ def test_references_within_a_recipe(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("defaults: [maskformer_resnet51]", "lists 'model/maskformer_resnet51', which is not there; did you mean"),
         ("defaults: [{backbone: resnet51}]", "did you mean 'resnet50'?|did you mean 'resnet101'?"),
@@ -185,14 +185,14 @@ def test_references_within_a_recipe(write):
         ("{defaults: [maskformer_resnet50], head: {num_classes: '${head.num_classes}'}}", "in a circle"),
     ],
 )
-def test_files_that_are_refused(write, text, said):
+def test_files_that_are_refused(write, text, message):
     folder = write(broken=text)
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=message):
         compose_recipe("broken", config_dir=folder)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         ("maskformer_resnet51", "no recipe named .*; did you mean 'maskformer_resnet50'?"),
         ("../maskformer_resnet50", "is no name of a recipe"),
@@ -212,8 +212,8 @@ def test_files_that_are_refused(write, text, said):
         ({"backbone": "resnt50"}, "did you mean 'resnet50'?"),
     ],
 )
-def test_models_that_are_none(model, said):
-    with pytest.raises(RecipeError, match=said):
+def test_models_that_are_none(model, message):
+    with pytest.raises(RecipeError, match=message):
         compose_recipe(model)
 
 

@@ -42,7 +42,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("- a", "must hold a mapping .* not a list"),
         ("just text", "not text"),
@@ -70,8 +70,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text():
         ("k" * 1_000 + ": 1", "a key of 1000 characters|is no YAML"),
     ],
 )
-def test_what_is_refused(content, said):
-    with pytest.raises(RecipeError, match=said):
+def test_what_is_refused(content, message):
+    with pytest.raises(RecipeError, match=message):
         read_yaml(content)
 
 
@@ -103,7 +103,7 @@ def endless():
 
 
 @pytest.mark.parametrize(
-    ("mapping", "said"),
+    ("mapping", "message"),
     [
         (endless(), "nested deeper"),
         ({"a": {1, 2}}, "a: a recipe holds plain data, not an object of type set"),
@@ -117,8 +117,8 @@ def endless():
         ({"a": list(range(70_000))}, "more than 60,000"),
     ],
 )
-def test_mappings_that_are_refused(mapping, said):
-    with pytest.raises(RecipeError, match=said):
+def test_mappings_that_are_refused(mapping, message):
+    with pytest.raises(RecipeError, match=message):
         plain_mapping(mapping)
 
 

@@ -33,7 +33,7 @@ def test_grammar(text, path, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("backbone.out_indices=(1,2)", r"written in square brackets: 'backbone.out_indices=\[1,2\]'"),
         ("backbone.out_indices=[1,", r"put the whole argument in quotes: 'key=\[1, 2\]'"),
@@ -53,8 +53,8 @@ def test_grammar(text, path, value):
         (7, "is no text of the form key=value"),
     ],
 )
-def test_mistakes_are_sentences(text, said):
-    with pytest.raises(RecipeError, match=said):
+def test_mistakes_are_sentences(text, message):
+    with pytest.raises(RecipeError, match=message):
         compose_recipe("features_swin_tiny", [text])
 
 

@@ -64,10 +64,10 @@ def test_says_only_what_differs_from_the_defaults(file):
     config = content.get("config") or {}
     fields = config_fields(config["model_type"]) if config else {}
     assert fields is not None
-    # Depths and widths are the architecture: they are told even where they are the family's default.
-    told = {"depths", "hidden_sizes", "layer_type", "embed_dim", "num_heads", "hidden_size", "num_attention_heads"}
+    # Depths and widths are the architecture: they are written even where they are the family's default.
+    written = {"depths", "hidden_sizes", "layer_type", "embed_dim", "num_heads", "hidden_size", "num_attention_heads"}
     assert not [
-        key for key, value in config.items() if key not in (*told, "model_type") and fields[key]["default"] == value
+        key for key, value in config.items() if key not in (*written, "model_type") and fields[key]["default"] == value
     ]
     kind = file.parent.name
     if kind in ("neck", "head"):

@@ -91,8 +91,8 @@ def test_options_beside_a_swap_are_the_new_parts_whatever_the_order():
 
 def another(kind: str, name: str) -> tuple[str, object]:
     """An option of this part with a value that is not its default."""
-    for option, told in options(kind, name).items():
-        default, schema = told.get("default"), told["schema"]
+    for option, entry in options(kind, name).items():
+        default, schema = entry.get("default"), entry["schema"]
         if "enum" in schema:
             return option, next(value for value in schema["enum"] if value != default)
         if option != "num_classes" and isinstance(default, bool):
@@ -114,15 +114,15 @@ def test_necks(old, new):
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(BUILTIN["head"], 2)))
 def test_heads(old, new):
-    """Classes stay where both have some; of a head that has none they are told anew."""
+    """Classes stay where both have some; of a head that has none they are set anew."""
     option, value = another("head", old)
     has, takes = ("num_classes" in options("head", name) for name in (old, new))
     recipe = start(head={"name": old, option: value, **({"num_classes": 17} if has else {})})
     fresh = start(head={"name": new, **({"num_classes": 17} if takes else {})}).head
-    told = ["head.num_classes=17"] if takes and not has else []
+    classes = ["head.num_classes=17"] if takes and not has else []
     for override in (f"head={new}", f"head.name={new}", f"head={{name: {new}}}"):
-        assert compose_recipe(recipe, [override, *told]).head == fresh
-    notes = compose_recipe(recipe, [f"head={new}", *told]).notes
+        assert compose_recipe(recipe, [override, *classes]).head == fresh
+    notes = compose_recipe(recipe, [f"head={new}", *classes]).notes
     assert any(f"{option}=" in note for note in notes)
     assert any("kept num_classes=17" in note for note in notes) == (has and takes)
 
@@ -247,7 +247,7 @@ def test_leaving_out_is_the_default_again():
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("backbone=resnt50", "did you mean 'resnet50'"),
         ("backbone=null", "backbone is missing"),
@@ -263,6 +263,6 @@ def test_leaving_out_is_the_default_again():
         ("nothing.deep.down=1", "nothing is unknown"),
     ],
 )
-def test_swaps_that_are_none(override, said):
-    with pytest.raises(RecipeError, match=said):
+def test_swaps_that_are_none(override, message):
+    with pytest.raises(RecipeError, match=message):
         compose_recipe(start(), [override])

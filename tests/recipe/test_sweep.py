@@ -41,19 +41,19 @@ def test_names_of_ones_own_folder_are_matched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("x=interval(0,1)", "is an interval"),
         ("x=range(0,100000)", "more than 1,000 values"),
-        ("x=range(3,1)", "gives no value at all"),
-        ("x=range(0,3,0)", "gives no value"),
+        ("x=range(3,1)", "has no value at all"),
+        ("x=range(0,3,0)", "has no value"),
         ("x=glob(*)", "matches names of models, backbones, necks and heads only"),
         ("backbone=glob(zzz*)", "matches nothing"),
         ("x=(", "could not be read"),
     ],
 )
-def test_sweeps_that_are_none(override, said):
-    with pytest.raises(RecipeError, match=said):
+def test_sweeps_that_are_none(override, message):
+    with pytest.raises(RecipeError, match=message):
         expand_sweep([override])
 
 

@@ -80,7 +80,7 @@ def test_all_faults_at_once():
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"backbone": None}, "backbone is missing"),
         ({"backbone": "resnet50"}, "backbone: given 'resnet50', must be a mapping"),
@@ -97,7 +97,7 @@ def test_all_faults_at_once():
         ({"backbone__config": {}}, "backbone.config.model_type is missing; allowed: "),
         ({"backbone__config": {"model_type": "resnt"}}, "'resnt' is not built here; did you mean 'resnet'?"),
         ({"backbone__config": {"model_type": "resnet", "depths": [10**6]}}, "backbone.config.depths.0: given 1000000"),
-        ({"backbone__config": {"model_type": "resnet", "out_indices": [1]}}, "is said in backbone.out_indices"),
+        ({"backbone__config": {"model_type": "resnet", "out_indices": [1]}}, "is set by backbone.out_indices"),
         ({"backbone__pretrained": "yes?\0"}, "backbone.pretrained: given"),
         ({"backbone__pretrained": 1}, "must be true, false, or where the weights are"),
         ({"backbone__revision": "../main"}, "backbone.revision: given '../main'"),
@@ -108,10 +108,10 @@ def test_all_faults_at_once():
         ({"backbone__out_indices": [1, 1]}, "names one map twice; did you mean [1]?"),
         ({"backbone__out_indices": "[1,2]"}, "in square brackets without quotes"),
         ({"backbone__out_indices": [1.0]}, "backbone.out_indices.0: given 1.0, must be a whole number"),
-        ({"backbone__out_indices": [1], "backbone__out_strides": [4]}, "say the same thing; give one of them"),
+        ({"backbone__out_indices": [1], "backbone__out_strides": [4]}, "choose the same thing; give one of them"),
         ({"backbone__out_strides": [8, 4]}, "did you mean [4, 8]?"),
         ({"backbone__out_features": ["stage1", "stage1"]}, "did you mean ['stage1']?"),
-        ({"backbone__args": {"in_chans": 4}}, "backbone.args.in_chans is refused: backbone.in_channels says it"),
+        ({"backbone__args": {"in_chans": 4}}, "backbone.args.in_chans is refused: backbone.in_channels sets it"),
         ({"backbone__args": {"a b": 4}}, "is no name of an argument"),
         ({"backbone__args": {"depth": 10**12}}, "must be a number of at most 1,000,000,000"),
         ({"neck": {"channels": 3}}, "neck.name is missing: which neck? The necks are "),
@@ -150,9 +150,9 @@ def test_all_faults_at_once():
         ({"backbone__name": "evil/${oc.env:HF_TOKEN}"}, "a shared recipe has the values themselves"),
     ],
 )
-def test_sentences(changes, said):
+def test_sentences(changes, message):
     found = faults(**changes)
-    assert any(said in fault for fault in found), found
+    assert any(message in fault for fault in found), found
 
 
 def test_timm_is_inferred_and_its_prefix_taken_off():

@@ -1,4 +1,4 @@
-"""A mistake in a recipe is told before torch is imported: what that costs is measured by what is imported."""
+"""A mistake in a recipe is reported before torch is imported: what that costs is measured by what is imported."""
 
 import os
 import subprocess

@@ -81,7 +81,7 @@ def playground(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def attack(playground):
-    """Runs attacks, each (kind, content); checks what holds for all of them; returns the sentences."""
+    """Runs attacks, each (kind, content); checks what holds for all of them; returns the messages."""
 
     def attack(*attacks: tuple[str, object], seconds: float = 2.0) -> list[str]:
         before = {file for file in playground.rglob("*") if "__pycache__" not in file.parts}
@@ -158,8 +158,8 @@ def test_a1_code_by_name(attack):
         ("yaml", json.dumps({**BASE, **nested([*place, key], "evilmod.run")})) for place in PLACES for key in CODE
     ]
     attacks += [("yaml", json.dumps({**BASE, "neck": [{"name": "fpn"}, {key: "evilmod.run"}]})) for key in CODE]
-    for (_, content), sentence in zip(attacks, attack(*attacks), strict=True):
-        assert "is refused: a recipe names registered parts" in sentence, content
+    for (_, content), message in zip(attacks, attack(*attacks), strict=True):
+        assert "is refused: a recipe names registered parts" in message, content
 
 
 @pytest.mark.parametrize("kind", ["neck", "head", "backbone"])
@@ -178,9 +178,9 @@ def test_a2_names_that_are_no_names(attack, kind):
     ]
     key = "source" if kind == "backbone" else "name"
     attacks = [("yaml", json.dumps({**BASE, kind: {key: name}})) for name in names]
-    for sentence in attack(*attacks):
-        assert "there is no" in sentence or "NUL" in sentence
-        assert len(sentence) < 2_000
+    for message in attack(*attacks):
+        assert "there is no" in message or "NUL" in message
+        assert len(message) < 2_000
 
 
 def test_a3_arguments_that_name_code_or_places(attack):
@@ -355,8 +355,8 @@ def test_a8_sizes_without_end(attack):
 def test_a16_trust_is_not_to_be_had_from_an_override(attack):
     attacks = [("override", f"{place}{key}=true") for place in ("", "backbone.args.") for key in (*TRUST, *ACCESS)]
     attacks += [("override", f"{prefix}model.backbone.trust_remote_code=true") for prefix in ("+", "++")]
-    for (_, override), sentence in zip(attacks, attack(*attacks), strict=True):
-        assert "is refused" in sentence, override
+    for (_, override), message in zip(attacks, attack(*attacks), strict=True):
+        assert "is refused" in message, override
 
 
 def test_a20_nothing_steers_the_terminal(attack):
@@ -386,7 +386,7 @@ def test_a20_nothing_steers_the_terminal(attack):
         ("model", [f"{evil}.yaml", None]),
         ("file", evil),
     ]
-    for (_, content), sentence in zip(attacks, attack(*attacks), strict=True):
-        lines = sentence.split("\n")
-        assert all(line.isprintable() for line in lines), (content, sentence)
+    for (_, content), message in zip(attacks, attack(*attacks), strict=True):
+        lines = message.split("\n")
+        assert all(line.isprintable() for line in lines), (content, message)
         assert not any("owned" in line and not line.isprintable() for line in lines)

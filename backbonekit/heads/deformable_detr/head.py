@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid
-from backbonekit.contract.level_choice import choose_levels, one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries, Range
 from backbonekit.contract.predictions import BoxQueries, Scoring
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import Requirement, choose_levels, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.heads.deformable_detr.encoder_proposals import EncoderProposals

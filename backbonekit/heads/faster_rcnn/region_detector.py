@@ -23,9 +23,9 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.poolers import initLevelMapper
 
 from backbonekit.contract.features import FeaturePyramid
-from backbonekit.contract.level_choice import choose_levels, one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Detections
+from backbonekit.contract.requirements import choose_levels, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.ops.numerics import upcast_to_float32

@@ -7,11 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid
-from backbonekit.contract.level_choice import choose_levels, one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Classes, Layers, Norm, Probability, Stride
 from backbonekit.contract.predictions import BoxCandidates, Scoring
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import Requirement, choose_levels, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor
 from backbonekit.ops.anchors import grid_anchors

@@ -5,11 +5,10 @@ from typing import Annotated, ClassVar
 from torch import nn
 
 from backbonekit.contract.features import FeaturePyramid
-from backbonekit.contract.level_choice import choose_levels, one_width
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Classes, Layers, Norm, Probability, Range, Stride
 from backbonekit.contract.predictions import BoxCandidates, Scoring
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import Requirement, choose_levels, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor

@@ -6,11 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid, octave
-from backbonekit.contract.level_choice import choose_levels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes
 from backbonekit.contract.predictions import DenseLogits, Scoring
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import Requirement, choose_levels
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.convolution_norm import ConvolutionNorm

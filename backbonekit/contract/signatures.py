@@ -1,4 +1,4 @@
-"""Which of a part's options a method of that part asks for, read off the signature."""
+"""What the signature of a part declares: its options, their defaults, and the kind of its prediction."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -30,5 +30,5 @@ def pick(options: Mapping[str, Any], function: Callable[..., Any]) -> dict[str, 
 
 
 def prediction_of(head: type) -> Any:
-    """The kind of prediction that a head class gives: its forward's return annotation says so."""
+    """The kind of prediction that a head class returns, from the return annotation of its forward."""
     return get_type_hints(head.forward).get("return")  # type: ignore[attr-defined]

@@ -1,14 +1,25 @@
-"""Keeps the weights that still fit after a swap; the rest starts at random."""
+"""Starting from a saved model: after a change of parts, the weights that still fit are kept; the rest is random."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from backbonekit.recipe.recipe import Recipe
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.fill import Adapt, FillReport, not_finite
 
 
+@dataclass(frozen=True, slots=True)
+class InitialWeights:
+    """A saved model to start from: its weights under our names, and the recipe that they belong to."""
+
+    checkpoint: Checkpoint
+    recipe: Recipe
+
+
 def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | None = None) -> FillReport:
-    """Copies every tensor of the same name and shape, or that `adapt` gives that shape, into a constructed module.
+    """Copies every tensor of the same name and shape, or that `adapt` brings to that shape, into a constructed module.
 
     The others keep the values of the construction and are `missing` in the report.
     """

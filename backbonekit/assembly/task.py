@@ -1,0 +1,112 @@
+"""A task of a model: the backbone's maps through its necks and its head to a prediction, and on to its losses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.predictions import Prediction, Scoring
+from backbonekit.contract.targets import Targets
+
+
+class TaskModules(NamedTuple):
+    """The modules of one task. `neck`: its necks in order. `head`, `criterion`: None where it has none."""
+
+    neck: nn.ModuleList
+    head: nn.Module | None
+    criterion: nn.Module | None
+
+
+class HasTaskModules(Protocol):
+    """A model with the modules of its tasks: of the only one, or of several in a `ModuleDict` each, by task."""
+
+    neck: nn.Module
+    head: nn.Module | None
+    criterion: nn.Module | None
+
+
+@dataclass(slots=True)
+class TaskOutput:
+    """`maps`: what entered the head, or without a head what the last neck returned. `losses`: scalars by name."""
+
+    maps: FeatureMaps
+    prediction: Prediction | None = None
+    losses: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Task:
+    """One task of a model. `name`: '' for the only task of a model whose tasks have no names.
+
+    `levels`: positions among the backbone's maps that enter the first part. `loss_weight`: factor on every loss.
+
+    A task keeps no module: it reads them from the model when it runs, so that a head that was replaced, wrapped
+    (FSDP, peft) or replicated (DataParallel) is the one that runs.
+    """
+
+    name: str
+    levels: tuple[int, ...]
+    loss_weight: float = 1.0
+
+    def modules(self, model: HasTaskModules) -> TaskModules:
+        """The task's modules as they stand in `model` now."""
+        if not self.name:
+            return TaskModules(model.neck, model.head, model.criterion)  # type: ignore[arg-type]
+        necks: Any = model.neck
+        return TaskModules(necks[self.name], _of(model.head, self.name), _of(model.criterion, self.name))
+
+    def scoring(self, model: HasTaskModules) -> Scoring | None:
+        """How scores are read off the prediction: a criterion that trains the head for another reading decides, else
+        the head. None without a head."""
+        _, head, criterion = self.modules(model)
+        if head is None:
+            return None
+        # Only criteria that change what a head's numbers mean declare it.
+        return getattr(criterion, "scoring", None) or head.scoring  # type: ignore[return-value]
+
+    def run(self, model: HasTaskModules, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> TaskOutput:
+        """The task on the backbone's maps. Losses where targets are given: the criterion's, or the head's own."""
+        neck, head, criterion = self.modules(model)
+        maps = _selected(maps, self.levels)
+        for part in neck:
+            maps = part(maps, canvas)
+        if head is None:
+            return TaskOutput(maps)
+        prediction: Prediction = head(maps, canvas, targets)
+        if targets is None:
+            return TaskOutput(maps, prediction)
+        losses = prediction.get("losses") or {} if criterion is None else criterion(prediction, targets, canvas)
+        if self.loss_weight != 1.0:
+            losses = {name: loss * self.loss_weight for name, loss in losses.items()}
+        return TaskOutput(maps, prediction, losses)
+
+
+def modules_by_kind(
+    tasks: Sequence[tuple[Task, TaskModules]],
+) -> tuple[nn.Module, nn.Module | None, nn.Module | None]:
+    """All necks, heads and criteria as a model registers them, which names its parameters: `neck.N.*` and `head.*`,
+    and with named tasks `neck.TASK.N.*` and `head.TASK.*`."""
+    (first, modules), *others = tasks
+    if not first.name and not others:
+        return modules
+    return (
+        nn.ModuleDict({task.name: modules.neck for task, modules in tasks}),
+        nn.ModuleDict({task.name: modules.head for task, modules in tasks if modules.head is not None}),
+        nn.ModuleDict({task.name: modules.criterion for task, modules in tasks if modules.criterion is not None}),
+    )
+
+
+def _selected(maps: FeatureMaps, levels: tuple[int, ...]) -> FeatureMaps:
+    tokens = maps.prefix_tokens
+    return FeatureMaps(
+        maps=tuple(maps.maps[position] for position in levels),
+        extras=maps.extras,
+        prefix_tokens=tuple(tokens[position] for position in levels) if tokens else (),
+    )
+
+
+def _of(modules: Any, task: str) -> nn.Module | None:
+    # ModuleDict has no `get`.
+    return modules[task] if task in modules else None  # noqa: SIM401

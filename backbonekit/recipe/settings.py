@@ -1,0 +1,117 @@
+"""Checks the `labels`, `processing` and `training` of a recipe: what is no part of the network."""
+
+from typing import Any
+
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.option_values import coerced, faults_of, shown
+from backbonekit.errors import nearest
+from backbonekit.recipe.forbidden import shown_path
+from backbonekit.registry.table import processing_fields
+
+_MAX_LABELS = 100_000
+_MAX_LABEL = 500  # characters; ImageNet's longest, with all its synonyms, has 131
+_FROZEN_STAGES = {"type": "integer", "minimum": 0, "maximum": 1_000}
+
+
+def read_labels(data: Any, faults: list[str]) -> Labels | None:
+    """null, a list of names, or {names: [...], things: [...]} with things by name or by number."""
+    if data is None:
+        return None
+    things = None
+    if isinstance(data, dict):
+        for key in data:
+            if key not in ("names", "things"):
+                faults.append(f"{shown_path(f'labels.{key}')} is unknown; {nearest(key, ['names', 'things'])}")
+        things, data = data.get("things"), data.get("names")
+    if not isinstance(data, list) or not 1 <= len(data) <= _MAX_LABELS:
+        faults.append(
+            f"labels: given {shown(data)}, must be null, a list of names, or {{names: [...], things: [...]}}."
+        )
+        return None
+    before = len(faults)
+    for number, name in enumerate(data):
+        if not isinstance(name, str) or not name or len(name) > _MAX_LABEL or not name.isprintable():
+            hint = f" Write {shown(str(name))}." if isinstance(name, int | float) else ""
+            faults.append(f"labels.{number}: given {shown(name)}, must be a name (text of one line).{hint}")
+    if len(faults) > before:
+        return None
+    names = tuple(data)
+    return Labels(names, None if things is None else _read_things(things, names, faults))
+
+
+def _read_things(things: Any, names: tuple[str, ...], faults: list[str]) -> frozenset[int]:
+    if not isinstance(things, list):
+        faults.append(f"labels.things: given {shown(things)}, must be a list of those names that are countable things.")
+        return frozenset()
+    found: set[int] = set()
+    for position, thing in enumerate(things):
+        is_number = isinstance(thing, int) and not isinstance(thing, bool)
+        numbers = [number for number, name in enumerate(names) if (number if is_number else name) == thing]
+        if not numbers:
+            hint = nearest(thing, names) if isinstance(thing, str) else f"the numbers are 0 to {len(names) - 1}."
+            faults.append(f"labels.things.{position}: no class {shown(thing)}; {hint}")
+        found.update(numbers)
+    return frozenset(found)
+
+
+def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str, Any]:
+    """How an image becomes an input, where it differs from what the backbone was trained with."""
+    if data is None:
+        return {}
+    fields = processing_fields()
+    if not isinstance(data, dict):
+        faults.append(f"processing: given {shown(data)}, must be a mapping with keys of {', '.join(fields)}.")
+        return {}
+    read: dict[str, Any] = {}
+    for key, value in data.items():
+        path = shown_path(f"processing.{key}")
+        if key not in fields:
+            faults.append(f"{path} is unknown; {nearest(key, fields)}")
+            continue
+        found = faults_of(path, value, fields[key]["schema"])
+        faults.extend(found)
+        if not found:
+            read[key] = coerced(value, fields[key]["schema"])
+    for key in ("mean", "std"):
+        if key in read and len(read[key]) not in (1, in_channels):
+            faults.append(
+                f"processing.{key} has {len(read[key])} values, one for each of {in_channels} channels is right."
+            )
+    if read.get("size") is not None:
+        for key in ("shortest_edge", "longest_edge"):
+            if read.get(key) is not None:
+                faults.append(f"processing.size and processing.{key} are two ways to resize; give one of them.")
+    if (read.get("keep_aspect_ratio") or (read.get("multiple_of") or 1) > 1) and not (
+        read.get("keep_aspect_ratio") and read.get("size") is not None
+    ):
+        faults.append(
+            "processing.size, keep_aspect_ratio: true and multiple_of go together; give the first two at least."
+        )
+    return read
+
+
+def read_training(data: Any, faults: list[str]) -> dict[str, Any]:
+    """{freeze: {stages: 2, norms: true}}: advice for training; `freeze` applies it."""
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        faults.append(
+            f"training: given {shown(data)}, must be a mapping such as {{freeze: {{stages: 2, norms: true}}}}."
+        )
+        return {}
+    for key in data:
+        if key != "freeze":
+            faults.append(f"{shown_path(f'training.{key}')} is unknown; {nearest(key, ['freeze'])}")
+    freeze = data.get("freeze")
+    if freeze is None:
+        return {}
+    if not isinstance(freeze, dict):
+        faults.append(f"training.freeze: given {shown(freeze)}, must be a mapping such as {{stages: 2, norms: true}}.")
+        return {}
+    for key in freeze:
+        if key not in ("stages", "norms"):
+            faults.append(f"{shown_path(f'training.freeze.{key}')} is unknown; {nearest(key, ['stages', 'norms'])}")
+    stages, norms = freeze.get("stages", 0), freeze.get("norms", False)
+    faults.extend(faults_of("training.freeze.stages", stages, _FROZEN_STAGES))
+    faults.extend(faults_of("training.freeze.norms", norms, {"type": "boolean"}))
+    return {"freeze": {"stages": stages, "norms": norms}}
