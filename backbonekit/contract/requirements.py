@@ -42,7 +42,7 @@ class Requirement:
 def choose_levels(
     features: FeaturePyramid, strides: Sequence[int], num_deepest_levels: int | None = None, *, part: str
 ) -> tuple[int, ...]:
-    """Positions of one level in the octave of each stride; with `num_deepest_levels`, of that many of the deepest levels.
+    """Positions of one level in the octave of each stride, or of the `num_deepest_levels` deepest levels.
 
     `num_deepest_levels`: the option of that name; None for a part that has none.
     `part`: its kind and name, as in "head deformable_detr". Raises ContractError where a level is missing.
@@ -52,8 +52,8 @@ def choose_levels(
     if num_deepest_levels:
         if count < num_deepest_levels:
             raise ContractError(
-                f"{part}: num_deepest_levels={num_deepest_levels}, and it receives {count} levels (strides {given}). The fix: "
-                f"num_deepest_levels={count}, or more of backbone.out_indices."
+                f"{part}: num_deepest_levels={num_deepest_levels}, and it receives {count} levels (strides {given}). "
+                f"The fix: num_deepest_levels={count}, or more of backbone.out_indices."
             )
         return tuple(range(count - num_deepest_levels, count))
     found = {stride: features.index_at(stride) for stride in strides}
