@@ -25,8 +25,8 @@ class RelativeDepth(nn.Module):
     """The scale- and shift-invariant loss: trimmed mean absolute error of prediction and target, both normalised by
     median and mean deviation, and multi-scale gradient matching; for each image, then the mean over images.
 
-    `gradient_weight`: weight of gradient matching; a larger one makes edges sharper. `num_scales`: the number of scales of
-    gradient matching. `trim`: share of each image's largest errors that is left out, as errors of the target.
+    `gradient_weight`: weight of gradient matching; a larger one makes edges sharper. `num_scales`: the number of scales
+    of gradient matching. `trim`: share of each image's largest errors that is left out, as errors of the target.
     `inverse`: the target is a distance and the prediction its inverse, large where things are near; false where the
     prediction is `depth` of the targets itself.
 

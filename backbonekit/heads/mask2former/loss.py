@@ -46,10 +46,11 @@ class PointMaskSetCriterion(nn.Module):
     padding.
 
     `num_classes`: without "no object". `class_weight`, `mask_weight`, `dice_weight`: weights of the terms, and of
-    the costs in the matching. `no_object_weight`: weight of queries without a mask in the cross-entropy. `num_points`:
-    the number of points at which a mask is compared; 12544 are 112 x 112. `oversample`: `num_points` times this many are
-    drawn to find those where the prediction is least certain. `importance`: the share of points that are found this way;
-    the others are uniform. `ignore_label`: the label of pixels without a class in a segmentation.
+    the costs in the matching. `no_object_weight`: weight of queries without a mask in the cross-entropy.
+    `num_points`: the number of points at which a mask is compared; 12544 are 112 x 112. `oversample`: `num_points`
+    times this many are drawn to find those where the prediction is least certain. `importance`: the share of points
+    that are found this way; the others are uniform. `ignore_label`: the label of pixels without a class in a
+    segmentation.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.3;
     github.com/facebookresearch/Mask2Former, mask2former/modeling/criterion.py.
