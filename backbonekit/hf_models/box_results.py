@@ -7,7 +7,7 @@ from torch import Tensor
 from backbonekit.contract.predictions import BoxQueries, Scoring
 from backbonekit.errors import ContractError
 from backbonekit.ops.numerics import upcast_to_float32
-from backbonekit.postprocessing.detection import best_boxes, corners
+from backbonekit.postprocessing.boxes import best_boxes, corners
 
 # How the models that each image processor belongs to score their boxes, and how many of them it looks at (None: as many
 # as there are queries). By `image_processor_type` without its ending.

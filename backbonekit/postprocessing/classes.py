@@ -1,8 +1,9 @@
-"""Class scores to the top classes of each image."""
+"""Class logits to probabilities, and class scores to the top classes of each image."""
+
+from torch import Tensor
 
 from backbonekit.contract.predictions import ClassScores, Scoring
 from backbonekit.contract.results import ClassResult
-from backbonekit.postprocessing.scores import class_probabilities
 
 DEFAULT_TOP_K = 5
 
@@ -18,3 +19,11 @@ def top_classes(
         kept = image_scores >= (0.0 if threshold is None else threshold)
         results.append(ClassResult(image_labels[kept], image_scores[kept]))
     return results
+
+
+def class_probabilities(logits: Tensor, scoring: Scoring) -> Tensor:
+    """[..., classes (+ 1)] -> [..., classes] in [0, 1]: the column of "no object", which is last, is left out."""
+    if scoring == "sigmoid":
+        return logits.sigmoid()
+    probabilities = logits.softmax(dim=-1)
+    return probabilities[..., :-1] if scoring == "softmax_with_null" else probabilities

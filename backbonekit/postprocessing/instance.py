@@ -9,7 +9,7 @@ from backbonekit.contract.predictions import MaskQueries, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import InstanceResult
 from backbonekit.ops.numerics import upcast_to_float32
-from backbonekit.postprocessing.scores import class_probabilities
+from backbonekit.postprocessing.classes import class_probabilities
 from backbonekit.postprocessing.window import Window, on_image, resample, strips, window_of
 
 

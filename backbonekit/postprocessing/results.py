@@ -19,11 +19,9 @@ from backbonekit.contract.predictions import (
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import Result
 from backbonekit.errors import RecipeError, nearest
-from backbonekit.postprocessing.candidates import suppress
+from backbonekit.postprocessing.boxes import detect, place_detections, suppress
 from backbonekit.postprocessing.classes import top_classes
 from backbonekit.postprocessing.depth import depth_maps
-from backbonekit.postprocessing.detection import detect
-from backbonekit.postprocessing.detections import place_detections
 from backbonekit.postprocessing.instance import separate_instances
 from backbonekit.postprocessing.keypoints import locate_keypoints
 from backbonekit.postprocessing.panoptic import segment_panoptic

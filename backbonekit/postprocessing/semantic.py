@@ -10,7 +10,7 @@ from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import SemanticResult
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.ops.numerics import upcast_to_float32
-from backbonekit.postprocessing.scores import class_probabilities
+from backbonekit.postprocessing.classes import class_probabilities
 from backbonekit.postprocessing.window import on_image, resample, strips, window_of
 
 

@@ -12,7 +12,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 import backbonekit as bk
 from backbonekit.contract.processing import Geometry
-from backbonekit.postprocessing.candidates import suppress
+from backbonekit.postprocessing.boxes import suppress
 from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity

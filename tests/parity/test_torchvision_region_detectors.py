@@ -11,7 +11,7 @@ from torchvision.models.resnet import resnet18
 
 import backbonekit as bk
 from backbonekit.contract.processing import Geometry
-from backbonekit.postprocessing.detections import place_detections
+from backbonekit.postprocessing.boxes import place_detections
 from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity
