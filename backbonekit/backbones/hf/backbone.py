@@ -7,11 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from backbonekit.backbones.backbone import LevelSelection, check_channels
 from backbonekit.backbones.hf.family import Family, OutputNorm
-from backbonekit.backbones.hf.layouts import normalised, to_map
-from backbonekit.backbones.hf.output_norms import stage_norms
-from backbonekit.backbones.level_selection import LevelSelection
-from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.hf.output_maps import normalised, stage_norms, to_map
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.level_selection import LevelSelection
-from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.backbone import LevelSelection, check_channels
 from backbonekit.backbones.timm.levels import is_better_asked_for_tokens
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps

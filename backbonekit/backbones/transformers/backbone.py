@@ -7,8 +7,7 @@ from math import prod
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.level_selection import LevelSelection
-from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.backbone import LevelSelection, check_channels
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
