@@ -1,25 +1,37 @@
-"""What every backbone module does about its levels: it tells them, and lets some of the built ones be chosen."""
+"""What every backbone module has: levels of which some are returned, and the order in which its weights are used."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from backbonekit.backbones.parameter_order import body_layers, names_of, undecayed
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.indices import normalise_indices
+from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.roles import ParameterOrder
 from backbonekit.errors import ContractError
 
+_BODY = "body."
 
-class LevelSelection(nn.Module):
-    """`levels`: every level of the architecture, built or not. `forbidden`: those that exist by name only. `name`: the
-    architecture's; `builder`: the start of the call that builds it, for sentences."""
+
+class BackboneModule(nn.Module, ABC):
+    """The role `Backbone` over a `body`, the model that computes: one of timm's or of transformers'.
+
+    `levels`: every level of the architecture, built or not. `forbidden`: positions that have a stage name but no
+    feature map. `name`: the architecture's; `builder`: the start of the call that builds it, for messages.
+    """
 
     def __init__(
         self,
+        body: nn.Module,
         *,
         name: str,
         builder: str,
         levels: Sequence[Level],
         out_indices: tuple[int, ...],
+        in_channels: int,
         forbidden: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
@@ -29,6 +41,8 @@ class LevelSelection(nn.Module):
         self.forbidden = forbidden
         self.built = out_indices[-1] + 1
         self._out_indices = out_indices
+        self.in_channels = in_channels
+        self.body = body
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -40,13 +54,48 @@ class LevelSelection(nn.Module):
 
     @property
     def out_indices(self) -> tuple[int, ...]:
-        """The maps that `forward` gives. Setting it selects among the built ones, or raises and changes nothing."""
+        """The maps that `forward` returns. Setting it selects among the built ones, or raises and changes nothing."""
         return self._out_indices
 
     @out_indices.setter
     def out_indices(self, value: int | Sequence[int]) -> None:
         self._out_indices = self._selected(value)
         self._selection_changed()
+
+    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+        return self._maps(pixel_values, self._out_indices)
+
+    def maps_at(
+        self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
+    ) -> FeatureMaps:
+        """The maps of other stages than `out_indices`. Raises ContractError for one that was not built."""
+        return self._maps(pixel_values, self._selected(indices))
+
+    def parameter_layers(self) -> ParameterOrder:
+        layers = body_layers(self.body)
+        names = names_of(self)
+        return ParameterOrder(
+            {name: layers.positions.get(name.removeprefix(_BODY), layers.count) for name in names}, layers.count
+        )
+
+    def parameter_stages(self) -> ParameterOrder:
+        stages = {name: self.stage_of(name) for name in names_of(self)}
+        return ParameterOrder(stages, max(stages.values(), default=0) + 1)
+
+    def no_weight_decay(self) -> frozenset[str]:
+        return frozenset(f"{_BODY}{name}" for name in undecayed(self.body))
+
+    @abstractmethod
+    def stage_of(self, name: str) -> int:
+        """The stage of a parameter or buffer."""
+
+    @abstractmethod
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recomputes each block in the backward pass instead of keeping what is inside it."""
+
+    @abstractmethod
+    def _maps(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
+        """The maps of built stages."""
 
     def _selected(self, value: int | Sequence[int]) -> tuple[int, ...]:
         return select_built(
