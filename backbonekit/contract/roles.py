@@ -1,6 +1,7 @@
-"""The roles that parts play. A part is final and subclasses nothing but `nn.Module`; these say what may be asked."""
+"""The roles of parts: their attributes and methods. A part is final and subclasses nothing but `nn.Module`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -11,30 +12,83 @@ from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
+from backbonekit.errors import ContractError
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterOrder:
+    """Where each parameter and buffer of a backbone is used, counted from the input; the stem has 0.
+
+    `positions`: stage or layer by name. `count`: the number of stages or layers, the stem included.
+    """
+
+    positions: Mapping[str, int]
+    count: int
 
 
 @runtime_checkable
 class Backbone(Protocol):
     """A built backbone: images to feature maps.
 
-    `features`: the levels it gives now. `stage_names`: every stage of the architecture, `out_indices` positions in it.
+    `features`: the levels that it returns now. `stage_names`: every stage of the architecture; `out_indices`: the
+    positions of the returned ones among them. `in_channels`: channels of the images.
     """
 
     features: FeaturePyramid
     stage_names: tuple[str, ...]
     out_indices: tuple[int, ...]
+    in_channels: int
 
     def __call__(self, pixel_values: Tensor) -> FeatureMaps: ...
 
+    def maps_at(self, pixel_values: Tensor, indices: Sequence[int]) -> FeatureMaps:
+        """The maps of other stages than `out_indices`, among those that were built."""
+        ...
+
+    def parameter_stages(self) -> ParameterOrder:
+        """A stage is what the architecture calls so; of a plain transformer, each block. What is used behind all stages
+        belongs to the last one."""
+        ...
+
+    def parameter_layers(self) -> ParameterOrder:
+        """A layer is a block. What is used behind all blocks, such as norms of the maps, has the number of layers."""
+        ...
+
+    def no_weight_decay(self) -> frozenset[str]:
+        """Patterns of the names of parameters that the architecture's authors do not decay."""
+        ...
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recomputes each block in the backward pass. Raises ContractError where the architecture cannot."""
+        ...
+
+
+def backbone_of(model: Any) -> Any:
+    """The `Backbone` of a model that has one as `model.backbone`, or `model` where it is one itself.
+
+    Raises ContractError for anything else.
+    """
+    try:
+        found = model.backbone
+    except AttributeError:
+        found = model
+    if not isinstance(found, Backbone):
+        raise ContractError(
+            f"{type(found).__name__} is no backbone of backbonekit: a backbone or a model with one is expected, as"
+            " build_model returns it, before torch.compile or DistributedDataParallel wraps it."
+        )
+    return found
+
 
 class Blueprint(Protocol):
-    """A backbone before it exists: everything that wiring asks, and no weight read.
+    """A backbone before it is constructed: all that wiring reads. No weight is read for it.
 
-    `levels`: every map the architecture can give, in its dialect's numbering (position = index).
-    `forbidden`: positions that exist by name only. `default_indices`: what is given when nobody asks.
-    `config`: the architecture as plain data, for the saved recipe; None when `name` says it all.
-    `processing`: what its pretrained weights expect.
-    `canvas`: (height, width) that noise should have to run it.
+    `levels`: every feature map of the architecture, in its dialect's numbering (position = index).
+    `forbidden`: positions that have a stage name but no feature map. `default_indices`: the maps that are returned when
+    no indices are given.
+    `config`: the architecture as plain data, for the saved recipe; None when `name` determines it.
+    `processing`: the preprocessing of its pretrained weights.
+    `canvas`: (height, width) of an image that it can run on.
     """
 
     source: str
@@ -51,14 +105,14 @@ class Blueprint(Protocol):
         ...
 
     def checkpoint(self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None) -> Any:
-        """The weights under the constructed module's own names: a `storage.checkpoint.Checkpoint`.
+        """The weights under the constructed module's own names: a `weights.checkpoint.Checkpoint`.
 
-        `out_indices`: those that `construct` is given, so that what was cut off is left out; None: all stages.
+        `out_indices`: those that `construct` is given, so that weights of stages not built are left out; None: all.
         """
         ...
 
     def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:
-        """A tensor made to fit (stem of other channels, position table of another size) and a word on how, or None."""
+        """A tensor made to fit (stem of other channels, positions of another size) and how it was made, or None."""
         ...
 
 
@@ -87,7 +141,7 @@ class Head(Protocol):
 
 
 class Criterion(Protocol):
-    """A prediction and the truth to named, weighted, scalar losses. A task whose key is missing gives a zero that keeps
-    the graph whole."""
+    """A prediction and targets to named, weighted, scalar losses. Where targets lack a key, its losses are zeros that
+    depend on the prediction, so that every parameter has a gradient."""
 
     def __call__(self, prediction: Prediction, targets: Targets, canvas: Canvas) -> dict[str, Tensor]: ...

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backbonekit.backbones.hf.model_types import model_types
-from backbonekit.backbones.whole_models import backbone_config_of
+from backbonekit.backbones.nested_checkpoint import backbone_config_of
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models.backbone_classes import backbone_class, config_class
 from backbonekit.hf_models.backbone_mixin import BackboneMixin

@@ -9,7 +9,7 @@ from torch import Tensor
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.hf.model_types import family, model_types
-from backbonekit.backbones.whole_models import backbone_config_of
+from backbonekit.backbones.nested_checkpoint import backbone_config_of
 from backbonekit.hf_models.attention_weights import caught_weights
 from backbonekit.hf_models.backbone_build import build_backbone
 from backbonekit.hf_models.backbone_mixin import BackboneMixin

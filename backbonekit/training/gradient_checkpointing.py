@@ -2,24 +2,15 @@
 
 from torch import nn
 
-from backbonekit.errors import ContractError
-from backbonekit.training.roles import Checkpoints, TimmCheckpoints, backbone_of
+from backbonekit.contract.roles import backbone_of
 
 
 def gradient_checkpointing(model: nn.Module, enabled: bool = True) -> None:
-    """Recomputes the backbone's blocks in backward instead of keeping what is inside them. Takes a model or a backbone.
+    """Recomputes the backbone's blocks in the backward pass instead of keeping what is inside them. Takes a model or a
+    backbone.
 
-    Works in training alone; losses and gradients stay the same. Raises ContractError where the backbone has none.
+    Works in training alone; losses and gradients stay the same. Raises ContractError where the backbone cannot.
 
     Source: Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016.
     """
-    backbone = backbone_of(model)
-    if isinstance(backbone, Checkpoints):
-        backbone.set_gradient_checkpointing(enabled)
-        return
-    try:
-        if not isinstance(backbone, TimmCheckpoints):
-            raise AssertionError
-        backbone.set_grad_checkpointing(enabled)
-    except AssertionError as error:  # timm's way to refuse
-        raise ContractError(f"{type(backbone).__name__} has no gradient checkpointing.") from error
+    backbone_of(model).set_gradient_checkpointing(enabled)

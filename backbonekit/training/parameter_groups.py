@@ -7,9 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from backbonekit.contract.roles import Backbone, backbone_of
 from backbonekit.errors import RecipeError
-from backbonekit.training.layer_order import layers_of
-from backbonekit.training.roles import HasBackbone, ListsNoDecay, backbone_of, body_of
 
 # The last part of a parameter's name: tokens, tables of positions, latent queries.
 UNDECAYED = re.compile(r"token(s|_?\d+)?$|(^|_)pos(itions?|ition)?(_|$)|embed(ding)?s?$|latent$")
@@ -25,10 +24,10 @@ def parameter_groups(
     no_decay: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Groups for any torch optimiser, each with `params`, `lr`, `weight_decay` and `name`. Takes a whole model or a
-    backbone; every parameter that takes a gradient stands in exactly one group.
+    backbone; every parameter that takes a gradient is in exactly one group.
 
-    `lr`: of what stands on the backbone. `weight_decay`: of all weights but norms, biases and other vectors,
-    embeddings, tokens, tables of positions, what timm's model names, and `no_decay`: patterns of names such as
+    `lr`: of neck and head. `weight_decay`: of all weights but norms, biases and other vectors,
+    embeddings, tokens, tables of positions, those that timm lists, and `no_decay`: patterns of names such as
     `head.queries.*`.
     `layer_decay`: factor of the learning rate from each block of the backbone to the one before it, in (0, 1]; the last
     block has one factor, the stem as many as there are layers. None: one rate for the whole backbone.
@@ -48,17 +47,19 @@ def parameter_groups(
         raise RecipeError(faults)
 
     backbone = backbone_of(model)
-    inside = "backbone." if isinstance(model, HasBackbone) else ""
-    layers, count = layers_of(backbone)
+    inside = "" if backbone is model else "backbone."
+    layers = backbone.parameter_layers()
     exempt = _exempt_names(model, backbone, inside, no_decay)
     groups: dict[tuple[int | None, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        layer = layers[name.removeprefix(inside)] if name.startswith(inside) else None
+        layer = layers.positions[name.removeprefix(inside)] if name.startswith(inside) else None
         decays = name not in exempt
         scale = (
-            1.0 if layer is None else backbone_scale * (1.0 if layer_decay is None else layer_decay ** (count - layer))
+            1.0
+            if layer is None
+            else backbone_scale * (1.0 if layer_decay is None else layer_decay ** (layers.count - layer))
         )
         if layer is not None and layer_decay is None:
             layer = 0  # one group for the whole backbone
@@ -75,11 +76,9 @@ def parameter_groups(
     return list(groups.values())
 
 
-def _exempt_names(model: nn.Module, backbone: nn.Module, inside: str, patterns: Sequence[str]) -> set[str]:
+def _exempt_names(model: nn.Module, backbone: Backbone, inside: str, patterns: Sequence[str]) -> set[str]:
     """Names of the parameters without weight decay."""
-    prefix, body = body_of(backbone)
-    listed = body.no_weight_decay() if isinstance(body, ListsNoDecay) else ()
-    patterns = [*(f"{inside}{prefix}{name}" for name in listed), *patterns]
+    patterns = [*(f"{inside}{name}" for name in backbone.no_weight_decay()), *patterns]
     exempt = {name for name, _ in _embeddings(model)}
     for name, parameter in model.named_parameters():
         last = name.rpartition(".")[2]

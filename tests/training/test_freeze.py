@@ -9,7 +9,6 @@ from torch import nn
 
 from backbonekit.errors import ContractError
 from backbonekit.training.freeze import freeze
-from backbonekit.training.layer_order import stages_of
 from tests.fixed_weights import randomise_weights
 from tests.training.models import BACKBONES, SIZE, WithHead, total, train_step
 
@@ -20,7 +19,7 @@ def test_a_frozen_stage_does_not_change_and_the_rest_does(name):
     names = list(model.state_dict())
     freeze(model.backbone, stages=3)
     assert list(model.state_dict()) == names
-    stages, _ = stages_of(model.backbone)
+    stages = model.backbone.parameter_stages().positions
     before = copy.deepcopy(model.state_dict())
     for _ in range(2):
         train_step(model)
@@ -41,7 +40,7 @@ def test_a_frozen_stage_does_not_change_and_the_rest_does(name):
 def test_frozen_stages_take_no_gradient_and_all_others_do(name):
     backbone = BACKBONES[name]()
     freeze(backbone, stages=2)
-    stages, _ = stages_of(backbone)
+    stages = backbone.parameter_stages().positions
     backbone.eval()  # no dropped paths
     total(backbone(torch.randn(2, 3, *SIZE))).backward()
     for key, parameter in backbone.named_parameters():
@@ -75,11 +74,10 @@ def test_norms_without_statistics_are_left_alone():
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_frozen_backbone_predictions_the_same_in_train_and_eval_mode(name):
+def test_a_frozen_backbone_returns_the_same_maps_in_train_and_eval_mode(name):
     """Batch norm, dropout and dropped paths would all show."""
     backbone = BACKBONES[name]()
-    _, count = stages_of(backbone)
-    freeze(backbone, stages=count, norms=True)
+    freeze(backbone, stages=backbone.parameter_stages().count, norms=True)
     pixels = torch.randn(2, 3, *SIZE)
     trained, evaluated = backbone.train()(pixels), backbone.eval()(pixels)
     for one, other in zip(trained.maps, evaluated.maps, strict=True):
@@ -137,3 +135,9 @@ def test_a_frozen_model_compiles():
 def test_refuses_stages_that_are_not_there(stages):
     with pytest.raises(ContractError, match=f"stages={stages}; this backbone has 5 with the stem"):
         freeze(BACKBONES["timm_resnet"](), stages=stages)
+
+
+@pytest.mark.parametrize("wrong", [nn.Linear(1, 1), nn.DataParallel(nn.Linear(1, 1))])
+def test_refuses_what_is_no_backbone(wrong):
+    with pytest.raises(ContractError, match=f"{type(wrong).__name__} is no backbone of backbonekit"):
+        freeze(wrong, norms=True)

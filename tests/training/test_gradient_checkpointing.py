@@ -53,6 +53,6 @@ def test_blocks_run_again_in_backward_and_gradients_stay_the_same(name):
     assert runs_and_gradients(backbone, name, pixels)[0] == 1
 
 
-def test_refuses_what_cannot_be_checkpointed():
-    with pytest.raises(ContractError, match="Linear has no gradient checkpointing"):
+def test_refuses_what_is_no_backbone():
+    with pytest.raises(ContractError, match="Linear is no backbone"):
         gradient_checkpointing(nn.Linear(1, 1))

@@ -15,7 +15,6 @@ from torch import nn
 
 import backbonekit as bk
 from backbonekit.recipe.compose import compose_recipe, model_names
-from backbonekit.training.layer_order import stages_of
 from tests.fixed_weights import randomise_weights
 
 NAMES = model_names()
@@ -103,8 +102,9 @@ def test_following_the_advice_stops_what_it_names_and_nothing_else(name: str) ->
     advice = model.recipe.training["freeze"]
     bk.freeze(model, **advice)
     model.train()
-    stages, count = stages_of(model.backbone)
-    assert advice["stages"] <= count
+    order = model.backbone.parameter_stages()
+    stages = order.positions
+    assert advice["stages"] <= order.count
     norms = dict(batch_norms(model.backbone)) if advice["norms"] else {}
     idle = unused(model)
     for key, parameter in model.backbone.named_parameters():
@@ -138,7 +138,7 @@ def test_a_step_of_the_optimiser_moves_what_is_not_frozen(name: str) -> None:
     backbone = randomise_weights(bk.build_model(whole.recipe, ["head=null", "neck=null", indices])).backbone
     bk.freeze(backbone, **advice)
     backbone.train()
-    stages, _ = stages_of(backbone)
+    stages = backbone.parameter_stages().positions
     norms = dict(batch_norms(backbone))
     before = copy.deepcopy(backbone.state_dict())
     trained = [parameter for parameter in backbone.parameters() if parameter.requires_grad]

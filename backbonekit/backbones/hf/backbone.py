@@ -7,16 +7,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from backbonekit.backbones.backbone import BackboneModule, check_channels
 from backbonekit.backbones.hf.family import Family, OutputNorm
-from backbonekit.backbones.hf.layouts import normalised, to_map
-from backbonekit.backbones.hf.output_norms import stage_norms
-from backbonekit.backbones.level_selection import LevelSelection
-from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.hf.output_maps import normalised, stage_norms, to_map
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 
 
-class StagedBackbone(LevelSelection):
+class StagedBackbone(BackboneModule):
     """Images to the maps of the stages in `out_indices`, where 0 is the stem if the family has one.
 
     `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
@@ -36,35 +34,38 @@ class StagedBackbone(LevelSelection):
         name: str,
         builder: str,
     ) -> None:
-        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices, forbidden=family.forbidden)
+        super().__init__(
+            body,
+            name=name,
+            builder=builder,
+            levels=levels,
+            out_indices=out_indices,
+            in_channels=in_channels,
+            forbidden=family.forbidden,
+        )
         self.family = family
         self.norm: OutputNorm = norm
         self.gradient_checkpointing = False
-        self.in_channels = in_channels
-        self.body = body
         self.norms = stage_norms(family, self.levels[: self.built], norm)
         self._selection_changed()
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Recomputes each block in backward instead of keeping what is inside it."""
+        """Recomputes each block in the backward pass instead of keeping what is inside it."""
         self.gradient_checkpointing = enabled
 
     def stage_of(self, name: str) -> int:
-        """The stage that a parameter of this module belongs to; what stands behind all stages counts as the last."""
+        """The stage of a parameter or buffer of this module; what is used behind all stages belongs to the last."""
         owner, _, rest = name.partition(".")
         if owner == "norms":
             return self.stage_names.index(rest.partition(".")[0])
         stage = self.family.stage_of(name)
         return len(self.levels) - 1 if stage is None else stage
 
-    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
-        return self.maps_of(*self.stage_outputs(pixel_values, self._out_indices))
-
     def stage_outputs(
         self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
     ) -> tuple[dict[int, Tensor], tuple[int, int]]:
-        """What the built stages in `indices` leave behind, un-normalised and in the family's layout, and the stem's
-        grid (height, width)."""
+        """The outputs of the built stages in `indices`, un-normalised and in the family's layout, and the stem's grid
+        (height, width)."""
         check_channels(pixel_values, self.in_channels, self.name)
         x, grid = self.family.embed(self.body, pixel_values)
         units = self.family.units(self.body)
@@ -79,10 +80,14 @@ class StagedBackbone(LevelSelection):
         return outputs, grid
 
     def maps_of(self, outputs: Mapping[int, Tensor], grid: tuple[int, int]) -> FeatureMaps:
-        """The maps of `out_indices` from what `stage_outputs` gave."""
-        pairs = [
-            to_map(self._normalised(outputs[index], index), self.family.layout, grid) for index in self._out_indices
-        ]
+        """The maps of `out_indices` from what `stage_outputs` returned."""
+        return self._maps_of(outputs, grid, self._out_indices)
+
+    def _maps(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
+        return self._maps_of(*self.stage_outputs(pixel_values, indices), indices)
+
+    def _maps_of(self, outputs: Mapping[int, Tensor], grid: tuple[int, int], indices: tuple[int, ...]) -> FeatureMaps:
+        pairs = [to_map(self._normalised(outputs[index], index), self.family.layout, grid) for index in indices]
         prefix_tokens = tuple(prefix for _, prefix in pairs)
         return FeatureMaps(
             maps=tuple(feature_map for feature_map, _ in pairs),

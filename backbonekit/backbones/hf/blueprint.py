@@ -7,14 +7,14 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from backbonekit.backbones.described_blueprint import CONFIG, DescribedBlueprint, own_names
+from backbonekit.backbones.blueprint import CONFIG, DescribedBlueprint, own_names
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family, OutputNorm
 from backbonekit.backbones.hf.model_types import family, model_types
-from backbonekit.backbones.hf.output_norms import check_output_norm
-from backbonekit.backbones.stem_channels import adapt_stem
-from backbonekit.backbones.whole_models import backbone_alone, backbone_config_of
+from backbonekit.backbones.hf.output_maps import check_output_norm
+from backbonekit.backbones.nested_checkpoint import backbone_alone, backbone_config_of
+from backbonekit.backbones.pretrained import adapt_stem
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest

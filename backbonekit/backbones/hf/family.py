@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -108,7 +109,9 @@ class Family:
         return self.config_class.model_type
 
     def __reduce__(self) -> tuple[Callable[[str], "Family"], tuple[str]]:
-        # A pickled or copied model refers to its family by name, as to a class.
-        from backbonekit.backbones.hf.model_types import family
+        # A pickled or copied model refers to its family by the module that defines it, as to a class.
+        return _family_in, (self.config_class.__module__,)
 
-        return family, (self.model_type,)
+
+def _family_in(module: str) -> Family:
+    return import_module(module).FAMILY

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.level_selection import LevelSelection
-from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.backbone import BackboneModule, check_channels
+from backbonekit.backbones.parameter_order import body_stages, names_of
 from backbonekit.backbones.timm.levels import is_better_asked_for_tokens
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.roles import ParameterOrder
 from backbonekit.errors import ContractError
 
 
-class TimmBackbone(LevelSelection):
+class TimmBackbone(BackboneModule):
     """Images to the maps in `out_indices`, in timm's own numbering (that of `features_only`).
 
     `body`: the timm model, whose weights have their names in timm's checkpoints. `stage_names`: every map of the
@@ -31,11 +31,21 @@ class TimmBackbone(LevelSelection):
         name: str,
     ) -> None:
         builder = f"AutoBackbone.from_pretrained({name!r}, use_timm_backbone=True"
-        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices)
+        super().__init__(
+            body, name=name, builder=builder, levels=levels, out_indices=out_indices, in_channels=in_channels
+        )
         self.fixed_size = fixed_size
         self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
-        self.in_channels = in_channels
-        self.body = body
+
+    def parameter_stages(self) -> ParameterOrder:
+        stages = body_stages(self.body)
+        last = stages.count - 1
+        return ParameterOrder(
+            {name: stages.positions.get(name.removeprefix("body."), last) for name in names_of(self)}, stages.count
+        )
+
+    def stage_of(self, name: str) -> int:
+        return self.parameter_stages().positions[name]
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Recomputes each block in backward instead of keeping what is inside it, where timm can for the architecture.
@@ -47,13 +57,7 @@ class TimmBackbone(LevelSelection):
         except (AssertionError, AttributeError) as error:
             raise ContractError(f"timm has no gradient checkpointing for {self.name}.") from error
 
-    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
-        return self.maps_at(pixel_values, self._out_indices)
-
-    def maps_at(
-        self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]
-    ) -> FeatureMaps:
-        """The maps of other positions among the built ones."""
+    def _maps(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
         check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
             raise ContractError(self._size_sentence(pixel_values))

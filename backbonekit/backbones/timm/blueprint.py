@@ -9,17 +9,13 @@ import timm
 from timm.models import get_model_input_config
 from torch import Tensor, nn
 
-from backbonekit.backbones.pixel_statistics import with_channels
-from backbonekit.backbones.selection import select_built
-from backbonekit.backbones.stem_channels import adapt_stem
-from backbonekit.backbones.timm.arguments import any_size_arguments, body_class, check_arguments, create_body
+from backbonekit.backbones.backbone import select_built
+from backbonekit.backbones.pretrained import adapt_stem, locate, with_channels
 from backbonekit.backbones.timm.backbone import TimmBackbone
-from backbonekit.backbones.timm.idle import cut, idle_parameters
-from backbonekit.backbones.timm.levels import levels_of, may_idle, takes_any_size
-from backbonekit.backbones.timm.names import TimmIdentity, identify
-from backbonekit.backbones.timm.processing import processing_of
+from backbonekit.backbones.timm.config import any_size_arguments, body_class, check_arguments, create_body
+from backbonekit.backbones.timm.levels import cut, idle_parameters, levels_of, may_idle, takes_any_size
+from backbonekit.backbones.timm.names import TimmIdentity, identify, processing_of
 from backbonekit.backbones.timm.weights import ConvertedWeights, open_weights, own_names
-from backbonekit.backbones.weights_location import locate
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, WeightsError
 from backbonekit.weights.checkpoint import Checkpoint

@@ -2,11 +2,15 @@
 
 import inspect
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
+from backbonekit.backbones.timm.config import create_body
 from backbonekit.contract.features import Level
+from backbonekit.weights.construct import shapes_alone
 
 # Architectures by module of timm. The table is wrong: TResNet's stem folds 4 x 4 pixels into channels.
 _STRIDE_CORRECTIONS: dict[str, dict[int, int]] = {"tresnet": {0: 4}}
@@ -63,3 +67,24 @@ def takes_any_size(body: nn.Module, *, is_fixed: bool) -> bool:
 def may_idle(body: nn.Module) -> bool:
     """Whether cutting can leave parameters that no map depends on."""
     return module_of(body) in _IDLE_PARAMETERS
+
+
+def idle_parameters(
+    architecture: str, in_channels: int, arguments: Mapping[str, Any], indices: Sequence[int], size: tuple[int, int]
+) -> frozenset[str]:
+    """Names of parameters without a gradient, found by one backward pass on the meta device."""
+    with shapes_alone():
+        body = create_body(architecture, in_channels, arguments)
+    cut(body, indices)
+    with torch.device("meta"), torch.enable_grad():
+        pixel_values = torch.empty(2, in_channels, *size)
+        maps = body.forward_intermediates(  # type: ignore[operator]
+            pixel_values, indices=list(indices), stop_early=True, intermediates_only=True
+        )
+        torch.stack([feature_map.sum() for feature_map in maps]).sum().backward()
+    return frozenset(name for name, parameter in body.named_parameters() if parameter.grad is None)
+
+
+def cut(body: nn.Module, indices: Sequence[int]) -> None:
+    """Removes what stands behind the last wanted map."""
+    body.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)  # type: ignore[operator]

@@ -1,13 +1,15 @@
-"""Names of timm architectures, and repositories in timm's own format."""
+"""Names of timm architectures, repositories in timm's own format, and what timm states of the weights of a name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import floor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import timm
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, split_model_name_tag
 
+from backbonekit.contract.processing import Interpolation, Processing
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.weights.repository import Repository, open_repository
 
@@ -83,3 +85,18 @@ _CFG_FIELDS = frozenset(
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
+
+
+def processing_of(pretrained: PretrainedCfg, size: tuple[int, int]) -> Processing:
+    """`size`: (height, width) that the model takes.
+
+    Source: timm/data/transforms_factory.py, transforms_imagenet_eval: resize to size / `crop_pct`, cut the centre.
+    """
+    height, width = size
+    fraction = pretrained.crop_pct
+    interpolation = pretrained.interpolation if pretrained.interpolation in get_args(Interpolation) else "bilinear"
+    scaled = (floor(height / fraction), floor(width / fraction))
+    common = {"interpolation": interpolation, "mean": tuple(pretrained.mean), "std": tuple(pretrained.std)}
+    if pretrained.crop_mode == "squash" or height != width:
+        return Processing(size=scaled, crop=None if scaled == size else size, **common)
+    return Processing(shortest_edge=scaled[0], crop=size, **common)

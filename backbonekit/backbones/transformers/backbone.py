@@ -4,17 +4,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from math import prod
 
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from backbonekit.backbones.level_selection import LevelSelection
-from backbonekit.backbones.selection import check_channels
+from backbonekit.backbones.backbone import BackboneModule, check_channels
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
 
 
-class TransformersBackbone(LevelSelection):
+class TransformersBackbone(BackboneModule):
     """Images to the maps in `out_indices`, in transformers' numbering.
 
     `body`: the backbone of transformers, whole: it computes its later stages too, and those parameters that no map
@@ -41,14 +39,20 @@ class TransformersBackbone(LevelSelection):
         name: str,
         builder: str,
     ) -> None:
-        super().__init__(name=name, builder=builder, levels=levels, out_indices=out_indices, forbidden=forbidden)
+        super().__init__(
+            body,
+            name=name,
+            builder=builder,
+            levels=levels,
+            out_indices=out_indices,
+            in_channels=in_channels,
+            forbidden=forbidden,
+        )
         self.built = len(self.levels)  # its library cuts nothing off, but gives the maps alone that it was built for
         self.given = out_indices
         self.stages = dict(stages)
-        self.in_channels = in_channels
         self.fixed_size = fixed_size
         self.grid = grid
-        self.body = body
         for key, parameter in body.named_parameters():
             if key not in self.stages:
                 parameter.requires_grad_(False)
@@ -94,7 +98,7 @@ class TransformersBackbone(LevelSelection):
         except ValueError as error:
             raise ContractError(f"transformers has no gradient checkpointing for {self.name}.") from error
 
-    def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> FeatureMaps:
+    def _maps(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
         check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
             height, width = self.fixed_size
@@ -104,7 +108,7 @@ class TransformersBackbone(LevelSelection):
                 " backbone.args."
             )
         found = self.body(pixel_values).feature_maps
-        chosen = [found[self.given.index(index)] for index in self._out_indices]
+        chosen = [found[self.given.index(index)] for index in indices]
         return FeatureMaps(maps=tuple(as_map(each, self.grid) for each in chosen))
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbonekit.backbones.described_blueprint import CONFIG, DescribedBlueprint, own_names
-from backbonekit.backbones.stem_channels import adapt_stem
+from backbonekit.backbones.blueprint import CONFIG, DescribedBlueprint, own_names
+from backbonekit.backbones.pretrained import adapt_stem
 from backbonekit.backbones.transformers.backbone import TransformersBackbone
 from backbonekit.backbones.transformers.config import TransformersConfig, first_line
-from backbonekit.backbones.transformers.probe import Probed, first_dependents, probe
+from backbonekit.backbones.transformers.levels import Probed, first_dependents, probe
 from backbonekit.backbones.transformers.weights import converted
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing

@@ -14,15 +14,14 @@ from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from timm.layers.norm_act import GroupNormAct
+from timm.layers.padding import pad_same
 from timm.layers.std_conv import StdConv2d, StdConv2dSame
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
-from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
-from backbonekit.backbones.hf.zero_padded_pooling import ZeroPaddedMaxPool2d
+from backbonekit.backbones.hf.field_values import ACTIVATIONS, rate_of_last_built
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Range
 from backbonekit.contract.processing import Processing
@@ -84,6 +83,21 @@ class BitArchitecture(ArchitectureConfig):
             elif size % self.num_groups:
                 faults.append(f"bit config: num_groups={self.num_groups} does not divide {size} channels.")
         return faults
+
+
+class ZeroPaddedMaxPool2d(nn.MaxPool2d):
+    """Pads so that every `stride` places give one, with zeros that take part in the maximum; timm pads with -inf.
+
+    Source: "Big Transfer", https://arxiv.org/abs/1912.11370; transformers/models/bit/modeling_bit.py, BitMaxPool2d.
+    """
+
+    def __init__(self, kernel_size: int, stride: int) -> None:
+        super().__init__(kernel_size, stride)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[batch, channels, height, width] -> [batch, channels, height / stride, width / stride], rounded up."""
+        kernel, stride = [self.kernel_size] * 2, [self.stride] * 2
+        return super().forward(pad_same(input, kernel, stride))  # type: ignore[arg-type]
 
 
 def _levels(config: BitArchitecture) -> tuple[Level, ...]:

@@ -13,11 +13,9 @@ from timm.layers.weight_init import trunc_normal_
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
-from backbonekit.backbones.hf.sizes import Square, sides
-from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
+from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, rate_of_last_built, sides
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Range
 from backbonekit.contract.processing import Processing

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
-from backbonekit.backbones.hf.layouts import interpolated_positions
-from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.backbones.hf.field_values import Square, sides
+from backbonekit.backbones.hf.positions import interpolated_positions
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing

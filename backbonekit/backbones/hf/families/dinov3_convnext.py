@@ -13,11 +13,10 @@ from typing import Annotated, ClassVar
 from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.families import convnext
 from backbonekit.backbones.hf.family import BodyPlan, Family
-from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Range
 from backbonekit.contract.processing import Processing

@@ -18,11 +18,9 @@ from timm.models.focalnet import Downsample, FocalNet
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
-from backbonekit.backbones.hf.sizes import Square, sides
-from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
+from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, rate_of_last_built, sides
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Probability, Range
 from backbonekit.contract.processing import Processing

@@ -15,9 +15,9 @@ from typing import Annotated, Any, ClassVar
 from timm.models.hgnet import HighPerfGpuNet
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.field_values import ACTIVATIONS
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Range
 from backbonekit.contract.processing import Processing

@@ -11,14 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from timm.models.pvt_v2 import PyramidVisionTransformerV2
+from timm.models.pvt_v2 import Block, OverlapPatchEmbed, PyramidVisionTransformerV2
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
-from backbonekit.backbones.hf.pvt_v2_parts import MapBlock, MapPatchEmbed
-from backbonekit.backbones.hf.sizes import Square, sides
-from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
+from backbonekit.backbones.hf.field_values import Square, rate_of_last_built, sides
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
@@ -86,6 +84,23 @@ class PvtV2Architecture(ArchitectureConfig):
             for index, (size, heads) in enumerate(zip(self.hidden_sizes, self.num_attention_heads, strict=True))
             if size % heads
         ]
+
+
+class MapBlock(Block):
+    """timm's block, which works on tokens and is told the map's size."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """x: [batch, height, width, channels]. The same shape."""
+        size = (x.shape[1], x.shape[2])
+        return super().forward(x.flatten(1, 2), size).unflatten(1, size)  # type: ignore[arg-type]
+
+
+class MapPatchEmbed(OverlapPatchEmbed):
+    """timm's overlapping patches, of a map in the layout that it gives itself."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [batch, height, width, channels]. The map of the next stage, in the same layout."""
+        return super().forward(x.permute(0, 3, 1, 2))
 
 
 def _levels(config: PvtV2Architecture) -> tuple[Level, ...]:

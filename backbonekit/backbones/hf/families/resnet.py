@@ -12,9 +12,9 @@ from typing import Annotated, ClassVar, Literal
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet, downsample_conv
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.field_values import ACTIVATIONS
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Range
 from backbonekit.contract.processing import Processing

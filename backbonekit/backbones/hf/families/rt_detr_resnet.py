@@ -14,9 +14,9 @@ from typing import ClassVar
 from timm.models.resnet import ResNet
 from torch import nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.families import resnet
 from backbonekit.backbones.hf.family import BodyPlan, Family
+from backbonekit.backbones.hf.field_values import ACTIVATIONS
 from backbonekit.contract.processing import Processing
 from backbonekit.weights.key_map import KeyMap, Rename, Rule
 

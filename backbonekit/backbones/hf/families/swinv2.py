@@ -10,14 +10,14 @@ transformers/models/swinv2/modeling_swinv2.py; timm/models/swin_transformer_v2.p
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from timm.models.swin_transformer_v2 import SwinTransformerV2
-from torch import nn
+import torch
+from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2Block, window_partition, window_reverse
+from torch import Tensor, nn, roll
+from torch.nn.functional import pad
 
 from backbonekit.backbones.hf.families import swin
 from backbonekit.backbones.hf.family import BodyPlan, Family, flat_places
-from backbonekit.backbones.hf.sizes import sides
-from backbonekit.backbones.hf.stochastic_depth import rate_of_last_built
-from backbonekit.backbones.hf.swinv2_block import PadThenShiftV2Block
+from backbonekit.backbones.hf.field_values import rate_of_last_built, sides
 from backbonekit.contract.options import Range
 from backbonekit.contract.processing import Processing
 from backbonekit.weights.key_map import Join, KeyMap, Rename
@@ -53,6 +53,40 @@ class Swinv2Architecture(swin.SwinArchitecture):
     def map_height(self, index: int) -> int:
         """Tokens from top to bottom of a stage's map, rounded down, at `image_size`."""
         return sides(self.image_size)[0] // sides(self.patch_size)[0] // 2**index
+
+
+class PadThenShiftV2Block(SwinTransformerV2Block):
+    """timm's block shifts the map and then pads it to whole windows; transformers pads first. The two agree where the
+    map is a multiple of the window and nowhere else.
+
+    transformers adds the mask between shifted windows twice, in its whole model as in its backbone, and so does this.
+
+    Source: "Swin Transformer V2", https://arxiv.org/abs/2111.09883; transformers/models/swinv2/modeling_swinv2.py.
+    """
+
+    def _attn(self, x: Tensor) -> Tensor:
+        """x: [batch, height, width, channels]. The same shape."""
+        _, height, width, channels = x.shape
+        window_height, window_width = self.window_size
+        x = pad(x, (0, 0, 0, -width % window_width, 0, -height % window_height))
+        padded = (x.shape[1], x.shape[2])
+        shift_down, shift_right = self.shift_size
+        mask: Tensor | None = None
+        if shift_down > 0:
+            x = roll(x, shifts=(-shift_down, -shift_right), dims=(1, 2))
+            mask = 2 * self._mask(x)
+        # [windows * batch, tokens in a window, channels]
+        windows = window_partition(x, self.window_size).flatten(1, 2)
+        windows = self.attn(windows, mask=mask)
+        x = window_reverse(windows.unflatten(1, self.window_size), self.window_size, padded)
+        if shift_down > 0:
+            x = roll(x, shifts=(shift_down, shift_right), dims=(1, 2))
+        return x[:, :height, :width].reshape(-1, height, width, channels)
+
+    def _mask(self, x: Tensor) -> Tensor:
+        mask = self.get_attn_mask(x)
+        assert isinstance(mask, torch.Tensor), "a shifted block has a mask"
+        return mask
 
 
 def _construct_body(config: Swinv2Architecture, plan: BodyPlan) -> nn.Module:

@@ -16,11 +16,10 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from backbonekit.backbones.hf.activations import ACTIVATIONS
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
-from backbonekit.backbones.hf.fixed_size import check_grid
-from backbonekit.backbones.hf.sizes import Square, sides
+from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
+from backbonekit.backbones.hf.positions import check_grid
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing

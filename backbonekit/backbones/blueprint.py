@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from backbonekit.backbones.pixel_statistics import with_channels
-from backbonekit.backbones.selection import select_built
-from backbonekit.backbones.weights_location import locate
+from backbonekit.backbones.backbone import select_built
+from backbonekit.backbones.pretrained import locate, with_channels
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError

@@ -1,34 +1,21 @@
-"""The layouts that transformer and convolutional stages work in, and normalisation of a map in each."""
+"""Tables of positions: resized to the grid of an image, or checked against it."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as functional
-from torch import Tensor, nn
+from torch import Tensor
 
-from backbonekit.backbones.hf.family import Layout
-
-
-def normalised(x: Tensor, layout: Layout, norm: nn.Module) -> Tensor:
-    """A LayerNorm over the channels, wherever the layout has them."""
-    if layout == "NCHW":
-        return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return norm(x)
+from backbonekit.errors import ContractError
 
 
-def to_map(x: Tensor, layout: Layout, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-    """A stage's output as [batch, channels, height, width], and its prefix tokens [batch, tokens, channels] if any.
-
-    A view, in memory as the stage left it. `grid`: (height, width) of the token layout, whose tokens end with one for
-    each place of the grid.
-    """
-    if layout == "NCHW":
-        return x, None
-    if layout == "NHWC":
-        return x.permute(0, 3, 1, 2), None
-    places = grid[0] * grid[1]
-    prefix = x.shape[1] - places
-    # [batch, tokens, channels] -> [batch, height, width, channels]
-    spatial = x[:, prefix:].unflatten(1, grid)
-    return spatial.permute(0, 3, 1, 2), x[:, :prefix] if prefix else None
+def check_grid(given: Sequence[int], expected: Sequence[int], model_type: str) -> None:
+    """Raises ContractError where a grid (height, width) is not the one that the positions are made for."""
+    if tuple(given) != tuple(expected):
+        raise ContractError(
+            f"{model_type} takes images of its configuration's image_size alone: its positions are a grid of"
+            f" {expected[0]} x {expected[1]}, and this image has {given[0]} x {given[1]}. Resize the image."
+        )
 
 
 def interpolated_positions(

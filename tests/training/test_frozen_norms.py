@@ -1,4 +1,4 @@
-"""Frozen norms inside kernels: same maps, same gradients, less to keep; and only where nothing else would change."""
+"""Frozen batch norms: the same maps, the same gradients, less to keep for the backward pass."""
 
 import copy
 import pickle
@@ -8,23 +8,21 @@ import torch
 from torch import nn
 
 from backbonekit.backbones.timm.blueprint import blueprint as timm_blueprint
-from backbonekit.contract.maps import FeatureMaps
-from backbonekit.training.folded_norms import FoldedConvolution, fold_frozen_norms
 from backbonekit.training.freeze import freeze, keep_in_eval
+from backbonekit.training.frozen_norms import FrozenBatchNorm2d, FrozenBatchNormAct2d, replace_with_frozen
 from backbonekit.training.gradient_checkpointing import gradient_checkpointing
 from tests.fixed_weights import randomise_weights
 from tests.training.models import BACKBONES, total
 
-# Norms and those that can be folded. All of them, whether the norm also activates or not; of DenseNet, whose blocks
-# normalise what they have joined, the stem's and one in each of 58 layers.
+# Architectures and their batch norms, plain ones and those that also activate.
 ARCHITECTURES = {
-    "resnet18": (20, 20),
-    "resnet50": (53, 53),
-    "regnetx_002": (44, 44),
-    "mobilenetv3_small_050": (34, 34),
-    "hgnet_tiny": (36, 36),
-    "densenet121": (121, 59),
-    "vit_small_r26_s32_224": (0, 0),
+    "resnet18": 20,
+    "resnet50": 53,
+    "regnetx_002": 44,
+    "mobilenetv3_small_050": 34,
+    "hgnet_tiny": 36,
+    "densenet121": 121,
+    "vit_small_r26_s32_224": 0,
 }
 
 
@@ -33,7 +31,7 @@ def timm(name: str) -> nn.Module:
     return randomise_weights(made.construct((len(made.levels) - 1,))).double().eval()
 
 
-def frozen_without_folding(backbone: nn.Module) -> nn.Module:
+def in_eval_mode(backbone: nn.Module) -> nn.Module:
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.requires_grad_(False)
@@ -41,8 +39,8 @@ def frozen_without_folding(backbone: nn.Module) -> nn.Module:
     return backbone
 
 
-def folded(backbone: nn.Module) -> list[nn.Module]:
-    return [module for module in backbone.modules() if isinstance(module, FoldedConvolution)]
+def frozen(backbone: nn.Module) -> list[nn.Module]:
+    return [module for module in backbone.modules() if isinstance(module, FrozenBatchNorm2d | FrozenBatchNormAct2d)]
 
 
 def norms(backbone: nn.Module) -> list[nn.Module]:
@@ -52,9 +50,9 @@ def norms(backbone: nn.Module) -> list[nn.Module]:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_changes_no_map_no_gradient_and_no_name(name):
     backbone = timm(name)
-    plain = frozen_without_folding(copy.deepcopy(backbone))
+    plain = in_eval_mode(copy.deepcopy(backbone))
     freeze(backbone, norms=True)
-    assert (len(norms(backbone)), len(folded(backbone))) == ARCHITECTURES[name]
+    assert len(norms(backbone)) == len(frozen(backbone)) == ARCHITECTURES[name]
     assert list(backbone.state_dict()) == list(plain.state_dict())
     pixels = torch.randn(1, 3, 224, 224, dtype=torch.float64)
     mine, expected = backbone(pixels), plain(pixels)
@@ -70,9 +68,9 @@ def test_changes_no_map_no_gradient_and_no_name(name):
 
 
 def test_backward_keeps_far_fewer_maps():
-    """Not those in front of the norms; what enters the convolutions has to stay."""
+    """Not the inputs of the norms; the inputs of the convolutions have to stay."""
     backbone = BACKBONES["timm_resnet"]().double().eval()  # its kernels are small
-    plain = frozen_without_folding(copy.deepcopy(backbone))
+    plain = in_eval_mode(copy.deepcopy(backbone))
     freeze(backbone, norms=True)
     assert kept_bytes(backbone) < 0.65 * kept_bytes(plain)  # the stem pools what it keeps
 
@@ -99,16 +97,12 @@ def test_norms_of_frozen_stages_alone():
     backbone = BACKBONES["timm_resnet"]()
     freeze(backbone, stages=2)
     body = backbone.body
-    assert folded(backbone) == frozen_convolutions(body)
-    assert type(body.layer2[0].conv1) is nn.Conv2d
+    assert set(frozen(backbone)) == {body.bn1, *norms(body.layer1)}
+    assert type(body.layer2[0].bn1) is nn.BatchNorm2d
     body.layer2.train()
     before = body.layer2[0].bn1.running_mean.clone()
     backbone.train()(torch.randn(2, 3, 64, 64))
     assert not torch.equal(body.layer2[0].bn1.running_mean, before)
-
-
-def frozen_convolutions(body: nn.Module) -> list[nn.Module]:
-    return [body.conv1, *(module for module in body.layer1.modules() if isinstance(module, nn.Conv2d))]
 
 
 def test_a_norm_in_train_mode_normalises_again():
@@ -116,9 +110,7 @@ def test_a_norm_in_train_mode_normalises_again():
     freeze(backbone, norms=True)
     plain = copy.deepcopy(backbone)
     for module in plain.modules():
-        if isinstance(module, FoldedConvolution):
-            module.__class__ = nn.Conv2d
-        elif isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm2d):
             module.__class__ = nn.BatchNorm2d
     for one in (backbone, plain):
         for norm in norms(one):
@@ -130,7 +122,7 @@ def test_a_norm_in_train_mode_normalises_again():
 
 def test_a_norm_that_learns_again_has_its_gradient():
     backbone = timm("resnet18")
-    plain = frozen_without_folding(copy.deepcopy(backbone))
+    plain = in_eval_mode(copy.deepcopy(backbone))
     freeze(backbone, norms=True)
     pixels = torch.randn(1, 3, 64, 64, dtype=torch.float64)
     for one in (backbone, plain):
@@ -141,7 +133,7 @@ def test_a_norm_that_learns_again_has_its_gradient():
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_folds_its_own_norms(copied):
+def test_a_copy_has_norms_of_its_own(copied):
     backbone = timm("resnet18")
     freeze(backbone, norms=True)
     pixels = torch.randn(1, 3, 64, 64, dtype=torch.float64)
@@ -183,80 +175,49 @@ def test_exports():
     torch.testing.assert_close(program.module()(pixels), expected)
 
 
-class Net(nn.Module):
-    in_channels = 3
-
-    def __init__(self, way) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect")
-        self.norm, self.other = nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False)
-        self.way = way
-
-    def forward(self, pixels):
-        return self.way(self, pixels)
-
-
-WAYS = {
-    "one after the other": (lambda net, x: net.norm(net.first(x)), 1),
-    "without scale and shift": (lambda net, x: net.other(net.first(x)), 1),
-    "a size is asked for": (lambda net, x: net.norm(y) if (y := net.first(x)).shape[-1] > 1 and y.ndim == 4 else y, 1),
-    "the map is also added": (lambda net, x: net.norm(y := net.first(x)) + y, 0),
-    "the map is changed in between": (lambda net, x: net.norm(net.first(x).relu_()), 0),
-    "two norms read it": (lambda net, x: net.norm(y := net.first(x)) + net.other(y), 0),
-    "the convolution works twice": (lambda net, x: net.norm(net.first(x)) + net.other(net.first(x)), 0),
-    "the norm works twice": (lambda net, x: net.norm(net.norm(net.first(x))), 0),
-    "padded with something else than zeros": (lambda net, x: net.norm(net.second(net.first(x))), 0),
-    "the map is given to the user": (lambda net, x: (y := net.first(x), net.norm(y)), 0),
-    "in a list": (lambda net, x: net.norm(y := net.first(x)) + torch.cat([y, y], dim=1)[:, :4], 0),
-}
+def test_hooks_optimisers_and_shared_norms_stay_valid():
+    backbone = BACKBONES["timm_resnet"]()
+    body = backbone.body
+    body.layer1[0].bn2 = body.layer1[0].bn1  # one norm in two positions
+    seen = []
+    handle = body.bn1.register_forward_hook(lambda *_: seen.append("hook"))
+    before = dict(backbone.named_parameters())
+    freeze(backbone, norms=True)
+    assert body.layer1[0].bn2 is body.layer1[0].bn1
+    assert all(parameter is before[key] for key, parameter in backbone.named_parameters())
+    backbone(torch.randn(1, 3, 64, 64))
+    handle.remove()
+    backbone(torch.randn(1, 3, 64, 64))
+    assert seen == ["hook"]
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_only_where_a_norm_alone_reads_a_convolution(way):
-    run, count = WAYS[way]
-    net = randomise_weights(Net(run)).eval().requires_grad_(False)
-    pixels = torch.randn(2, 3, 8, 8)
-    expected = net(pixels)
-    assert fold_frozen_norms(net) == count
-    torch.testing.assert_close(net(pixels), expected)
-
-
-def test_a_map_that_could_be_asked_for_later_is_left_alone():
-    class Selecting(Net):
-        built = 2
-
-        def maps_at(self, pixels, indices):
-            maps = (stem := self.first(pixels), self.norm(stem))
-            return FeatureMaps(tuple(maps[index] for index in indices))
-
-    net = Selecting(lambda net, x: net.maps_at(x, (1,)).maps[0]).eval().requires_grad_(False)
-    assert fold_frozen_norms(net) == 0
-
-
-def test_norms_that_learn_are_left_alone():
-    net = Net(WAYS["one after the other"][0])
-    net.eval()
-    assert fold_frozen_norms(net) == 0
-    net.requires_grad_(False).train()
-    assert fold_frozen_norms(net) == 0
-
-
-def test_what_cannot_be_run_without_numbers_keeps_its_norms():
-    def asks_for_a_number(net, x):
-        return net.norm(net.first(x)) if x.sum().item() > -1e9 else x
-
-    net = Net(asks_for_a_number).eval().requires_grad_(False)
-    assert fold_frozen_norms(net) == 0
-    assert type(net.first) is nn.Conv2d
-    assert not net.first._forward_hooks
-    assert not net.norm._forward_pre_hooks
-
-
-def test_finding_out_leaves_weights_statistics_and_chance_alone():
-    backbone = BACKBONES["timm_resnet"]().train()
-    before = copy.deepcopy(backbone.state_dict())
-    state = torch.get_rng_state()
+def test_a_second_call_changes_nothing():
+    backbone = timm("resnet18")
     freeze(backbone, stages=2)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
+    first = frozen(backbone)
+    freeze(backbone, norms=True)
+    assert set(first) < set(frozen(backbone))
+    again = frozen(backbone)
+    freeze(backbone, norms=True)
+    assert frozen(backbone) == again
+
+
+def test_weights_load_into_frozen_and_out_of_them():
+    backbone, other = timm("resnet18"), timm("resnet18")
+    plain = copy.deepcopy(other)
+    freeze(backbone, norms=True)
+    backbone.load_state_dict(other.state_dict(), strict=True)
+    plain.load_state_dict(backbone.state_dict(), strict=True)
+    pixels = torch.randn(1, 3, 64, 64, dtype=torch.float64)
+    torch.testing.assert_close(backbone(pixels).maps[0], plain(pixels).maps[0])
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_maps_keep_their_type_and_layout(affine):
+    net = nn.Sequential(nn.BatchNorm2d(4, affine=affine)).eval()
+    made = replace_with_frozen(net, {net[0]})
+    assert made == [net[0]]
+    pixels = torch.randn(2, 4, 5, 6, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+    out = net(pixels)
+    assert out.dtype == torch.bfloat16
+    assert out.is_contiguous(memory_format=torch.channels_last)
