@@ -4,7 +4,6 @@
 from backbonekit.assembly.build import build_model as build_model
 from backbonekit.assembly.composed_model import ComposedModel as ComposedModel
 from backbonekit.assembly.load import load_model as load_model
-from backbonekit.assembly.top_down_pose import predict_people as predict_people
 from backbonekit.contract.predictions import ModelOutput as ModelOutput
 from backbonekit.errors import ContractError as ContractError
 from backbonekit.errors import RecipeError as RecipeError
