@@ -21,7 +21,6 @@ _PUBLIC = {
     "ModelOutput": "backbonekit.contract.predictions",
     "ImageProcessor": "backbonekit.image_processing.processor",
     "predict": "backbonekit.assembly.predict",
-    "predict_people": "backbonekit.assembly.top_down_pose",
     "draw": "backbonekit.visualization.draw",
     "export_model": "backbonekit.export.export",
     # training
@@ -81,7 +80,6 @@ __all__ = [
     "load_model",
     "parameter_groups",
     "predict",
-    "predict_people",
     "register",
 ]
 

@@ -5,7 +5,6 @@ from backbonekit.assembly.build import build_model as build_model
 from backbonekit.assembly.composed_model import ComposedModel as ComposedModel
 from backbonekit.assembly.load import load_model as load_model
 from backbonekit.assembly.predict import predict as predict
-from backbonekit.assembly.top_down_pose import predict_people as predict_people
 from backbonekit.contract.features import FeaturePyramid as FeaturePyramid
 from backbonekit.contract.features import Level as Level
 from backbonekit.contract.maps import Canvas as Canvas

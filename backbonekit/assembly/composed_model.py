@@ -14,7 +14,6 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import ModelOutput, Scoring
-from backbonekit.contract.results import Result
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.hub.push import push_folder
@@ -89,19 +88,22 @@ class ComposedModel(nn.Module):
         self,
         images: Any,
         *,
+        boxes: Any = None,
         task: str | None = None,
         threshold: float | None = None,
         top_k: int | None = None,
         batch_size: int = 1,
-    ) -> list[Result]:
+    ) -> list[Any]:
         """Results for images of any kind that the processor reads, each in its image's own pixels.
 
         `task`: how the prediction is read, where there are several ways (semantic, instance, panoptic).
-        `threshold`: the lowest score that is kept. `top_k`: how many classes or masks at most.
+        `threshold`: the lowest score that is kept. `top_k`: how many classes or masks at most. `boxes`: for top-down
+        pose, the persons of each image, [N, 4] xyxy in pixels (of a list of images a list of those); the result of an
+        image is then one `KeypointResult` for each box.
         """
         from backbonekit.assembly.predict import predict
 
-        return predict(self, images, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
+        return predict(self, images, boxes=boxes, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder."""

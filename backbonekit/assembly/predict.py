@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from backbonekit.assembly.evaluating import evaluating
 from backbonekit.assembly.inference import Predictor, run
+from backbonekit.assembly.top_down_pose import boxes_of_each, crops_of, on_image
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import MaskQueries, Prediction
-from backbonekit.contract.results import Result
+from backbonekit.contract.results import KeypointResult, Result
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.pixels import ImageLike
 from backbonekit.image_processing.processor import listed
@@ -37,6 +40,7 @@ def predict(
     model: Predictor,
     images: ImageLike | Sequence[ImageLike],
     *,
+    boxes: Any = None,
     task: str | None = None,
     threshold: float | None = None,
     top_k: int | None = None,
@@ -45,14 +49,21 @@ def predict(
 ) -> list[Any]:
     """One result an image (`contract/results.py`), on the CPU; of a model with several tasks a dict by task.
 
-    `images`: one or a list, of any kind that the processor reads. `task`: which answer: semantic, instance or
-    panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that is
-    kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: images padded together; a larger one is
-    faster for equal sizes. `progress` is called after every batch.
-    Raises StorageError for a file that is no image, RecipeError for a task that the model has not.
+    `images`: one or a list, of any kind that the processor reads. `boxes`: for top-down pose estimation, the boxes
+    of the persons: [N, 4] for a single image, a list with one [N, 4] for each of a list of images; left, top,
+    right, bottom in pixels of the upright image. The result of an image is then a list with one `KeypointResult`
+    for each box, in the image's own pixels, and `batch_size` counts persons. `task`: which prediction: semantic,
+    instance or panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that
+    is kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: images padded together; a larger one
+    is faster for equal sizes. `progress` is called after every batch.
+    Raises StorageError for a file that is no image, RecipeError for a task that the model does not have,
+    ContractError for boxes without an area, or given to a model that predicts no keypoints.
     """
     every = listed(images)
     _check(model, batch_size)
+    if boxes is not None:
+        each = boxes_of_each(boxes, len(every), is_single=_is_single(images))
+        return _people(model, every, each, task, threshold, top_k, batch_size, progress)
     results: list[Results] = []
     with evaluating(model):  # type: ignore[arg-type]
         for start in range(0, len(every), batch_size):
@@ -60,6 +71,40 @@ def predict(
             if progress is not None:
                 progress(len(results), len(every))
     return results
+
+
+def _is_single(images: Any) -> bool:
+    """Whether it is one image, as `listed` reads it, and no list of images."""
+    if isinstance(images, (np.ndarray, Tensor)):
+        return images.ndim != 4
+    return isinstance(images, (str, os.PathLike, Image.Image))
+
+
+def _people(
+    model: Predictor,
+    images: Sequence[ImageLike],
+    boxes: Sequence[Any],
+    task: str | None,
+    threshold: float | None,
+    top_k: int | None,
+    batch_size: int,
+    progress: Progress | None,
+) -> list[list[KeypointResult]]:
+    people: list[list[KeypointResult]] = []
+    for image, boxes_xyxy in zip(images, boxes, strict=True):
+        crops, regions = crops_of(image, boxes_xyxy, model.processor.processing)
+        results = (
+            predict(model, crops, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size) if crops else []
+        )
+        if not all(isinstance(result, KeypointResult) for result in results):
+            raise ContractError(
+                "boxes= is for models that find the keypoints of persons, such as model=vitpose_base; "
+                "this model finds no keypoints. The fix: leave boxes out."
+            )
+        people.append(on_image(results, regions))
+        if progress is not None:
+            progress(len(people), len(images))
+    return people
 
 
 def predict_each(

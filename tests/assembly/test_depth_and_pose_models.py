@@ -191,7 +191,7 @@ def test_a_pose_model_predicts_one_person_a_image_or_one_a_box():
     (person,) = model.predict(image)
     assert isinstance(person, KeypointResult)
     assert person.keypoints.shape == (3, 2)
-    people = bk.predict_people(model, image, [[5, 5, 40, 80], [30, 20, 69, 60]])
+    (people,) = model.predict(image, boxes=[[5, 5, 40, 80], [30, 20, 69, 60]])
     assert [type(one) for one in people] == [KeypointResult] * 2
     loss = model(**model.processor([image], [{"keypoints": torch.rand(1, 3, 3) * 60 + 1}])).loss
     loss.backward()

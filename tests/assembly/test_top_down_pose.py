@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import backbonekit as bk
-from backbonekit.assembly.top_down_pose import predict_people
+from backbonekit.assembly.predict import predict
 from backbonekit.contract.predictions import Heatmaps, ModelOutput
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
@@ -41,15 +40,35 @@ def image_with_spots(*spots):
 def test_each_box_finds_its_own_spot():
     spots = [(40.0, 60.0), (110.3, 41.8), (150.0, 110.0)]
     boxes = [(20, 30, 60, 95), (95, 30, 120, 60), (140, 90, 159, 119)]
-    results = predict_people(Brightest(), image_with_spots(*spots), boxes, batch_size=2)
+    (results,) = predict(Brightest(), image_with_spots(*spots), boxes=boxes, batch_size=2)
     assert len(results) == 3
     for result, spot in zip(results, spots, strict=True):
         torch.testing.assert_close(result.keypoints, torch.tensor([spot]), atol=0.3, rtol=0)
 
 
 def test_no_box_no_person():
-    assert predict_people(Brightest(), image_with_spots((5, 5)), torch.zeros(0, 4)) == []
-    assert predict_people(Brightest(), image_with_spots((5, 5)), []) == []
+    assert predict(Brightest(), image_with_spots((5, 5)), boxes=torch.zeros(0, 4)) == [[]]
+    assert predict(Brightest(), image_with_spots((5, 5)), boxes=[]) == [[]]
+
+
+def test_boxes_are_given_image_by_image():
+    images = [image_with_spots((40.0, 60.0)), image_with_spots((110.3, 41.8), (150.0, 110.0)), image_with_spots((5, 5))]
+    boxes = [[(20, 30, 60, 95)], torch.tensor([[95.0, 30, 120, 60], [140, 90, 159, 119]]), []]
+    steps = []
+    people = predict(Brightest(), images, boxes=boxes, progress=lambda done, total: steps.append((done, total)))
+    assert [len(persons) for persons in people] == [1, 2, 0]
+    torch.testing.assert_close(people[1][1].keypoints, torch.tensor([[150.0, 110.0]]), atol=0.3, rtol=0)
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_refuses_boxes_that_do_not_belong_to_the_images():
+    image = image_with_spots((5, 5))
+    with pytest.raises(ContractError, match="1 given for 2 images; give one list of boxes"):
+        predict(Brightest(), [image, image], boxes=[[(0, 0, 9, 9)]])
+    with pytest.raises(ContractError, match=r"have the shape \[N, 4\]; given: \[1, 1, 4\]"):
+        predict(Brightest(), image, boxes=[[(0, 0, 9, 9)]])
+    with pytest.raises(ContractError, match="must be numbers"):
+        predict(Brightest(), image, boxes=[["a", 0, 9, 9]])
 
 
 def test_a_region_has_the_inputs_shape_and_a_margin():
@@ -80,15 +99,15 @@ def test_outside_the_image_is_black():
 @pytest.mark.parametrize("box", [(5, 5, 5, 9), (9, 5, 5, 9), (0, 0, float("nan"), 4)])
 def test_refuses_a_box_without_an_area(box):
     with pytest.raises(ContractError, match=r"has no area; boxes are left, top, right, bottom"):
-        predict_people(Brightest(), image_with_spots((5, 5)), [box])
+        predict(Brightest(), image_with_spots((5, 5)), boxes=[box])
 
 
 def test_refuses_other_models():
     with pytest.raises(ContractError, match=r"has none\. The fix: processing\.size"):
-        predict_people(SmallModel("dense"), image_with_spots((5, 5)), [(0, 0, 9, 9)])
+        predict(SmallModel("dense"), image_with_spots((5, 5)), boxes=[(0, 0, 9, 9)])
     fixed = Processing(size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3)
     with pytest.raises(ContractError, match="finds no keypoints"):
-        predict_people(SmallModel("dense", processing=fixed), image_with_spots((5, 5)), [(0, 0, 9, 9)])
+        predict(SmallModel("dense", processing=fixed), image_with_spots((5, 5)), boxes=[(0, 0, 9, 9)])
 
 
 @pytest.mark.parity
@@ -115,7 +134,7 @@ def test_crops_and_keypoints_are_those_of_transformers(box):
     output = type("Output", (), {"heatmaps": heatmaps[None]})
     ((person,),) = processor.post_process_pose_estimation(output, boxes=theirs)
     pose = Given(heatmaps[None])
-    (result,) = bk.predict_people(pose, image, [box])
+    ((result,),) = predict(pose, image, boxes=[box])
     torch.testing.assert_close(result.keypoints - 0.5, person["keypoints"].float(), atol=5e-3, rtol=0)
     torch.testing.assert_close(result.scores, person["scores"].float())
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import backbonekit as bk
 from backbonekit.assembly.load import load_model
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import Heatmaps
@@ -93,7 +92,7 @@ def test_persons_are_those_of_transformers(saved):
     with torch.no_grad():
         outputs = theirs(**processor(image, boxes=coco, return_tensors="pt"))
     (persons,) = processor.post_process_pose_estimation(outputs, boxes=coco)
-    results = bk.predict_people(ours, image, boxes)
+    (results,) = ours.predict(image, boxes=boxes)
     assert len(results) == len(persons) == 2
     equal = 0
     for result, person in zip(results, persons, strict=True):
