@@ -83,12 +83,11 @@ def backbone_of(model: Any) -> Any:
 class Blueprint(Protocol):
     """A backbone before it is constructed: all that wiring reads. No weight is read for it.
 
-    `levels`: every feature map of the architecture, in its dialect's numbering (position = index).
-    `forbidden`: positions that have a stage name but no feature map. `default_indices`: the maps that are returned when
-    no indices are given.
-    `config`: the architecture as plain data, for the saved recipe; None when `name` determines it.
-    `processing`: the preprocessing of its pretrained weights.
-    `canvas`: (height, width) of an image that it can run on.
+    `levels`: every map the architecture can give, in its source's numbering (position = index).
+    `forbidden`: positions that exist by name only. `default_indices`: what is given when nobody asks.
+    `config`: the architecture as plain data, for the saved recipe; None when `name` says it all.
+    `processing`: what its pretrained weights expect.
+    `canvas`: (height, width) that noise should have to run it.
     """
 
     source: str

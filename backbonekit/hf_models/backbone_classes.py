@@ -11,7 +11,7 @@ from backbonekit.backbones.hf import class_names
 from backbonekit.backbones.hf.model_types import family
 from backbonekit.hf_models.config_call import told_by_name
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.hf_models.staged_backbone import StagedFace
+from backbonekit.hf_models.staged_backbone import FamilyBackbone
 
 _PUBLISHED_IN = "backbonekit.hf_models"  # where pickle and people find the classes
 
@@ -30,12 +30,12 @@ def config_class(model_type: str) -> type[BackboneConfigMixin]:
 
 
 @cache
-def backbone_class(model_type: str) -> type[StagedFace]:
+def backbone_class(model_type: str) -> type[FamilyBackbone]:
     """The backbone class of a model type. Raises RecipeError with the nearest one."""
     config = config_class(model_type)
     return type(
         class_names.backbone_name(model_type),
-        (StagedFace,),
+        (FamilyBackbone,),
         {
             "__module__": _PUBLISHED_IN,
             "__doc__": f"Built from a `{config.__name__}`, or from weights with `from_pretrained`.",

@@ -24,121 +24,121 @@ from backbonekit.backbones.hf.families.swinv2 import Swinv2Architecture
 from backbonekit.backbones.hf.families.vitdet import VitDetArchitecture
 from backbonekit.backbones.hf.families.vitpose_backbone import VitPoseBackboneArchitecture
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.hf_models.staged_backbone import StagedFace
+from backbonekit.hf_models.staged_backbone import FamilyBackbone
 
 def config_class(model_type: str) -> type[BackboneConfigMixin]: ...
-def backbone_class(model_type: str) -> type[StagedFace]: ...
+def backbone_class(model_type: str) -> type[FamilyBackbone]: ...
 
 @dataclass(kw_only=True)
 class BeitConfig(BackboneConfigMixin, BeitArchitecture): ...
 
-class BeitBackbone(StagedFace):
+class BeitBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = BeitConfig
 
 @dataclass(kw_only=True)
 class BitConfig(BackboneConfigMixin, BitArchitecture): ...
 
-class BitBackbone(StagedFace):
+class BitBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = BitConfig
 
 @dataclass(kw_only=True)
 class ConvNextConfig(BackboneConfigMixin, ConvNextArchitecture): ...
 
-class ConvNextBackbone(StagedFace):
+class ConvNextBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = ConvNextConfig
 
 @dataclass(kw_only=True)
 class ConvNextV2Config(BackboneConfigMixin, ConvNextV2Architecture): ...
 
-class ConvNextV2Backbone(StagedFace):
+class ConvNextV2Backbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = ConvNextV2Config
 
 @dataclass(kw_only=True)
 class Dinov2Config(BackboneConfigMixin, Dinov2Architecture): ...
 
-class Dinov2Backbone(StagedFace):
+class Dinov2Backbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = Dinov2Config
 
 @dataclass(kw_only=True)
 class Dinov2WithRegistersConfig(BackboneConfigMixin, Dinov2WithRegistersArchitecture): ...
 
-class Dinov2WithRegistersBackbone(StagedFace):
+class Dinov2WithRegistersBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = Dinov2WithRegistersConfig
 
 @dataclass(kw_only=True)
 class DINOv3ConvNextConfig(BackboneConfigMixin, DINOv3ConvNextArchitecture): ...
 
-class DINOv3ConvNextBackbone(StagedFace):
+class DINOv3ConvNextBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = DINOv3ConvNextConfig
 
 @dataclass(kw_only=True)
 class DINOv3ViTConfig(BackboneConfigMixin, DINOv3ViTArchitecture): ...
 
-class DINOv3ViTBackbone(StagedFace):
+class DINOv3ViTBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = DINOv3ViTConfig
 
 @dataclass(kw_only=True)
 class FocalNetConfig(BackboneConfigMixin, FocalNetArchitecture): ...
 
-class FocalNetBackbone(StagedFace):
+class FocalNetBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = FocalNetConfig
 
 @dataclass(kw_only=True)
 class HGNetV2Config(BackboneConfigMixin, HGNetV2Architecture): ...
 
-class HGNetV2Backbone(StagedFace):
+class HGNetV2Backbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = HGNetV2Config
 
 @dataclass(kw_only=True)
 class HieraConfig(BackboneConfigMixin, HieraArchitecture): ...
 
-class HieraBackbone(StagedFace):
+class HieraBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = HieraConfig
 
 @dataclass(kw_only=True)
 class MaskFormerSwinConfig(BackboneConfigMixin, MaskFormerSwinArchitecture): ...
 
-class MaskFormerSwinBackbone(StagedFace):
+class MaskFormerSwinBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = MaskFormerSwinConfig
 
 @dataclass(kw_only=True)
 class PvtV2Config(BackboneConfigMixin, PvtV2Architecture): ...
 
-class PvtV2Backbone(StagedFace):
+class PvtV2Backbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = PvtV2Config
 
 @dataclass(kw_only=True)
 class ResNetConfig(BackboneConfigMixin, ResNetArchitecture): ...
 
-class ResNetBackbone(StagedFace):
+class ResNetBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = ResNetConfig
 
 @dataclass(kw_only=True)
 class RTDetrResNetConfig(BackboneConfigMixin, RTDetrResNetArchitecture): ...
 
-class RTDetrResNetBackbone(StagedFace):
+class RTDetrResNetBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = RTDetrResNetConfig
 
 @dataclass(kw_only=True)
 class SwinConfig(BackboneConfigMixin, SwinArchitecture): ...
 
-class SwinBackbone(StagedFace):
+class SwinBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = SwinConfig
 
 @dataclass(kw_only=True)
 class Swinv2Config(BackboneConfigMixin, Swinv2Architecture): ...
 
-class Swinv2Backbone(StagedFace):
+class Swinv2Backbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = Swinv2Config
 
 @dataclass(kw_only=True)
 class VitDetConfig(BackboneConfigMixin, VitDetArchitecture): ...
 
-class VitDetBackbone(StagedFace):
+class VitDetBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = VitDetConfig
 
 @dataclass(kw_only=True)
 class VitPoseBackboneConfig(BackboneConfigMixin, VitPoseBackboneArchitecture): ...
 
-class VitPoseBackbone(StagedFace):
+class VitPoseBackbone(FamilyBackbone):
     config_class: ClassVar[type[BackboneConfigMixin]] = VitPoseBackboneConfig

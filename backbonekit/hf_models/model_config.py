@@ -10,7 +10,7 @@ from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.backbones.hf.model_types import family
 from backbonekit.contract.features import Level, octave
 from backbonekit.errors import ContractError, RecipeError, nearest
-from backbonekit.heads.shared_checkpoint.converter import Dialect
+from backbonekit.heads.shared_checkpoint.converter import CheckpointConverter
 from backbonekit.heads.shared_checkpoint.fields import told_fields
 from backbonekit.hf_models.backbone_choice import (
     BACKBONE_FIELDS,
@@ -109,9 +109,9 @@ class ModelConfig:
         return isinstance(own, TimmBackboneConfig) and own.freeze_batch_norm_2d
 
     @classmethod
-    def dialect(cls) -> Dialect:
+    def converter(cls) -> CheckpointConverter:
         """What reads such a `config.json`."""
-        return resolve("dialect", cls.architecture)
+        return resolve("checkpoint", cls.architecture)
 
     def recipe(self) -> Recipe:
         """What is built."""
@@ -126,7 +126,7 @@ class ModelConfig:
         if isinstance(own, TimmBackboneConfig) and self._rest().get("dilation") is True:
             nested = said["backbone_config"] = {**(nested or {}), "output_stride": 16}
         try:
-            mapping = self.dialect().recipe({"model_type": self.model_type, **said})
+            mapping = self.converter().recipe({"model_type": self.model_type, **said})
         except RecipeError as error:
             name = type(self).__name__
             raise RecipeError(
@@ -214,7 +214,7 @@ def _defaults(architecture: str) -> dict[str, Any]:
     """The fields that the dialect reads, and what they are where a file says nothing."""
     # A DPT must say its backbone; its other fields are read all the same.
     with told_fields() as told, suppress(RecipeError, ContractError):
-        resolve("dialect", architecture).recipe({})
+        resolve("checkpoint", architecture).recipe({})
     return {name: default for name, default in told.items() if name not in BACKBONE_FIELDS}
 
 

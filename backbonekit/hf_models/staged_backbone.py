@@ -19,10 +19,10 @@ from backbonekit.hf_models.config_mixin import BackboneConfigMixin
 from backbonekit.weights.repository import open_repository
 from backbonekit.weights.write_tensors import save_tensors
 
-Face = TypeVar("Face", bound="StagedFace")
+Face = TypeVar("Face", bound="FamilyBackbone")
 
 
-class StagedFace(BackboneMixin):
+class FamilyBackbone(BackboneMixin):
     """A backbone of one family. Constructed from a configuration it has random weights from a seed."""
 
     config_class: ClassVar[type[BackboneConfigMixin]]

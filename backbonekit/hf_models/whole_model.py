@@ -123,7 +123,7 @@ class WholeModel(nn.Module):
         """
         content = self.config.of_built(self.model.recipe)
         try:
-            written = self.config.dialect().key_map(content).reverse(self.model.state_dict())
+            written = self.config.converter().key_map(content).reverse(self.model.state_dict())
         except WeightsError as error:
             raise ContractError(
                 f"{type(self).__name__}: transformers has no such model: {error} The fix, which saves it as a recipe: "

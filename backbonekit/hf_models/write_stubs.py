@@ -42,10 +42,10 @@ def _faces() -> str:
     ]
     lines += [
         "from backbonekit.hf_models.config_mixin import BackboneConfigMixin",
-        "from backbonekit.hf_models.staged_backbone import StagedFace",
+        "from backbonekit.hf_models.staged_backbone import FamilyBackbone",
         "",
         "def config_class(model_type: str) -> type[BackboneConfigMixin]: ...",
-        "def backbone_class(model_type: str) -> type[StagedFace]: ...",
+        "def backbone_class(model_type: str) -> type[FamilyBackbone]: ...",
     ]
     for model_type, name in CLASS_NAMES.items():
         lines += [
@@ -53,7 +53,7 @@ def _faces() -> str:
             "@dataclass(kw_only=True)",
             f"class {config_name(model_type)}(BackboneConfigMixin, {name}Architecture): ...",
             "",
-            f"class {backbone_name(model_type)}(StagedFace):",
+            f"class {backbone_name(model_type)}(FamilyBackbone):",
             f"    config_class: ClassVar[type[BackboneConfigMixin]] = {config_name(model_type)}",
         ]
     return _HEADER + "\n".join(lines) + "\n"

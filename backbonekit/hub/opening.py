@@ -13,7 +13,7 @@ from backbonekit.registry.lookup import is_known, names, resolve
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository, open_repository
 
-_FOREIGN_CONFIG = "config.json"
+_TRANSFORMERS_CONFIG = "config.json"
 _YAML = (".yaml", ".yml")
 
 
@@ -46,20 +46,20 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
     if repository.has(RECIPE):
         model = read_folder(repository, verify=verify)
         return Opened(model.recipe, model.checkpoint, model.processing, repository.origin, repository.commit)
-    if repository.has(_FOREIGN_CONFIG):
-        return _open_foreign(repository)
+    if repository.has(_TRANSFORMERS_CONFIG):
+        return _open_transformers(repository)
     raise StorageError(
-        f"{repository.origin} is no model: it has neither {RECIPE} (saved by backbonekit) nor {_FOREIGN_CONFIG} (saved"
+        f"{repository.origin} is no model: it has neither {RECIPE} (saved by backbonekit) nor {_TRANSFORMERS_CONFIG} (saved"
         " by transformers)."
     )
 
 
-def _open_foreign(repository: Repository) -> Opened:
-    config = repository.json(_FOREIGN_CONFIG)
-    shown = f"{repository.origin}: {_FOREIGN_CONFIG}"
-    dialect = resolve("dialect", _architecture(config, shown))
-    recipe = dialect.recipe(config)
-    checkpoint = dialect.key_map(config).translate(open_checkpoint(repository))
+def _open_transformers(repository: Repository) -> Opened:
+    config = repository.json(_TRANSFORMERS_CONFIG)
+    shown = f"{repository.origin}: {_TRANSFORMERS_CONFIG}"
+    converter = resolve("checkpoint", _architecture(config, shown))
+    recipe = converter.recipe(config)
+    checkpoint = converter.key_map(config).translate(open_checkpoint(repository))
     processing = None
     if repository.has(PREPROCESSOR_CONFIG):
         shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
@@ -75,9 +75,9 @@ def _architecture(config: Mapping[str, Any], shown: str) -> str:
             " `backbone: {source: hf, name: ...}`."
         )
     for name in given:
-        if is_known("dialect", name):
+        if is_known("checkpoint", name):
             return name
     raise RecipeError(
-        f"{shown}: the architecture {given[0][:100]!r} is not known; {nearest(given[0], names('dialect'))} A backbone"
+        f"{shown}: the architecture {given[0][:100]!r} is not known; {nearest(given[0], names('checkpoint'))} A backbone"
         " alone is opened by a recipe: `backbone: {source: hf, name: ...}`."
     )

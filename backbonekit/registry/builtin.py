@@ -61,7 +61,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "relative_depth": "backbonekit.losses.relative_depth:RelativeDepth",
             "edge_box_set": "backbonekit.heads.d_fine.loss:EdgeBoxSetCriterion",
         },
-        "dialect": {  # by the `architectures` of a foreign config.json
+        "checkpoint": {  # the converter, by the `architectures` of a config.json of transformers
             "DeformableDetrForObjectDetection": "backbonekit.heads.deformable_detr.checkpoint:DEFORMABLE_DETR",
             "DetrForObjectDetection": "backbonekit.heads.detr.checkpoint:DETR",
             "DFineForObjectDetection": "backbonekit.heads.d_fine.checkpoint:D_FINE",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-RESNET = {  # of the transformers dialect
+RESNET = {  # of transformers
     "source": "hf",
     "config": {
         "model_type": "resnet",

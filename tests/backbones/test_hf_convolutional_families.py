@@ -1,4 +1,4 @@
-"""The convolutional families of the transformers dialect under the tests that every backbone passes."""
+"""The convolutional families of transformers under the tests that every backbone passes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Each family of the transformers dialect under the tests that every backbone passes."""
+"""Each family of transformers under the tests that every backbone passes."""
 
 from tests.backbones.backbone_tester import BackboneTester
 

@@ -1,4 +1,4 @@
-"""Each transformer family of the transformers dialect under the tests that every backbone passes."""
+"""Each transformer family of transformers under the tests that every backbone passes."""
 
 import pytest
 

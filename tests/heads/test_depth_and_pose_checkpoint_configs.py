@@ -25,15 +25,15 @@ SWINV2 = {
 }
 
 
-def recipe(dialect, **fields):
-    given = dialect.recipe({"architectures": list(dialect.architectures), **fields})
+def recipe(converter, **fields):
+    given = converter.recipe({"architectures": list(converter.architectures), **fields})
     recipe_from_mapping(given)  # the strict reader takes it
     return given
 
 
-def faults(dialect, **fields):
+def faults(converter, **fields):
     with pytest.raises(RecipeError) as raised:
-        dialect.recipe({"architectures": list(dialect.architectures), **fields})
+        converter.recipe({"architectures": list(converter.architectures), **fields})
     return "\n".join(raised.value.faults)
 
 

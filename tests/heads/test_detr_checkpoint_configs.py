@@ -23,8 +23,8 @@ DROPOUTS = {"dropout": 0.2, "attention_dropout": 0.3, "activation_dropout": 0.4}
 LABELS = {"0": "sky", "1": "person", "2": "road"}
 
 
-def recipe(dialect, **fields):
-    given = dialect.recipe({"architectures": list(dialect.architectures), **fields})
+def recipe(converter, **fields):
+    given = converter.recipe({"architectures": list(converter.architectures), **fields})
     recipe_from_mapping(given)  # the strict reader takes it
     return given
 
@@ -77,9 +77,9 @@ def test_every_field_of_deformable_detr_has_its_place():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("dialect", "indices"), [(DETR, [1, 2, 3, 4]), (DEFORMABLE_DETR, [2, 3, 4])])
-def test_an_empty_file_has_the_defaults_of_transformers(dialect, indices):
-    given = recipe(dialect)
+@pytest.mark.parametrize(("converter", "indices"), [(DETR, [1, 2, 3, 4]), (DEFORMABLE_DETR, [2, 3, 4])])
+def test_an_empty_file_has_the_defaults_of_transformers(converter, indices):
+    given = recipe(converter)
     backbone = given["backbone"]
     assert (backbone["source"], backbone["name"], backbone["out_indices"]) == ("timm", "resnet50", indices)
     assert given["head"]["num_classes"] == 2
@@ -109,7 +109,7 @@ def test_other_backbones_than_resnets_have_their_norms_frozen_alone():
 
 
 @pytest.mark.parametrize(
-    ("dialect", "fields", "message"),
+    ("converter", "fields", "message"),
     [
         (DETR, {"position_embedding_type": "learned"}, "position_embedding_type='learned' is not supported: positions"),
         (DETR, {"num_querys": 3}, "num_querys is no field.*did you mean 'num_queries'"),
@@ -126,10 +126,11 @@ def test_other_backbones_than_resnets_have_their_norms_frozen_alone():
         (DEFORMABLE_DETR, {"decoder_layers": 0}, "decoder_layers=0 is not supported"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(dialect, fields, message):
+def test_what_cannot_be_honoured_is_refused_by_name(converter, fields, message):
     with pytest.raises(RecipeError, match=message):
         recipe(
-            dialect, **{"backbone_config": THREE if dialect is DEFORMABLE_DETR else FOUR, **_plain(fields), **fields}
+            converter,
+            **{"backbone_config": THREE if converter is DEFORMABLE_DETR else FOUR, **_plain(fields), **fields},
         )
 
 

@@ -37,8 +37,8 @@ LOSS = {
 }  # fmt: skip
 
 
-def recipe(dialect, **fields):
-    given = dialect.recipe({"architectures": [dialect.architectures[0]], **fields})
+def recipe(converter, **fields):
+    given = converter.recipe({"architectures": [converter.architectures[0]], **fields})
     recipe_from_mapping(given)  # the strict reader takes it
     return given
 
@@ -73,10 +73,10 @@ def test_every_field_of_d_fine_has_its_place():
     assert given["training"] == {}
 
 
-@pytest.mark.parametrize("dialect", [RT_DETR, D_FINE])
-def test_an_empty_file_has_the_defaults_of_transformers(dialect):
-    given = recipe(dialect)
-    assert given["backbone"]["config"]["model_type"] == ("hgnet_v2" if dialect is D_FINE else "rt_detr_resnet")
+@pytest.mark.parametrize("converter", [RT_DETR, D_FINE])
+def test_an_empty_file_has_the_defaults_of_transformers(converter):
+    given = recipe(converter)
+    assert given["backbone"]["config"]["model_type"] == ("hgnet_v2" if converter is D_FINE else "rt_detr_resnet")
     assert given["backbone"]["out_indices"] == [2, 3, 4]
     assert (given["head"]["num_queries"], given["head"]["num_layers"], given["head"]["num_points"]) == (
         300,
@@ -95,7 +95,7 @@ def test_two_levels_are_the_coarsest():
 
 
 @pytest.mark.parametrize(
-    ("dialect", "fields", "message"),
+    ("converter", "fields", "message"),
     [
         (RT_DETR, {"backbone_config": 3}, "backbone_config is no mapping"),
         (RT_DETR, {"backbone_config": {"model_type": "resnext"}}, "did you mean 'resnet'"),
@@ -123,14 +123,14 @@ def test_two_levels_are_the_coarsest():
         (D_FINE, {"eval_idx": -2}, "the last layer answers"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(dialect, fields, message):
+def test_what_cannot_be_honoured_is_refused_by_name(converter, fields, message):
     with pytest.raises(RecipeError, match=message):
-        recipe(dialect, **{"backbone_config": VD, **fields})
+        recipe(converter, **{"backbone_config": VD, **fields})
 
 
-@pytest.mark.parametrize(("dialect", "name"), [(RT_DETR, "RT-DETR"), (D_FINE, "D-FINE")])
-def test_all_faults_are_told_together(dialect, name):
+@pytest.mark.parametrize(("converter", "name"), [(RT_DETR, "RT-DETR"), (D_FINE, "D-FINE")])
+def test_all_faults_are_told_together(converter, name):
     with pytest.raises(RecipeError) as told:
-        recipe(dialect, backbone_config={"model_type": "resnext"}, eval_size=3, odd=1, id2label=[])
+        recipe(converter, backbone_config={"model_type": "resnext"}, eval_size=3, odd=1, id2label=[])
     assert len(told.value.faults) == 4
     assert all(fault.startswith(f"{name} config.json: ") for fault in told.value.faults)

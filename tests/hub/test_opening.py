@@ -19,8 +19,8 @@ from backbonekit.weights.key_map import KeyMap, Rename
 RECIPE = "schema_version: 1\nbackbone: {source: timm, name: resnet18}\n"
 
 
-class Dialect:
-    """Stands for the dialect of one foreign architecture."""
+class Converter:
+    """Stands for the converter of one architecture of another library."""
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return {"backbone": {"source": "hf", "name": None, "config": dict(config["backbone_config"])}}
@@ -30,8 +30,8 @@ class Dialect:
 
 
 @pytest.fixture
-def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(lookup._REGISTERED, ("dialect", "TestForSegmentation"), Dialect())
+def other_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(lookup._REGISTERED, ("checkpoint", "TestForSegmentation"), Converter())
     config = {"architectures": ["TestForSegmentation"], "backbone_config": {"model_type": "resnet"}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     save_file({"model.encoder.conv.weight": torch.ones(2)}, tmp_path / "model.safetensors")
@@ -76,31 +76,31 @@ def test_the_recipe_of_a_saved_model_by_name(tmp_path: Path):
     assert set(open_model(folder / "recipe.yaml").recipe_mapping) == {"schema_version", "backbone"}
 
 
-def test_a_foreign_checkpoint(foreign: Path):
-    opened = open_model(foreign)
+def test_a_foreign_checkpoint(other_library: Path):
+    opened = open_model(other_library)
     assert opened.recipe_mapping["backbone"]["config"] == {"model_type": "resnet"}
     assert opened.checkpoint is not None
     assert opened.checkpoint.keys() == ("backbone.body.conv.weight",)
     assert opened.processing == Processing(size=(32, 48), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def test_an_unknown_architecture_is_told_with_the_nearest(foreign: Path):
-    (foreign / "config.json").write_text('{"architectures": ["TestForSegmentaton"]}')
+def test_an_unknown_architecture_is_told_with_the_nearest(other_library: Path):
+    (other_library / "config.json").write_text('{"architectures": ["TestForSegmentaton"]}')
     with pytest.raises(RecipeError, match=r"'TestForSegmentaton' is not known; did you mean 'TestForSegmentation'\?"):
-        open_model(foreign)
+        open_model(other_library)
 
 
 @pytest.mark.parametrize("architectures", ["null", '"TestForSegmentation"', "[]", "[5]"])
-def test_a_configuration_without_an_architecture(foreign: Path, architectures: str):
-    (foreign / "config.json").write_text(f'{{"architectures": {architectures}}}')
+def test_a_configuration_without_an_architecture(other_library: Path, architectures: str):
+    (other_library / "config.json").write_text(f'{{"architectures": {architectures}}}')
     with pytest.raises(StorageError, match=r"names no architecture of transformers"):
-        open_model(foreign)
+        open_model(other_library)
 
 
-def test_pickled_foreign_weights_are_refused(foreign: Path):
-    (foreign / "model.safetensors").rename(foreign / "pytorch_model.bin")
+def test_pickled_foreign_weights_are_refused(other_library: Path):
+    (other_library / "model.safetensors").rename(other_library / "pytorch_model.bin")
     with pytest.raises(WeightsError, match=r"backbonekit convert FILE DIR"):
-        open_model(foreign)
+        open_model(other_library)
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path):
@@ -108,7 +108,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path):
         open_model(tmp_path)
 
 
-def test_a_repository_in_the_offline_cache(foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_repository_in_the_offline_cache(other_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import constants
 
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -116,7 +116,7 @@ def test_a_repository_in_the_offline_cache(foreign: Path, tmp_path: Path, monkey
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(commit)
     (folder / "snapshots").mkdir()
-    (folder / "snapshots" / commit).symlink_to(foreign)
+    (folder / "snapshots" / commit).symlink_to(other_library)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     opened = open_model("owner/name")

@@ -124,10 +124,10 @@ def test_gradients_are_those_of_the_reference(saved, tmp_path):
     (given * weights).sum().backward()
     assert (given - expected).abs().max() / expected.abs().max() < 1e-10
     config = json.loads((folder / "config.json").read_text())
-    dialect = DPT if "DPT" in config["architectures"][0] else DEPTH_ANYTHING
+    converter = DPT if "DPT" in config["architectures"][0] else DEPTH_ANYTHING
     compared = {name: one.grad.contiguous() for name, one in theirs.named_parameters() if one.grad is not None}
     save_file(compared, tmp_path / "gradients.safetensors")
-    reference = dialect.key_map(config).translate(open_checkpoint(tmp_path / "gradients.safetensors"))
+    reference = converter.key_map(config).translate(open_checkpoint(tmp_path / "gradients.safetensors"))
     gradients = {name: one.grad for name, one in ours.named_parameters()}
     assert gradients.keys() == set(reference.keys())
     largest = max(one.abs().max() for one in compared.values())
@@ -140,8 +140,8 @@ def test_gradients_are_those_of_the_reference(saved, tmp_path):
 def test_our_weights_are_written_back_under_their_names(saved):
     _, folder, _ = saved
     config = json.loads((folder / "config.json").read_text())
-    dialect = DPT if "DPT" in config["architectures"][0] else DEPTH_ANYTHING
-    written = dialect.key_map(config).reverse(load_model(folder).state_dict())
+    converter = DPT if "DPT" in config["architectures"][0] else DEPTH_ANYTHING
+    written = converter.key_map(config).reverse(load_model(folder).state_dict())
     stored = load_file(folder / "model.safetensors")
     assert written.keys() <= stored.keys()
     assert all(torch.equal(tensor, stored[name]) for name, tensor in written.items())

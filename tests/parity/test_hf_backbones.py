@@ -1,4 +1,4 @@
-"""Backbones of the transformers dialect against transformers: every map, odd sizes, both precisions, both ways."""
+"""Backbones of transformers against transformers: every map, odd sizes, both precisions, both ways."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Backbones of the transformers dialect in bfloat16: no further from the maps in float32 than transformers' own."""
+"""Backbones of transformers in bfloat16: no further from the maps in float32 than transformers' own."""
 
 from pathlib import Path
 

@@ -327,10 +327,10 @@ def shipped_config(name):
 )
 def test_a_shipped_recipe_is_the_published_network(name):
     config = shipped_config(name)
-    dialect = D_FINE if name.startswith("dfine") else RT_DETR
+    converter = D_FINE if name.startswith("dfine") else RT_DETR
     with torch.device("meta"):
         model = bk.build_model(name)
-    theirs, ours = dialect.recipe(config.to_dict()), model.recipe.to_dict()
+    theirs, ours = converter.recipe(config.to_dict()), model.recipe.to_dict()
     unread = ("depths", "hidden_sizes", "embedding_size") if name.startswith("dfine") else ()
     nested = [{k: v for k, v in one["backbone"]["config"].items() if k not in unread} for one in (theirs, ours)]
     assert nested[0] == nested[1]

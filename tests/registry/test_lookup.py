@@ -12,15 +12,15 @@ def _nothing_registered(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind in KINDS if kind != "dialect" for name in BUILTIN[kind]]
+    ("kind", "name"), [(kind, name) for kind in KINDS if kind != "checkpoint" for name in BUILTIN[kind]]
 )
 def test_every_shipped_name_resolves(kind, name):
     assert callable(resolve(kind, name))
 
 
-def test_dialects_resolve():
-    for name in BUILTIN["dialect"]:
-        assert resolve("dialect", name) is not None
+def test_converters_resolve():
+    for name in BUILTIN["checkpoint"]:
+        assert resolve("checkpoint", name) is not None
 
 
 def test_unknown_name_says_the_nearest():

@@ -1,4 +1,4 @@
-"""A backbone of the transformers dialect: a timm model run stage by stage, tapped where transformers taps its own."""
+"""A backbone of transformers: a timm model run stage by stage, tapped where transformers taps its own."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -55,7 +55,7 @@ def blueprint(
 
 
 class HFBlueprint(DescribedBlueprint):
-    """A backbone of the transformers dialect before it exists: see `contract.roles.Blueprint`."""
+    """A backbone of transformers before it exists: see `contract.roles.Blueprint`."""
 
     source = "hf"
 

@@ -29,7 +29,7 @@ _BLOCKS = 3  # in every fusion block, times depth_mult
 
 
 @dataclass(frozen=True, slots=True)
-class DFINEDialect:
+class DFINECheckpoint:
     """Both ways between transformers' D-FINE and `hybrid_encoder` with `d_fine`."""
 
     architectures: tuple[str, ...] = ("DFineForObjectDetection",)
@@ -108,7 +108,7 @@ class DFINEDialect:
         )
 
 
-D_FINE = DFINEDialect()
+D_FINE = DFINECheckpoint()
 
 
 def _points(fields: ForeignFields, levels: int) -> list[int]:

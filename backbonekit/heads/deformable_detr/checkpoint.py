@@ -22,7 +22,7 @@ from backbonekit.heads.shared_checkpoint.detr_fields import (
     freezing,
 )
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
 from backbonekit.heads.shared_checkpoint.tied_predictors import INSIDE, TiedPredictors
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
@@ -32,7 +32,7 @@ _IDLE = (*IDLE, "return_intermediate", "disable_custom_kernels", "eos_coefficien
 
 
 @dataclass(frozen=True, slots=True)
-class DeformableDetrDialect:
+class DeformableDetrCheckpoint:
     """Both ways between transformers' Deformable DETR and `channel_mapper`, `deformable_encoder`, `deformable_detr`."""
 
     architectures: tuple[str, ...] = ("DeformableDetrForObjectDetection",)
@@ -115,10 +115,10 @@ class DeformableDetrDialect:
         return TiedPredictors(table, {"class_embed": count, "bbox_embed": count})
 
 
-DEFORMABLE_DETR = DeformableDetrDialect()
+DEFORMABLE_DETR = DeformableDetrCheckpoint()
 
 
-def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
     levels = config.get("num_feature_levels")
     backbone = detr_backbone(config, faults, out_indices=[4] if levels == 1 else [2, 3, 4])
     if backbone is not None and backbone.levels is None:
@@ -132,7 +132,7 @@ def _octaves(given: tuple[Level, ...], levels: int) -> tuple[int, ...]:
     return (*octaves, *(octaves[-1] + step for step in range(1, levels - len(octaves) + 1)))
 
 
-def _extra_levels(backbone: ForeignBackbone, levels: int, faults: list[str]) -> int:
+def _extra_levels(backbone: NestedBackbone, levels: int, faults: list[str]) -> int:
     assert backbone.levels is not None
     extra = levels - len(backbone.levels)
     if extra < 0:

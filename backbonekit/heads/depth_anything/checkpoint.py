@@ -36,7 +36,7 @@ _IDLE = ("initializer_range", "backbone", "backbone_kwargs", "use_timm_backbone"
 
 
 @dataclass(frozen=True, slots=True)
-class DepthAnythingDialect:
+class DepthAnythingCheckpoint:
     """Both ways between transformers' Depth Anything and `dpt_reassemble` with `depth_anything`."""
 
     architectures: tuple[str, ...] = ("DepthAnythingForDepthEstimation",)
@@ -92,4 +92,4 @@ class DepthAnythingDialect:
         )
 
 
-DEPTH_ANYTHING = DepthAnythingDialect()
+DEPTH_ANYTHING = DepthAnythingCheckpoint()

@@ -27,7 +27,7 @@ _OUT_INDICES = [1, 2, 3, 4]  # of a timm network where nobody says; only the las
 
 
 @dataclass(frozen=True, slots=True)
-class DetrDialect:
+class DetrCheckpoint:
     """Both ways between transformers' DETR and `transformer_encoder` with `detr`."""
 
     architectures: tuple[str, ...] = ("DetrForObjectDetection",)
@@ -87,7 +87,7 @@ class DetrDialect:
         return combine(backbone_names(backbone), _transformer_names())
 
 
-DETR = DetrDialect()
+DETR = DetrCheckpoint()
 
 
 def _transformer_names() -> KeyMap:

@@ -16,7 +16,7 @@ from backbonekit.heads.shared_checkpoint.dpt_fields import (
     read_neck,
 )
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _PYRAMIDS = ("swinv2",)  # whose maps enter the fusion as they are
@@ -36,7 +36,7 @@ _IDLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class DPTDialect:
+class DPTCheckpoint:
     """Both ways between transformers' DPT and `dpt_reassemble` with `dpt`."""
 
     architectures: tuple[str, ...] = ("DPTForDepthEstimation",)
@@ -94,7 +94,7 @@ class DPTDialect:
         )
 
 
-DPT = DPTDialect()
+DPT = DPTCheckpoint()
 
 
 def _backbone_config(nested: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
@@ -112,7 +112,7 @@ def _backbone_config(nested: Mapping[str, Any], faults: list[str]) -> Mapping[st
     return nested
 
 
-def _check_widths(backbone: ForeignBackbone | None, widths: list[int], faults: list[str]) -> None:
+def _check_widths(backbone: NestedBackbone | None, widths: list[int], faults: list[str]) -> None:
     if backbone is None or backbone.levels is None:
         return
     own = [level.channels for level in backbone.levels]

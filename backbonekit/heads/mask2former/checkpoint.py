@@ -12,7 +12,7 @@ from backbonekit.contract.features import Level, octave
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.class_names import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, Split, combine
 
 _ENCODED = 3  # of its pixel decoder, whatever a file says
@@ -34,7 +34,7 @@ _IDLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Mask2FormerDialect:
+class Mask2FormerCheckpoint:
     """Both ways between transformers' Mask2Former and `deformable_pixel_decoder` with `mask2former`."""
 
     architectures: tuple[str, ...] = ("Mask2FormerForUniversalSegmentation",)
@@ -109,10 +109,10 @@ class Mask2FormerDialect:
         )
 
 
-MASK2FORMER = Mask2FormerDialect()
+MASK2FORMER = Mask2FormerCheckpoint()
 
 
-def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
     nested = config.get("backbone_config")
     if nested is None and config.get("backbone") is not None:
         if config.get("use_timm_backbone") is not True:
@@ -127,7 +127,7 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone |
     return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
 
 
-def _levels(config: Mapping[str, Any], backbone: ForeignBackbone | None, faults: list[str]) -> dict[str, Any]:
+def _levels(config: Mapping[str, Any], backbone: NestedBackbone | None, faults: list[str]) -> dict[str, Any]:
     """Which levels the pixel decoder takes. There the last three maps are encoded, whatever their strides, and as many
     of the first as two fields of strides say are folded in; here levels are asked for by stride, or the deepest taken.
     """

@@ -12,7 +12,7 @@ from backbonekit.contract.features import Level, octave
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.class_names import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _STRIDES = (4, 8, 16, 32)
@@ -41,7 +41,7 @@ _IDLE_IN_DECODER = (
 
 
 @dataclass(frozen=True, slots=True)
-class MaskFormerDialect:
+class MaskFormerCheckpoint:
     """Both ways between transformers' MaskFormer and `fpn_pixel_decoder` with `maskformer`."""
 
     architectures: tuple[str, ...] = ("MaskFormerForInstanceSegmentation",)
@@ -104,10 +104,10 @@ class MaskFormerDialect:
         )
 
 
-MASKFORMER = MaskFormerDialect()
+MASKFORMER = MaskFormerCheckpoint()
 
 
-def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
     nested = config.get("backbone_config")
     if nested is None and config.get("backbone") is not None:
         nested = _named_backbone(config, faults)

@@ -28,7 +28,7 @@ _ONLY_IN_V2 = ("decoder_n_levels", "decoder_offset_scale", "decoder_method")
 
 
 @dataclass(frozen=True, slots=True)
-class RTDETRDialect:
+class RTDETRCheckpoint:
     """Both ways between transformers' RT-DETRs and `hybrid_encoder` with `rt_detr`."""
 
     architectures: tuple[str, ...] = ("RTDetrForObjectDetection", "RTDetrV2ForObjectDetection")
@@ -80,4 +80,4 @@ class RTDETRDialect:
         )
 
 
-RT_DETR = RTDETRDialect()
+RT_DETR = RTDETRCheckpoint()

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from backbonekit.weights.key_map import KeyMap
 
 
-class Dialect(Protocol):
+class CheckpointConverter(Protocol):
     """One kind of model in somebody else's format. Registered by each of its `architectures`.
 
     `architectures`: what such a model's `config.json` says it is.

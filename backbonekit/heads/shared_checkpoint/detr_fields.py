@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import TIMM, ForeignBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import TIMM, NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
@@ -27,7 +27,7 @@ _PROJECTIONS = (
 )
 
 
-def detr_backbone(config: Mapping[str, Any], faults: list[str], *, out_indices: list[int]) -> ForeignBackbone | None:
+def detr_backbone(config: Mapping[str, Any], faults: list[str], *, out_indices: list[int]) -> NestedBackbone | None:
     """The backbone; None, with a sentence in `faults`, where it has no counterpart. `out_indices`: the maps of a timm
     network where nobody says."""
     nested = config.get("backbone_config")
@@ -55,7 +55,7 @@ def _unnested(config: Mapping[str, Any], faults: list[str], out_indices: list[in
     return {**nested, **(kwargs if isinstance(kwargs, Mapping) else {})}
 
 
-def freezing(backbone: ForeignBackbone) -> dict[str, Any]:
+def freezing(backbone: NestedBackbone) -> dict[str, Any]:
     """The `training` of the recipe: norms are never trained; of ResNets stem and first stage are not either."""
     recipe = backbone.recipe
     name = recipe["name"] if recipe["source"] == "timm" else recipe["config"]["model_type"]
@@ -74,7 +74,7 @@ def box_costs(fields: ForeignFields) -> dict[str, Any]:
     }
 
 
-def backbone_names(backbone: ForeignBackbone) -> KeyMap:
+def backbone_names(backbone: NestedBackbone) -> KeyMap:
     return combine(*(backbone.key_map.under(place, "backbone") for place in _PLACES))
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone, read_backbone
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_backbone
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _MOST_LEVELS = 64
 
 
-def nested_backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+def nested_backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
     """The content of `backbone_config`; None, with a fault, where it cannot be read."""
     try:
         return read_backbone(config)
@@ -54,7 +54,7 @@ def read_neck(fields: ForeignFields, widths: Sequence[int], *, fusion: int) -> d
     }
 
 
-def check_levels(backbone: ForeignBackbone | None, neck: Mapping[str, Any], faults: list[str]) -> None:
+def check_levels(backbone: NestedBackbone | None, neck: Mapping[str, Any], faults: list[str]) -> None:
     """As many maps as the neck takes; nobody chose them: they are left to the wiring."""
     if backbone is None or backbone.levels is None or neck["level_channels"] is None:
         return

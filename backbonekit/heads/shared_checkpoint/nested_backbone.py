@@ -20,7 +20,7 @@ _SELECTION = ("out_indices", "out_features", "_out_indices", "_out_features")
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignBackbone:
+class NestedBackbone:
     """`recipe`: the `backbone` of a flat recipe. `levels`: the maps that it gives; None where nobody chose them.
     `key_map`: from the names under the foreign backbone's prefix to those under ours. `training`: the recipe's
     `training`, what the configuration says about freezing; empty where it says nothing."""
@@ -31,7 +31,7 @@ class ForeignBackbone:
     training: dict[str, Any] = field(default_factory=dict)
 
 
-def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> ForeignBackbone:
+def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedBackbone:
     """Raises RecipeError and ContractError with sentences that begin with the field's place. `wrapped`: see
     `timm_feature_names`."""
     model_type = config.get("model_type")
@@ -51,14 +51,14 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> Foreign
     recipe = _recipe("hf", None, indices, in_channels, config=dict(blueprint.config))
     table = blueprint.family.key_map(blueprint.architecture)
     if indices is None:
-        return ForeignBackbone(recipe, None, table)
+        return NestedBackbone(recipe, None, table)
     levels = tuple(blueprint.levels[index] for index in indices)
     table = table.keeping(lambda name: blueprint.builds(name, indices))
     # Theirs has a norm for each map that it gives, ours for each that it could give.
-    return ForeignBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
+    return NestedBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
 
 
-def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> ForeignBackbone | None:
+def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> NestedBackbone | None:
     """What a file has as its `backbone_config`. None, with sentences in `faults`, where it has no counterpart."""
     if not isinstance(nested, Mapping):
         faults.append("backbone_config is no mapping.")
@@ -72,7 +72,7 @@ def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> Fore
     return None
 
 
-def _read_timm(config: Mapping[str, Any], wrapped: bool) -> ForeignBackbone:
+def _read_timm(config: Mapping[str, Any], wrapped: bool) -> NestedBackbone:
     fields = ForeignFields(config, "backbone_config.", idle=("use_pretrained_backbone", "stage_names", *_SELECTION))
     name = fields.raw("backbone")
     in_channels = fields.number("num_channels", 3, low=1)
@@ -90,7 +90,7 @@ def _read_timm(config: Mapping[str, Any], wrapped: bool) -> ForeignBackbone:
     blueprint = timm_source.blueprint(name, config=None, revision=None, in_channels=in_channels, args=args)
     indices = _indices(config, blueprint.levels)
     built = blueprint.default_indices if indices is None else indices
-    return ForeignBackbone(
+    return NestedBackbone(
         _recipe("timm", name, indices, in_channels, args=args),
         None if indices is None else tuple(blueprint.levels[index] for index in indices),
         timm_feature_names(blueprint, built, wrapped=wrapped),

@@ -8,7 +8,7 @@ from typing import Any
 
 from backbonekit.contract.features import Level, octave
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 _LEVELS = 3
@@ -23,13 +23,13 @@ _METHODS = {"default": "bilinear", "discrete": "nearest"}
 
 def read_nested_backbone(
     config: Mapping[str, Any], default: Mapping[str, Any], faults: list[str]
-) -> ForeignBackbone | None:
+) -> NestedBackbone | None:
     """`default`: what transformers fills in where a file has none."""
     nested = config.get("backbone_config")
     return read_nested(default if nested is None else nested, faults)
 
 
-def count_levels(fields: ForeignFields, backbone: ForeignBackbone | None) -> int:
+def count_levels(fields: ForeignFields, backbone: NestedBackbone | None) -> int:
     """How many levels the network has; a file that says it in several places must say the same."""
     levels = None if backbone is None else backbone.levels
     said = fields.raw("encoder_in_channels")

@@ -11,7 +11,7 @@ from backbonekit.contract.features import octave
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.class_names import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _STRIDES = (4, 8, 16, 32)
@@ -24,7 +24,7 @@ _IDLE = ("initializer_range", "use_pretrained_backbone", "use_timm_backbone", "b
 
 
 @dataclass(frozen=True, slots=True)
-class UPerNetDialect:
+class UPerNetCheckpoint:
     """Both ways between transformers' UPerNet and the head `upernet`."""
 
     architectures: tuple[str, ...] = ("UperNetForSemanticSegmentation",)
@@ -76,10 +76,10 @@ class UPerNetDialect:
         return combine(backbone.key_map.under("backbone", "backbone"), _decoder_names(), _auxiliary_names())
 
 
-UPERNET = UPerNetDialect()
+UPERNET = UPerNetCheckpoint()
 
 
-def _backbone(config: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
     nested = config.get("backbone_config")
     return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
 
@@ -97,7 +97,7 @@ def _scales(value: Any, faults: list[str]) -> list[int]:
     return list(value)
 
 
-def _deepest(backbone: ForeignBackbone, auxiliary: bool, in_channels: Any, faults: list[str]) -> int:
+def _deepest(backbone: NestedBackbone, auxiliary: bool, in_channels: Any, faults: list[str]) -> int:
     """0 where the maps are those of strides 4 to 32, else how many there are."""
     if backbone.levels is None:
         faults.append(

@@ -11,7 +11,7 @@ from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.class_names import read_class_names
 from backbonekit.heads.shared_checkpoint.dpt_fields import nested_backbone
 from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import ForeignBackbone
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _MODEL_TYPE = "vitpose_backbone"
@@ -23,7 +23,7 @@ _IDLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class ViTPoseDialect:
+class ViTPoseCheckpoint:
     """Both ways between transformers' ViTPose and the head `vitpose`."""
 
     architectures: tuple[str, ...] = ("VitPoseForPoseEstimation",)
@@ -66,10 +66,10 @@ class ViTPoseDialect:
         return combine(backbone.key_map.under("backbone", "backbone"), KeyMap(decoder).under("head", "head.decoder"))
 
 
-VITPOSE = ViTPoseDialect()
+VITPOSE = ViTPoseCheckpoint()
 
 
-def _backbone(nested: Mapping[str, Any], faults: list[str]) -> ForeignBackbone | None:
+def _backbone(nested: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
     if nested.get("model_type") != _MODEL_TYPE:
         faults.append(
             f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
