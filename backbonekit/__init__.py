@@ -6,10 +6,256 @@ lists them.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.version import VERSION as __version__
+
+# What type checkers and editors read; a test compares it with the table below.
+if TYPE_CHECKING:
+    from backbonekit.assembly.build import (
+        build_model as build_model,
+    )
+    from backbonekit.assembly.composed_model import (
+        ComposedModel as ComposedModel,
+    )
+    from backbonekit.assembly.load import (
+        load_model as load_model,
+    )
+    from backbonekit.assembly.top_down_pose import (
+        predict_people as predict_people,
+    )
+    from backbonekit.contract.predictions import (
+        ModelOutput as ModelOutput,
+    )
+    from backbonekit.hf_models import (
+        AutoBackbone as AutoBackbone,
+    )
+    from backbonekit.hf_models import (
+        AutoImageProcessor as AutoImageProcessor,
+    )
+    from backbonekit.hf_models import (
+        BackboneConfigMixin as BackboneConfigMixin,
+    )
+    from backbonekit.hf_models import (
+        BackboneMixin as BackboneMixin,
+    )
+    from backbonekit.hf_models import (
+        BackboneOutput as BackboneOutput,
+    )
+    from backbonekit.hf_models import (
+        BeitBackbone as BeitBackbone,
+    )
+    from backbonekit.hf_models import (
+        BeitConfig as BeitConfig,
+    )
+    from backbonekit.hf_models import (
+        BitBackbone as BitBackbone,
+    )
+    from backbonekit.hf_models import (
+        BitConfig as BitConfig,
+    )
+    from backbonekit.hf_models import (
+        ConvNextBackbone as ConvNextBackbone,
+    )
+    from backbonekit.hf_models import (
+        ConvNextConfig as ConvNextConfig,
+    )
+    from backbonekit.hf_models import (
+        ConvNextV2Backbone as ConvNextV2Backbone,
+    )
+    from backbonekit.hf_models import (
+        ConvNextV2Config as ConvNextV2Config,
+    )
+    from backbonekit.hf_models import (
+        DeformableDetrConfig as DeformableDetrConfig,
+    )
+    from backbonekit.hf_models import (
+        DeformableDetrForObjectDetection as DeformableDetrForObjectDetection,
+    )
+    from backbonekit.hf_models import (
+        DepthAnythingConfig as DepthAnythingConfig,
+    )
+    from backbonekit.hf_models import (
+        DepthAnythingForDepthEstimation as DepthAnythingForDepthEstimation,
+    )
+    from backbonekit.hf_models import (
+        DetrConfig as DetrConfig,
+    )
+    from backbonekit.hf_models import (
+        DetrForObjectDetection as DetrForObjectDetection,
+    )
+    from backbonekit.hf_models import (
+        DFineConfig as DFineConfig,
+    )
+    from backbonekit.hf_models import (
+        DFineForObjectDetection as DFineForObjectDetection,
+    )
+    from backbonekit.hf_models import (
+        Dinov2Backbone as Dinov2Backbone,
+    )
+    from backbonekit.hf_models import (
+        Dinov2Config as Dinov2Config,
+    )
+    from backbonekit.hf_models import (
+        Dinov2WithRegistersBackbone as Dinov2WithRegistersBackbone,
+    )
+    from backbonekit.hf_models import (
+        Dinov2WithRegistersConfig as Dinov2WithRegistersConfig,
+    )
+    from backbonekit.hf_models import (
+        DINOv3ConvNextBackbone as DINOv3ConvNextBackbone,
+    )
+    from backbonekit.hf_models import (
+        DINOv3ConvNextConfig as DINOv3ConvNextConfig,
+    )
+    from backbonekit.hf_models import (
+        DINOv3ViTBackbone as DINOv3ViTBackbone,
+    )
+    from backbonekit.hf_models import (
+        DINOv3ViTConfig as DINOv3ViTConfig,
+    )
+    from backbonekit.hf_models import (
+        DPTConfig as DPTConfig,
+    )
+    from backbonekit.hf_models import (
+        DPTForDepthEstimation as DPTForDepthEstimation,
+    )
+    from backbonekit.hf_models import (
+        FocalNetBackbone as FocalNetBackbone,
+    )
+    from backbonekit.hf_models import (
+        FocalNetConfig as FocalNetConfig,
+    )
+    from backbonekit.hf_models import (
+        HGNetV2Backbone as HGNetV2Backbone,
+    )
+    from backbonekit.hf_models import (
+        HGNetV2Config as HGNetV2Config,
+    )
+    from backbonekit.hf_models import (
+        HieraBackbone as HieraBackbone,
+    )
+    from backbonekit.hf_models import (
+        HieraConfig as HieraConfig,
+    )
+    from backbonekit.hf_models import (
+        Mask2FormerConfig as Mask2FormerConfig,
+    )
+    from backbonekit.hf_models import (
+        Mask2FormerForUniversalSegmentation as Mask2FormerForUniversalSegmentation,
+    )
+    from backbonekit.hf_models import (
+        MaskFormerConfig as MaskFormerConfig,
+    )
+    from backbonekit.hf_models import (
+        MaskFormerForInstanceSegmentation as MaskFormerForInstanceSegmentation,
+    )
+    from backbonekit.hf_models import (
+        MaskFormerForInstanceSegmentationOutput as MaskFormerForInstanceSegmentationOutput,
+    )
+    from backbonekit.hf_models import (
+        MaskFormerSwinBackbone as MaskFormerSwinBackbone,
+    )
+    from backbonekit.hf_models import (
+        MaskFormerSwinConfig as MaskFormerSwinConfig,
+    )
+    from backbonekit.hf_models import (
+        PvtV2Backbone as PvtV2Backbone,
+    )
+    from backbonekit.hf_models import (
+        PvtV2Config as PvtV2Config,
+    )
+    from backbonekit.hf_models import (
+        ResNetBackbone as ResNetBackbone,
+    )
+    from backbonekit.hf_models import (
+        ResNetConfig as ResNetConfig,
+    )
+    from backbonekit.hf_models import (
+        RTDetrConfig as RTDetrConfig,
+    )
+    from backbonekit.hf_models import (
+        RTDetrForObjectDetection as RTDetrForObjectDetection,
+    )
+    from backbonekit.hf_models import (
+        RTDetrResNetBackbone as RTDetrResNetBackbone,
+    )
+    from backbonekit.hf_models import (
+        RTDetrResNetConfig as RTDetrResNetConfig,
+    )
+    from backbonekit.hf_models import (
+        RTDetrV2Config as RTDetrV2Config,
+    )
+    from backbonekit.hf_models import (
+        RTDetrV2ForObjectDetection as RTDetrV2ForObjectDetection,
+    )
+    from backbonekit.hf_models import (
+        SwinBackbone as SwinBackbone,
+    )
+    from backbonekit.hf_models import (
+        SwinConfig as SwinConfig,
+    )
+    from backbonekit.hf_models import (
+        Swinv2Backbone as Swinv2Backbone,
+    )
+    from backbonekit.hf_models import (
+        Swinv2Config as Swinv2Config,
+    )
+    from backbonekit.hf_models import (
+        TimmBackbone as TimmBackbone,
+    )
+    from backbonekit.hf_models import (
+        TimmBackboneConfig as TimmBackboneConfig,
+    )
+    from backbonekit.hf_models import (
+        UperNetConfig as UperNetConfig,
+    )
+    from backbonekit.hf_models import (
+        UperNetForSemanticSegmentation as UperNetForSemanticSegmentation,
+    )
+    from backbonekit.hf_models import (
+        VitDetBackbone as VitDetBackbone,
+    )
+    from backbonekit.hf_models import (
+        VitDetConfig as VitDetConfig,
+    )
+    from backbonekit.hf_models import (
+        VitPoseBackbone as VitPoseBackbone,
+    )
+    from backbonekit.hf_models import (
+        VitPoseBackboneConfig as VitPoseBackboneConfig,
+    )
+    from backbonekit.hf_models import (
+        VitPoseConfig as VitPoseConfig,
+    )
+    from backbonekit.hf_models import (
+        VitPoseForPoseEstimation as VitPoseForPoseEstimation,
+    )
+    from backbonekit.image_processing.processor import (
+        ImageProcessor as ImageProcessor,
+    )
+    from backbonekit.recipe.compose import (
+        compose_recipe as compose_recipe,
+    )
+    from backbonekit.recipe.recipe import (
+        Recipe as Recipe,
+    )
+    from backbonekit.registry.lookup import (
+        register as register,
+    )
+    from backbonekit.training.freeze import (
+        freeze as freeze,
+    )
+    from backbonekit.training.gradient_checkpointing import (
+        gradient_checkpointing as gradient_checkpointing,
+    )
+    from backbonekit.training.parameter_groups import (
+        parameter_groups as parameter_groups,
+    )
+    from backbonekit.visualization.draw import (
+        draw as draw,
+    )
 
 _PUBLIC = {
     # models
@@ -29,21 +275,16 @@ _PUBLIC = {
     "gradient_checkpointing": "backbonekit.training.gradient_checkpointing",
     # parts of your own
     "register": "backbonekit.registry.lookup",
-    "FeaturePyramid": "backbonekit.contract.features",
-    "Level": "backbonekit.contract.features",
-    "Requirement": "backbonekit.contract.requirements",
-    "FeatureMaps": "backbonekit.contract.maps",
-    "Canvas": "backbonekit.contract.maps",
-    "Target": "backbonekit.contract.targets",
-    "Prediction": "backbonekit.contract.predictions",
-    "ClassScores": "backbonekit.contract.predictions",
-    "DenseLogits": "backbonekit.contract.predictions",
-    "DenseDepth": "backbonekit.contract.predictions",
-    "MaskQueries": "backbonekit.contract.predictions",
-    "BoxQueries": "backbonekit.contract.predictions",
-    "BoxCandidates": "backbonekit.contract.predictions",
-    "Detections": "backbonekit.contract.predictions",
-    "Heatmaps": "backbonekit.contract.predictions",
+    "AutoBackbone": "backbonekit.hf_models",
+    "AutoImageProcessor": "backbonekit.hf_models",
+    "BackboneMixin": "backbonekit.hf_models",
+    "BackboneConfigMixin": "backbonekit.hf_models",
+    "BackboneOutput": "backbonekit.hf_models",
+    **dict.fromkeys(public_names(), "backbonekit.hf_models"),  # ResNetConfig, ResNetBackbone, and so for every family
+    "TimmBackboneConfig": "backbonekit.hf_models",
+    "TimmBackbone": "backbonekit.hf_models",
+    "MaskFormerForInstanceSegmentationOutput": "backbonekit.hf_models",
+    **dict.fromkeys(model_class_names(), "backbonekit.hf_models"),  # DetrConfig, DetrForObjectDetection, ...
 }
 
 __all__ = [
@@ -52,6 +293,25 @@ __all__ = [
     "Canvas",
     "ClassScores",
     "ComposedModel",
+    "ModelOutput",
+    "ImageProcessor",
+    "predict_people",
+    "draw",
+    "freeze",
+    "parameter_groups",
+    "gradient_checkpointing",
+    "register",
+    "AutoBackbone",
+    "AutoImageProcessor",
+    "BackboneMixin",
+    "BackboneConfigMixin",
+    "BackboneOutput",
+    *public_names(),
+    "TimmBackboneConfig",
+    "TimmBackbone",
+    "MaskFormerForInstanceSegmentationOutput",
+    *model_class_names(),
+    "RecipeError",
     "ContractError",
     "DenseDepth",
     "DenseLogits",

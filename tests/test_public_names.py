@@ -1,10 +1,16 @@
 """The public names load lazily, and importing the package starts nothing."""
 
+import ast
+import inspect
 import pickle
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import backbonekit as bk
+import backbonekit.hf_models
 
 
 def test_every_public_name_loads():
@@ -39,19 +45,33 @@ def test_importing_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-def test_stubs_say_what_is_there():
-    from backbonekit.hf_models.write_stubs import stubs
+@pytest.mark.parametrize("package", [bk, backbonekit.hf_models])
+def test_type_checkers_see_the_names_that_load_lazily(package):
+    tree = ast.parse(Path(package.__file__).read_text(encoding="utf-8"))
+    guarded = next(node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
+    seen = {
+        alias.asname: node.module
+        for node in guarded.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == alias.asname
+    }
+    assert seen == package._PUBLIC
 
-    for path, text in stubs().items():
-        assert path.read_text(encoding="utf-8") == text, (
-            f"{path.name} is not what the names are; run: python -m backbonekit.hf_models.write_stubs"
-        )
-    assert set(bk.__all__) - {"__version__"} == {
-        *bk._PUBLIC,
-        "RecipeError",
-        "ContractError",
-        "WeightsError",
-        "StorageError",
+
+def test_every_public_name_is_listed():
+    errors = {"RecipeError", "ContractError", "WeightsError", "StorageError"}
+    assert set(bk.__all__) - {"__version__"} == {*bk._PUBLIC, *errors}
+    assert set(backbonekit.hf_models._PUBLIC) <= set(bk.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in backbonekit.hf_models._PUBLIC if name.endswith("Config")])
+def test_a_configuration_shows_its_fields(name):
+    parameters = inspect.signature(getattr(bk, name)).parameters
+    assert len(parameters) > 5
+    assert not {parameter.kind for parameter in parameters.values()} & {
+        inspect.Parameter.VAR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from backbonekit.backbones.hf.model_types import model_types
 from backbonekit.backbones.nested_checkpoint import backbone_config_of
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.hf_models.backbone_classes import backbone_class, config_class
+from backbonekit.hf_models.backbone_classes import backbone_class
+from backbonekit.hf_models.backbone_configs import config_class
 from backbonekit.hf_models.backbone_mixin import BackboneMixin
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
@@ -84,10 +85,10 @@ class AutoBackbone:
         config = config_of(fields, **{key: value for key, value in selection.items() if value is not None})
         if num_channels is not None:
             config.num_channels = num_channels  # type: ignore[attr-defined]
-        face = backbone_class(config.model_type)
+        found = backbone_class(config.model_type)
         if not use_pretrained_backbone:
-            return face(config, backbone_kwargs=backbone_kwargs)
-        return face.from_pretrained(
+            return found(config, backbone_kwargs=backbone_kwargs)
+        return found.from_pretrained(
             name_or_folder, config=config, revision=repository.commit, backbone_kwargs=backbone_kwargs
         )
 

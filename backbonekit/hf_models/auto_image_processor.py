@@ -12,12 +12,16 @@ from backbonekit.backbones.timm.blueprint import blueprint
 from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits, MaskQueries
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, StorageError
-from backbonekit.hf_models.box_results import BOX_SCORING, found_boxes
 from backbonekit.hf_models.config_file import FILE
-from backbonekit.hf_models.detection_labels import detection_labels, listed_annotations
-from backbonekit.hf_models.predictions_by_name import geometries_for, read_prediction, sizes_for
-from backbonekit.hf_models.prepared_images import PreparedImages
-from backbonekit.hf_models.segmentation_labels import binary_masks, dense_labels, listed_maps
+from backbonekit.hf_models.labels import (
+    PreparedImages,
+    binary_masks,
+    dense_labels,
+    detection_labels,
+    listed_annotations,
+    listed_maps,
+)
+from backbonekit.hf_models.read_outputs import BOX_SCORING, found_boxes, geometries_for, read_prediction, sizes_for
 from backbonekit.image_processing.pixels import ImageLike
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, processor_kind, read_processing
 from backbonekit.image_processing.processor import ImageProcessor, listed

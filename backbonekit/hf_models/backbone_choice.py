@@ -13,7 +13,6 @@ from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import BackboneRecipe
 
 BackboneConfig = BackboneConfigMixin | TimmBackboneConfig
-BACKBONE_FIELDS = ("backbone_config", "backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
 _TIMM_FIELDS = {field.name for field in dataclass_fields(TimmBackboneConfig)} - {"backbone"}
 
@@ -78,7 +77,7 @@ class BackboneChoice:
         )
 
     def apply(self, backbone: dict[str, Any]) -> dict[str, Any]:
-        """The `backbone` of a recipe, `backbone` being what a dialect made of `own` (or of its default): a Hub
+        """The `backbone` of a recipe, `backbone` being what the converter made of `own` (or of the default): a Hub
         repository or folder takes its place, of timm the weights and arguments join it."""
         own = self.own()
         if isinstance(own, TimmBackboneConfig):
@@ -129,7 +128,7 @@ def read_config(given: BackboneConfig | Mapping[str, Any] | None) -> BackboneCon
     return TimmBackboneConfig.from_dict(given)
 
 
-def write_foreign(config: BackboneConfig | None, *, norms_each_map: bool = False) -> dict[str, Any] | None:
+def written_backbone_config(config: BackboneConfig | None, *, norms_each_map: bool = False) -> dict[str, Any] | None:
     """As a nested mapping of a `config.json`, the maps left out where nobody chose them. `norms_each_map`: of a Swin,
     as in MaskFormer."""
     if config is None:

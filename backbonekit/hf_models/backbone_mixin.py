@@ -1,18 +1,64 @@
-"""The Hugging Face face of a backbone: its attributes, and a call that returns `feature_maps`."""
+"""The base of the backbone classes: their construction, their attributes, and a call that returns `feature_maps`."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.backbone import StagedBackbone
+from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.timm.backbone import TimmBackbone
+from backbonekit.backbones.timm.blueprint import TimmBlueprint
+from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.errors import ContractError
-from backbonekit.hf_models.backbone_output import BackboneOutput
-from backbonekit.hf_models.stage_selection import agreed_indices
+from backbonekit.hf_models.config_mixin import agreed_indices
 from backbonekit.weights.fill import FillReport
+from backbonekit.weights.fill import construct_filled
+from backbonekit.weights.private_random import seeded
+
+
+@register_output
+@dataclass(eq=False)
+class BackboneOutput(FieldMapping):
+    """`feature_maps`: one for each of `out_indices`, fine to coarse, each [batch, channels, height, width].
+
+    `hidden_states`, with `output_hidden_states=True`: what the stem and every stage leave behind, before any
+    normalisation of maps, in the layout of transformers: [batch, channels, height, width] for convolutional families,
+    `swin`, `pvt_v2`, `vitdet` and timm, [batch, tokens, channels] for the others, class token and registers first,
+    Hiera's in the order in which its units attend. Stages behind the deepest one that was built are not among them:
+    build with the last stage among `out_indices` to get all.
+
+    `attentions`, with `output_attentions=True`: [batch, heads, queries, keys], rows of sum 1, one for each block of a
+    plain ViT and one for each stage, its last block's, of `swin`, `maskformer-swin`, `swinv2` and `hiera`. Attention in
+    windows has windows instead of images, [batch * windows, ...], or, in `hiera`, [batch, heads, units, queries,
+    keys]. None for the families for which transformers gives none: the convolutional ones and `pvt_v2`.
+    """
+
+    feature_maps: tuple[Tensor, ...]
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+def build_backbone(
+    blueprint: HFBlueprint | TimmBlueprint,
+    out_indices: Sequence[int] | None,
+    *,
+    pretrained: bool | str = False,
+    revision: str | None = None,
+    seed: int = 0,
+) -> tuple[StagedBackbone | TimmBackbone, FillReport | None]:
+    """`out_indices`: None stands for the architecture's last stage. `seed`: of random weights; the global random state
+    is left alone. The report is None for random weights. Raises ContractError, WeightsError, StorageError.
+    """
+    indices = blueprint.default_indices if out_indices is None else tuple(out_indices)
+    if not pretrained:
+        with seeded(seed):
+            return blueprint.construct(indices), None
+    checkpoint = blueprint.checkpoint(pretrained, revision, indices)
+    return construct_filled(lambda: blueprint.construct(indices), checkpoint, seed=seed, adapt=blueprint.adapt)
 
 
 class BackboneMixin(nn.Module):

@@ -1,45 +1,70 @@
-"""Configuration and class of each whole model, made of the table of models when first asked for.
+"""The class of each whole model, under transformers' name."""
 
-`model_faces.pyi` says them out for type checkers and editors; `python -m backbonekit.hf_models.write_stubs` writes it.
-"""
-
-from functools import cache
-from typing import Any
-
-from backbonekit.hf_models import model_kinds
-from backbonekit.hf_models.model_config import ModelConfig
-from backbonekit.hf_models.whole_model import WholeModel
-from backbonekit.registry.model_names import MODELS, model_class_names
-
-_PUBLISHED_IN = "backbonekit.hf_models"  # where pickle and people find the classes
+from backbonekit.hf_models import model_configs as configs
+from backbonekit.hf_models.whole_model import BoxModel, DenseModel, DepthModel, MaskModel, PoseModel
 
 
-@cache
-def model_config_class(model_type: str) -> type[ModelConfig]:
-    named = MODELS[model_type]
-    members = {
-        "__module__": _PUBLISHED_IN,
-        "__doc__": f"The fields of `{named.architecture}`.\n\n{ModelConfig.__doc__}",
-        "model_type": model_type,
-        "architecture": named.architecture,
-    }
-    return type(named.config, (ModelConfig,), members)
+class DFineForObjectDetection(BoxModel):
+    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.DFineConfig
 
 
-@cache
-def model_class(model_type: str) -> type[WholeModel]:
-    named = MODELS[model_type]
-    kind: type[WholeModel] = getattr(model_kinds, named.predictions)
-    members = {
-        "__module__": _PUBLISHED_IN,
-        "__doc__": f"{kind.__doc__}\n\n{WholeModel.__doc__}",
-        "config_class": model_config_class(model_type),
-    }
-    return type(named.architecture, (kind,), members)
+class DeformableDetrForObjectDetection(BoxModel):
+    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.DeformableDetrConfig
 
 
-def __getattr__(name: str) -> Any:
-    model_type = model_class_names().get(name)
-    if model_type is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return (model_config_class if name == MODELS[model_type].config else model_class)(model_type)
+class DepthAnythingForDepthEstimation(DepthModel):
+    """Predicts a depth for every pixel. `WholeModel` says what all models have."""
+
+    config_class = configs.DepthAnythingConfig
+
+
+class DetrForObjectDetection(BoxModel):
+    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.DetrConfig
+
+
+class DPTForDepthEstimation(DepthModel):
+    """Predicts a depth for every pixel. `WholeModel` says what all models have."""
+
+    config_class = configs.DPTConfig
+
+
+class Mask2FormerForUniversalSegmentation(MaskModel):
+    """Segments images by a set of masks, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.Mask2FormerConfig
+
+
+class MaskFormerForInstanceSegmentation(MaskModel):
+    """Segments images by a set of masks, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.MaskFormerConfig
+
+
+class RTDetrForObjectDetection(BoxModel):
+    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.RTDetrConfig
+
+
+class RTDetrV2ForObjectDetection(BoxModel):
+    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+
+    config_class = configs.RTDetrV2Config
+
+
+class UperNetForSemanticSegmentation(DenseModel):
+    """Predicts a class for every pixel. `WholeModel` says what all models have."""
+
+    config_class = configs.UperNetConfig
+
+
+class VitPoseForPoseEstimation(PoseModel):
+    """Finds the keypoints of the one person in an image. `WholeModel` says what all models have."""
+
+    config_class = configs.VitPoseConfig

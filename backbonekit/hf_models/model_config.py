@@ -1,8 +1,8 @@
-"""The configuration of a whole model: the fields of its `config.json`, read by the dialect of its checkpoints."""
+"""The configuration of a whole model: the fields of its `config.json`, and how its backbone is named."""
 
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import cache
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -11,17 +11,16 @@ from backbonekit.backbones.hf.model_types import family
 from backbonekit.contract.features import Level, octave
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.heads.shared_checkpoint.converter import CheckpointConverter
-from backbonekit.heads.shared_checkpoint.fields import told_fields
+from backbonekit.heads.shared_checkpoint.fields import BACKBONE_FIELDS, ModelFields
 from backbonekit.hf_models.backbone_choice import (
-    BACKBONE_FIELDS,
     BackboneChoice,
     BackboneConfig,
     config_of_recipe,
     read_config,
-    write_foreign,
+    written_backbone_config,
 )
-from backbonekit.hf_models.class_labels import class_names
-from backbonekit.hf_models.config_file import FILE, write_config
+from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields, write_config
+from backbonekit.hf_models.labels import class_names
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
@@ -29,23 +28,29 @@ from backbonekit.registry.lookup import resolve
 from backbonekit.weights.repository import open_repository
 
 Config = TypeVar("Config", bound="ModelConfig")
+ConfigClass = TypeVar("ConfigClass", bound="type[ModelConfig]")
 _LABELS = ("num_labels", "id2label", "label2id")
-# Stands in where a backbone is known by name alone and the dialect knows no default.
-_STAND_IN = {"dpt": {"model_type": "dinov2", "out_indices": [3, 6, 9, 12]}}
-_DEFAULT_TIMM = {"detr": "resnet50", "deformable_detr": "resnet50"}
-# Maps that a model reads where nobody chose any and its dialect wants to be told.
-_STRIDES = {"deformable_detr": (8, 16, 32)}
 
 
-class ModelConfig:
+def model_config(cls: ConfigClass) -> ConfigClass:
+    """Class decorator of the configuration of a model: unknown fields are refused by name."""
+    return refuses_unknown_fields(second_names=cls.second_names, ignored=cls.ignored)(cls)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ModelConfig(ModelFields):
     """What a model is made of. Constructing it reads no file and no network.
 
-    `fields`: those of transformers' class, by name; what is left out has its default, and can be asked for as an
-    attribute. The backbone is one of: `backbone_config`, a configuration of ours or a mapping with a `model_type`;
-    `backbone`, the name of a Hub repository or a folder, or with `use_timm_backbone` of a timm architecture, whose
-    published weights `use_pretrained_backbone` takes; neither, then transformers' default. Maps that nobody chose are
-    those that the model needs. `backbone_kwargs`: `out_indices` or `out_features`, `num_channels`, and arguments of
-    the backbone beside `backbone`. Classes: `num_labels`, `id2label` or `label2id`.
+    The backbone is one of: `backbone_config`, a configuration of ours or a mapping with a `model_type`; `backbone`, the
+    name of a Hub repository or a folder, or with `use_timm_backbone` of a timm architecture, whose published weights
+    `use_pretrained_backbone` takes; neither, then transformers' default. Maps that are not chosen are those that the
+    model needs. `backbone_kwargs`: `out_indices` or `out_features`, `num_channels`, and arguments of the backbone
+    beside `backbone`. Classes: `num_labels`, `id2label` or `label2id`.
+
+    Class attributes: `model_type`, `architecture`: as a `config.json` has them. `default_timm`: the architecture of
+    timm without a name. `stand_in`: a backbone that is described in place of one that is known by name alone.
+    `default_strides`: of the maps that are read where none are chosen, for a converter that requires them.
+    `norms_each_map`: a Swin has a norm for each map, as in MaskFormer.
 
     Raises RecipeError (a ValueError) for unknown fields and values, ContractError (a ValueError) for two ways to say
     one thing.
@@ -53,54 +58,55 @@ class ModelConfig:
 
     model_type: ClassVar[str]
     architecture: ClassVar[str]
+    default_timm: ClassVar[str | None] = None
+    stand_in: ClassVar[Mapping[str, Any] | None] = None
+    default_strides: ClassVar[tuple[int, ...] | None] = None
+    norms_each_map: ClassVar[bool] = False
+    _is_complete: ClassVar[bool] = False
 
-    backbone_config: BackboneConfig | None
-    backbone: str | None
-    use_timm_backbone: bool
-    use_pretrained_backbone: bool
-    backbone_kwargs: dict[str, Any]
-    id2label: dict[int, str]
+    backbone_config: BackboneConfig | Mapping[str, Any] | None = None
+    backbone: str | Path | None = None
+    use_timm_backbone: bool | None = False
+    use_pretrained_backbone: bool | None = False
+    backbone_kwargs: Mapping[str, Any] | None = None
+    num_labels: int | None = None
+    id2label: Mapping[Any, str] | None = None
+    label2id: Mapping[str, int] | None = None
 
-    def __init__(self, **fields: Any) -> None:
-        backbone = fields.pop("backbone", None)
-        own: dict[str, Any] = {
-            "backbone_config": read_config(fields.pop("backbone_config", None)),
-            "backbone": None if backbone is None else str(backbone),
-            "use_timm_backbone": bool(fields.pop("use_timm_backbone", None)),
-            "use_pretrained_backbone": bool(fields.pop("use_pretrained_backbone", None)),
-            "backbone_kwargs": dict(fields.pop("backbone_kwargs", None) or {}),
-            "id2label": class_names(*(fields.pop(name, None) for name in _LABELS)),
-        }
-        if backbone is None and own["backbone_config"] is None and own["use_timm_backbone"]:
-            own["backbone"] = _DEFAULT_TIMM.get(self.model_type)
-        for name, value in {**own, **fields}.items():
-            object.__setattr__(self, name, value)
+    def __post_init__(self) -> None:
+        self.backbone = None if self.backbone is None else str(self.backbone)
+        self.use_timm_backbone = bool(self.use_timm_backbone)
+        self.use_pretrained_backbone = bool(self.use_pretrained_backbone)
+        self.backbone_kwargs = dict(self.backbone_kwargs or {})
+        if self.backbone is None and self.backbone_config is None and self.use_timm_backbone:
+            self.backbone = self.default_timm
+        self._set_labels(class_names(self.num_labels, self.id2label, self.label2id))
+        object.__setattr__(self, "_is_complete", True)
         self._choice.check()
-        self.recipe()  # what is wrong is told here, not when the model is built
+        self.recipe()  # faults are raised here, not when the model is built
 
     def __getattr__(self, name: str) -> Any:
-        defaults = {} if name.startswith("_") else _defaults(self.architecture)
-        if name not in defaults:
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}; {nearest(name, defaults)}")
-        return defaults[name]
+        known = [item.name for item in dataclass_fields(self)]
+        if name in self.second_names:
+            return getattr(self, self.second_names[name])
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}; {nearest(name, known)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        name = self.second_names.get(name, name)
+        known = [item.name for item in dataclass_fields(self)]
+        if name not in known:
+            raise RecipeError(f"{type(self).__name__} has no field {name!r}; {nearest(name, known)}")
         if name == "backbone_config":
             value = read_config(value)
-        elif name in ("num_labels", "label2id"):
-            name, value = "id2label", class_names(**{**dict.fromkeys(_LABELS), name: value})
-        elif not (name in vars(self) or name in _defaults(self.architecture)):
-            raise RecipeError(f"{type(self).__name__} has no field {name!r}; {nearest(name, self._known())}")
-        object.__setattr__(self, name, value)
+        if name in _LABELS and self._is_complete:
+            self._set_labels(class_names(**{**dict.fromkeys(_LABELS), name: value}))
+        else:
+            object.__setattr__(self, name, value)
 
-    @property
-    def num_labels(self) -> int:
-        """How many classes; "no object" is none of them."""
-        return len(self.id2label)
-
-    @property
-    def label2id(self) -> dict[str, int]:
-        return {name: number for number, name in self.id2label.items()}
+    def _set_labels(self, names: dict[int, str]) -> None:
+        object.__setattr__(self, "id2label", names)
+        object.__setattr__(self, "num_labels", len(names))
+        object.__setattr__(self, "label2id", {name: number for number, name in names.items()})
 
     @property
     def freezes_norms(self) -> bool:
@@ -117,11 +123,11 @@ class ModelConfig:
         """What is built."""
         choice = self._choice
         own = choice.own()
-        nested = write_foreign(own)
+        nested = written_backbone_config(own, norms_each_map=self.norms_each_map)
         if own is None and choice.name is not None:
-            nested = _STAND_IN.get(self.model_type)
-        elif own is not None and not own.indices_were_set and self.model_type in _STRIDES:
-            nested = {**(nested or {}), "out_indices": _maps_of(own, _STRIDES[self.model_type])}
+            nested = None if self.stand_in is None else dict(self.stand_in)
+        elif own is not None and not own.indices_were_set and self.default_strides is not None:
+            nested = {**(nested or {}), "out_indices": _maps_of(own, self.default_strides)}
         said = {**self._rest(), "backbone_config": nested, "id2label": self._numbered_names()}
         if isinstance(own, TimmBackboneConfig) and self._rest().get("dilation") is True:
             nested = said["backbone_config"] = {**(nested or {}), "output_stride": 16}
@@ -133,6 +139,8 @@ class ModelConfig:
                 [f"{name}: {fault.partition('config.json: ')[2] or fault}" for fault in error.faults]
             ) from None
         mapping["backbone"] = choice.apply(mapping["backbone"])
+        if own is None and choice.name is not None:
+            self._fit_named_backbone(mapping)
         return recipe_from_mapping(plain_data(mapping), origin=type(self).__name__)
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,14 +151,14 @@ class ModelConfig:
                 "architectures": [self.architecture],
                 **self._rest(),
                 **{name: vars(self)[name] for name in BACKBONE_FIELDS},
-                "backbone_config": write_foreign(self.backbone_config),
+                "backbone_config": written_backbone_config(self._own_config, norms_each_map=self.norms_each_map),
                 "id2label": self._numbered_names(),
             }
         )
 
     @classmethod
     def from_dict(cls: type[Config], fields: Mapping[str, Any]) -> Config:
-        """From the content of a `config.json`; what says nothing about the model is passed over. Raises RecipeError for
+        """From the content of a `config.json`; generic fields are passed over. Raises RecipeError for
         that of another model."""
         if fields.get("model_type", cls.model_type) != cls.model_type:
             raise RecipeError(f"{cls.__name__}: this is the config.json of a {str(fields['model_type'])[:60]!r}.")
@@ -159,7 +167,7 @@ class ModelConfig:
             known = {name: value for name, value in known.items() if name not in BACKBONE_FIELDS[1:]}
         if "id2label" in known:
             known = {name: value for name, value in known.items() if name not in ("label2id", "num_labels")}
-        passed_over = GENERIC_FIELDS - set(_LABELS)
+        passed_over = GENERIC_FIELDS - {item.name for item in dataclass_fields(cls)}
         return cls(**{name: value for name, value in known.items() if name not in passed_over})
 
     @classmethod
@@ -174,7 +182,8 @@ class ModelConfig:
     def of_built(self, recipe: Recipe) -> dict[str, Any]:
         """The content of the `config.json` of a model that was built from this: the backbone said in full, `recipe`
         being the model's own."""
-        backbone = write_foreign(config_of_recipe(recipe.backbone, freezes_norms=self.freezes_norms))
+        own = config_of_recipe(recipe.backbone, freezes_norms=self.freezes_norms)
+        backbone = written_backbone_config(own, norms_each_map=self.norms_each_map)
         left_out = {name: value for name, value in self.to_dict().items() if name not in BACKBONE_FIELDS}
         return {**left_out, "backbone_config": backbone}
 
@@ -187,35 +196,36 @@ class ModelConfig:
         written = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items() if value not in (None, {}))
         return f"{type(self).__name__}({written})"
 
+    @classmethod
+    def from_recipe(cls: type[Config], recipe: Recipe, *, origin: str) -> Config:
+        """Of a model that was saved as a recipe. Raises ContractError where the class does not read recipes."""
+        raise ContractError(f"{origin} was saved as a recipe, which has no {FILE}. The fix: load_model opens it.")
+
+    def _fit_named_backbone(self, mapping: dict[str, Any]) -> None:
+        """Changes a recipe whose backbone is known by name alone. A class overrides it where options depend on it."""
+
+    @property
+    def _own_config(self) -> BackboneConfig | None:
+        assert not isinstance(self.backbone_config, Mapping)  # read when it was set
+        return self.backbone_config
+
     @property
     def _choice(self) -> BackboneChoice:
         return BackboneChoice(
-            self.backbone_config,
-            self.backbone,
-            self.use_timm_backbone,
-            self.use_pretrained_backbone,
-            self.backbone_kwargs,
+            self._own_config,
+            None if self.backbone is None else str(self.backbone),
+            bool(self.use_timm_backbone),
+            bool(self.use_pretrained_backbone),
+            dict(self.backbone_kwargs or {}),
         )
 
     def _rest(self) -> dict[str, Any]:
-        """The fields that were given, without those of the backbone and of the classes."""
-        return {name: value for name, value in vars(self).items() if name not in (*BACKBONE_FIELDS, *_LABELS)}
+        """All fields without those of the backbone and of the classes."""
+        apart = (*BACKBONE_FIELDS, *_LABELS)
+        return {item.name: getattr(self, item.name) for item in dataclass_fields(self) if item.name not in apart}
 
     def _numbered_names(self) -> dict[str, str]:
-        return {str(number): name for number, name in self.id2label.items()}
-
-    @classmethod
-    def _known(cls) -> list[str]:
-        return [*_defaults(cls.architecture), *BACKBONE_FIELDS, *_LABELS]
-
-
-@cache
-def _defaults(architecture: str) -> dict[str, Any]:
-    """The fields that the dialect reads, and what they are where a file says nothing."""
-    # A DPT must say its backbone; its other fields are read all the same.
-    with told_fields() as told, suppress(RecipeError, ContractError):
-        resolve("checkpoint", architecture).recipe({})
-    return {name: default for name, default in told.items() if name not in BACKBONE_FIELDS}
+        return {str(number): name for number, name in (self.id2label or {}).items()}
 
 
 def _maps_of(config: BackboneConfig, strides: tuple[int, ...]) -> list[int]:

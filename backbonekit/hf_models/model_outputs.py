@@ -40,6 +40,14 @@ class MaskModelOutput(FieldMapping):
     loss_dict: dict[str, Tensor] | None = None
     auxiliary_logits: tuple[dict[str, Tensor], ...] | None = None
 
+    @property
+    def losses(self) -> dict[str, Tensor] | None:
+        """Another name of `loss_dict`."""
+        return self.loss_dict
+
+
+MaskFormerForInstanceSegmentationOutput = MaskModelOutput
+
 
 @register_output
 @dataclass(eq=False)

@@ -12,10 +12,8 @@ from backbonekit.backbones.timm.backbone import TimmBackbone as Backbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.backbones.timm.feature_names import timm_feature_names
 from backbonekit.errors import ContractError
-from backbonekit.hf_models.backbone_build import build_backbone
-from backbonekit.hf_models.backbone_mixin import BackboneMixin
-from backbonekit.hf_models.backbone_output import BackboneOutput
-from backbonekit.hf_models.config_file import FILE
+from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneOutput, build_backbone
+from backbonekit.hf_models.config_file import FILE, is_weight_file
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.training.freeze import freeze
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
@@ -23,6 +21,7 @@ from backbonekit.weights.construct import finish, without_weights
 from backbonekit.weights.fill import FillReport, fill
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import StoredTensor
+from backbonekit.weights.write_folder import replacing
 from backbonekit.weights.write_tensors import save_tensors
 
 _COUNTER = "num_batches_tracked"
@@ -99,9 +98,9 @@ class TimmBackbone(BackboneMixin):
             backbone = plan.construct(indices)
         report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
         finish(backbone)
-        face = cls.__new__(cls)
-        face._finish(config, plan, backbone, report)
-        return face
+        made = cls.__new__(cls)
+        made._finish(config, plan, backbone, report)
+        return made
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` and `model.safetensors`, the weights by the names that they have in transformers.
@@ -110,12 +109,13 @@ class TimmBackbone(BackboneMixin):
         `from_pretrained` takes names of timm alone, so there the weights are read with `load_state_dict`.
         """
         config = self.config.of_saved(self.plan, self.out_indices)
-        config.save_pretrained(folder)
         with torch.device("meta"):
             wanted = set(self.plan.construct(self.out_indices).state_dict())
         tensors = {name: tensor for name, tensor in self.backbone.state_dict().items() if name in wanted}
         written = timm_feature_names(self.plan, self.out_indices).reverse(tensors)
-        save_tensors(Path(folder).expanduser(), {name: tensor.detach().clone() for name, tensor in written.items()})
+        with replacing(Path(folder), stale=is_weight_file, last=FILE) as temporary:
+            config.save_pretrained(temporary)
+            save_tensors(temporary, {name: tensor.detach().clone() for name, tensor in written.items()})
 
     def freeze_batch_norm_2d(self) -> None:
         """Batch norms keep their statistics, scale and shift from now on, also through `train()`."""

@@ -10,9 +10,8 @@ from typing import Any
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.errors import ContractError, RecipeError, nearest
-from backbonekit.hf_models.config_call import told_by_name
-from backbonekit.hf_models.config_file import FILE, write_config
-from backbonekit.hf_models.stage_selection import agreed_indices
+from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields, write_config
+from backbonekit.hf_models.config_mixin import agreed_indices
 from backbonekit.weights.repository import open_repository
 
 # What transformers writes besides, which follows from the rest.
@@ -21,7 +20,7 @@ _UNSET = [-1]  # what transformers writes where nobody chose
 _FLAGS = ("use_pretrained_backbone", "freeze_batch_norm_2d", "output_hidden_states", "output_attentions", "return_dict")
 
 
-@told_by_name(positional=1)
+@refuses_unknown_fields(positional=1)
 @dataclass
 class TimmBackboneConfig:
     """`backbone`: an architecture of timm, with or without a tag of weights. `num_channels`: of the images.

@@ -1,29 +1,40 @@
-"""A composed model under the name of one of transformers: built, opened and saved as that is."""
+"""A composed model as one of transformers: built, opened and saved; with one class for each kind of prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.initial_weights import InitialWeights
-from backbonekit.contract.predictions import ModelOutput
+from backbonekit.assembly.weight_report import WeightReport
+from backbonekit.contract.maps import Canvas
+from backbonekit.contract.predictions import BoxQueries, MaskQueries, ModelOutput
+from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError, WeightsError
-from backbonekit.hf_models.class_labels import chosen_labels, class_names
-from backbonekit.hf_models.config_file import FILE, write_config
+from backbonekit.hf_models.config_file import FILE, is_weight_file, write_config
+from backbonekit.hf_models.labels import chosen_labels, class_names
 from backbonekit.hf_models.model_config import ModelConfig
-from backbonekit.hub.opening import open_model
+from backbonekit.hf_models.model_outputs import (
+    BoxModelOutput,
+    DenseModelOutput,
+    DepthModelOutput,
+    MaskModelOutput,
+    PoseModelOutput,
+)
 from backbonekit.hub.saved_model import RECIPE
+from backbonekit.hub.opening import open_model
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
+from backbonekit.ops.boxes import corners_of, image_sizes
 from backbonekit.recipe.recipe import plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.model_names import MODELS
 from backbonekit.training.freeze import freeze
 from backbonekit.weights.repository import open_repository
-from backbonekit.weights.weight_report import WeightReport
+from backbonekit.weights.write_folder import replacing
 from backbonekit.weights.write_tensors import save_tensors
 
 Model = TypeVar("Model", bound="WholeModel")
@@ -48,7 +59,7 @@ class WholeModel(nn.Module):
         self.config = config
         recipe = config.recipe()
         self.model: ComposedModel = build_composed(recipe, seed=seed)
-        _freeze_as_told(self.model, config, is_pretrained=bool(recipe.backbone.pretrained))
+        _freeze_as_configured(self.model, config, is_pretrained=bool(recipe.backbone.pretrained))
         self.eval()
 
     @classmethod
@@ -70,16 +81,16 @@ class WholeModel(nn.Module):
         of another kind, StorageError, WeightsError.
         """
         repository = open_repository(name_or_folder, revision=revision)
-        if repository.has(RECIPE):
-            raise ContractError(
-                f"{repository.origin} was saved as a recipe, which has no {FILE}. The fix: load_model opens it."
-            )
-        config = cls._config_in(repository.json(FILE), repository.origin)
+        is_recipe = repository.has(RECIPE)
+        if not is_recipe:
+            config = cls._config_in(repository.json(FILE), repository.origin)
         opened = open_model(name_or_folder, revision=repository.commit or revision)
         mapping = dict(opened.recipe_mapping)
-        if opened.processing is not None:
+        if opened.processing is not None and not mapping.get("processing"):
             mapping["processing"] = plain_data(asdict(opened.processing))
         saved = recipe_from_mapping(mapping, origin=opened.origin)
+        if is_recipe:
+            config = cls.config_class.from_recipe(saved, origin=opened.origin)
         if not (num_labels is None and id2label is None and label2id is None):
             before = config.num_labels
             config.id2label = class_names(num_labels, id2label, label2id)
@@ -89,14 +100,14 @@ class WholeModel(nn.Module):
                     " not fit. The fix, which starts the predictor at random: ignore_mismatched_sizes=True."
                 )
             head = {name: value for name, value in mapping["head"].items() if name != "num_classes"}
-            labels = chosen_labels(list(config.id2label.values()))
+            labels = chosen_labels(list((config.id2label or {}).values()))
             mapping |= {"labels": labels, "head": head if labels else {**head, "num_classes": config.num_labels}}
         recipe = recipe_from_mapping(mapping, origin=opened.origin)
-        assert opened.checkpoint is not None
+        warm = None if opened.checkpoint is None else Warm(opened.checkpoint, saved)
         model = cls.__new__(cls)
         nn.Module.__init__(model)
-        model.model = build_composed(recipe, seed=seed, initial=InitialWeights(opened.checkpoint, saved))
-        _freeze_as_told(model.model, config, is_pretrained=True)
+        model.model = build_composed(recipe, seed=seed, warm=warm)
+        _freeze_as_configured(model.model, config, is_pretrained=True)
         model.config = config
         return model.eval()
 
@@ -130,10 +141,11 @@ class WholeModel(nn.Module):
                 "model.model.save_pretrained(folder)."
             ) from error
         path = Path(folder).expanduser()
-        write_config(content, path)
-        # A joined matrix is written as its parts, which must not share memory.
-        save_tensors(path, {name: tensor.detach().clone().contiguous() for name, tensor in written.items()})
-        write_config(self._written_processing(), path, name=PREPROCESSOR_CONFIG)
+        with replacing(path, stale=is_weight_file, last=FILE) as temporary:
+            write_config(content, temporary)
+            # A joined matrix is written as its parts, which must not share memory.
+            save_tensors(temporary, {name: tensor.detach().clone().contiguous() for name, tensor in written.items()})
+            write_config(self._written_processing(), temporary, name=PREPROCESSOR_CONFIG)
         return path
 
     def _written_processing(self) -> dict[str, Any]:
@@ -148,10 +160,142 @@ class WholeModel(nn.Module):
         return self.model(pixel_values, mask, None if targets is None else list(targets))
 
 
-def _freeze_as_told(model: ComposedModel, config: ModelConfig, *, is_pretrained: bool) -> None:
-    """Here a configuration is an order, while a recipe's is advice."""
+def _freeze_as_configured(model: ComposedModel, config: ModelConfig, *, is_pretrained: bool) -> None:
+    """Here a configuration is followed, while that of a recipe is advice."""
     if config.freezes_norms:
         freeze(model, norms=True)
     advice = model.recipe.training.get("freeze", {})
     if advice and is_pretrained:
         freeze(model, **advice)
+
+
+Images = Float[Tensor, "batch channels height width"]
+Mask = Bool[Tensor, "batch height width"] | Int[Tensor, "batch height width"] | None
+
+
+class BoxModel(WholeModel):
+    """Finds objects: a set of boxes, each with a class."""
+
+    def forward(
+        self,
+        pixel_values: Images,
+        pixel_mask: Mask = None,
+        labels: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> BoxModelOutput:
+        """`pixel_mask`: 1 where a real pixel is. `labels`: for each image `class_labels` [objects] and `boxes`
+        [objects, 4], centre and size in [0, 1] of the image without its padding."""
+        targets: list[Target] | None = None
+        if labels is not None:
+            _check_count(len(labels), pixel_values)
+            canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
+            sizes = image_sizes(canvas, pixel_values).expand(len(labels), 2).repeat(1, 2)
+            targets = [
+                {"labels": one["class_labels"].long(), "boxes": corners_of(one["boxes"].to(sizes.dtype)) * size}
+                for one, size in zip(labels, sizes, strict=True)
+            ]
+        out = self._run(pixel_values, pixel_mask, targets)
+        prediction: BoxQueries = out.predictions  # type: ignore[assignment]
+        earlier = None
+        if prediction.auxiliary is not None:
+            earlier = tuple(
+                {"logits": one.class_logits, "pred_boxes": one.boxes_cxcywh} for one in prediction.auxiliary
+            )
+        return BoxModelOutput(
+            logits=prediction.class_logits,
+            pred_boxes=prediction.boxes_cxcywh,
+            feature_maps=out.feature_maps,
+            loss=out.loss,
+            loss_dict=out.losses,
+            auxiliary_outputs=earlier,
+        )
+
+
+class MaskModel(WholeModel):
+    """Segments images by a set of masks, each with a class."""
+
+    def forward(
+        self,
+        pixel_values: Images,
+        pixel_mask: Mask = None,
+        mask_labels: Sequence[Tensor] | None = None,
+        class_labels: Sequence[Tensor] | None = None,
+    ) -> MaskModelOutput:
+        """`pixel_mask`: 1 where a real pixel is. `mask_labels`: for each image [masks, height, width], 1 inside;
+        `class_labels`: for each image [masks]."""
+        out = self._run(pixel_values, pixel_mask, mask_targets(mask_labels, class_labels))
+        prediction: MaskQueries = out.predictions  # type: ignore[assignment]
+        return MaskModelOutput(
+            class_queries_logits=prediction.class_logits,
+            masks_queries_logits=prediction.mask_logits,
+            feature_maps=out.feature_maps,
+            loss=out.loss,
+            loss_dict=out.losses,
+            auxiliary_logits=earlier_masks(prediction.auxiliary),
+        )
+
+
+class DenseModel(WholeModel):
+    """Gives every pixel a class."""
+
+    def forward(
+        self, pixel_values: Images, pixel_mask: Mask = None, labels: Int[Tensor, "batch height width"] | None = None
+    ) -> DenseModelOutput:
+        """`pixel_mask`: 1 where a real pixel is. `labels`: the class of each pixel, 255 where nobody says."""
+        targets = None if labels is None else [{"segmentation": one} for one in labels.long()]
+        out = self._run(pixel_values, pixel_mask, targets)
+        return DenseModelOutput(out.predictions.logits, out.feature_maps, out.loss, out.losses)  # type: ignore[union-attr]
+
+
+class DepthModel(WholeModel):
+    """Gives every pixel a depth."""
+
+    def forward(
+        self, pixel_values: Images, pixel_mask: Mask = None, labels: Float[Tensor, "batch height width"] | None = None
+    ) -> DepthModelOutput:
+        """`pixel_mask`: 1 where a real pixel is. `labels`: depth, 0 or NaN where nobody knows; transformers trains no
+        depth."""
+        targets = None if labels is None else [{"depth": one} for one in labels]
+        out = self._run(pixel_values, pixel_mask, targets)
+        return DepthModelOutput(out.predictions.depth, out.feature_maps, out.loss, out.losses)  # type: ignore[union-attr]
+
+
+class PoseModel(WholeModel):
+    """Finds the keypoints of the one person in an image."""
+
+    def forward(
+        self, pixel_values: Images, pixel_mask: Mask = None, labels: Float[Tensor, "batch keypoints 3"] | None = None
+    ) -> PoseModelOutput:
+        """`pixel_mask`: 1 where a real pixel is. `labels`: x, y in pixels of the input and visibility (0: nobody says)
+        of each keypoint; transformers trains no poses."""
+        targets = None if labels is None else [{"keypoints": one[None]} for one in labels]
+        out = self._run(pixel_values, pixel_mask, targets)
+        return PoseModelOutput(out.predictions.heatmaps, out.feature_maps, out.loss, out.losses)  # type: ignore[union-attr]
+
+
+def mask_targets(mask_labels: Sequence[Tensor] | None, class_labels: Sequence[Tensor] | None) -> list[Target] | None:
+    """Targets of the contract. Raises ContractError where one of the two is missing, or of other images."""
+    if mask_labels is None and class_labels is None:
+        return None
+    if mask_labels is None or class_labels is None or len(mask_labels) != len(class_labels):
+        given = [0 if labels is None else len(labels) for labels in (mask_labels, class_labels)]
+        raise ContractError(
+            f"mask_labels of {given[0]} images and class_labels of {given[1]}; a loss wants both, one each an image."
+        )
+    return [
+        {"labels": classes.long(), "masks": masks != 0}
+        for masks, classes in zip(mask_labels, class_labels, strict=True)
+    ]
+
+
+def earlier_masks(auxiliary: tuple[MaskQueries, ...] | None) -> tuple[dict[str, Tensor], ...] | None:
+    """Predictions of earlier decoder layers under transformers' names."""
+    if auxiliary is None:
+        return None
+    return tuple(
+        {"class_queries_logits": layer.class_logits, "masks_queries_logits": layer.mask_logits} for layer in auxiliary
+    )
+
+
+def _check_count(given: int, pixel_values: Tensor) -> None:
+    if given != len(pixel_values):
+        raise ContractError(f"labels of {given} images for a batch of {len(pixel_values)}; give one each.")

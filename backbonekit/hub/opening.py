@@ -49,8 +49,8 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
     if repository.has(_TRANSFORMERS_CONFIG):
         return _open_transformers(repository)
     raise StorageError(
-        f"{repository.origin} is no model: it has neither {RECIPE} (saved by backbonekit) nor {_TRANSFORMERS_CONFIG} (saved"
-        " by transformers)."
+        f"{repository.origin} is no model: it has neither {RECIPE} (saved by backbonekit) nor {_TRANSFORMERS_CONFIG}"
+        " (saved by transformers)."
     )
 
 
@@ -78,6 +78,6 @@ def _architecture(config: Mapping[str, Any], shown: str) -> str:
         if is_known("checkpoint", name):
             return name
     raise RecipeError(
-        f"{shown}: the architecture {given[0][:100]!r} is not known; {nearest(given[0], names('checkpoint'))} A backbone"
-        " alone is opened by a recipe: `backbone: {source: hf, name: ...}`."
+        f"{shown}: the architecture {given[0][:100]!r} is not known; {nearest(given[0], names('checkpoint'))} A"
+        " backbone alone is opened by a recipe: `backbone: {source: hf, name: ...}`."
     )

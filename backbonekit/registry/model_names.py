@@ -1,7 +1,6 @@
 """The table of whole models: model types of transformers, and how their classes are called. No torch here.
 
-`DetrConfig` and `DetrForObjectDetection` follow from a line here and from the dialect that is registered under the
-name of the second. MaskFormer stands in files of its own.
+`DetrConfig` and `DetrForObjectDetection` stand in `hf_models/model_configs.py` and `model_classes.py`.
 """
 
 from dataclasses import dataclass
@@ -9,12 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NamedModel:
-    """`name` and `task`: of which the names of its classes are made. `answers`: the kind of face that it has, see
-    `hf_models/model_kinds.py`. `processor`: the image processor of transformers that its predictions are read with."""
+    """`name` and `task`: the parts of the names of its classes. `processor`: the image processor of transformers that
+    reads its predictions."""
 
     name: str
     task: str
-    predictions: str
     processor: str
 
     @property
@@ -27,16 +25,17 @@ class NamedModel:
 
 
 MODELS = {
-    "d_fine": NamedModel("DFine", "ObjectDetection", "BoxModel", "RTDetr"),
-    "deformable_detr": NamedModel("DeformableDetr", "ObjectDetection", "BoxModel", "DeformableDetr"),
-    "depth_anything": NamedModel("DepthAnything", "DepthEstimation", "DepthModel", "DPT"),
-    "detr": NamedModel("Detr", "ObjectDetection", "BoxModel", "Detr"),
-    "dpt": NamedModel("DPT", "DepthEstimation", "DepthModel", "DPT"),
-    "mask2former": NamedModel("Mask2Former", "UniversalSegmentation", "MaskModel", "Mask2Former"),
-    "rt_detr": NamedModel("RTDetr", "ObjectDetection", "BoxModel", "RTDetr"),
-    "rt_detr_v2": NamedModel("RTDetrV2", "ObjectDetection", "BoxModel", "RTDetr"),
-    "upernet": NamedModel("UperNet", "SemanticSegmentation", "DenseModel", "Segformer"),
-    "vitpose": NamedModel("VitPose", "PoseEstimation", "PoseModel", "VitPose"),
+    "d_fine": NamedModel("DFine", "ObjectDetection", "RTDetr"),
+    "deformable_detr": NamedModel("DeformableDetr", "ObjectDetection", "DeformableDetr"),
+    "depth_anything": NamedModel("DepthAnything", "DepthEstimation", "DPT"),
+    "detr": NamedModel("Detr", "ObjectDetection", "Detr"),
+    "dpt": NamedModel("DPT", "DepthEstimation", "DPT"),
+    "mask2former": NamedModel("Mask2Former", "UniversalSegmentation", "Mask2Former"),
+    "maskformer": NamedModel("MaskFormer", "InstanceSegmentation", "MaskFormer"),
+    "rt_detr": NamedModel("RTDetr", "ObjectDetection", "RTDetr"),
+    "rt_detr_v2": NamedModel("RTDetrV2", "ObjectDetection", "RTDetr"),
+    "upernet": NamedModel("UperNet", "SemanticSegmentation", "Segformer"),
+    "vitpose": NamedModel("VitPose", "PoseEstimation", "VitPose"),
 }
 
 

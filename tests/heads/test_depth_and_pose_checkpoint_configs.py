@@ -90,17 +90,26 @@ def test_a_pyramid_enters_the_fusion_as_it_is():
         ({"backbone_config": {**DINOV2, "out_indices": [6, 12]}}, "it gives 2 maps and neck_hidden_sizes has 4"),
         (
             {"backbone_config": DINOV2, "readout_type": "sum"},
-            "readout_type='sum' is not supported: supported are ignore",
+            "readout_type: given 'sum', must be one of ignore, add, project",
         ),
         ({"backbone_config": DINOV2, "hidden_act": "relu"}, "hidden_act='relu' is not supported: the class token"),
-        ({"backbone_config": DINOV2, "head_in_index": 1}, "head_in_index=1 is not supported: the finest fused map"),
+        (
+            {"backbone_config": DINOV2, "head_in_index": 1},
+            "head_in_index=1 is not supported: the head reads",
+        ),
         ({"backbone_config": DINOV2, "add_projection": True, "fusion_hidden_size": 64}, "transformers projects 256"),
-        ({"backbone_config": DINOV2, "neck_hidden_sizes": [1, "2"]}, "it must be a list of whole numbers above 0"),
-        ({"backbone_config": DINOV2, "reassemble_factors": [4, -2]}, "it must be a list of numbers above 0"),
+        (
+            {"backbone_config": DINOV2, "neck_hidden_sizes": [1, "2"]},
+            "neck_hidden_sizes.1: given '2', must be a whole number",
+        ),
+        (
+            {"backbone_config": DINOV2, "reassemble_factors": [4, -2]},
+            "reassemble_factors.1: given -2, must be a number from 0.001",
+        ),
         ({"backbone_config": DINOV2, "reassemble_factors": [4, 2]}, "has 4 numbers and reassemble_factors 2"),
         ({"backbone_config": {**DINOV2, "depth": 3}}, "the field 'depth' is not supported"),
         ({"backbone_config": DINOV2, "readout": "add"}, "readout is no field that is supported"),
-        ({"backbone_config": []}, "backbone_config=[] is not supported: it must be a mapping"),
+        ({"backbone_config": []}, "backbone_config is no mapping"),
     ],
 )
 def test_what_dpt_cannot_be_here_is_said(fields, sentence):
@@ -140,8 +149,8 @@ def test_an_empty_depth_anything_has_the_defaults_of_transformers():
     [
         ({"patch_size": 16}, "patch_size=16 is not supported: the backbone's patches have 14 pixels"),
         ({"reassemble_hidden_size": 100}, "reassemble_hidden_size=100 is not supported: the backbone's maps have 384"),
-        ({"depth_estimation_type": "both"}, "depth_estimation_type='both' is not supported"),
-        ({"max_depth": -1}, "max_depth=-1 is not supported"),
+        ({"depth_estimation_type": "both"}, "depth_estimation_type: given 'both', must be one of relative, metric"),
+        ({"max_depth": -1}, "max_depth: given -1, must be a number from"),
         ({"backbone_config": {"model_type": "resnet"}}, "model_type='resnet' is not supported, only dinov2, beit"),
         ({"backbone_config": {**DINOV2, "hidden_size": "wide"}}, "hidden_size"),
     ],
@@ -168,7 +177,7 @@ def test_vitpose_with_names_and_without():
             {"backbone_config": {"model_type": "dinov2"}},
             "model_type='dinov2' is not supported, only 'vitpose_backbone'",
         ),
-        ({"scale_factor": 0}, "scale_factor=0 is not supported"),
+        ({"scale_factor": 0}, "scale_factor: given 0, must be a whole number from 1 to 64"),
         ({"flip": True}, "flip is no field that is supported"),
     ],
 )

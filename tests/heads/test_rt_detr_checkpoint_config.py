@@ -113,14 +113,14 @@ def test_two_levels_are_the_coarsest():
         (RT_DETR, {"layer_norm_eps": 1e-6}, "norms have 1e-05"),
         (RT_DETR, {"auxiliary_loss": False}, "every layer is trained"),
         (RT_DETR, {"use_focal_loss": False}, "classes are scored independently"),
-        (RT_DETR, {"decoder_method": "cubic"}, "supported are default, discrete"),
-        (RT_DETR, {"model_type": "rt_detr", "decoder_offset_scale": 0.3}, "the first version reads no such field"),
+        (RT_DETR, {"decoder_method": "cubic"}, "decoder_method: given 'cubic', must be one of default, discrete"),
+        (RT_DETR, {"model_type": "rt_detr", "decoder_offset_scale": 0.3}, "decoder_offset_scale is no field"),
         (RT_DETR, {"num_querys": 3}, "num_querys is no field.*did you mean 'num_queries'"),
-        (RT_DETR, {"decoder_n_points": [3, 6, 3]}, "decoder_n_points=.* it must be a whole number"),
+        (RT_DETR, {"decoder_n_points": [3, 6, 3]}, "decoder_n_points: given .*, must be a whole number"),
         (D_FINE, {"decoder_n_points": [3, 6]}, "or one for each of the 3 levels"),
         (D_FINE, {"decoder_n_points": [3, 0, 3]}, "a whole number of at least 1"),
         (D_FINE, {"layer_scale": 2}, "all layers have the same width"),
-        (D_FINE, {"eval_idx": -2}, "the last layer answers"),
+        (D_FINE, {"eval_idx": -2}, "the last layer gives the prediction"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(converter, fields, message):

@@ -83,7 +83,7 @@ def test_other_strides_are_taken_as_they_are():
         ({"pool_scales": [1, 0]}, r"pool_scales=[1, 0] is not supported: it must be 1 to 16 whole numbers"),
         ({"pool_scales": [1] * 17}, "is not supported: it must be 1 to 16 whole numbers"),
         ({"pool_scales": "1, 2"}, "pool_scales=1, 2 is not supported"),
-        ({"hidden_size": 0}, "hidden_size=0 is not supported: it must be a whole number of at least 1."),
+        ({"hidden_size": 0}, "hidden_size: given 0, must be a whole number from 1 to 16,384."),
         ({"hidden_sizes": 3}, "hidden_sizes is no field that is supported; did you mean 'hidden_size'?"),
         ({"auxiliary_in_channels": 31}, "auxiliary_in_channels=31 is not supported: the map that the auxiliary head"),
         ({"backbone_config": 3}, "backbone_config is no mapping."),

@@ -14,7 +14,7 @@ from backbonekit.hf_models import (
     SwinConfig,
     TimmBackboneConfig,
 )
-from backbonekit.hf_models.backbone_classes import config_class
+from backbonekit.hf_models.backbone_configs import config_class
 
 CONFIGS = [config_class(model_type) for model_type in model_types()]
 

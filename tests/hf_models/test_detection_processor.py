@@ -12,7 +12,7 @@ from backbonekit import ModelOutput
 from backbonekit.contract.predictions import BoxQueries, DenseDepth
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import AutoImageProcessor
-from backbonekit.hf_models.coco_masks import object_mask
+from backbonekit.hf_models.labels import object_mask
 
 SMALL = {"shortest_edge": 40, "longest_edge": 70}
 KINDS = {

@@ -1,31 +1,58 @@
 """D-FINE as transformers saves it.
 
-Its training differs from transformers' in one point: there the distributions of a layer are judged by the boxes of the
-layer before, and the boxes of the last layer but one by nobody; here, as in the paper's code, every layer's by its own.
+Its training differs from transformers' in one point: there the distributions of a layer are compared with the boxes of
+the layer before, and those of the last layer but one with none; here, as in the paper's code, each with its own.
 Source: transformers/models/d_fine/{configuration,modeling}_d_fine.py; transformers/loss/loss_d_fine.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from backbonekit.contract.options import Channels, Range, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.real_time_fields import (
-    IDLE,
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import only, read_apart, unsupported, unused
+from backbonekit.heads.shared_checkpoint.real_time import (
+    DUPLICATE_NAMES,
+    RealTimeFields,
     count_levels,
-    read_advice,
-    read_decoder,
-    read_neck,
+    decoder_options,
+    decoder_rules,
+    freezing,
+    loss_options,
+    neck_names,
+    neck_options,
     read_nested_backbone,
-    read_weights,
+    start_names,
 )
-from backbonekit.heads.shared_checkpoint.real_time_names import IDLE_NAMES, decoder_rules, neck_names, start_names
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _DEFAULT_BACKBONE = {"model_type": "hgnet_v2", "out_indices": [2, 3, 4]}
 _BLOCKS = 3  # in every fusion block, times depth_mult
+
+
+@dataclass(kw_only=True)
+class DFineFields(RealTimeFields):
+    """Fields of D-FINE. `decoder_n_points`: one number for all levels, or one for each. `activation_dropout` is without
+    effect in transformers too."""
+
+    activation_dropout: float = unused(0.0)
+    decoder_n_points: int | Sequence[int] = read_apart(4)
+    decoder_offset_scale: Weight = 0.5
+    decoder_method: Literal["default", "discrete"] = "default"
+    weight_loss_fgl: Weight = 0.15
+    weight_loss_ddf: Weight = 1.5
+    eval_idx: int = read_apart(-1)
+    layer_scale: float = only(1, "all layers have the same width")
+    max_num_bins: Annotated[int, Range(4, 1_024)] = 32
+    reg_scale: Annotated[float, Range(0.01, 1e6)] = 4.0
+    depth_mult: Annotated[float, Range(0, 100)] = 1.0
+    top_prob_values: Annotated[int, Range(1, 1_024)] = 4
+    lqe_hidden_dim: Channels = 64
+    lqe_layers: Annotated[int, Range(1, 200)] = 2
+    up: Annotated[float, Range(0.01, 1e6)] = 0.5
+    tie_word_embeddings: bool = unused(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,37 +65,31 @@ class DFINECheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = read_nested_backbone(config, _DEFAULT_BACKBONE, faults)
-        fields = ForeignFields(config, "", idle=(*IDLE, "activation_dropout"))
-        fields.raw("backbone_config")
-        fields.only("backbone", None, "backbone_config says it")
+        fields = DFineFields.read(config, faults)
         labels, num_classes = read_class_names(config, faults)
-        levels = count_levels(fields, backbone)
-        blocks = round(_BLOCKS * fields.number("depth_mult", 1.0))
-        neck = read_neck(fields, levels, fusion="elan", blocks=blocks)
-        decoder = read_decoder(fields)
+        levels = count_levels(config, backbone, faults)
+        neck = neck_options(fields, levels, fusion="elan", blocks=round(_BLOCKS * fields.depth_mult))
+        decoder = decoder_options(fields, fields.decoder_offset_scale, fields.decoder_method)
         decoder |= {
-            "num_points": _points(fields, levels),
-            "num_bins": fields.number("max_num_bins", 32, low=4),
-            "edge_scale": fields.number("reg_scale", 4.0, low=0.01),
-            "edge_reach": fields.number("up", 0.5, low=0.01),
-            "num_quality_bins": fields.number("top_prob_values", 4, low=1),
-            "quality_channels": fields.number("lqe_hidden_dim", 64, low=1),
-            "num_quality_layers": fields.number("lqe_layers", 2, low=1),
+            "points": _points(config.get("decoder_n_points"), levels, faults),
+            "bins": fields.max_num_bins,
+            "edge_scale": fields.reg_scale,
+            "edge_reach": fields.up,
+            "quality_bins": fields.top_prob_values,
+            "quality_channels": fields.lqe_hidden_dim,
+            "quality_layers": fields.lqe_layers,
         }
-        fields.only("layer_scale", 1, "all layers have the same width")
-        if fields.raw("eval_idx") not in (None, -1, decoder["num_layers"] - 1):
-            fields.only("eval_idx", -1, "the last layer answers")
+        if config.get("eval_idx") not in (None, -1, fields.decoder_layers - 1):
+            faults.append(unsupported("eval_idx", config["eval_idx"], "the last layer gives the prediction"))
         criterion = {
             "name": "edge_box_set",
-            **read_weights(fields),
-            "edge_weight": fields.number("weight_loss_fgl", 0.15),
-            "distillation_weight": fields.number("weight_loss_ddf", 1.5),
+            **loss_options(fields),
+            "edge_weight": fields.weight_loss_fgl,
+            "distillation_weight": fields.weight_loss_ddf,
             "matching": "layer",  # as transformers trains
-            "edge_scale": decoder["edge_scale"],
-            "edge_reach": decoder["edge_reach"],
+            "edge_scale": fields.reg_scale,
+            "edge_reach": fields.up,
         }
-        training = read_advice(fields)
-        faults = [*fields.finish(), *faults]
         if faults or backbone is None:
             raise RecipeError([f"D-FINE config.json: {fault}" for fault in faults])
         head = {"name": "d_fine", **decoder, "criterion": criterion}
@@ -78,7 +99,7 @@ class DFINECheckpoint:
             "neck": neck,
             "head": head if labels else {**head, "num_classes": num_classes},
             "labels": labels,
-            "training": training,
+            "training": freezing(fields),
         }
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
@@ -104,23 +125,19 @@ class DFINECheckpoint:
             neck_names(is_elan=True).under("model", "neck.0"),
             start_names().under("model", "head.start"),
             decoder.under("model.decoder", "head"),
-            KeyMap([], drop=IDLE_NAMES),
+            KeyMap([], drop=DUPLICATE_NAMES),
         )
 
 
 D_FINE = DFINECheckpoint()
 
 
-def _points(fields: ForeignFields, levels: int) -> list[int]:
+def _points(given: Any, levels: int, faults: list[str]) -> list[int]:
     """One number for all levels, or one for each."""
-    given = fields.raw("decoder_n_points")
-    if not isinstance(given, list | tuple):
-        return [fields.number("decoder_n_points", 4, low=1)] * levels
-    is_right = len(given) == levels and all(isinstance(one, int) and not isinstance(one, bool) for one in given)
-    if not is_right or min(given) < 1:
-        fields.faults.append(
-            f"decoder_n_points={str(given)[:60]} is not supported: it must be a whole number of at least 1, or one for "
-            f"each of the {levels} levels."
-        )
+    points = [4] * levels if given is None else [given] * levels if isinstance(given, int) else given
+    is_list = isinstance(points, list | tuple) and len(points) == levels
+    if not is_list or not all(isinstance(one, int) and not isinstance(one, bool) and one >= 1 for one in points):
+        why = f"it must be a whole number of at least 1, or one for each of the {levels} levels"
+        faults.append(unsupported("decoder_n_points", given, why))
         return [4] * levels
-    return list(given)
+    return list(points)

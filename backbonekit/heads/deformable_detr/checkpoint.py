@@ -6,14 +6,16 @@ transformers/conversion_mapping.py, which writes some names otherwise on disk th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from backbonekit.contract.features import Level, octave
+from backbonekit.contract.options import Channels, Queries, Range, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.detr_fields import (
+from backbonekit.heads.deformable_detr.tied_predictors import INSIDE, TiedPredictors
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.detr import (
     ACTIVATIONS,
-    IDLE,
+    DetrLikeFields,
     attention_rules,
     backbone_names,
     box_costs,
@@ -21,14 +23,34 @@ from backbonekit.heads.shared_checkpoint.detr_fields import (
     feedforward_rules,
     freezing,
 )
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.fields import unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
-from backbonekit.heads.shared_checkpoint.tied_predictors import INSIDE, TiedPredictors
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 _STRIDES = (8, 16, 32, 64)
-# Kernels, and what every release returns or ties anyway.
-_IDLE = (*IDLE, "return_intermediate", "disable_custom_kernels", "eos_coefficient", "tie_word_embeddings")
+Points = Annotated[int, Range(1, 64)]
+
+
+@dataclass(kw_only=True)
+class DeformableDetrFields(DetrLikeFields):
+    """Fields of Deformable DETR. With `two_stage`, `two_stage_num_proposals` takes the place of `num_queries`."""
+
+    num_queries: Queries = 300
+    max_position_embeddings: int = unused(1024)
+    encoder_ffn_dim: Channels = 1024
+    decoder_ffn_dim: Channels = 1024
+    decoder_layers: Annotated[int, Range(1, 200)] = 6
+    return_intermediate: bool = unused(True)
+    num_feature_levels: Annotated[int, Range(1, 64)] = 4
+    encoder_n_points: Points = 4
+    decoder_n_points: Points = 4
+    two_stage: bool = False
+    two_stage_num_proposals: Queries = 300
+    with_box_refine: bool = False
+    eos_coefficient: float = unused(0.1)
+    focal_alpha: Weight = 0.25
+    disable_custom_kernels: bool = unused(False)
+    tie_word_embeddings: bool = unused(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +63,41 @@ class DeformableDetrCheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = _backbone(config, faults)
-        fields = ForeignFields(config, "", idle=_IDLE)
+        fields = DeformableDetrFields.read(config, faults)
         labels, num_classes = read_class_names(config, faults)
-        levels = fields.number("num_feature_levels", 4, low=1)
-        activation_dropout = fields.number("activation_dropout", 0.0)
+        levels = fields.num_feature_levels
         both = {
-            "dropout": fields.number("dropout", 0.1),
-            "activation_dropout": activation_dropout,
-            "activation": fields.choice("activation_function", "relu", ACTIVATIONS),
+            "dropout": fields.dropout,
+            "activation_dropout": fields.activation_dropout,
+            "activation": ACTIVATIONS[fields.activation_function],
         }
-        two_stage = fields.flag("two_stage", False)
-        proposed = fields.number("two_stage_num_proposals", 300, low=1)
-        queries = fields.number("num_queries", 300, low=1)
-        mapper = {"name": "channel_mapper", "channels": fields.number("d_model", 256, low=1), "norm": "group"}
+        mapper = {"name": "channel_mapper", "channels": fields.d_model, "norm": "group"}
         encoder = {
             "name": "deformable_encoder",
-            "num_layers": fields.number("encoder_layers", 6),
-            "num_heads": fields.number("encoder_attention_heads", 8, low=1),
-            "num_points": fields.number("encoder_n_points", 4, low=1),
-            "feedforward_channels": fields.number("encoder_ffn_dim", 1024, low=1),
+            "layers": fields.encoder_layers,
+            "heads": fields.encoder_attention_heads,
+            "points": fields.encoder_n_points,
+            "feedforward": fields.encoder_ffn_dim,
             **both,
         }
         head = {
             "name": "deformable_detr",
-            "num_queries": proposed if two_stage else queries,
-            "num_layers": fields.number("decoder_layers", 6, low=1),
-            "num_heads": fields.number("decoder_attention_heads", 8, low=1),
-            "num_points": fields.number("decoder_n_points", 4, low=1),
-            "feedforward_channels": fields.number("decoder_ffn_dim", 1024, low=1),
-            "attention_dropout": fields.number("attention_dropout", 0.0),
+            "num_queries": fields.two_stage_num_proposals if fields.two_stage else fields.num_queries,
+            "layers": fields.decoder_layers,
+            "heads": fields.decoder_attention_heads,
+            "points": fields.decoder_n_points,
+            "feedforward": fields.decoder_ffn_dim,
+            "attention_dropout": fields.attention_dropout,
             **both,
-            "auxiliary": fields.flag("auxiliary_loss", False),
-            "box_refinement": fields.flag("with_box_refine", False),
-            "two_stage": two_stage,
+            "auxiliary": fields.auxiliary_loss,
+            "box_refinement": fields.with_box_refine,
+            "two_stage": fields.two_stage,
             "criterion": {
                 **box_costs(fields),
-                "alpha": fields.number("focal_alpha", 0.25),
-                "proposals": "objectness" if two_stage else "classes",
+                "alpha": fields.focal_alpha,
+                "proposals": "objectness" if fields.two_stage else "classes",
             },
         }
-        fields.only("position_embedding_type", "sine", "positions are sines of row and column")
-        faults.extend(fields.finish())
         if backbone is not None and backbone.levels is not None:
             mapper["num_extra_levels"] = _extra_levels(backbone, levels, faults)
             head["num_deepest_levels"] = (
@@ -104,13 +120,12 @@ class DeformableDetrCheckpoint:
         backbone = _backbone(config, faults)
         if backbone is None or backbone.levels is None:
             raise RecipeError([f"Deformable DETR config.json: {fault}" for fault in faults or ["no map is chosen."]])
-        fields = ForeignFields(config, "")
-        refines, two_stage = fields.flag("with_box_refine", False), fields.flag("two_stage", False)
-        count = fields.number("decoder_layers", 6) + two_stage if refines else 1
+        fields = DeformableDetrFields.read(config, faults)
+        count = fields.decoder_layers + fields.two_stage if fields.with_box_refine else 1
         table = combine(
             backbone_names(backbone),
-            _encoder_names(len(backbone.levels), fields.number("num_feature_levels", 4)),
-            _decoder_names(refines=refines, two_stage=two_stage),
+            _encoder_names(len(backbone.levels), fields.num_feature_levels),
+            _decoder_names(refines=fields.with_box_refine, two_stage=fields.two_stage),
         )
         return TiedPredictors(table, {"class_embed": count, "bbox_embed": count})
 
@@ -122,7 +137,7 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | 
     levels = config.get("num_feature_levels")
     backbone = detr_backbone(config, faults, out_indices=[4] if levels == 1 else [2, 3, 4])
     if backbone is not None and backbone.levels is None:
-        faults.append("backbone_config: it does not say which maps are read. The fix: out_features.")
+        faults.append("backbone_config: which maps are read is not given. The fix: out_features.")
     return backbone
 
 
@@ -145,29 +160,29 @@ def _extra_levels(backbone: NestedBackbone, levels: int, faults: list[str]) -> i
 
 def _encoder_names(given: int, levels: int) -> KeyMap:
     mapped = [(index, f"lateral.{index}" if index < given else f"extra.{index - given}") for index in range(levels)]
-    foreign, ours = "model.encoder.layers.{i}", "neck.1.encoder.layers.{i}"
+    prefix, ours = "model.encoder.layers.{i}", "neck.1.encoder.layers.{i}"
     return KeyMap(
         [
             *(Rename(f"model.input_proj.{index}.0", f"neck.0.{name}.convolution") for index, name in mapped),
             *(Rename(f"model.input_proj.{index}.1", f"neck.0.{name}.norm") for index, name in mapped),
             Rename("model.level_embed", "neck.1.encoder.level_embedding"),
-            *_deformable_rules(f"{foreign}.self_attn", f"{ours}.self_attention"),
-            Rename(f"{foreign}.self_attn_layer_norm", f"{ours}.self_attention_norm"),
-            *feedforward_rules(foreign, ours),
+            *_deformable_rules(f"{prefix}.self_attn", f"{ours}.self_attention"),
+            Rename(f"{prefix}.self_attn_layer_norm", f"{ours}.self_attention_norm"),
+            *feedforward_rules(prefix, ours),
         ]
     )
 
 
 def _decoder_names(*, refines: bool, two_stage: bool) -> KeyMap:
-    foreign, ours = "model.decoder.layers.{i}", "head.layers.{i}"
+    prefix, ours = "model.decoder.layers.{i}", "head.layers.{i}"
     predictors = (("class_embed", "class_predictors", two_stage), ("bbox_embed", "box_predictors", refines))
     return KeyMap(
         [
-            *attention_rules(f"{foreign}.self_attn", f"{ours}.self_attention"),
-            *_deformable_rules(f"{foreign}.encoder_attn", f"{ours}.cross_attention"),
-            Rename(f"{foreign}.self_attn_layer_norm", f"{ours}.self_attention_norm"),
-            Rename(f"{foreign}.encoder_attn_layer_norm", f"{ours}.cross_attention_norm"),
-            *feedforward_rules(foreign, ours),
+            *attention_rules(f"{prefix}.self_attn", f"{ours}.self_attention"),
+            *_deformable_rules(f"{prefix}.encoder_attn", f"{ours}.cross_attention"),
+            Rename(f"{prefix}.self_attn_layer_norm", f"{ours}.self_attention_norm"),
+            Rename(f"{prefix}.encoder_attn_layer_norm", f"{ours}.cross_attention_norm"),
+            *feedforward_rules(prefix, ours),
             Rename("model.query_position_embeddings", "head.queries"),
             Rename("model.reference_points", "head.reference_predictor"),
             Rename("model.enc_output", "head.proposals.memory_projection"),
@@ -181,6 +196,6 @@ def _decoder_names(*, refines: bool, two_stage: bool) -> KeyMap:
     )
 
 
-def _deformable_rules(foreign: str, ours: str) -> list[Rule]:
+def _deformable_rules(prefix: str, ours: str) -> list[Rule]:
     names = (("sampling_offsets", "offsets"), ("attention_weights", "weights"), ("value_proj", "value"))
-    return [Rename(f"{foreign}.{theirs}", f"{ours}.{name}") for theirs, name in (*names, ("output_proj", "output"))]
+    return [Rename(f"{prefix}.{theirs}", f"{ours}.{name}") for theirs, name in (*names, ("output_proj", "output"))]

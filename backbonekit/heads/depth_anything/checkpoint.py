@@ -3,20 +3,22 @@
 Source: transformers/models/depth_anything/{configuration,modeling}_depth_anything.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from backbonekit.contract.options import Channels, Range
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.dpt_fields import (
+from backbonekit.heads.shared_checkpoint.dpt import (
+    DPTLikeFields,
     backbone_field,
     check_levels,
     level_count,
     neck_names,
-    nested_backbone,
-    read_neck,
+    neck_options,
 )
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.fields import read_apart, unsupported
+from backbonekit.heads.shared_checkpoint.nested_backbone import read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 # What transformers fills in where a file has none.
@@ -32,7 +34,20 @@ _DEFAULT_BACKBONE = {
 _HIDDEN_SIZE, _PATCH_SIZE = 768, 14
 # transformers cuts the class token off token maps, so its model runs on these alone.
 _BACKBONES = ("dinov2", "beit")
-_IDLE = ("initializer_range", "backbone", "backbone_kwargs", "use_timm_backbone", "use_pretrained_backbone")
+
+
+@dataclass(kw_only=True)
+class DepthAnythingFields(DPTLikeFields):
+    """Fields of Depth Anything. `patch_size`, `reassemble_hidden_size`: those of the backbone. `max_depth`: in metres,
+    of a metric model."""
+
+    patch_size: int = read_apart(14)
+    reassemble_hidden_size: Channels = 384
+    neck_hidden_sizes: Sequence[Channels] = (48, 96, 192, 384)
+    fusion_hidden_size: Channels = 64
+    head_hidden_size: Channels = 32
+    depth_estimation_type: Literal["relative", "metric"] = "relative"
+    max_depth: Annotated[float, Range(1e-6, 1e6)] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +59,27 @@ class DepthAnythingCheckpoint:
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
-        fields = ForeignFields(config, "", idle=_IDLE)
-        nested = fields.mapping("backbone_config", _DEFAULT_BACKBONE)
-        if nested.get("model_type") not in _BACKBONES:
-            faults.append(
-                f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
-                f"{', '.join(_BACKBONES)}: transformers' own model runs on no other. The fix: open one of these and "
-                f"swap its backbone."
-            )
-        backbone = nested_backbone(nested, faults)
+        fields = DepthAnythingFields.read(config, faults)
+        nested = _nested(config, faults)
+        backbone = read_nested(nested, faults)
         patch_size = backbone_field(nested, faults, "patch_size", _PATCH_SIZE)
-        fields.only("patch_size", patch_size, f"the backbone's patches have {patch_size} pixels")
-        hidden_size = backbone_field(nested, faults, "hidden_size", _HIDDEN_SIZE)
-        if fields.number("reassemble_hidden_size", 384, low=1) != hidden_size:
+        if config.get("patch_size") not in (None, patch_size):
             faults.append(
-                f"reassemble_hidden_size={str(config.get('reassemble_hidden_size', 384))[:60]} is not supported: the "
-                f"backbone's maps have {hidden_size} channels."
+                unsupported("patch_size", config["patch_size"], f"the backbone's patches have {patch_size} pixels")
             )
-        neck = read_neck(fields, (48, 96, 192, 384), fusion=64)
-        metric = fields.choice("depth_estimation_type", "relative", {"relative": "relative", "metric": "metric"})
+        hidden_size = backbone_field(nested, faults, "hidden_size", _HIDDEN_SIZE)
+        if fields.reassemble_hidden_size != hidden_size:
+            why = f"the backbone's maps have {hidden_size} channels"
+            faults.append(unsupported("reassemble_hidden_size", fields.reassemble_hidden_size, why))
+        neck = neck_options(fields, config, faults)
         head: dict[str, Any] = {
             "name": "depth_anything",
-            "hidden_channels": fields.number("head_hidden_size", 32, low=1),
-            "metric": metric == "metric",
-            "max_depth": fields.number("max_depth", 1.0, low=1e-6),
+            "hidden_channels": fields.head_hidden_size,
+            "metric": fields.depth_estimation_type == "metric",
+            "max_depth": float(fields.max_depth),
         }
         if head["metric"]:
             head["criterion"] = {"name": "metric_depth"}
-        faults.extend(fields.finish())
         check_levels(backbone, neck, faults)
         if faults or backbone is None:
             raise RecipeError([f"Depth Anything config.json: {fault}" for fault in faults])
@@ -80,7 +88,7 @@ class DepthAnythingCheckpoint:
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""
         faults: list[str] = []
-        backbone = nested_backbone(config.get("backbone_config") or _DEFAULT_BACKBONE, faults)
+        backbone = read_nested(_nested(config, faults), faults)
         if backbone is None:
             raise RecipeError([f"Depth Anything config.json: {fault}" for fault in faults])
         return combine(
@@ -93,3 +101,19 @@ class DepthAnythingCheckpoint:
 
 
 DEPTH_ANYTHING = DepthAnythingCheckpoint()
+
+
+def _nested(config: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
+    nested = config.get("backbone_config")
+    if nested is None:
+        return _DEFAULT_BACKBONE
+    if not isinstance(nested, Mapping):
+        faults.append("backbone_config is no mapping.")
+        return _DEFAULT_BACKBONE
+    if nested.get("model_type") not in _BACKBONES:
+        faults.append(
+            f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
+            f"{', '.join(_BACKBONES)}: transformers' own model runs on no other. The fix: open one of these and "
+            f"swap its backbone."
+        )
+    return nested

@@ -6,13 +6,14 @@ names otherwise on disk than they are in memory.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from backbonekit.contract.options import Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.detr_fields import (
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.detr import (
     ACTIVATIONS,
-    IDLE,
+    DetrLikeFields,
     attention_rules,
     backbone_names,
     box_costs,
@@ -20,10 +21,21 @@ from backbonekit.heads.shared_checkpoint.detr_fields import (
     feedforward_rules,
     freezing,
 )
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.fields import unused
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
-_OUT_INDICES = [1, 2, 3, 4]  # of a timm network where nobody says; only the last map is read
+_OUT_INDICES = [1, 2, 3, 4]  # of a timm architecture by default; only the last map is read
+
+
+@dataclass(kw_only=True)
+class DetrFields(DetrLikeFields):
+    """Fields of DETR. With `auxiliary_loss` every layer of the decoder is trained, and the final norm stands between
+    the layers too."""
+
+    second_names: ClassVar[Mapping[str, str]] = {**DetrLikeFields.second_names, "num_hidden_layers": "encoder_layers"}
+
+    decoder_layerdrop: float = unused(0.0)
+    eos_coefficient: Weight = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +48,33 @@ class DetrCheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = detr_backbone(config, faults, out_indices=_OUT_INDICES)
-        fields = ForeignFields(config, "", idle=IDLE)
+        fields = DetrFields.read(config, faults)
         labels, num_classes = read_class_names(config, faults)
         both = {
-            "dropout": fields.number("dropout", 0.1),
-            "attention_dropout": fields.number("attention_dropout", 0.0),
-            "activation_dropout": fields.number("activation_dropout", 0.0),
-            "activation": fields.choice("activation_function", "relu", ACTIVATIONS),
+            "dropout": fields.dropout,
+            "attention_dropout": fields.attention_dropout,
+            "activation_dropout": fields.activation_dropout,
+            "activation": ACTIVATIONS[fields.activation_function],
         }
-        # With it transformers also puts the final norm between the layers.
-        auxiliary = fields.flag("auxiliary_loss", False)
         neck = {
             "name": "transformer_encoder",
-            "channels": fields.number("d_model", 256, low=1),
-            "num_layers": fields.number("encoder_layers", 6),
-            "num_heads": fields.number("encoder_attention_heads", 8, low=1),
-            "feedforward_channels": fields.number("encoder_ffn_dim", 2048, low=1),
+            "channels": fields.d_model,
+            "layers": fields.encoder_layers,
+            "heads": fields.encoder_attention_heads,
+            "feedforward": fields.encoder_ffn_dim,
             **both,
         }
         head = {
             "name": "detr",
-            "num_queries": fields.number("num_queries", 100, low=1),
-            "num_layers": fields.number("decoder_layers", 6),
-            "num_heads": fields.number("decoder_attention_heads", 8, low=1),
-            "feedforward_channels": fields.number("decoder_ffn_dim", 2048, low=1),
+            "num_queries": fields.num_queries,
+            "layers": fields.decoder_layers,
+            "heads": fields.decoder_attention_heads,
+            "feedforward": fields.decoder_ffn_dim,
             **both,
-            "auxiliary": auxiliary,
-            "norm_between": auxiliary,
-            "criterion": {**box_costs(fields), "no_object_weight": fields.number("eos_coefficient", 0.1)},
+            "auxiliary": fields.auxiliary_loss,
+            "norm_between": fields.auxiliary_loss,
+            "criterion": {**box_costs(fields), "no_object_weight": fields.eos_coefficient},
         }
-        fields.only("position_embedding_type", "sine", "positions are sines of row and column")
-        faults.extend(fields.finish())
         if faults or backbone is None:
             raise RecipeError([f"DETR config.json: {fault}" for fault in faults])
         return {

@@ -3,36 +3,57 @@
 Source: transformers/models/dpt/{configuration,modeling}_dpt.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.dpt_fields import (
+from backbonekit.heads.shared_checkpoint.dpt import (
+    DPTLikeFields,
     check_levels,
     level_count,
     neck_names,
-    nested_backbone,
-    read_neck,
+    neck_options,
 )
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
+from backbonekit.heads.shared_checkpoint.fields import only, unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _PYRAMIDS = ("swinv2",)  # whose maps enter the fusion as they are
 _PLAIN = ("dinov2", "beit")  # whose tokens transformers takes apart
-_WIDTHS = (96, 192, 384, 768)
-_READOUTS = {"ignore": "ignore", "add": "add", "project": "project"}
 _PROJECTION = 256  # channels of the projection before the head, whatever the fusion's width is
-# Of the model's own transformer, of segmentation, of the hybrid, and of initialisation.
-_IDLE = (
-    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_dropout_prob"),
-    *("attention_probs_dropout_prob", "initializer_range", "layer_norm_eps", "image_size", "patch_size"),
-    *("num_channels", "qkv_bias", "backbone_out_indices", "use_auxiliary_head", "auxiliary_loss_weight"),
-    *("semantic_loss_ignore_index", "semantic_classifier_dropout", "backbone_featmap_shape", "neck_ignore_stages"),
-    *("pooler_output_size", "pooler_act", "backbone", "backbone_kwargs", "use_timm_backbone"),
-    "use_pretrained_backbone",
-)
+
+
+@dataclass(kw_only=True)
+class DPTFields(DPTLikeFields):
+    """Fields of DPT. Unused are those of the model's own transformer, of segmentation and of the hybrid."""
+
+    hidden_size: int = unused(768)
+    num_hidden_layers: int = unused(12)
+    num_attention_heads: int = unused(12)
+    intermediate_size: int = unused(3072)
+    hidden_act: str = only("gelu", "the class token is read out through GELU")
+    hidden_dropout_prob: float = unused(0.0)
+    attention_probs_dropout_prob: float = unused(0.0)
+    layer_norm_eps: float = unused(1e-12)
+    image_size: int = unused(384)
+    patch_size: int = unused(16)
+    num_channels: int = unused(3)
+    is_hybrid: bool = only(False, "a ResNet before the transformer is not built here")
+    qkv_bias: bool = unused(True)
+    backbone_out_indices: Sequence[int] | None = unused((2, 5, 8, 11))
+    readout_type: Literal["ignore", "add", "project"] = "project"
+    use_batch_norm_in_fusion_residual: bool = False
+    use_bias_in_fusion_residual: bool | None = None
+    add_projection: bool = False
+    use_auxiliary_head: bool = unused(True)
+    auxiliary_loss_weight: float = unused(0.4)
+    semantic_loss_ignore_index: int = unused(255)
+    semantic_classifier_dropout: float = unused(0.1)
+    backbone_featmap_shape: Sequence[int] | None = unused((1, 1024, 24, 24))
+    neck_ignore_stages: Sequence[int] = unused((0, 1))
+    pooler_output_size: int | None = unused(None)
+    pooler_act: str = unused("tanh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +65,30 @@ class DPTCheckpoint:
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
-        fields = ForeignFields(config, "", idle=_IDLE)
-        fields.only("is_hybrid", False, "a ResNet before the transformer is not built here")
-        nested = _backbone_config(fields.mapping("backbone_config", {}), faults)
-        backbone = nested_backbone(nested, faults) if not faults else None
-        neck = read_neck(fields, _WIDTHS, fusion=256)
-        readout = fields.choice("readout_type", "project", _READOUTS)
-        fields.only("hidden_act", "gelu", "the class token is read out through GELU")
+        fields = DPTFields.read(config, faults)
+        wrong: list[str] = []
+        nested = _backbone_config(config.get("backbone_config"), wrong)
+        backbone = read_nested(nested, wrong) if not wrong else None
+        faults.extend(wrong)
+        neck = neck_options(fields, config, faults)
         if nested.get("model_type") in _PYRAMIDS:
             _check_widths(backbone, neck["level_channels"], faults)
             neck = {**neck, "level_channels": None, "factors": None, "readout": "ignore"}
         else:
-            neck["readout"] = readout
-        norm = "batch" if fields.flag("use_batch_norm_in_fusion_residual", False) else "none"
+            neck["readout"] = fields.readout_type
+        norm = "batch" if fields.use_batch_norm_in_fusion_residual else "none"
+        bias = fields.use_bias_in_fusion_residual
         head: dict[str, Any] = {
             "name": "dpt",
             "norm": norm,
-            "bias": fields.flag("use_bias_in_fusion_residual", norm == "none"),
-            "project": fields.flag("add_projection", False),
+            "bias": norm == "none" if bias is None else bias,
+            "project": fields.add_projection,
         }
         if head["project"] and neck["channels"] != _PROJECTION:
             faults.append(
                 f"add_projection with fusion_hidden_size={neck['channels']}: transformers projects {_PROJECTION} "
                 f"channels, so its own model does not run."
             )
-        faults.extend(fields.finish())
         check_levels(backbone, neck, faults)
         if faults or backbone is None:
             raise RecipeError([f"DPT config.json: {fault}" for fault in faults])
@@ -77,8 +97,8 @@ class DPTCheckpoint:
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""
         faults: list[str] = []
-        nested = _backbone_config(config.get("backbone_config") or {}, faults)
-        backbone = nested_backbone(nested, faults) if not faults else None
+        nested = _backbone_config(config.get("backbone_config"), faults)
+        backbone = read_nested(nested, faults) if not faults else None
         if backbone is None:
             raise RecipeError([f"DPT config.json: {fault}" for fault in faults])
         head = [
@@ -97,13 +117,17 @@ class DPTCheckpoint:
 DPT = DPTCheckpoint()
 
 
-def _backbone_config(nested: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
+def _backbone_config(nested: Any, faults: list[str]) -> Mapping[str, Any]:
+    if nested is not None and not isinstance(nested, Mapping):
+        faults.append("backbone_config is no mapping.")
+        return {}
     if not nested:
         faults.append(
             "without a backbone_config the model has a transformer of its own, which is not built here. The fix: a "
             "DPT with a backbone_config (dinov2, beit, swinv2), or the recipe dpt_dinov2_small."
         )
-    elif nested.get("model_type") not in (*_PLAIN, *_PYRAMIDS):
+        return {}
+    if nested.get("model_type") not in (*_PLAIN, *_PYRAMIDS):
         faults.append(
             f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
             f"{', '.join((*_PLAIN, *_PYRAMIDS))}: transformers' own model runs on no other. The fix: open one of these "

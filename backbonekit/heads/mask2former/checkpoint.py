@@ -3,15 +3,16 @@
 Source: transformers/models/mask2former/{configuration,modeling}_mask2former.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from backbonekit.contract.features import Level, octave
+from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Range, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, Split, combine
 
@@ -24,13 +25,42 @@ _DEFAULT_BACKBONE = {
     "drop_path_rate": 0.3,
     "out_features": ["stage1", "stage2", "stage3", "stage4"],
 }
-# Initialisation, second names of fields, older ways to name a backbone that a backbone_config has answered, and fields
-# without effect: every layer is judged whatever use_auxiliary_loss says.
-_IDLE = (
-    *("init_std", "init_xavier_std", "output_auxiliary_logits", "use_auxiliary_loss", "hidden_size"),
-    *("num_hidden_layers", "use_timm_backbone", "use_pretrained_backbone", "backbone", "backbone_kwargs"),
-    *("backbone_config", "feature_strides", "common_stride"),
-)
+
+
+@dataclass(kw_only=True)
+class Mask2FormerFields(ModelFields):
+    """Fields of Mask2Former. `decoder_layers`: one more than there are, since transformers counts the prediction before
+    the first layer too. `use_auxiliary_loss` is without effect: every layer is trained."""
+
+    second_names: ClassVar[Mapping[str, str]] = {"hidden_size": "hidden_dim", "num_hidden_layers": "decoder_layers"}
+
+    feature_size: Channels = 256
+    mask_feature_size: Channels = 256
+    hidden_dim: Channels = 256
+    encoder_feedforward_dim: Channels = 1024
+    activation_function: Literal["relu", "gelu", "silu", "swish"] = "relu"
+    encoder_layers: Layers = 6
+    decoder_layers: Annotated[int, Range(1, 201)] = 10
+    num_attention_heads: Heads = 8
+    dropout: Probability = 0.0
+    dim_feedforward: Channels = 2048
+    pre_norm: bool = only(False, "norms before the branches of the decoder are not built here")
+    enforce_input_projection: bool = False
+    common_stride: int = read_apart(4)
+    ignore_value: Annotated[int, Range(-1, 1_000_000)] = 255
+    num_queries: Queries = 100
+    no_object_weight: Weight = 0.1
+    class_weight: Weight = 2.0
+    mask_weight: Weight = 5.0
+    dice_weight: Weight = 5.0
+    train_num_points: Annotated[int, Range(1, 10_000_000)] = 12_544
+    oversample_ratio: Annotated[float, Range(1, 1_000)] = 3.0
+    importance_sample_ratio: Probability = 0.75
+    init_std: float = unused(0.02)
+    init_xavier_std: float = unused(1.0)
+    use_auxiliary_loss: bool = unused(True)
+    feature_strides: Sequence[int] = read_apart((4, 8, 16, 32))
+    output_auxiliary_logits: bool | None = unused(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +73,40 @@ class Mask2FormerCheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = _backbone(config, faults)
-        fields = ForeignFields(config, "", idle=_IDLE)
+        fields = Mask2FormerFields.read(config, faults)
         labels, num_classes = read_class_names(config, faults)
-        dropout = fields.number("dropout", 0.0)
-        heads = fields.number("num_attention_heads", 8, low=1)
         neck = {
             "name": "deformable_pixel_decoder",
-            "channels": fields.number("feature_size", 256, low=1),
-            "mask_channels": fields.number("mask_feature_size", 256, low=1),
-            "num_layers": fields.number("encoder_layers", 6),
-            "num_heads": heads,
-            "feedforward_channels": fields.number("encoder_feedforward_dim", 1024, low=1),
-            "dropout": dropout,
+            "channels": fields.feature_size,
+            "mask_channels": fields.mask_feature_size,
+            "layers": fields.encoder_layers,
+            "heads": fields.num_attention_heads,
+            "feedforward": fields.encoder_feedforward_dim,
+            "dropout": fields.dropout,
             **_levels(config, backbone, faults),
         }
         head = {
             "name": "mask2former",
-            "num_queries": fields.number("num_queries", 100, low=1),
-            "channels": fields.number("hidden_dim", 256, low=1),
-            # One less than told: the prediction before the first layer is counted there.
-            "num_layers": fields.number("decoder_layers", 10, low=1) - 1,
-            "num_heads": heads,
-            "feedforward_channels": fields.number("dim_feedforward", 2048, low=1),
-            "dropout": dropout,
-            "activation": fields.choice("activation_function", "relu", _ACTIVATIONS),
-            "project": fields.flag("enforce_input_projection", False),
+            "num_queries": fields.num_queries,
+            "channels": fields.hidden_dim,
+            "layers": fields.decoder_layers - 1,
+            "heads": fields.num_attention_heads,
+            "feedforward": fields.dim_feedforward,
+            "dropout": fields.dropout,
+            "activation": _ACTIVATIONS[fields.activation_function],
+            "project": fields.enforce_input_projection,
             "criterion": {
                 "name": "point_mask_set",
-                "class_weight": fields.number("class_weight", 2.0),
-                "mask_weight": fields.number("mask_weight", 5.0),
-                "dice_weight": fields.number("dice_weight", 5.0),
-                "no_object_weight": fields.number("no_object_weight", 0.1),
-                "num_points": fields.number("train_num_points", 12_544, low=1),
-                "oversample": fields.number("oversample_ratio", 3.0, low=1),
-                "importance": fields.number("importance_sample_ratio", 0.75),
-                "ignore_label": fields.number("ignore_value", 255, low=-1),
+                "class_weight": fields.class_weight,
+                "mask_weight": fields.mask_weight,
+                "dice_weight": fields.dice_weight,
+                "no_object_weight": fields.no_object_weight,
+                "points": fields.train_num_points,
+                "oversample": fields.oversample_ratio,
+                "importance": fields.importance_sample_ratio,
+                "ignore_label": fields.ignore_value,
             },
         }
-        fields.only("pre_norm", False, "norms before the branches of the decoder are not built here")
-        faults.extend(fields.finish())
         if faults or backbone is None:
             raise RecipeError([f"Mask2Former config.json: {fault}" for fault in faults])
         return {
@@ -117,8 +142,8 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | 
     if nested is None and config.get("backbone") is not None:
         if config.get("use_timm_backbone") is not True:
             faults.append(
-                f"backbone={str(config['backbone'])[:60]!r} without a backbone_config: which architecture it is stands "
-                f"elsewhere. The fix: its config.json as backbone_config."
+                f"backbone={str(config['backbone'])[:60]!r} without a backbone_config: its architecture is not "
+                f"in this file. The fix: its config.json as backbone_config."
             )
             return None
         kwargs = config.get("backbone_kwargs")
@@ -128,8 +153,9 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | 
 
 
 def _levels(config: Mapping[str, Any], backbone: NestedBackbone | None, faults: list[str]) -> dict[str, Any]:
-    """Which levels the pixel decoder takes. There the last three maps are encoded, whatever their strides, and as many
-    of the first as two fields of strides say are folded in; here levels are asked for by stride, or the deepest taken.
+    """Which levels the pixel decoder takes. In transformers the last three maps are encoded, whatever their strides,
+    and two fields of strides decide how many of the first are folded in; here levels are chosen by stride, or the
+    deepest are taken.
     """
     strides = config.get("feature_strides") or [4, 8, 16, 32]
     common = config.get("common_stride", 4)

@@ -6,12 +6,13 @@ writes some names otherwise on disk than they are in memory.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from backbonekit.contract.features import Level, octave
+from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
@@ -27,17 +28,57 @@ _DEFAULT_BACKBONE = {
     "num_heads": [4, 8, 16, 32],
     "window_size": 12,
 }
-# Fields of other uses of the same configuration, of which this model reads nothing: initialisation, DETR's own
-# backbone, encoder, boxes and matching. Positions are always sines, whatever `position_embedding_type` says.
-_IDLE = ("init_std", "init_xavier_std", "num_attention_heads", "num_hidden_layers", "output_auxiliary_logits")
-_IDLE_IN_DECODER = (
-    *_IDLE,
-    *("backbone", "backbone_config", "backbone_kwargs", "use_timm_backbone", "use_pretrained_backbone", "dilation"),
-    *("num_channels", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads", "encoder_layerdrop"),
-    *("decoder_layerdrop", "position_embedding_type", "max_position_embeddings", "scale_embedding"),
-    *("classifier_dropout", "freeze_backbone", "class_cost", "bbox_cost", "giou_cost", "mask_loss_coefficient"),
-    *("dice_loss_coefficient", "bbox_loss_coefficient", "giou_loss_coefficient", "eos_coefficient", "num_labels"),
-)
+
+
+@dataclass(kw_only=True)
+class DecoderFields(ModelFields):
+    """Fields of `decoder_config`, a DETR's. Ignored are those of parts that this model has not: DETR's own backbone,
+    encoder, boxes and matching. Positions are always sines, whatever `position_embedding_type` is."""
+
+    second_names: ClassVar[Mapping[str, str]] = {"hidden_size": "d_model"}
+    ignored: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("init_std", "init_xavier_std", "num_attention_heads", "num_hidden_layers", "output_auxiliary_logits"),
+            *("dilation", "num_channels", "encoder_layers", "encoder_ffn_dim", "encoder_attention_heads"),
+            *("encoder_layerdrop", "decoder_layerdrop", "position_embedding_type", "max_position_embeddings"),
+            *("scale_embedding", "classifier_dropout", "freeze_backbone", "class_cost", "bbox_cost", "giou_cost"),
+            *("mask_loss_coefficient", "dice_loss_coefficient", "bbox_loss_coefficient", "giou_loss_coefficient"),
+            "eos_coefficient",
+        }
+    )
+
+    num_queries: Queries = 100
+    d_model: Channels = 256
+    decoder_layers: Layers = 6
+    decoder_attention_heads: Heads = 8
+    decoder_ffn_dim: Channels = 2048
+    dropout: Probability = 0.1
+    attention_dropout: Probability = 0.0
+    activation_dropout: Probability = 0.0
+    activation_function: Literal["relu", "gelu", "silu", "swish"] = "relu"
+    auxiliary_loss: bool = only(False, "it puts the final norm between the layers, which is another network")
+
+
+@dataclass(kw_only=True)
+class MaskFormerFields(ModelFields):
+    """Fields of MaskFormer. `fpn_feature_size`, `mask_feature_size`: channels of the pixel decoder and of its mask
+    features. `decoder_config`: a mapping with DETR's fields, see `DecoderFields`. `use_auxiliary_loss`: train every
+    decoder layer. `output_auxiliary_logits` is without effect: they are returned where they are computed."""
+
+    second_names: ClassVar[Mapping[str, str]] = {"hidden_size": "mask_feature_size"}
+    ignored: ClassVar[frozenset[str]] = frozenset({"num_attention_heads", "num_hidden_layers", "num_queries"})
+
+    fpn_feature_size: Channels = 256
+    mask_feature_size: Channels = 256
+    no_object_weight: Weight = 0.1
+    use_auxiliary_loss: bool = False
+    decoder_config: Mapping[str, Any] | None = read_apart(None)
+    init_std: float = unused(0.02)
+    init_xavier_std: float = unused(1.0)
+    dice_weight: Weight = 1.0
+    cross_entropy_weight: Weight = 1.0
+    mask_weight: Weight = 20.0
+    output_auxiliary_logits: bool | None = unused(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +91,29 @@ class MaskFormerCheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = _backbone(config, faults)
-        fields = ForeignFields(
-            config, "", idle=(*_IDLE, "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
-        )
-        if fields.raw("backbone_config") is not None:
-            fields.only("backbone", None, "backbone_config says it already")
-        fields.raw("backbone")
+        fields = MaskFormerFields.read(config, faults)
+        if config.get("backbone_config") is not None and config.get("backbone") is not None:
+            faults.append(unsupported("backbone", config["backbone"], "backbone_config says it already"))
         labels, num_classes = read_class_names(config, faults)
         neck = {
             "name": "fpn_pixel_decoder",
-            "channels": fields.number("fpn_feature_size", 256, low=1),
-            "mask_channels": fields.number("mask_feature_size", _hidden_size(fields), low=1),
+            "channels": fields.fpn_feature_size,
+            "mask_channels": fields.mask_feature_size,
         }
         criterion = {
             "name": "mask_set",
-            "class_weight": fields.number("cross_entropy_weight", 1.0),
-            "mask_weight": fields.number("mask_weight", 20.0),
-            "dice_weight": fields.number("dice_weight", 1.0),
-            "no_object_weight": fields.number("no_object_weight", 0.1),
+            "class_weight": fields.cross_entropy_weight,
+            "mask_weight": fields.mask_weight,
+            "dice_weight": fields.dice_weight,
+            "no_object_weight": fields.no_object_weight,
         }
-        # With it transformers judges the queries before the first layer too, and no state through the final norm.
-        auxiliary = "raw" if fields.flag("use_auxiliary_loss", False) else "none"
-        decoder = _decoder(fields.mapping("decoder_config", {}), faults)
-        if "num_queries" in decoder:
-            fields.only("num_queries", decoder["num_queries"], "decoder_config.num_queries is what counts")
-        faults.extend(fields.finish())
+        # With it transformers trains the queries before the first layer too, and no state through the final norm.
+        auxiliary = "raw" if fields.use_auxiliary_loss else "none"
+        decoder = _decoder(config.get("decoder_config"), faults)
+        if config.get("num_queries") not in (None, decoder.get("num_queries")):
+            faults.append(
+                unsupported("num_queries", config["num_queries"], "decoder_config.num_queries is what counts")
+            )
         if backbone is not None and backbone.levels is not None:
             neck["num_deepest_levels"] = _deepest(backbone.levels, faults)
         if faults or backbone is None:
@@ -123,11 +162,11 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | 
 
 
 def _named_backbone(config: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any] | None:
-    """The older way to say it: `backbone`, `use_timm_backbone`, `backbone_kwargs`."""
+    """The older way to name it: `backbone`, `use_timm_backbone`, `backbone_kwargs`."""
     if config.get("use_timm_backbone") is not True:
         faults.append(
-            f"backbone={str(config['backbone'])[:60]!r} without a backbone_config: which architecture it is stands "
-            f"elsewhere. The fix: its config.json as backbone_config."
+            f"backbone={str(config['backbone'])[:60]!r} without a backbone_config: its architecture is not "
+            f"in this file. The fix: its config.json as backbone_config."
         )
         return None
     kwargs = config.get("backbone_kwargs")
@@ -138,30 +177,27 @@ def _named_backbone(config: Mapping[str, Any], faults: list[str]) -> Mapping[str
     }
 
 
-def _hidden_size(fields: ForeignFields) -> int:
-    """Of two names for one field the other one."""
-    return fields.number("hidden_size", 256, low=1)
-
-
-def _decoder(config: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
-    fields = ForeignFields(config, "decoder_config.", idle=_IDLE_IN_DECODER)
+def _decoder(config: Any, faults: list[str]) -> dict[str, Any]:
+    if config is None:
+        config = {}
+    if not isinstance(config, Mapping):
+        faults.append(unsupported("decoder_config", config, "it must be a mapping"))
+        return {}
     if config.get("model_type", "detr") != "detr":
         faults.append(f"decoder_config.model_type={str(config['model_type'])[:60]!r} is not supported, only 'detr'.")
         return {}
-    options = {
-        "num_queries": fields.number("num_queries", 100, low=1),
-        "channels": fields.number("d_model", fields.number("hidden_size", 256, low=1), low=1),
-        "num_layers": fields.number("decoder_layers", 6),
-        "num_heads": fields.number("decoder_attention_heads", 8, low=1),
-        "feedforward_channels": fields.number("decoder_ffn_dim", 2048, low=1),
-        "dropout": fields.number("dropout", 0.1),
-        "attention_dropout": fields.number("attention_dropout", 0.0),
-        "activation_dropout": fields.number("activation_dropout", 0.0),
-        "activation": fields.choice("activation_function", "relu", _ACTIVATIONS),
+    fields = DecoderFields.read(config, faults, path="decoder_config.")
+    return {
+        "num_queries": fields.num_queries,
+        "channels": fields.d_model,
+        "layers": fields.decoder_layers,
+        "heads": fields.decoder_attention_heads,
+        "feedforward": fields.decoder_ffn_dim,
+        "dropout": fields.dropout,
+        "attention_dropout": fields.attention_dropout,
+        "activation_dropout": fields.activation_dropout,
+        "activation": _ACTIVATIONS[fields.activation_function],
     }
-    fields.only("auxiliary_loss", False, "it puts the final norm between the layers, which is another network")
-    faults.extend(fields.finish())
-    return options
 
 
 def _deepest(levels: Sequence[Level], faults: list[str]) -> int:

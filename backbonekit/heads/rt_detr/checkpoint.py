@@ -5,26 +5,50 @@ Source: transformers/models/{rt_detr,rt_detr_v2}/{configuration,modeling}_*.py; 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.real_time_fields import (
-    IDLE,
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import read_apart, unused
+from backbonekit.heads.shared_checkpoint.real_time import (
+    DUPLICATE_NAMES,
+    RealTimeFields,
     count_levels,
-    read_advice,
-    read_decoder,
-    read_neck,
+    decoder_options,
+    decoder_rules,
+    freezing,
+    loss_options,
+    neck_names,
+    neck_options,
     read_nested_backbone,
-    read_weights,
+    start_names,
 )
-from backbonekit.heads.shared_checkpoint.real_time_names import IDLE_NAMES, decoder_rules, neck_names, start_names
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _DEFAULT_BACKBONE = {"model_type": "rt_detr_resnet", "out_indices": [2, 3, 4]}
-_BLOCKS = 3  # in every fusion block, which no field says
-_ONLY_IN_V2 = ("decoder_n_levels", "decoder_offset_scale", "decoder_method")
+_BLOCKS = 3  # in every fusion block, which no field decides
+
+
+@dataclass(kw_only=True)
+class RTDetrFields(RealTimeFields):
+    """Fields of RT-DETR."""
+
+    activation_dropout: Probability = 0.0
+    decoder_n_points: Annotated[int, Range(1, 64)] = 4
+    disable_custom_kernels: bool = unused(True)
+
+
+@dataclass(kw_only=True)
+class RTDetrV2Fields(RealTimeFields):
+    """Fields of RT-DETR v2, which RT-DETR has not: how far sampling points reach, and how they are read."""
+
+    activation_dropout: Probability = 0.0
+    decoder_n_points: Annotated[int, Range(1, 64)] = 4
+    decoder_n_levels: int = read_apart(3)
+    decoder_offset_scale: Weight = 0.5
+    decoder_method: Literal["default", "discrete"] = "default"
+    tie_word_embeddings: bool = unused(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +61,19 @@ class RTDETRCheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = read_nested_backbone(config, _DEFAULT_BACKBONE, faults)
-        fields = ForeignFields(config, "", idle=IDLE)
-        fields.raw("backbone_config")
-        fields.only("backbone", None, "backbone_config says it")
-        if config.get("model_type") == "rt_detr":
-            for name in _ONLY_IN_V2:
-                fields.only(name, None, "the first version reads no such field")
         labels, num_classes = read_class_names(config, faults)
-        levels = count_levels(fields, backbone)
-        neck = read_neck(fields, levels, fusion="csp", blocks=_BLOCKS)
-        inside = {"activation_dropout": fields.number("activation_dropout", 0.0)}
-        points = {"num_points": [fields.number("decoder_n_points", 4, low=1)] * levels}
-        head = {"name": "rt_detr", **read_decoder(fields), **points, **inside}
-        criterion = {"name": "box_set", "classification": "varifocal", **read_weights(fields)}
-        training = read_advice(fields)
-        faults = [*fields.finish(), *faults]
+        levels = count_levels(config, backbone, faults)
+        fields: RTDetrFields | RTDetrV2Fields
+        if config.get("model_type") == "rt_detr":
+            fields = RTDetrFields.read(config, faults)
+            decoder = decoder_options(fields)
+        else:
+            fields = RTDetrV2Fields.read(config, faults)
+            decoder = decoder_options(fields, fields.decoder_offset_scale, fields.decoder_method)
+        neck = neck_options(fields, levels, fusion="csp", blocks=_BLOCKS)
+        inside = {"activation_dropout": fields.activation_dropout}
+        head = {"name": "rt_detr", **decoder, "points": [fields.decoder_n_points] * levels, **inside}
+        criterion = {"name": "box_set", "classification": "varifocal", **loss_options(fields)}
         if faults or backbone is None:
             raise RecipeError([f"RT-DETR config.json: {fault}" for fault in faults])
         head["criterion"] = criterion
@@ -61,7 +83,7 @@ class RTDETRCheckpoint:
             "neck": {**neck, **inside},
             "head": head if labels else {**head, "num_classes": num_classes},
             "labels": labels,
-            "training": training,
+            "training": freezing(fields),
         }
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
@@ -76,7 +98,7 @@ class RTDETRCheckpoint:
             neck_names(is_elan=False).under("model", "neck.0"),
             start_names().under("model", "head.start"),
             decoder.under("model.decoder", "head"),
-            KeyMap([], drop=IDLE_NAMES),
+            KeyMap([], drop=DUPLICATE_NAMES),
         )
 
 

@@ -1,98 +1,105 @@
-"""Reads the fields of a foreign configuration, so that none is lost silently."""
+"""The fields of a `config.json` of transformers, written out as dataclasses, and how a file is read into them."""
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
+from backbonekit.contract.option_schema import Schema, plain, schema_of
+from backbonekit.contract.option_values import coerced, faults_of
 from backbonekit.errors import nearest
 
+Fields = TypeVar("Fields", bound="ModelFields")
+
+# How a model's configuration names its backbone; read by `nested_backbone.py` and not with the other fields.
+BACKBONE_FIELDS = ("backbone_config", "backbone", "use_timm_backbone", "use_pretrained_backbone", "backbone_kwargs")
 _SHOWN = 60  # characters of a wrong value
-_TOLD: ContextVar[dict[str, Any] | None] = ContextVar("told_fields", default=None)
+_ONLY, _UNCHECKED = "only", "unchecked"
 
 
-@contextmanager
-def told_fields() -> Iterator[dict[str, Any]]:
-    """The fields of a file's outermost level that are read while it is open, and what each is where a file has none."""
-    told: dict[str, Any] = {}
-    token = _TOLD.set(told)
-    try:
-        yield told
-    finally:
-        _TOLD.reset(token)
+def only(value: Any, why: str) -> Any:
+    """The default of a field that is supported with this value alone; `why`: the reason, for the error."""
+    return field(default=value, metadata={_ONLY: why})
 
 
-class ForeignFields:
-    """A mapping whose fields are read one by one; what is wrong is collected in `faults`.
+def unused(value: Any = None) -> Any:
+    """The default of a field that changes no result, so that every value of it is accepted."""
+    return field(default=value, metadata={_UNCHECKED: True})
 
-    `path`: where it stands in the file, as sentences name it. `idle`: fields that the reference does not use either.
+
+def read_apart(value: Any = None) -> Any:
+    """The default of a field with rules of its own, which the model's converter checks."""
+    return field(default=value, metadata={_UNCHECKED: True})
+
+
+@dataclass(kw_only=True)
+class ModelFields:
+    """Base of the dataclasses: one for each model type, with the names and the defaults of transformers' class.
+
+    Types and bounds stand in the annotations. Class attributes: `second_names`, other names of fields, by which
+    transformers knows them too; `ignored`, fields of other releases that change no result; `read_elsewhere`, fields
+    that are not part of the dataclass and are read by other code.
     """
 
-    def __init__(self, config: Mapping[str, Any], path: str, *, idle: Collection[str] = ()) -> None:
-        self.config = config
-        self.path = path
-        self.faults: list[str] = []
-        self._idle = frozenset(idle) | GENERIC_FIELDS
-        self._read: set[str] = set()
+    second_names: ClassVar[Mapping[str, str]] = {}
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    read_elsewhere: ClassVar[tuple[str, ...]] = BACKBONE_FIELDS
 
-    def number(self, name: str, default: float, *, low: float = 0) -> Any:
-        """A number, whole where the default is."""
-        value = self._value(name, default)
-        is_whole = isinstance(default, int)
-        ok = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
-        if not ok or not value >= low:
-            kind = "a whole number" if is_whole else "a number"
-            self._refuse(name, value, f"it must be {kind} of at least {low:g}")
-            return default
-        return value if is_whole else float(value)
+    @classmethod
+    def read(cls: type[Fields], config: Mapping[str, Any], faults: list[str], *, path: str = "") -> Fields:
+        """The content of a `config.json`. Whatever is wrong or unknown is added to `faults`, and has its default.
 
-    def flag(self, name: str, default: bool) -> bool:
-        value = self._value(name, default)
-        if not isinstance(value, bool):
-            self._refuse(name, value, "it must be true or false")
-            return default
-        return value
+        `path`: where the mapping stands in its file, as messages name it. null stands for the default. Generic
+        fields, such as the names of the classes, are passed over.
+        """
+        known = {item.name: item for item in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, value in config.items():
+            first = cls.second_names.get(name, name)
+            if first not in known:
+                if not (name in cls.ignored or name in GENERIC_FIELDS or name in cls.read_elsewhere):
+                    shown = str(name)[:_SHOWN]
+                    faults.append(f"{path}{shown} is no field that is supported; {nearest(shown, sorted(known))}")
+            elif value is not None and (first == name or config.get(first) is None):
+                values[first] = value
+        read, wrong = _checked(cls, values, path)
+        faults.extend(wrong)
+        return cls(**read)
 
-    def choice(self, name: str, default: str, choices: Mapping[str, str]) -> str:
-        """One of the keys of `choices`, as what we call it."""
-        value = self._value(name, default)
-        if not isinstance(value, str) or value not in choices:
-            self._refuse(name, value, f"supported are {', '.join(choices)}")
-            return choices[default]
-        return choices[value]
 
-    def only(self, name: str, supported: Any, why: str) -> None:
-        """A field that may be there with one value alone."""
-        value = self._value(name, supported)
-        if value != supported:
-            self._refuse(name, value, why)
+def field_faults(cls: type[ModelFields], values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the values of some fields, in sentences."""
+    return _checked(cls, {name: value for name, value in values.items() if value is not None}, "")[1]
 
-    def mapping(self, name: str, default: Mapping[str, Any]) -> Mapping[str, Any]:
-        value = self._value(name, None)
-        if value is not None and not isinstance(value, Mapping):
-            self._refuse(name, value, "it must be a mapping")
-        return value if isinstance(value, Mapping) else default
 
-    def raw(self, name: str) -> Any:
-        return self._value(name, None)
+def _checked(cls: type[ModelFields], values: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
+    """The values in the types of their fields, without those that are wrong; and what is wrong."""
+    good: dict[str, Any] = {}
+    faults: list[str] = []
+    reasons = {item.name: item.metadata.get(_ONLY) for item in fields(cls)}
+    defaults = {item.name: item.default for item in fields(cls)}
+    schemas = _schemas(cls)
+    for name, value in values.items():
+        if reasons[name] is not None:
+            if plain(value) != plain(defaults[name]):
+                faults.append(unsupported(f"{path}{name}", value, reasons[name]))
+        elif name not in schemas:
+            good[name] = value
+        elif wrong := faults_of(f"{path}{name}", plain(value), schemas[name]):
+            faults.extend(wrong)
+        else:
+            good[name] = coerced(plain(value), schemas[name])
+    return good, faults
 
-    def finish(self) -> list[str]:
-        """All faults, those of fields that nobody read among them."""
-        known = sorted(self._read)
-        unread = [name for name in self.config if name not in self._read and name not in self._idle]
-        return self.faults + [
-            f"{self.path}{str(name)[:_SHOWN]} is no field that is supported; {nearest(str(name)[:_SHOWN], known)}"
-            for name in unread
-        ]
 
-    def _value(self, name: str, default: Any) -> Any:
-        self._read.add(name)
-        told = _TOLD.get()
-        if told is not None and not self.path:
-            told.setdefault(name, default)
-        value = self.config.get(name)
-        return default if value is None else value
+def unsupported(name: str, value: Any, why: str) -> str:
+    """The message about a value that is legal in transformers and not built here."""
+    return f"{name}={repr(value)[:_SHOWN]} is not supported: {why}."
 
-    def _refuse(self, name: str, value: Any, why: str) -> None:
-        self.faults.append(f"{self.path}{name}={repr(value)[:_SHOWN]} is not supported: {why}.")
+
+@cache
+def _schemas(cls: type[ModelFields]) -> dict[str, Schema]:
+    hints = get_type_hints(cls, include_extras=True)
+    checked = [item.name for item in fields(cls) if not item.metadata]
+    return {name: schema_of(hints[name]) for name in checked}

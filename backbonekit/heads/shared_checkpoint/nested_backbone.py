@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from backbonekit.backbones.hf import blueprint as hf_source
 from backbonekit.backbones.hf.model_types import model_types
@@ -10,8 +10,9 @@ from backbonekit.backbones.timm import blueprint as timm_source
 from backbonekit.backbones.timm.feature_names import timm_feature_names
 from backbonekit.contract.features import Level
 from backbonekit.contract.indices import indices_of_features, normalise_indices
+from backbonekit.contract.options import Channels, Stride
 from backbonekit.errors import ContractError, RecipeError, nearest
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, only
 from backbonekit.weights.key_map import KeyMap
 
 TIMM = "timm_backbone"
@@ -21,9 +22,9 @@ _SELECTION = ("out_indices", "out_features", "_out_indices", "_out_features")
 
 @dataclass(frozen=True, slots=True)
 class NestedBackbone:
-    """`recipe`: the `backbone` of a flat recipe. `levels`: the maps that it gives; None where nobody chose them.
-    `key_map`: from the names under the foreign backbone's prefix to those under ours. `training`: the recipe's
-    `training`, what the configuration says about freezing; empty where it says nothing."""
+    """`recipe`: the `backbone` of a flat recipe. `levels`: the maps that it gives; None where none are chosen.
+    `key_map`: from the names under transformers' prefix of the backbone to those under ours. `training`: the recipe's
+    `training`, what the configuration has about freezing, or nothing."""
 
     recipe: dict[str, Any]
     levels: tuple[Level, ...] | None
@@ -31,8 +32,21 @@ class NestedBackbone:
     training: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(kw_only=True)
+class TimmBackboneFields(ModelFields):
+    """Of a `timm_backbone` beside the name of the architecture."""
+
+    ignored: ClassVar[frozenset[str]] = frozenset({"stage_names", "use_pretrained_backbone", *_SELECTION})
+    read_elsewhere: ClassVar[tuple[str, ...]] = ("backbone",)
+
+    num_channels: Channels = 3
+    output_stride: Stride | None = None
+    features_only: bool = only(True, "a backbone gives maps")
+    freeze_batch_norm_2d: bool = False
+
+
 def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedBackbone:
-    """Raises RecipeError and ContractError with sentences that begin with the field's place. `wrapped`: see
+    """Raises RecipeError and ContractError with messages that begin with the field's path. `wrapped`: see
     `timm_feature_names`."""
     model_type = config.get("model_type")
     if model_type == TIMM:
@@ -43,7 +57,7 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedB
             f"backbone_config.model_type={given!r} is not supported; {nearest(given, [*model_types(), TIMM])}"
         )
     if "in_channels" in config:
-        # The first MaskFormers on the Hub say it so.
+        # As the first MaskFormers on the Hub write it.
         config = {"num_channels": config["in_channels"], **{k: v for k, v in config.items() if k != "in_channels"}}
     in_channels = config.get("num_channels") or 3
     blueprint = hf_source.blueprint(None, config=config, revision=None, in_channels=in_channels, args={})
@@ -59,7 +73,7 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedB
 
 
 def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> NestedBackbone | None:
-    """What a file has as its `backbone_config`. None, with sentences in `faults`, where it has no counterpart."""
+    """What a file has as its `backbone_config`. None, with messages in `faults`, where it has no counterpart."""
     if not isinstance(nested, Mapping):
         faults.append("backbone_config is no mapping.")
         return None
@@ -73,13 +87,9 @@ def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> Nest
 
 
 def _read_timm(config: Mapping[str, Any], wrapped: bool) -> NestedBackbone:
-    fields = ForeignFields(config, "backbone_config.", idle=("use_pretrained_backbone", "stage_names", *_SELECTION))
-    name = fields.raw("backbone")
-    in_channels = fields.number("num_channels", 3, low=1)
-    output_stride = fields.raw("output_stride")
-    fields.only("features_only", True, "only maps are given")
-    freezes_norms = fields.flag("freeze_batch_norm_2d", False)
-    faults = fields.finish()
+    faults: list[str] = []
+    fields = TimmBackboneFields.read(config, faults, path="backbone_config.")
+    name, in_channels, output_stride = config.get("backbone"), fields.num_channels, fields.output_stride
     if not isinstance(name, str):
         faults.append(
             f"backbone_config.backbone={str(name)[:60]!r} is not supported: it must name a timm architecture."
@@ -95,7 +105,7 @@ def _read_timm(config: Mapping[str, Any], wrapped: bool) -> NestedBackbone:
         None if indices is None else tuple(blueprint.levels[index] for index in indices),
         timm_feature_names(blueprint, built, wrapped=wrapped),
         # In eval mode frozen norms compute what the others do, so this is advice for whoever trains.
-        {"freeze": {"norms": True}} if freezes_norms else {},
+        {"freeze": {"norms": True}} if fields.freeze_batch_norm_2d else {},
     )
 
 

@@ -3,14 +3,15 @@
 Source: transformers/models/upernet/{configuration,modeling}_upernet.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from backbonekit.contract.features import octave
+from backbonekit.contract.options import Channels, Range, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
@@ -19,8 +20,23 @@ _AUXILIARY_LEVEL = 2  # which map transformers' auxiliary head reads, whatever t
 _MAX_SCALES = 16
 # What transformers fills in where a file has none.
 _DEFAULT_BACKBONE = {"model_type": "resnet", "out_features": ["stage1", "stage2", "stage3", "stage4"]}
-# Initialisation, and older ways to name a backbone that `backbone_config` overrules.
-_IDLE = ("initializer_range", "use_pretrained_backbone", "use_timm_backbone", "backbone_kwargs")
+
+
+@dataclass(kw_only=True)
+class UperNetFields(ModelFields):
+    """Fields of UPerNet. `auxiliary_in_channels`: of the map that the auxiliary head reads, which must agree with the
+    backbone."""
+
+    hidden_size: Channels = 512
+    initializer_range: float = unused(0.02)
+    pool_scales: Sequence[int] = read_apart((1, 2, 3, 6))
+    use_auxiliary_head: bool = True
+    auxiliary_loss_weight: Weight = 0.4
+    auxiliary_in_channels: int | None = read_apart(None)
+    auxiliary_channels: Channels = 256
+    auxiliary_num_convs: int = only(1, "the auxiliary head has one convolution before its classifier")
+    auxiliary_concat_input: bool = only(False, "the auxiliary head puts nothing beside its hidden map")
+    loss_ignore_index: Annotated[int, Range(-1, 1_000_000)] = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +49,25 @@ class UPerNetCheckpoint:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
         backbone = _backbone(config, faults)
-        fields = ForeignFields(config, "", idle=_IDLE)
-        fields.raw("backbone_config")
-        fields.only("backbone", None, "backbone_config must say it")
+        fields = UperNetFields.read(config, faults)
+        if config.get("backbone") is not None:
+            faults.append(unsupported("backbone", config["backbone"], "backbone_config must say it"))
         labels, num_classes = read_class_names(config, faults)
-        head = {
+        head: dict[str, Any] = {
             "name": "upernet",
-            "channels": fields.number("hidden_size", 512, low=1),
-            "scales": _scales(fields.raw("pool_scales"), faults),
+            "channels": fields.hidden_size,
+            "scales": _scales(config.get("pool_scales"), faults),
             "dropout": 0.0,  # transformers has none
-            "auxiliary": fields.flag("use_auxiliary_head", True),
-            "auxiliary_channels": fields.number("auxiliary_channels", 256, low=1),
-            "auxiliary_level_index": _AUXILIARY_LEVEL,
+            "auxiliary": fields.use_auxiliary_head,
+            "auxiliary_channels": fields.auxiliary_channels,
+            "auxiliary_level": _AUXILIARY_LEVEL,
             "criterion": {
                 "name": "dense_cross_entropy",
-                "auxiliary_weight": fields.number("auxiliary_loss_weight", 0.4),
-                "ignore_label": fields.number("loss_ignore_index", 255, low=-1),
+                "auxiliary_weight": fields.auxiliary_loss_weight,
+                "ignore_label": fields.loss_ignore_index,
             },
         }
-        given = fields.raw("auxiliary_in_channels")
-        fields.only("auxiliary_num_convs", 1, "the auxiliary head has one convolution before its classifier")
-        fields.only("auxiliary_concat_input", False, "the auxiliary head puts nothing beside its hidden map")
-        faults.extend(fields.finish())
+        given = config.get("auxiliary_in_channels")
         if backbone is not None:
             head["num_deepest_levels"] = _deepest(backbone, head["auxiliary"], given, faults)
         if faults or backbone is None:

@@ -5,21 +5,27 @@ Source: transformers/models/vitpose/{configuration,modeling}_vitpose.py.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from backbonekit.contract.options import Range
 from backbonekit.errors import RecipeError
-from backbonekit.heads.shared_checkpoint.class_names import read_class_names
-from backbonekit.heads.shared_checkpoint.dpt_fields import nested_backbone
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
+from backbonekit.heads.shared_checkpoint.converter import read_class_names
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _MODEL_TYPE = "vitpose_backbone"
-# Initialisation, which keypoints a drawing joins, and older ways to name a backbone.
-_IDLE = (
-    *("initializer_range", "edges", "backbone", "backbone_kwargs", "use_timm_backbone"),
-    "use_pretrained_backbone",
-)
+
+
+@dataclass(kw_only=True)
+class VitPoseFields(ModelFields):
+    """Fields of ViTPose. `edges` of older files, which keypoints a drawing joins, are ignored."""
+
+    ignored: ClassVar[frozenset[str]] = frozenset({"edges"})
+
+    initializer_range: float = unused(0.02)
+    scale_factor: Annotated[int, Range(1, 64)] = 4
+    use_simple_decoder: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +37,14 @@ class ViTPoseCheckpoint:
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
-        fields = ForeignFields(config, "", idle=_IDLE)
-        backbone = _backbone(fields.mapping("backbone_config", {"model_type": _MODEL_TYPE}), faults)
+        fields = VitPoseFields.read(config, faults)
+        backbone = _backbone(config.get("backbone_config"), faults)
         labels, num_classes = read_class_names(config, faults)
         head: dict[str, Any] = {
             "name": "vitpose",
-            "decoder": "simple" if fields.flag("use_simple_decoder", True) else "classic",
-            "scale": fields.number("scale_factor", 4, low=1),
+            "decoder": "simple" if fields.use_simple_decoder else "classic",
+            "scale": fields.scale_factor,
         }
-        faults.extend(fields.finish())
         if faults or backbone is None:
             raise RecipeError([f"ViTPose config.json: {fault}" for fault in faults])
         return {
@@ -53,7 +58,7 @@ class ViTPoseCheckpoint:
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""
         faults: list[str] = []
-        backbone = _backbone(config.get("backbone_config") or {"model_type": _MODEL_TYPE}, faults)
+        backbone = _backbone(config.get("backbone_config"), faults)
         if backbone is None:
             raise RecipeError([f"ViTPose config.json: {fault}" for fault in faults])
         decoder = [
@@ -69,7 +74,12 @@ class ViTPoseCheckpoint:
 VITPOSE = ViTPoseCheckpoint()
 
 
-def _backbone(nested: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
+def _backbone(nested: Any, faults: list[str]) -> NestedBackbone | None:
+    if nested is None:
+        nested = {"model_type": _MODEL_TYPE}
+    if not isinstance(nested, Mapping):
+        faults.append("backbone_config is no mapping.")
+        return None
     if nested.get("model_type") != _MODEL_TYPE:
         faults.append(
             f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
@@ -83,4 +93,4 @@ def _backbone(nested: Mapping[str, Any], faults: list[str]) -> NestedBackbone | 
             f"not built here. The fix: a checkpoint without experts, such as usyd-community/vitpose-base-simple."
         )
         return None
-    return nested_backbone(nested, faults)
+    return read_nested(nested, faults)

@@ -1,61 +1,61 @@
 """What the configurations and weights of DPT and of Depth Anything have in common: the neck and its fusion."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from backbonekit.errors import ContractError, RecipeError
-from backbonekit.heads.shared_checkpoint.fields import ForeignFields
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_backbone
+from backbonekit.contract.options import Channels, Range
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, read_apart, unsupported, unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
-_MOST_LEVELS = 64
+Factor = Annotated[float, Range(1e-3, 1_000)]
 
 
-def nested_backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
-    """The content of `backbone_config`; None, with a fault, where it cannot be read."""
-    try:
-        return read_backbone(config)
-    except RecipeError as error:
-        faults.extend(error.faults)
-    except ContractError as error:
-        faults.append(f"backbone_config: {error}")
-    return None
+@dataclass(kw_only=True)
+class DPTLikeFields(ModelFields):
+    """Fields of both, with DPT's defaults."""
+
+    initializer_range: float = unused(0.02)
+    reassemble_factors: Sequence[Factor] = (4, 2, 1, 0.5)
+    neck_hidden_sizes: Sequence[Channels] = (96, 192, 384, 768)
+    fusion_hidden_size: Channels = 256
+    head_in_index: int = read_apart(-1)
 
 
 def backbone_field(config: Mapping[str, Any], faults: list[str], name: str, default: Any) -> Any:
-    """A field of `backbone_config` by which the model around it is made; of two equal sides the one."""
+    """A field of `backbone_config` that the model around it depends on; of two equal sides the one."""
     value = config.get(name)
     value = default if value is None else value
     if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
         value = value[0]
     if not isinstance(value, int) or isinstance(value, bool):
-        faults.append(f"backbone_config.{name}={str(value)[:60]} is not supported: it must be one whole number.")
+        faults.append(unsupported(f"backbone_config.{name}", value, "it must be one whole number"))
         return default
     return value
 
 
-def read_neck(fields: ForeignFields, widths: Sequence[int], *, fusion: int) -> dict[str, Any]:
-    """Options of `dpt_reassemble`. `widths`: those that a file has where it says nothing."""
-    level_channels = _numbers(fields, "neck_hidden_sizes", widths, whole=True)
-    factors = _numbers(fields, "reassemble_factors", (4, 2, 1, 0.5), whole=False)
-    if len(factors) != len(level_channels):
-        fields.faults.append(
-            f"neck_hidden_sizes has {len(level_channels)} numbers and reassemble_factors {len(factors)}; each map has "
-            f"one of both."
+def neck_options(fields: DPTLikeFields, config: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
+    """Options of `dpt_reassemble`."""
+    count = len(fields.neck_hidden_sizes)
+    if len(fields.reassemble_factors) != count:
+        faults.append(
+            f"neck_hidden_sizes has {count} numbers and reassemble_factors {len(fields.reassemble_factors)}; each map "
+            f"has one of both."
         )
-    count = len(level_channels)
-    if fields.raw("head_in_index") not in (None, -1, count - 1):
-        fields.only("head_in_index", -1, "the finest fused map is what is read")
+    index = config.get("head_in_index")
+    if index not in (None, -1, count - 1):
+        faults.append(unsupported("head_in_index", index, "the head reads the finest fused map"))
     return {
         "name": "dpt_reassemble",
-        "channels": fields.number("fusion_hidden_size", fusion, low=1),
-        "level_channels": level_channels,
-        "factors": [float(factor) for factor in factors],
+        "channels": fields.fusion_hidden_size,
+        "level_channels": list(fields.neck_hidden_sizes),
+        "factors": [float(factor) for factor in fields.reassemble_factors],
     }
 
 
 def check_levels(backbone: NestedBackbone | None, neck: Mapping[str, Any], faults: list[str]) -> None:
-    """As many maps as the neck takes; nobody chose them: they are left to the wiring."""
+    """The backbone must give as many maps as the neck takes; maps that are not chosen are left to the wiring."""
     if backbone is None or backbone.levels is None or neck["level_channels"] is None:
         return
     given, wanted = len(backbone.levels), len(neck["level_channels"])
@@ -100,18 +100,3 @@ def neck_names(levels: int) -> KeyMap:
 def level_count(config: Mapping[str, Any]) -> int:
     """How many maps the neck takes, of a configuration that was read without a fault."""
     return len(config.get("neck_hidden_sizes") or range(4))
-
-
-def _numbers(fields: ForeignFields, name: str, default: Sequence[float], *, whole: bool) -> list[Any]:
-    value = fields.raw(name)
-    if value is None:
-        return list(default)
-    kinds = int if whole else int | float
-    good = isinstance(value, list | tuple) and 0 < len(value) <= _MOST_LEVELS
-    if not good or not all(isinstance(one, kinds) and not isinstance(one, bool) and one > 0 for one in value):
-        kind = "whole numbers" if whole else "numbers"
-        fields.faults.append(
-            f"{fields.path}{name}={str(value)[:60]} is not supported: it must be a list of {kind} above 0."
-        )
-        return list(default)
-    return list(value)

@@ -1,0 +1,147 @@
+"""The configuration of each family's backbone: the fields of its architecture, and `out_features` or `out_indices`."""
+
+from dataclasses import dataclass
+
+from backbonekit.backbones.hf.class_names import config_name
+from backbonekit.backbones.hf.families.beit import BeitArchitecture
+from backbonekit.backbones.hf.families.bit import BitArchitecture
+from backbonekit.backbones.hf.families.convnext import ConvNextArchitecture
+from backbonekit.backbones.hf.families.convnextv2 import ConvNextV2Architecture
+from backbonekit.backbones.hf.families.dinov2 import Dinov2Architecture
+from backbonekit.backbones.hf.families.dinov2_with_registers import Dinov2WithRegistersArchitecture
+from backbonekit.backbones.hf.families.dinov3_convnext import DINOv3ConvNextArchitecture
+from backbonekit.backbones.hf.families.dinov3_vit import DINOv3ViTArchitecture
+from backbonekit.backbones.hf.families.focalnet import FocalNetArchitecture
+from backbonekit.backbones.hf.families.hgnet_v2 import HGNetV2Architecture
+from backbonekit.backbones.hf.families.hiera import HieraArchitecture
+from backbonekit.backbones.hf.families.maskformer_swin import MaskFormerSwinArchitecture
+from backbonekit.backbones.hf.families.pvt_v2 import PvtV2Architecture
+from backbonekit.backbones.hf.families.resnet import ResNetArchitecture
+from backbonekit.backbones.hf.families.rt_detr_resnet import RTDetrResNetArchitecture
+from backbonekit.backbones.hf.families.swin import SwinArchitecture
+from backbonekit.backbones.hf.families.swinv2 import Swinv2Architecture
+from backbonekit.backbones.hf.families.vitdet import VitDetArchitecture
+from backbonekit.backbones.hf.families.vitpose_backbone import VitPoseBackboneArchitecture
+from backbonekit.backbones.hf.model_types import family
+from backbonekit.hf_models.config_file import refuses_unknown_fields
+from backbonekit.hf_models.config_mixin import BackboneConfigMixin
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class BeitConfig(BackboneConfigMixin, BeitArchitecture):
+    """`BeitArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class BitConfig(BackboneConfigMixin, BitArchitecture):
+    """`BitArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class ConvNextConfig(BackboneConfigMixin, ConvNextArchitecture):
+    """`ConvNextArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class ConvNextV2Config(BackboneConfigMixin, ConvNextV2Architecture):
+    """`ConvNextV2Architecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class Dinov2Config(BackboneConfigMixin, Dinov2Architecture):
+    """`Dinov2Architecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class Dinov2WithRegistersConfig(BackboneConfigMixin, Dinov2WithRegistersArchitecture):
+    """`Dinov2WithRegistersArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class DINOv3ConvNextConfig(BackboneConfigMixin, DINOv3ConvNextArchitecture):
+    """`DINOv3ConvNextArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class DINOv3ViTConfig(BackboneConfigMixin, DINOv3ViTArchitecture):
+    """`DINOv3ViTArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class FocalNetConfig(BackboneConfigMixin, FocalNetArchitecture):
+    """`FocalNetArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class HGNetV2Config(BackboneConfigMixin, HGNetV2Architecture):
+    """`HGNetV2Architecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class HieraConfig(BackboneConfigMixin, HieraArchitecture):
+    """`HieraArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class MaskFormerSwinConfig(BackboneConfigMixin, MaskFormerSwinArchitecture):
+    """`MaskFormerSwinArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class PvtV2Config(BackboneConfigMixin, PvtV2Architecture):
+    """`PvtV2Architecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class ResNetConfig(BackboneConfigMixin, ResNetArchitecture):
+    """`ResNetArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class RTDetrResNetConfig(BackboneConfigMixin, RTDetrResNetArchitecture):
+    """`RTDetrResNetArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class SwinConfig(BackboneConfigMixin, SwinArchitecture):
+    """`SwinArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class Swinv2Config(BackboneConfigMixin, Swinv2Architecture):
+    """`Swinv2Architecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class VitDetConfig(BackboneConfigMixin, VitDetArchitecture):
+    """`VitDetArchitecture` says what the fields mean."""
+
+
+@refuses_unknown_fields()
+@dataclass(kw_only=True)
+class VitPoseBackboneConfig(BackboneConfigMixin, VitPoseBackboneArchitecture):
+    """`VitPoseBackboneArchitecture` says what the fields mean."""
+
+
+def config_class(model_type: str) -> type[BackboneConfigMixin]:
+    """The configuration class of a model type. Raises RecipeError with the nearest one."""
+    family(model_type)
+    return globals()[config_name(model_type)]

@@ -1,0 +1,290 @@
+"""What an image processor returns, and labels in transformers' form: class names, annotations, segmentation maps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from PIL import Image
+from torch import Tensor
+
+from backbonekit.contract.mapping import FieldMapping, register_output
+from backbonekit.contract.processing import Geometry
+from backbonekit.contract.targets import IGNORE_LABEL
+from backbonekit.errors import ContractError, RecipeError
+from backbonekit.image_processing.targets import as_target, move_target, pad_target
+
+
+@register_output
+@dataclass(eq=False)
+class PreparedImages(FieldMapping):
+    """`pixel_values`: float [batch, channels, height, width].
+
+    `pixel_mask`: int64 [batch, height, width], 1 where a real pixel is. `mask_labels`: for each image float
+    [masks, height, width], 1 inside and 0 elsewhere, padding included. `class_labels`: for each image int64 [masks].
+    `labels`: int64 [batch, height, width], or for each image what `detection_labels` describes. What is None is
+    no key.
+    """
+
+    pixel_values: Tensor
+    pixel_mask: Tensor | None = None
+    mask_labels: list[Tensor] | None = None
+    class_labels: list[Tensor] | None = None
+    labels: Tensor | list[dict[str, Tensor]] | None = None
+
+    def to(self, device: str | torch.device) -> "PreparedImages":
+        """The same on a device."""
+        return self._mapped(lambda tensor: tensor.to(device))
+
+    def to_numpy(self) -> "PreparedImages":
+        """The same as NumPy arrays."""
+        return self._mapped(lambda tensor: tensor.numpy())
+
+    def _mapped(self, change: Callable[[Tensor], Any]) -> "PreparedImages":
+        def each(labels: list[Tensor] | None) -> list[Any] | None:
+            return None if labels is None else [change(one) for one in labels]
+
+        def by_name(labels: Tensor | list[dict[str, Tensor]] | None) -> Any:
+            if labels is None or isinstance(labels, Tensor):
+                return labels if labels is None else change(labels)
+            return [{name: change(one) for name, one in image.items()} for image in labels]
+
+        return PreparedImages(
+            pixel_values=change(self.pixel_values),
+            pixel_mask=None if self.pixel_mask is None else change(self.pixel_mask),
+            mask_labels=each(self.mask_labels),
+            class_labels=each(self.class_labels),
+            labels=by_name(self.labels),
+        )
+
+
+_UNNAMED = 2  # classes, what transformers has where nobody says how many
+
+
+def class_names(
+    num_labels: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, int] | None
+) -> dict[int, str]:
+    """Every class by its number. The three say the same thing; those that are given must agree."""
+    if id2label is None and label2id is not None:
+        id2label = {number: name for name, number in label2id.items()}
+    if id2label is None:
+        count = _UNNAMED if num_labels is None else num_labels
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 100_000:
+            raise RecipeError(f"num_labels={str(count)[:60]} must be a whole number from 1 to 100,000.")
+        return {number: f"LABEL_{number}" for number in range(count)}
+    try:
+        names = {int(number): name for number, name in id2label.items()}
+    except (TypeError, ValueError) as error:
+        raise RecipeError("id2label must map the numbers 0, 1, ... to names.") from error
+    if num_labels is not None and num_labels != len(names):
+        raise ContractError(f"num_labels={num_labels}, but id2label has {len(names)} names; give one of the two.")
+    return dict(sorted(names.items()))
+
+
+def chosen_labels(names: Sequence[str]) -> list[str] | None:
+    """The names for a recipe; None where they say nothing (`LABEL_0`)."""
+    return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else list(names)
+
+
+def object_mask(segmentation: Any, size: tuple[int, int]) -> Tensor:
+    """bool [height, width]. `segmentation`: polygons, each [x0, y0, x1, y1, ...] in pixels, or run lengths
+    `{"size": [height, width], "counts": [...]}`, which start with what is outside.
+
+    A pixel is inside a polygon when its centre is; several polygons are parts of one object. Raises ContractError for
+    compressed run lengths (a string) and for what does not go with the image.
+    """
+    if isinstance(segmentation, Mapping):
+        return _from_runs(segmentation, size)
+    if not isinstance(segmentation, Sequence) or isinstance(segmentation, str):
+        raise ContractError(
+            f"a segmentation is a list of polygons, or run lengths; given: {type(segmentation).__name__}."
+        )
+    mask = np.zeros(size, dtype=bool)
+    for polygon in segmentation:
+        mask |= _inside(np.asarray(polygon, dtype=np.float64), size)
+    return torch.from_numpy(mask)
+
+
+def _from_runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> Tensor:
+    counts = segmentation.get("counts")
+    if not isinstance(counts, Sequence) or isinstance(counts, (str, bytes)):
+        raise ContractError("run lengths are wanted as a list of numbers; pycocotools' `decode` reads compressed ones.")
+    height, width = size
+    if tuple(segmentation.get("size", size)) != size or sum(counts) != height * width or min(counts, default=0) < 0:
+        raise ContractError(f"run lengths of {sum(counts)} pixels do not fit an image of {height} x {width}.")
+    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    return torch.from_numpy(np.ascontiguousarray(flat.reshape(width, height).T))
+
+
+def _inside(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """bool [height, width]: whose centres have an odd number of edges to their left."""
+    if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2:
+        raise ContractError(f"a polygon has three points or more, [x0, y0, x1, y1, ...]; given {polygon.size} numbers.")
+    height, width = size
+    points = polygon.reshape(-1, 2)
+    columns = np.arange(width) + 0.5
+    crossings = np.zeros((height, width), dtype=bool)
+    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
+        low, high = min(y0, y1), max(y0, y1)
+        # rows: whose centres lie between the two ends; half open, so that a shared end counts once
+        first, last = (int(np.clip(np.ceil(end - 0.5), 0, height)) for end in (low, high))
+        if first >= last:
+            continue
+        rows = np.arange(first, last) + 0.5
+        meets = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0))
+        crossings[first:last] ^= columns >= meets[:, None]
+    return crossings
+
+
+def listed_annotations(given: Any, images: int) -> list[Mapping[str, Any]]:
+    """One `{"image_id": ..., "annotations": [...]}` for each image. Raises ContractError for anything else."""
+    listed = [given] if isinstance(given, Mapping) else list(given)
+    if len(listed) != images:
+        raise ContractError(f"{images} images and {len(listed)} annotations were given; each has one.")
+    for one in listed:
+        if not isinstance(one, Mapping) or not isinstance(one.get("annotations"), Sequence):
+            keys = ", ".join(map(repr, one)) if isinstance(one, Mapping) else type(one).__name__
+            raise ContractError(
+                'an annotation is COCO\'s for detection, {"image_id": 7, "annotations": [{"bbox": [x, y, width,'
+                f' height], "category_id": 3, "area": 60.0, "iscrowd": 0}}, ...]}}; given: {keys}.'
+            )
+    return listed
+
+
+def detection_labels(
+    annotation: Mapping[str, Any], geometry: Geometry, *, converts: bool, with_masks: bool
+) -> dict[str, Tensor]:
+    """`class_labels` int64 [N], `boxes` float [N, 4], `area` float [N], `iscrowd` int64 [N], `image_id` int64 [1],
+    `orig_size` and `size` int64 [2], (height, width) of the image and of its pixels in the input; with keypoints
+    `keypoints` float [N, K, 3]; `with_masks` bool `masks` [N, *canvas].
+
+    Crowds, and boxes that are empty within the image, are left out. Boxes are centre and size in [0, 1] (`converts`),
+    else x0 y0 x1 y1 in pixels of the input. They are relative to the image and not, as in transformers since 4.37,
+    to the padded canvas: so that the same box means the same in every batch, a model's predictions are judged by what
+    `post_process_object_detection` makes of them, and published weights, which were trained so, are met.
+    Keypoints move with the image, which transformers leaves out.
+    """
+    height, width = geometry.original
+    objects = [_checked(one) for one in annotation["annotations"]]
+    objects = [one for one in objects if not one.get("iscrowd", 0)]
+    boxes = torch.tensor([one["bbox"] for one in objects], dtype=torch.float32).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    limits = torch.tensor([width, height, width, height], dtype=torch.float32)
+    boxes = torch.minimum(boxes.clamp(min=0), limits)
+    seen = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1)).nonzero()[:, 0]
+    truth: dict[str, Any] = {"labels": seen, "boxes": boxes[seen]}  # labels: their numbers, to know who is left
+    kept = [objects[number] for number in seen.tolist()]
+    if objects and all("keypoints" in one for one in objects):
+        points = [torch.tensor(one["keypoints"], dtype=torch.float32).reshape(-1, 3) for one in kept]
+        truth["keypoints"] = torch.stack(points) if points else torch.zeros(0, 0, 3)
+    if with_masks:
+        masks = [object_mask(one.get("segmentation"), geometry.original) for one in kept]
+        truth["masks"] = torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)
+    moved: dict[str, Any] = dict(move_target(as_target(truth), geometry))
+    kept = [objects[number] for number in moved["labels"].tolist()]
+    scale = (geometry.resized[0] / height) * (geometry.resized[1] / width)
+    labels = {
+        "size": torch.tensor(geometry.shown),
+        "image_id": torch.tensor([int(annotation.get("image_id", 0))]),
+        "class_labels": torch.tensor([int(one["category_id"]) for one in kept], dtype=torch.int64),
+        "boxes": _relative(moved["boxes"], geometry.shown) if converts else moved["boxes"],
+        "area": torch.tensor([_area(one) * scale for one in kept], dtype=torch.float32),
+        "iscrowd": torch.zeros(len(kept), dtype=torch.int64),
+        "orig_size": torch.tensor(geometry.original),
+    }
+    if "keypoints" in moved:
+        labels["keypoints"] = moved["keypoints"]
+    if with_masks:
+        padded = torch.zeros(len(kept), *geometry.canvas, dtype=torch.bool)
+        padded[:, : geometry.shown[0], : geometry.shown[1]] = moved["masks"]
+        labels["masks"] = padded
+    return labels
+
+
+def _checked(one: Any) -> Mapping[str, Any]:
+    box = one.get("bbox") if isinstance(one, Mapping) else None
+    if box is None or "category_id" not in one or len(box) != 4:
+        raise ContractError(
+            f"an object of an annotation has a bbox [x, y, width, height] and a category_id; given: {str(one)[:200]}."
+        )
+    return one
+
+
+def _area(one: Mapping[str, Any]) -> float:
+    return float(one["area"]) if "area" in one else float(one["bbox"][2]) * float(one["bbox"][3])
+
+
+def _relative(boxes_xyxy: Tensor, shown: tuple[int, int]) -> Tensor:
+    """[N, 4] x0 y0 x1 y1 in pixels -> centre and size in [0, 1]."""
+    height, width = shown
+    start, end = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    return torch.cat([(start + end) / 2, end - start], dim=1) / torch.tensor(
+        [width, height, width, height], dtype=boxes_xyxy.dtype
+    )
+
+
+def listed_maps(given: Any, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """One int64 [height, width] for each image. Raises ContractError where they do not go with the images."""
+    if isinstance(given, Image.Image) or (isinstance(given, np.ndarray | Tensor) and given.ndim == 2):
+        given = [given]
+    listed: list[Any] = list(given)
+    if len(listed) != len(sizes):
+        raise ContractError(f"{len(sizes)} images and {len(listed)} segmentation maps were given; each has one.")
+    if any(isinstance(one, Mapping) for one in listed):
+        raise ContractError("segmentation maps are [height, width] of labels; boxes of objects go into `annotations`.")
+    maps = [torch.as_tensor(np.array(one) if isinstance(one, Image.Image) else one).long() for one in listed]
+    maps = [labels[0] if labels.ndim == 3 and labels.shape[0] == 1 else labels for labels in maps]
+    for labels, size in zip(maps, sizes, strict=True):
+        if tuple(labels.shape) != size:
+            raise ContractError(
+                f"a segmentation map has shape {list(labels.shape)}, its image {size[0]} x {size[1]} pixels; a map is"
+                " [height, width] of its image."
+            )
+    return maps
+
+
+def dense_labels(labels: Tensor, geometry: Geometry, *, do_reduce_labels: bool) -> Tensor:
+    """int64 [*canvas], resized by its nearest pixel, cropped and padded (255) with its image.
+
+    `do_reduce_labels`: 0 becomes 255, which is no class, and every label but 255 one less.
+    """
+    if do_reduce_labels:
+        labels = torch.where((labels == 0) | (labels == IGNORE_LABEL), IGNORE_LABEL, labels - 1)
+    padded = pad_target(move_target({"segmentation": labels}, geometry), geometry.canvas).get("segmentation")
+    assert padded is not None
+    return padded
+
+
+def binary_masks(
+    labels: Tensor,
+    geometry: Geometry,
+    classes: Mapping[int, int] | None,
+    *,
+    do_reduce_labels: bool,
+    ignore_index: int | None,
+) -> tuple[Tensor, Tensor]:
+    """float [masks, *canvas] and int64 [masks], the labels in rising order, resized and padded with their image.
+
+    `classes`: of each instance, where `labels` number instances. `ignore_index`: has no mask. `do_reduce_labels`: 0
+    becomes `ignore_index`, which must then be given, and every other label one less.
+    """
+    if do_reduce_labels and ignore_index is None:
+        raise ContractError("do_reduce_labels makes label 0 the ignored one. The fix: an ignore_index, such as 255.")
+    moved = move_target({"segmentation": labels}, geometry).get("segmentation")
+    assert moved is not None
+    if do_reduce_labels:
+        assert ignore_index is not None
+        moved = torch.where(moved == 0, ignore_index, moved - 1)
+    present = [label for label in moved.unique().tolist() if label != ignore_index]
+    masks = moved[None] == torch.tensor(present, dtype=torch.int64)[:, None, None]
+    height, width = moved.shape
+    padded = functional.pad(masks.float(), (0, geometry.canvas[1] - width, 0, geometry.canvas[0] - height))
+    if classes is None:
+        return padded, torch.tensor(present, dtype=torch.int64)
+    shift = int(do_reduce_labels)
+    missing = [label + shift for label in present if label + shift not in classes]
+    if missing:
+        raise ContractError(f"instance_id_to_semantic_id has no class for instance {missing[0]}.")
+    return padded, torch.tensor([classes[label + shift] - shift for label in present], dtype=torch.int64)
