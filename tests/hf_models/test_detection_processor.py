@@ -122,7 +122,7 @@ def test_a_processor_that_cannot_know_the_scoring_says_so(tmp_path: Path) -> Non
         detr.post_process_object_detection(prediction, target_sizes=[(1, 1)] * 3)
     with pytest.raises(ContractError, match="top_k=0"):
         detr.post_process_object_detection(prediction, top_k=0)
-    with pytest.raises(ContractError, match="logits and pred_boxes; given: DenseDepth"):
+    with pytest.raises(ContractError, match="logits and pred_boxes are required; given: DenseDepth"):
         detr.post_process_object_detection(DenseDepth(torch.ones(1, 4, 4)))
 
 
