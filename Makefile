@@ -63,9 +63,8 @@ format: $(DEV) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-table: $(DEV) ## write the option table and the stubs again, after a part's signature changed or a name came
+table: $(DEV) ## write the option table again, after a part's signature changed
 	$(BIN)/python -m backbonekit.registry.table
-	$(BIN)/python -m backbonekit.hf_models.write_stubs
 
 bench: $(DEV) ## speed and memory, side by side with transformers
 	$(BIN)/python -m benchmarks

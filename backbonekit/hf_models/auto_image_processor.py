@@ -89,7 +89,7 @@ class AutoImageProcessor:
             if repository.has(FILE) and "architecture" in repository.json(FILE):
                 return cls(_timm_processing(name, revision))
             raise StorageError(
-                f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so nobody says how its images are prepared. A"
+                f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so it is not known how its images are prepared. A"
                 " model built here has its own: model.processor."
             )
         return cls._read(repository)
@@ -185,7 +185,7 @@ class AutoImageProcessor:
         Boxes are in pixels of `target_sizes`, the (height, width) of each image as it was given to this processor,
         or in [0, 1] without. `use_focal_loss`: scored by a sigmoid for each class, else by a softmax with a last column
         for "no object"; known from the kind of processor where that is one for detection. `top_k`: how many pairs of
-        query and class (or queries) are looked at. Raises ContractError where nobody says how boxes are scored.
+        query and class (or queries) are looked at. Raises ContractError where it is not known how boxes are scored.
         """
         prediction = read_prediction(outputs, (BoxQueries,))
         scoring, most = BOX_SCORING.get(self.kind, (None, None))

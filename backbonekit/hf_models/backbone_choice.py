@@ -122,14 +122,14 @@ def read_config(given: BackboneConfig | Mapping[str, Any] | None) -> BackboneCon
     if given.get("model_type") != TimmBackboneConfig.model_type:
         indices = given.get("out_indices")
         if indices is not None and given.get("out_features") is None:
-            # Alone they are somebody's wish; transformers writes both.
+            # Alone they were chosen; transformers writes both.
             return config_of({**given, "out_indices": None}, out_indices=indices)
         return config_of(given)
     return TimmBackboneConfig.from_dict(given)
 
 
 def written_backbone_config(config: BackboneConfig | None, *, norms_each_map: bool = False) -> dict[str, Any] | None:
-    """As a nested mapping of a `config.json`, the maps left out where nobody chose them. `norms_each_map`: of a Swin,
+    """As a nested mapping of a `config.json`, the maps left out unless they were chosen. `norms_each_map`: of a Swin,
     as in MaskFormer."""
     if config is None:
         return None

@@ -73,12 +73,12 @@ class BackboneConfigMixin(ArchitectureConfig):
 
     @property
     def indices_were_set(self) -> bool:
-        """Whether somebody chose the maps."""
+        """Whether the maps were chosen."""
         return self._indices is not None
 
     @property
     def selected(self) -> tuple[int, ...]:
-        """The positions of the wanted stages, the last one where nobody chose."""
+        """The positions of the chosen stages, the last one by default."""
         return self._indices if self._indices is not None else (len(self.stage_names) - 1,)
 
     def to_dict(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class PreparedImages(FieldMapping):
         )
 
 
-_UNNAMED = 2  # classes, what transformers has where nobody says how many
+_UNNAMED = 2  # classes, the default of transformers
 
 
 def class_names(

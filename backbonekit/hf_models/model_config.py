@@ -128,11 +128,11 @@ class ModelConfig(ModelFields):
             nested = None if self.stand_in is None else dict(self.stand_in)
         elif own is not None and not own.indices_were_set and self.default_strides is not None:
             nested = {**(nested or {}), "out_indices": _maps_of(own, self.default_strides)}
-        said = {**self._rest(), "backbone_config": nested, "id2label": self._numbered_names()}
+        described = {**self._rest(), "backbone_config": nested, "id2label": self._numbered_names()}
         if isinstance(own, TimmBackboneConfig) and self._rest().get("dilation") is True:
-            nested = said["backbone_config"] = {**(nested or {}), "output_stride": 16}
+            nested = described["backbone_config"] = {**(nested or {}), "output_stride": 16}
         try:
-            mapping = self.converter().recipe({"model_type": self.model_type, **said})
+            mapping = self.converter().recipe({"model_type": self.model_type, **described})
         except RecipeError as error:
             name = type(self).__name__
             raise RecipeError(
@@ -180,7 +180,7 @@ class ModelConfig(ModelFields):
         write_config(self.to_dict(), folder)
 
     def of_built(self, recipe: Recipe) -> dict[str, Any]:
-        """The content of the `config.json` of a model that was built from this: the backbone said in full, `recipe`
+        """The content of the `config.json` of a model that was built from this: the backbone written in full, `recipe`
         being the model's own."""
         own = config_of_recipe(recipe.backbone, freezes_norms=self.freezes_norms)
         backbone = written_backbone_config(own, norms_each_map=self.norms_each_map)

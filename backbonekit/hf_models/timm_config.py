@@ -16,7 +16,7 @@ from backbonekit.weights.repository import open_repository
 
 # What transformers writes besides, which follows from the rest.
 _IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features"}
-_UNSET = [-1]  # what transformers writes where nobody chose
+_UNSET = [-1]  # what transformers writes by default
 _FLAGS = ("use_pretrained_backbone", "freeze_batch_norm_2d", "output_hidden_states", "output_attentions", "return_dict")
 
 
@@ -72,7 +72,7 @@ class TimmBackboneConfig:
 
     @property
     def indices_were_set(self) -> bool:
-        """Whether somebody chose the maps."""
+        """Whether the maps were chosen."""
         return self.out_indices is not None or self.out_features is not None
 
     @property

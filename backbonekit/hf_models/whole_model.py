@@ -240,7 +240,7 @@ class DenseModel(WholeModel):
     def forward(
         self, pixel_values: Images, pixel_mask: Mask = None, labels: Int[Tensor, "batch height width"] | None = None
     ) -> DenseModelOutput:
-        """`pixel_mask`: 1 where a real pixel is. `labels`: the class of each pixel, 255 where nobody says."""
+        """`pixel_mask`: 1 where a real pixel is. `labels`: the class of each pixel, 255 where unlabelled."""
         targets = None if labels is None else [{"segmentation": one} for one in labels.long()]
         out = self._run(pixel_values, pixel_mask, targets)
         return DenseModelOutput(out.predictions.logits, out.feature_maps, out.loss, out.losses)  # type: ignore[union-attr]
@@ -252,7 +252,7 @@ class DepthModel(WholeModel):
     def forward(
         self, pixel_values: Images, pixel_mask: Mask = None, labels: Float[Tensor, "batch height width"] | None = None
     ) -> DepthModelOutput:
-        """`pixel_mask`: 1 where a real pixel is. `labels`: depth, 0 or NaN where nobody knows; transformers trains no
+        """`pixel_mask`: 1 where a real pixel is. `labels`: depth, 0 or NaN where unknown; transformers trains no
         depth."""
         targets = None if labels is None else [{"depth": one} for one in labels]
         out = self._run(pixel_values, pixel_mask, targets)
@@ -265,7 +265,7 @@ class PoseModel(WholeModel):
     def forward(
         self, pixel_values: Images, pixel_mask: Mask = None, labels: Float[Tensor, "batch keypoints 3"] | None = None
     ) -> PoseModelOutput:
-        """`pixel_mask`: 1 where a real pixel is. `labels`: x, y in pixels of the input and visibility (0: nobody says)
+        """`pixel_mask`: 1 where a real pixel is. `labels`: x, y in pixels of the input and visibility (0: unlabelled)
         of each keypoint; transformers trains no poses."""
         targets = None if labels is None else [{"keypoints": one[None]} for one in labels]
         out = self._run(pixel_values, pixel_mask, targets)

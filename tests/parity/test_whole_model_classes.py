@@ -177,8 +177,8 @@ def test_a_folder_that_was_saved_here_is_read_by_transformers(pair, tmp_path):
     name, theirs, _, ours = pair
     ours.save_pretrained(tmp_path)
     again, told = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
-    # Constants (buffers), masked tokens, the norm behind a Swin's last stage and a unit of DPT's first fusion: no image goes
-    # through them.
+    # Constants (buffers), masked tokens, the norm behind a Swin's last stage and a unit of DPT's first fusion: no image
+    # goes through them.
     idle = (
         r"points_scale|relative_position_index|mask_token|empty_weight|(swin|encoder\.model)\.layernorm"
         r"|fusion_stage\.layers\.0\.residual_layer1"

@@ -68,20 +68,15 @@ class ModelFields:
         return cls(**read)
 
 
-def field_faults(cls: type[ModelFields], values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the values of some fields, in sentences."""
-    return _checked(cls, {name: value for name, value in values.items() if value is not None}, "")[1]
-
-
 def _checked(cls: type[ModelFields], values: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:
     """The values in the types of their fields, without those that are wrong; and what is wrong."""
     good: dict[str, Any] = {}
     faults: list[str] = []
-    reasons = {item.name: item.metadata.get(_ONLY) for item in fields(cls)}
+    reasons: dict[str, str] = {item.name: item.metadata[_ONLY] for item in fields(cls) if _ONLY in item.metadata}
     defaults = {item.name: item.default for item in fields(cls)}
     schemas = _schemas(cls)
     for name, value in values.items():
-        if reasons[name] is not None:
+        if name in reasons:
             if plain(value) != plain(defaults[name]):
                 faults.append(unsupported(f"{path}{name}", value, reasons[name]))
         elif name not in schemas:
