@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import backbonekit as bk
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.registry.model_names import MODELS
 
 RESNET = {"hidden_sizes": (8, 16, 24, 32), "depths": (1, 1, 1, 1), "layer_type": "basic"}
@@ -131,6 +131,27 @@ def test_a_detector_learns_saves_and_comes_back(tmp_path) -> None:
     assert again.model.processor.processing == model.model.processor.processing
     assert again.config.id2label == {0: "cat", 1: "dog"}
     assert not any(bool(source.fresh) for source in again.weight_report.sources)
+
+
+def test_a_save_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch) -> None:
+    model = detr(num_labels=3)
+    model.save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*_, **__):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("backbonekit.hf_models.whole_model.save_tensors", fail)
+    with pytest.raises(StorageError, match="could not be written"):
+        detr(num_labels=4).save_pretrained(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_second_names_and_fields_of_older_releases_are_read() -> None:
+    config = bk.DetrConfig(**{**TINY, "d_model": None}, hidden_size=64, classifier_dropout=0.3)
+    assert (config.d_model, config.hidden_size) == (64, 64)
+    assert "classifier_dropout" not in config.to_dict()
+    assert bk.DetrConfig.from_dict({"num_hidden_layers": 3, "encoder_layers": 5}).encoder_layers == 5
 
 
 def test_labels_of_fewer_images_are_refused() -> None:
