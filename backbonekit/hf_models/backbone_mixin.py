@@ -15,8 +15,7 @@ from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.config_mixin import agreed_indices
-from backbonekit.weights.fill import FillReport
-from backbonekit.weights.fill import construct_filled
+from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
 
 

@@ -25,8 +25,8 @@ from backbonekit.hf_models.model_outputs import (
     MaskModelOutput,
     PoseModelOutput,
 )
-from backbonekit.hub.saved_model import RECIPE
 from backbonekit.hub.opening import open_model
+from backbonekit.hub.saved_model import RECIPE
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
 from backbonekit.ops.boxes import corners_of, image_sizes
 from backbonekit.recipe.recipe import plain_data
