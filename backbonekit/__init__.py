@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.version import VERSION as __version__
 
-# What type checkers and editors read; a test compares it with the table below.
+# What type checkers and editors read; a test compares it with the tables of lazy names.
 if TYPE_CHECKING:
     from backbonekit.assembly.build import (
         build_model as build_model,
@@ -22,11 +22,59 @@ if TYPE_CHECKING:
     from backbonekit.assembly.load import (
         load_model as load_model,
     )
-    from backbonekit.assembly.top_down_pose import (
-        predict_people as predict_people,
+    from backbonekit.assembly.predict import (
+        predict as predict,
+    )
+    from backbonekit.contract.features import (
+        FeaturePyramid as FeaturePyramid,
+    )
+    from backbonekit.contract.features import (
+        Level as Level,
+    )
+    from backbonekit.contract.maps import (
+        Canvas as Canvas,
+    )
+    from backbonekit.contract.maps import (
+        FeatureMaps as FeatureMaps,
+    )
+    from backbonekit.contract.predictions import (
+        BoxCandidates as BoxCandidates,
+    )
+    from backbonekit.contract.predictions import (
+        BoxQueries as BoxQueries,
+    )
+    from backbonekit.contract.predictions import (
+        ClassScores as ClassScores,
+    )
+    from backbonekit.contract.predictions import (
+        DenseDepth as DenseDepth,
+    )
+    from backbonekit.contract.predictions import (
+        DenseLogits as DenseLogits,
+    )
+    from backbonekit.contract.predictions import (
+        Detections as Detections,
+    )
+    from backbonekit.contract.predictions import (
+        Heatmaps as Heatmaps,
+    )
+    from backbonekit.contract.predictions import (
+        MaskQueries as MaskQueries,
     )
     from backbonekit.contract.predictions import (
         ModelOutput as ModelOutput,
+    )
+    from backbonekit.contract.predictions import (
+        Prediction as Prediction,
+    )
+    from backbonekit.contract.requirements import (
+        Requirement as Requirement,
+    )
+    from backbonekit.contract.targets import (
+        Target as Target,
+    )
+    from backbonekit.export.export import (
+        export_model as export_model,
     )
     from backbonekit.hf_models import (
         AutoBackbone as AutoBackbone,
@@ -275,16 +323,21 @@ _PUBLIC = {
     "gradient_checkpointing": "backbonekit.training.gradient_checkpointing",
     # parts of your own
     "register": "backbonekit.registry.lookup",
-    "AutoBackbone": "backbonekit.hf_models",
-    "AutoImageProcessor": "backbonekit.hf_models",
-    "BackboneMixin": "backbonekit.hf_models",
-    "BackboneConfigMixin": "backbonekit.hf_models",
-    "BackboneOutput": "backbonekit.hf_models",
-    **dict.fromkeys(public_names(), "backbonekit.hf_models"),  # ResNetConfig, ResNetBackbone, and so for every family
-    "TimmBackboneConfig": "backbonekit.hf_models",
-    "TimmBackbone": "backbonekit.hf_models",
-    "MaskFormerForInstanceSegmentationOutput": "backbonekit.hf_models",
-    **dict.fromkeys(model_class_names(), "backbonekit.hf_models"),  # DetrConfig, DetrForObjectDetection, ...
+    "FeaturePyramid": "backbonekit.contract.features",
+    "Level": "backbonekit.contract.features",
+    "Requirement": "backbonekit.contract.requirements",
+    "FeatureMaps": "backbonekit.contract.maps",
+    "Canvas": "backbonekit.contract.maps",
+    "Target": "backbonekit.contract.targets",
+    "Prediction": "backbonekit.contract.predictions",
+    "ClassScores": "backbonekit.contract.predictions",
+    "DenseLogits": "backbonekit.contract.predictions",
+    "DenseDepth": "backbonekit.contract.predictions",
+    "MaskQueries": "backbonekit.contract.predictions",
+    "BoxQueries": "backbonekit.contract.predictions",
+    "BoxCandidates": "backbonekit.contract.predictions",
+    "Detections": "backbonekit.contract.predictions",
+    "Heatmaps": "backbonekit.contract.predictions",
 }
 
 __all__ = [
@@ -293,25 +346,6 @@ __all__ = [
     "Canvas",
     "ClassScores",
     "ComposedModel",
-    "ModelOutput",
-    "ImageProcessor",
-    "predict_people",
-    "draw",
-    "freeze",
-    "parameter_groups",
-    "gradient_checkpointing",
-    "register",
-    "AutoBackbone",
-    "AutoImageProcessor",
-    "BackboneMixin",
-    "BackboneConfigMixin",
-    "BackboneOutput",
-    *public_names(),
-    "TimmBackboneConfig",
-    "TimmBackbone",
-    "MaskFormerForInstanceSegmentationOutput",
-    *model_class_names(),
-    "RecipeError",
     "ContractError",
     "DenseDepth",
     "DenseLogits",

@@ -10,7 +10,7 @@ from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.hf.class_names import backbone_name
 from backbonekit.backbones.hf.model_types import family, model_types
-from backbonekit.backbones.whole_models import backbone_config_of
+from backbonekit.backbones.nested_checkpoint import backbone_config_of
 from backbonekit.hf_models import backbone_configs as configs
 from backbonekit.hf_models.attention_weights import caught_weights
 from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneOutput, build_backbone

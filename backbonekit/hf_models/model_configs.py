@@ -140,7 +140,7 @@ class MaskFormerConfig(ModelConfig, MaskFormerFields):
     def _fit_named_backbone(self, mapping: dict[str, Any]) -> None:
         backbone = mapping["backbone"]
         chosen = backbone["out_features"] if "out_features" in backbone else backbone["out_indices"]
-        mapping["neck"]["deepest"] = 0 if chosen == "auto" else len(chosen)
+        mapping["neck"]["num_deepest_levels"] = 0 if chosen == "auto" else len(chosen)
 
 
 @model_config
@@ -183,9 +183,9 @@ class VitPoseConfig(ModelConfig, VitPoseFields):
 _DECODER_OPTIONS = {
     "num_queries": "num_queries",
     "d_model": "channels",
-    "decoder_layers": "layers",
-    "decoder_attention_heads": "heads",
-    "decoder_ffn_dim": "feedforward",
+    "decoder_layers": "num_layers",
+    "decoder_attention_heads": "num_heads",
+    "decoder_ffn_dim": "feedforward_channels",
     "dropout": "dropout",
     "attention_dropout": "attention_dropout",
     "activation_dropout": "activation_dropout",

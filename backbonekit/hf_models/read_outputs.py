@@ -16,8 +16,8 @@ from backbonekit.contract.predictions import (
 )
 from backbonekit.contract.processing import Geometry
 from backbonekit.errors import ContractError
-from backbonekit.ops.precision import at_least_single
-from backbonekit.postprocessing.detection import best_boxes, corners
+from backbonekit.ops.numerics import upcast_to_float32
+from backbonekit.postprocessing.boxes import best_boxes, corners
 
 Kind = TypeVar("Kind", bound=Prediction)
 
@@ -91,7 +91,7 @@ def found_boxes(
             f"{len(sizes)} target_sizes for {len(prediction.class_logits)} images; give one (height, width) an image."
         )
     scores, labels, queries = best_boxes(prediction, scoring=scoring, top_k=top_k)
-    boxes = corners(at_least_single(prediction.boxes_cxcywh))
+    boxes = corners(upcast_to_float32(prediction.boxes_cxcywh))
     results = []
     for index in range(len(scores)):
         kept = scores[index] > threshold

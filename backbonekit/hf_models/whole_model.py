@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.weight_report import WeightReport
+from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries, MaskQueries, ModelOutput
 from backbonekit.contract.targets import Target
@@ -28,12 +28,13 @@ from backbonekit.hf_models.model_outputs import (
 from backbonekit.hub.opening import open_model
 from backbonekit.hub.saved_model import RECIPE
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
-from backbonekit.ops.boxes import corners_of, image_sizes
+from backbonekit.ops.boxes import cxcywh_to_xyxy, image_sizes
 from backbonekit.recipe.recipe import plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.model_names import MODELS
 from backbonekit.training.freeze import freeze
 from backbonekit.weights.repository import open_repository
+from backbonekit.weights.weight_report import WeightReport
 from backbonekit.weights.write_folder import replacing
 from backbonekit.weights.write_tensors import save_tensors
 
@@ -103,10 +104,10 @@ class WholeModel(nn.Module):
             labels = chosen_labels(list((config.id2label or {}).values()))
             mapping |= {"labels": labels, "head": head if labels else {**head, "num_classes": config.num_labels}}
         recipe = recipe_from_mapping(mapping, origin=opened.origin)
-        warm = None if opened.checkpoint is None else Warm(opened.checkpoint, saved)
+        initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved)
         model = cls.__new__(cls)
         nn.Module.__init__(model)
-        model.model = build_composed(recipe, seed=seed, warm=warm)
+        model.model = build_composed(recipe, seed=seed, initial=initial)
         _freeze_as_configured(model.model, config, is_pretrained=True)
         model.config = config
         return model.eval()
@@ -190,7 +191,7 @@ class BoxModel(WholeModel):
             canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
             sizes = image_sizes(canvas, pixel_values).expand(len(labels), 2).repeat(1, 2)
             targets = [
-                {"labels": one["class_labels"].long(), "boxes": corners_of(one["boxes"].to(sizes.dtype)) * size}
+                {"labels": one["class_labels"].long(), "boxes": cxcywh_to_xyxy(one["boxes"].to(sizes.dtype)) * size}
                 for one, size in zip(labels, sizes, strict=True)
             ]
         out = self._run(pixel_values, pixel_mask, targets)

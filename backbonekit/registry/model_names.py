@@ -37,8 +37,3 @@ MODELS = {
     "upernet": NamedModel("UperNet", "SemanticSegmentation", "Segformer"),
     "vitpose": NamedModel("VitPose", "PoseEstimation", "VitPose"),
 }
-
-
-def model_class_names() -> dict[str, str]:
-    """Each public class and the model type that it is of."""
-    return {name: kind for kind, named in MODELS.items() for name in (named.config, named.architecture)}

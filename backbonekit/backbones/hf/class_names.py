@@ -40,8 +40,3 @@ def config_name(model_type: str) -> str:
 def backbone_name(model_type: str) -> str:
     """`PvtV2Backbone`, and `VitPoseBackbone` where the name says it already."""
     return f"{CLASS_NAMES[model_type].removesuffix('Backbone')}Backbone"
-
-
-def public_names() -> dict[str, str]:
-    """Each public class and the model type that it is of."""
-    return {name(model_type): model_type for model_type in CLASS_NAMES for name in (config_name, backbone_name)}

@@ -71,13 +71,13 @@ class DFINECheckpoint:
         neck = neck_options(fields, levels, fusion="elan", blocks=round(_BLOCKS * fields.depth_mult))
         decoder = decoder_options(fields, fields.decoder_offset_scale, fields.decoder_method)
         decoder |= {
-            "points": _points(config.get("decoder_n_points"), levels, faults),
-            "bins": fields.max_num_bins,
+            "num_points": _points(config.get("decoder_n_points"), levels, faults),
+            "num_bins": fields.max_num_bins,
             "edge_scale": fields.reg_scale,
             "edge_reach": fields.up,
-            "quality_bins": fields.top_prob_values,
+            "num_quality_bins": fields.top_prob_values,
             "quality_channels": fields.lqe_hidden_dim,
-            "quality_layers": fields.lqe_layers,
+            "num_quality_layers": fields.lqe_layers,
         }
         if config.get("eval_idx") not in (None, -1, fields.decoder_layers - 1):
             faults.append(unsupported("eval_idx", config["eval_idx"], "the last layer gives the prediction"))

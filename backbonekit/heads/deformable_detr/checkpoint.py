@@ -74,19 +74,19 @@ class DeformableDetrCheckpoint:
         mapper = {"name": "channel_mapper", "channels": fields.d_model, "norm": "group"}
         encoder = {
             "name": "deformable_encoder",
-            "layers": fields.encoder_layers,
-            "heads": fields.encoder_attention_heads,
-            "points": fields.encoder_n_points,
-            "feedforward": fields.encoder_ffn_dim,
+            "num_layers": fields.encoder_layers,
+            "num_heads": fields.encoder_attention_heads,
+            "num_points": fields.encoder_n_points,
+            "feedforward_channels": fields.encoder_ffn_dim,
             **both,
         }
         head = {
             "name": "deformable_detr",
             "num_queries": fields.two_stage_num_proposals if fields.two_stage else fields.num_queries,
-            "layers": fields.decoder_layers,
-            "heads": fields.decoder_attention_heads,
-            "points": fields.decoder_n_points,
-            "feedforward": fields.decoder_ffn_dim,
+            "num_layers": fields.decoder_layers,
+            "num_heads": fields.decoder_attention_heads,
+            "num_points": fields.decoder_n_points,
+            "feedforward_channels": fields.decoder_ffn_dim,
             "attention_dropout": fields.attention_dropout,
             **both,
             "auxiliary": fields.auxiliary_loss,

@@ -59,17 +59,17 @@ class DetrCheckpoint:
         neck = {
             "name": "transformer_encoder",
             "channels": fields.d_model,
-            "layers": fields.encoder_layers,
-            "heads": fields.encoder_attention_heads,
-            "feedforward": fields.encoder_ffn_dim,
+            "num_layers": fields.encoder_layers,
+            "num_heads": fields.encoder_attention_heads,
+            "feedforward_channels": fields.encoder_ffn_dim,
             **both,
         }
         head = {
             "name": "detr",
             "num_queries": fields.num_queries,
-            "layers": fields.decoder_layers,
-            "heads": fields.decoder_attention_heads,
-            "feedforward": fields.decoder_ffn_dim,
+            "num_layers": fields.decoder_layers,
+            "num_heads": fields.decoder_attention_heads,
+            "feedforward_channels": fields.decoder_ffn_dim,
             **both,
             "auxiliary": fields.auxiliary_loss,
             "norm_between": fields.auxiliary_loss,

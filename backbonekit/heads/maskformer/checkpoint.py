@@ -190,9 +190,9 @@ def _decoder(config: Any, faults: list[str]) -> dict[str, Any]:
     return {
         "num_queries": fields.num_queries,
         "channels": fields.d_model,
-        "layers": fields.decoder_layers,
-        "heads": fields.decoder_attention_heads,
-        "feedforward": fields.decoder_ffn_dim,
+        "num_layers": fields.decoder_layers,
+        "num_heads": fields.decoder_attention_heads,
+        "feedforward_channels": fields.decoder_ffn_dim,
         "dropout": fields.dropout,
         "attention_dropout": fields.attention_dropout,
         "activation_dropout": fields.activation_dropout,

@@ -72,7 +72,7 @@ class RTDETRCheckpoint:
             decoder = decoder_options(fields, fields.decoder_offset_scale, fields.decoder_method)
         neck = neck_options(fields, levels, fusion="csp", blocks=_BLOCKS)
         inside = {"activation_dropout": fields.activation_dropout}
-        head = {"name": "rt_detr", **decoder, "points": [fields.decoder_n_points] * levels, **inside}
+        head = {"name": "rt_detr", **decoder, "num_points": [fields.decoder_n_points] * levels, **inside}
         criterion = {"name": "box_set", "classification": "varifocal", **loss_options(fields)}
         if faults or backbone is None:
             raise RecipeError([f"RT-DETR config.json: {fault}" for fault in faults])

@@ -60,7 +60,7 @@ class UPerNetCheckpoint:
             "dropout": 0.0,  # transformers has none
             "auxiliary": fields.use_auxiliary_head,
             "auxiliary_channels": fields.auxiliary_channels,
-            "auxiliary_level": _AUXILIARY_LEVEL,
+            "auxiliary_level_index": _AUXILIARY_LEVEL,
             "criterion": {
                 "name": "dense_cross_entropy",
                 "auxiliary_weight": fields.auxiliary_loss_weight,
