@@ -7,7 +7,16 @@ import torch
 
 from benchmarks.measure import report
 
-NAMES = ("build_command", "build_in_process", "forward", "first_stage", "training_step", "families", "whole_models")
+NAMES = (
+    "build_command",
+    "build_in_process",
+    "forward",
+    "first_stage",
+    "training_step",
+    "families",
+    "whole_models",
+    "frozen_norms",
+)
 
 
 def main() -> int:
