@@ -23,7 +23,7 @@ _MAX_FILES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Seal:
+class Manifest:
     """`weights`: the sha256 of every weight file. `versions`: of the packages that wrote them."""
 
     weights: Mapping[str, str]
@@ -55,13 +55,13 @@ class Seal:
                 )
 
 
-def seal_of(folder: Path, weight_files: tuple[str, ...]) -> Seal:
+def manifest_of(folder: Path, weight_files: tuple[str, ...]) -> Manifest:
     """Of files that have just been written."""
     versions = {"backbonekit": VERSION, "torch": str(torch.__version__), "timm": version("timm")}
-    return Seal({name: sha256_of(folder / name) for name in weight_files}, versions)
+    return Manifest({name: sha256_of(folder / name) for name in weight_files}, versions)
 
 
-def read_seal(block: Any, *, shown: str) -> Seal:
+def read_manifest(block: Any, *, shown: str) -> Manifest:
     """From the plain data of the block. Raises StorageError for anything that is not one."""
     if not isinstance(block, Mapping) or not isinstance(block.get("weights"), Mapping):
         raise StorageError(f"{shown}: {KEY} must hold the versions and the weights' sha256.")
@@ -81,4 +81,4 @@ def read_seal(block: Any, *, shown: str) -> Seal:
     )
     if not good_versions or not good_weights:
         raise StorageError(f"{shown}: {KEY} must hold versions as text, and for each .safetensors file its sha256.")
-    return Seal(dict(weights), versions)
+    return Manifest(dict(weights), versions)

@@ -7,7 +7,7 @@ from typing import Any
 
 from backbonekit.errors import StorageError
 from backbonekit.hub.card import without_local_paths
-from backbonekit.hub.manifest import Seal
+from backbonekit.hub.manifest import Manifest
 from backbonekit.hub.saved_model import CARD, RECIPE, is_ours, is_weights, read_recipe
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.validate import recipe_from_mapping
@@ -62,22 +62,22 @@ def _contents(folder: Path) -> dict[str, bytes | str]:
     path_of_recipe = file_in(folder, RECIPE)
     if not path_of_recipe.is_file():
         raise StorageError(f"{folder} is no saved model: it has no {RECIPE}. Save the model there first.")
-    recipe, seal = read_recipe(path_of_recipe)
-    if seal is None:
+    recipe, manifest = read_recipe(path_of_recipe)
+    if manifest is None:
         raise StorageError(f"{folder / RECIPE} does not list its weights. Save the model again before it is pushed.")
     contents: dict[str, bytes | str] = {}
     for name in sorted(files_in(folder)):
         path = file_in(folder, name)
-        is_stray = path.suffix == ".safetensors" and name not in seal.weights
+        is_stray = path.suffix == ".safetensors" and name not in manifest.weights
         if is_stray or not is_ours(name):
             continue
         if path.is_symlink() or not path.is_file():
             raise StorageError(f"{path} is a link, not a file; what it points to is not uploaded.")
         contents[name] = str(path) if is_weights(name) else path.read_bytes()
-    contents[RECIPE] = _recipe_bytes(path_of_recipe, recipe, seal)
+    contents[RECIPE] = _recipe_bytes(path_of_recipe, recipe, manifest)
     if CARD in contents:
         contents[CARD] = without_local_paths(file_in(folder, CARD).read_text(encoding="utf-8")).encode()
-    missing = [name for name in seal.weights if name not in contents]
+    missing = [name for name in manifest.weights if name not in contents]
     if missing:
         raise StorageError(
             f"{folder} lacks the weights {missing[0]!r}, which its {RECIPE} lists. Save the model again."
@@ -85,11 +85,11 @@ def _contents(folder: Path) -> dict[str, bytes | str]:
     return contents
 
 
-def _recipe_bytes(path: Path, recipe: dict[str, Any], seal: Seal) -> bytes:
+def _recipe_bytes(path: Path, recipe: dict[str, Any], manifest: Manifest) -> bytes:
     scrubbed = without_local_places(recipe)
     if scrubbed == recipe:
         return path.read_bytes()
-    return (dump_recipe(recipe_from_mapping(scrubbed, origin=str(path))) + seal.to_yaml()).encode()
+    return (dump_recipe(recipe_from_mapping(scrubbed, origin=str(path))) + manifest.to_yaml()).encode()
 
 
 def without_local_places(recipe: dict[str, Any]) -> dict[str, Any]:

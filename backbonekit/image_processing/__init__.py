@@ -1,1 +1,1 @@
-"""Floor 4: images to inputs, and under `after/` answers to results in each image's own pixels."""
+"""Floor 4: images and targets to the batch that a model takes."""

@@ -1,8 +1,8 @@
 """`preprocessor_config.json`, the file that says how images are prepared, read as `Processing` and written from it.
 
 Reads what transformers wrote from its feature extractors to version 5, and what we write; ours is read by transformers.
-What a `Processing` cannot say is refused, never left out: a model that sees other images than it was trained on
-answers wrongly without a word.
+What a `Processing` cannot express is refused, never left out: a model that receives images prepared in another way than
+in its training predicts wrongly without an error.
 """
 
 import re
@@ -28,7 +28,7 @@ _ENDING = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
 
 
 def read_processing(fields: Mapping[str, Any], *, shown: str = PREPROCESSOR_CONFIG) -> Processing:
-    """`fields`: the file's content. `shown`: its name in error sentences.
+    """`fields`: the file's content. `shown`: its name in error messages.
 
     Raises StorageError for a value that is none, and for a preparation that `Processing` cannot say.
     """
@@ -98,7 +98,7 @@ def _fitting_type(processing: Processing) -> tuple[str | None, dict[str, int] | 
 
 
 class _Reader:
-    """One file; keeps its name for the sentences."""
+    """One file; keeps its name for the messages."""
 
     def __init__(self, fields: Mapping[str, Any], shown: str) -> None:
         self.fields = fields
@@ -141,7 +141,7 @@ class _Reader:
 
     def _refuse_what_cannot_be_said(self) -> None:
         if self._flag("do_flip_channel_order", self.type.reverses_channels):
-            raise self._error("wants the channels in the order blue, green, red, which is not done here.")
+            raise self._error("requires the channels in the order blue, green, red, which is not done here.")
         if self._flag("do_split_image", False):
             raise self._error("cuts images into pieces, which is not done here.")
         if self.type.divides == "centred" and self._flag("do_pad", False) and self._value("size_divisor", None):

@@ -1,4 +1,4 @@
-"""Images to a batch that a model takes: resized, cropped, normalised, padded together, the truth along with them."""
+"""Images to a batch that a model takes: resized, cropped, normalised, padded together, the targets along with them."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class ImageProcessor:
     ) -> tuple[dict[str, Any], list[Geometry]]:
         """The batch, and where each image went, which `to_results` needs to come back."""
         images = listed(images)
-        truths = _matched(targets, len(images))
+        matched = _matched(targets, len(images))
         values, placed = [], []
         for image in images:
             image_values, geometry = self._one(image)
@@ -66,8 +66,8 @@ class ImageProcessor:
         canvas = canvas_for([geometry.shown for geometry in placed], self.processing)
         geometries = [_on_canvas(geometry, canvas) for geometry in placed]
         moved = None
-        if truths is not None:
-            moved = [move_target(truth, geometry) for truth, geometry in zip(truths, geometries, strict=True)]
+        if matched is not None:
+            moved = [move_target(target, geometry) for target, geometry in zip(matched, geometries, strict=True)]
         return pad_together(values, canvas, moved), geometries
 
     def collate(self, samples: Sequence[Any]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _matched(targets: Any, count: int) -> list[Any] | None:
 
 
 def _faults(processing: Processing) -> list[str]:
-    """What no image could be prepared with, one sentence each."""
+    """What no image could be prepared with, one message each."""
     faults = []
     if len(processing.mean) != len(processing.std) or not processing.mean:
         faults.append(

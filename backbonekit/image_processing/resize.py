@@ -101,13 +101,13 @@ def resize_pixels(pixels: np.ndarray, size: tuple[int, int], interpolation: Inte
     return np.stack([np.asarray(plane.resize((width, height), resample)) for plane in planes], axis=-1)
 
 
-def resize_nearest_as_pillow(truth: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_nearest_as_pillow(target: Tensor, size: tuple[int, int]) -> Tensor:
     """[..., height, width] to `size` by the pixel whose centre is nearest; any dtype, also with no elements."""
-    height, width = truth.shape[-2:]
+    height, width = target.shape[-2:]
     if (height, width) == size:
-        return truth
-    rows, columns = _nearest(height, size[0], truth.device), _nearest(width, size[1], truth.device)
-    return truth.index_select(-2, rows).index_select(-1, columns)
+        return target
+    rows, columns = _nearest(height, size[0], target.device), _nearest(width, size[1], target.device)
+    return target.index_select(-2, rows).index_select(-1, columns)
 
 
 def _nearest(length: int, new_length: int, device: torch.device) -> Tensor:

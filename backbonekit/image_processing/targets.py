@@ -1,4 +1,4 @@
-"""The truth about an image goes where its image goes: resized, cropped and padded with it."""
+"""Targets in step with their image: resized, cropped and padded with it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -114,7 +114,7 @@ def _hide_points(points: Tensor, shown: tuple[int, int]) -> Tensor:
 
 
 def _drop_unseen(target: dict[str, Any]) -> dict[str, Any]:
-    """Objects with nothing left in the crop: told by their box, else by their mask."""
+    """Without the objects of which nothing is left in the crop, by their box, else by their mask."""
     if "boxes" in target:
         boxes = target["boxes"]
         seen = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

@@ -51,7 +51,7 @@ def fill(
 ) -> FillReport:
     """Puts the checkpoint's own tensors in place of the module's, without a copy where type and device agree.
 
-    `adapt(key, tensor, shape)` is asked where a shape differs and gives a tensor of that shape and a word on how, or
+    `adapt(key, tensor, shape)` is called where a shape differs and returns a tensor of that shape and a word on how, or
     None. `may_miss`, `may_exceed`: fnmatch patterns of names that the checkpoint may lack, or have in surplus. A tensor
     of another floating type becomes the module's type. Parameters that are one and the same stay so.
 
@@ -221,7 +221,7 @@ def construct_filled(
     adapt: Adapt | None = None,
     may_exceed: Sequence[str] = (),
 ) -> tuple[ModuleT, FillReport]:
-    """What `construct` gives, with the checkpoint's weights, and the report of the filling.
+    """What `construct` returns, with the checkpoint's weights, and the report of the filling.
 
     `seed`: of the vectors that the architecture starts at random and the checkpoint lacks. `adapt`, `may_exceed`: as
     `fill` takes them. Raises WeightsError.
@@ -245,7 +245,7 @@ def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def not_finite_note(origin: str, names: list[str]) -> str:
-    """One sentence about the names that `not_finite` gave."""
+    """One message about the names that `not_finite` returned."""
     more = ", ..." if len(names) > _SHOWN_IN_NOTES else ""
     tensors = "tensor holds" if len(names) == 1 else "tensors hold"
     return f"{len(names)} {tensors} NaN or infinity in {origin}: {', '.join(names[:_SHOWN_IN_NOTES])}{more}"

@@ -1,4 +1,4 @@
-"""The one file that talks to the Hugging Face Hub. Its client's errors leave here as StorageError sentences.
+"""The one file that talks to the Hugging Face Hub. Its client's errors leave here as StorageError.
 
 huggingface_hub is imported inside the functions: a recipe without a repository starts without it.
 """
@@ -21,7 +21,7 @@ _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,94}[A-Za-z0-9_])?"  # the Hub's own l
 _IDENTIFIER = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][\w.\-/]{0,199}", re.ASCII)
 _WAITS = (0.5, 2.0)  # seconds before another try where the Hub failed itself; its client tries 429 again, but not 500
-_TIMEOUT = 10.0  # seconds for the first answer; a dead proxy should not hold a build for minutes
+_TIMEOUT = 10.0  # seconds for the first response; a dead proxy should not hold a build for minutes
 
 
 def is_identifier(text: str) -> bool:
@@ -62,7 +62,7 @@ def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozense
     if _is_offline():
         if cached is not None:
             return cached, None
-        raise StorageError(_offline_sentence(identifier, wanted))
+        raise StorageError(_offline_message(identifier, wanted))
     try:
         return file_names(identifier, wanted)
     except StorageError as error:
@@ -126,7 +126,7 @@ def remember(identifier: str, branch: str, commit: str) -> None:
 
 
 class UnreachableError(StorageError):
-    """The Hub gave no prediction: the network is off, or slow, or the client is told to stay offline."""
+    """The Hub did not respond: the network is off, or slow, or the client is set to stay offline."""
 
 
 def call(action: Callable[[], Result], identifier: str, what: str) -> Result:
@@ -174,7 +174,7 @@ def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageE
     if isinstance(error, errors.RevisionNotFoundError):
         return StorageError(f"{identifier} has no branch, tag or commit {revision!r} on the Hub.")
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
-        return UnreachableError(_offline_sentence(what, revision))
+        return UnreachableError(_offline_message(what, revision))
     if isinstance(error, errors.EntryNotFoundError):
         return StorageError(f"{identifier} has no file {filename!r} at revision {revision!r}.")
     if isinstance(error, errors.HfHubHTTPError):
@@ -189,7 +189,7 @@ def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageE
     )
 
 
-def _offline_sentence(what: str, revision: str) -> str:
+def _offline_message(what: str, revision: str) -> str:
     return (
         f"{what} (revision {revision!r}) is not in the local cache and the Hub cannot be reached: go online once"
         f" (unset HF_HUB_OFFLINE), or run `hf download {what.split(':')[0]}` where there is a network and copy its"

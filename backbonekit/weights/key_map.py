@@ -191,7 +191,7 @@ def _translated(
 
     described = (rule, tuple((entry.shape, entry.dtype) for entry in entries))
     try:
-        # Shapes and types come from a run without memory, so that a mismatch is told before anything is read.
+        # Shapes and types come from a run without memory, so that a mismatch is an error before anything is read.
         if described not in plans:
             plans[described] = rule.to_ours(
                 [torch.empty(entry.shape, dtype=entry.dtype, device="meta") for entry in entries]

@@ -84,7 +84,7 @@ class Rule:
         self.is_stacked = is_stacked
         places = self.foreign[0].places
         assert all(template.places == places for template in (*self.foreign, *self.ours)), (
-            f"the templates of one rule must have the same places: {foreign} -> {ours}"
+            f"the templates of one rule must have the same numbers: {foreign} -> {ours}"
         )
 
 

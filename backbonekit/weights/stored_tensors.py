@@ -42,7 +42,7 @@ CONVERT = (
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """Shape and dtype are known now; `load` reads it. `stored_as`: its names in the file, for error sentences.
+    """Shape and dtype are known now; `load` reads it. `stored_as`: its names in the file, for error messages.
 
     `read_into`: reads it into a contiguous tensor of that shape and type, without keeping any of the file in memory.
     """
@@ -74,7 +74,7 @@ def stand_in() -> StoredTensor:
 def read_safetensors(path: Path, *, shown: str | None = None) -> dict[str, StoredTensor]:
     """Every tensor of a file by name, unread. Raises WeightsError for a malformed file, StorageError for a missing one.
 
-    `shown`: the file's name in error sentences.
+    `shown`: the file's name in error messages.
     """
     name = shown or str(path)
     header, start = _header(path, name)
@@ -91,7 +91,7 @@ def read_safetensors(path: Path, *, shown: str | None = None) -> dict[str, Store
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A file whose numbers begin at byte `start`, mapped by `handle`; `name` is for sentences."""
+    """A file whose numbers begin at byte `start`, mapped by `handle`; `name` is for error messages."""
 
     path: Path
     start: int

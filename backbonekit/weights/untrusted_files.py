@@ -12,7 +12,7 @@ _CHUNK = 1 << 20  # bytes
 
 
 def read_json(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> dict[str, Any]:
-    """A JSON file that holds an object. `shown`: its name in error sentences. Raises StorageError."""
+    """A JSON file that holds an object. `shown`: its name in error messages. Raises StorageError."""
     name = shown or str(path)
     try:
         if path.stat().st_size > limit:

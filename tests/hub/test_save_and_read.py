@@ -39,9 +39,9 @@ def test_a_round_trip(tmp_path: Path, limit: int):
     assert model.checkpoint is not None
     assert set(model.checkpoint.keys()) == set(tensors())
     assert all(torch.equal(model.checkpoint.tensor(name), tensor) for name, tensor in tensors().items())
-    assert model.seal is not None
-    assert set(model.seal.versions) == {"backbonekit", "torch", "timm"}
-    assert len(model.seal.weights) == (1 if limit > 80 else 3)
+    assert model.manifest is not None
+    assert set(model.manifest.versions) == {"backbonekit", "torch", "timm"}
+    assert len(model.manifest.weights) == (1 if limit > 80 else 3)
 
 
 @pytest.mark.parametrize("limit", [10**9, 80])
@@ -149,10 +149,10 @@ def test_missing_weights_are_told(tmp_path: Path):
         read_folder(folder)
 
 
-def test_a_recipe_written_by_hand_has_no_seal(tmp_path: Path):
+def test_a_recipe_written_by_hand_has_no_manifest(tmp_path: Path):
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     model = read_folder(tmp_path)
-    assert (model.checkpoint, model.processing, model.seal) == (None, None, None)
+    assert (model.checkpoint, model.processing, model.manifest) == (None, None, None)
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     model = read_folder(tmp_path)
     assert model.checkpoint is not None
@@ -172,7 +172,7 @@ def test_a_recipe_written_by_hand_has_no_seal(tmp_path: Path):
         'packed: {torch: "\\e[31m", weights: {}}',
     ],
 )
-def test_a_seal_that_is_none_is_refused(tmp_path: Path, block: str):
+def test_a_malformed_manifest_is_refused(tmp_path: Path, block: str):
     (tmp_path / "recipe.yaml").write_text(RECIPE + block + "\n")
     with pytest.raises(StorageError, match=r"recipe\.yaml: packed"):
         read_recipe(tmp_path / "recipe.yaml")
