@@ -121,7 +121,7 @@ class TestRelativeDepth(DepthTester):
 
 
 class TestRelativeDepthOfDistances(TestRelativeDepth):
-    options = {"inverse": False, "trim": 0.0, "gradient_weight": 2.0, "scales": 1}
+    options = {"inverse": False, "trim": 0.0, "gradient_weight": 2.0, "num_scales": 1}
 
     def targets_as_prediction(self, targets):
         return torch.stack([target["depth"].where(target["depth"] > 0, 1.0) for target in targets])
