@@ -15,10 +15,10 @@ SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix ba
 	-k "not compile and not export and not graph and not waits" $(addprefix tests/,layers ops necks heads losses)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format parity bench example table clean
+.PHONY: help install demo test test-all check format parity old-checkpoints peer-tests bench example table clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -52,6 +52,12 @@ test-all: $(DEV) ## the tests with those that take long
 
 parity: $(DEV) ## only the comparisons with transformers, torchvision and timm
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m parity
+
+old-checkpoints: $(DEV) ## open what transformers 4.44, 4.57 and 5.x save; downloads the old releases once
+	$(TEST_ENV) $(BIN)/python -m tests.old_checkpoints
+
+peer-tests: $(DEV) ## transformers' own backbone tests on our classes; TRANSFORMERS_TESTS=FOLDER instead of a download
+	$(TEST_ENV) $(BIN)/python -m tests.peer $(TRANSFORMERS_TESTS)
 
 check: $(DEV) ## format, lint, types, floors; static, under a minute
 	$(BIN)/ruff format --check .
