@@ -164,6 +164,8 @@ def maps_of_dinov3(model: nn.Module, pixel_values: Tensor) -> dict[int, Tensor]:
 def reason(error: Exception) -> str:
     if "Offline" in type(error).__name__:
         return "cannot be built without a network"
+    if isinstance(error, NotImplementedError):
+        return str(error)
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"
 

@@ -18,7 +18,7 @@ REASONS = (
     Reason("backbone_common_attributes", "False is not true", "A backbone has no `backbone_type`."),
     Reason(
         "^test_config", "gives no map of 'stem'",
-        "`stem` and index 0 of `maskformer-swin` are refused at once; transformers refuses them when the backbone is built.",
+        "`stem` and index 0 of `maskformer-swin` are refused at once, in transformers when the backbone is built.",
         "maskformer-?swin",
     ),
     Reason(
