@@ -44,7 +44,8 @@ REFUSALS = (
     Known(
         "on timm by configuration", ("4.44", "4.57"), "use_timm_backbone",
         "4.x writes `use_timm_backbone` into the configuration of a timm backbone; backbonekit does not read "
-        "that field.",
+        "that field. Behind it, DETR and Deformable DETR have `_backbone.` in the names of such weights, which is not "
+        "read either.",
     ),
     Known(
         "^(RTDetr|RTDetrV2|UperNet).* on timm by name", ("4.44", "4.57"), "backbone='resnet18' is not supported",
@@ -60,7 +61,7 @@ REFUSALS = (
         "4.x writes `use_autobackbone`; backbonekit does not read that field.",
     ),
     Known(
-        "^DPTForDepthEstimation on its own transformer", (), "a transformer of its own",
+        "^DPTForDepthEstimation on its own transformer", (), "a transformer of its own|use_autobackbone",
         "The first DPT, with a transformer of its own, is not built in backbonekit.",
     ),
 )  # fmt: skip

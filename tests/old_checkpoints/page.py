@@ -48,7 +48,7 @@ def cell(result: Result, notes: list[str]) -> str:
         sizes = ", ".join(f"{size}: {one:.0e}" for size, one in result.differences.items())
         parts.append(f"**differs** [{_number(why(result, ''), notes)}] {sizes}")
     elif result.differences:
-        parts.append(f"{max(result.differences.values()):.0e}")
+        parts.append(f"{max(result.differences.values()):.0e}".replace("0e+00", "0"))
     return ", ".join(parts)
 
 
