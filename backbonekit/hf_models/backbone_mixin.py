@@ -12,16 +12,17 @@ from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
-from backbonekit.contract.mapping import FieldMapping, register_output
+from backbonekit.contract.mapping import register_output
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.config_mixin import agreed_indices
+from backbonekit.hf_models.model_outputs import OrderedOutput
 from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
 
 
 @register_output
 @dataclass(eq=False)
-class BackboneOutput(FieldMapping):
+class BackboneOutput(OrderedOutput):
     """`feature_maps`: one for each of `out_indices`, fine to coarse, each [batch, channels, height, width].
 
     `hidden_states`, with `output_hidden_states=True`: what the stem and every stage leave behind, before any
@@ -35,6 +36,8 @@ class BackboneOutput(FieldMapping):
     windows has windows instead of images, [batch * windows, ...], or, in `hiera`, [batch, heads, units, queries,
     keys]. None for the families for which transformers gives none: the convolutional ones and `pvt_v2`.
     """
+
+    order = ("feature_maps", "hidden_states", "attentions")
 
     feature_maps: tuple[Tensor, ...]
     hidden_states: tuple[Tensor, ...] | None = None

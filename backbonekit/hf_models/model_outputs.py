@@ -5,18 +5,38 @@ the backbone's, fine to coarse, each [batch, channels, height, width].
 """
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 
 from backbonekit.contract.mapping import FieldMapping, register_output
 
 
+class OrderedOutput(FieldMapping):
+    """An output that can be read by position too: `out[0]`, `out[:2]`, `out.to_tuple()`. Fields that are None count in
+    no position.
+
+    `order`: the fields in transformers' order, which begins with `loss`; what only we have (`feature_maps`) is last.
+    """
+
+    order: ClassVar[tuple[str, ...]]
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.to_tuple()[key] if isinstance(key, int | slice) else super().__getitem__(key)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values of all fields that are not None."""
+        return tuple(self[name] for name in self.order if name in self)
+
+
 @register_output
 @dataclass(eq=False)
-class BoxModelOutput(FieldMapping):
+class BoxModelOutput(OrderedOutput):
     """`logits`: [batch, queries, classes (+ 1 of DETR, "no object")], before softmax or sigmoid. `pred_boxes`: [batch,
     queries, 4], centre and size in [0, 1] of the image without its padding. `auxiliary_outputs`: the same two for
     earlier decoder layers, where they are computed."""
+
+    order = ("loss", "loss_dict", "logits", "pred_boxes", "auxiliary_outputs", "feature_maps")
 
     logits: Tensor
     pred_boxes: Tensor
@@ -28,10 +48,15 @@ class BoxModelOutput(FieldMapping):
 
 @register_output
 @dataclass(eq=False)
-class MaskModelOutput(FieldMapping):
+class MaskModelOutput(OrderedOutput):
     """`class_queries_logits`: [batch, queries, classes + 1], before softmax, the last column "no object".
     `masks_queries_logits`: [batch, queries, height, width], before sigmoid. `auxiliary_logits`: the same two for
     earlier decoder layers, where they are computed."""
+
+    order = (
+        *("loss", "class_queries_logits", "masks_queries_logits", "auxiliary_logits"),
+        *("feature_maps", "loss_dict"),
+    )
 
     class_queries_logits: Tensor
     masks_queries_logits: Tensor
@@ -51,8 +76,10 @@ MaskFormerForInstanceSegmentationOutput = MaskModelOutput
 
 @register_output
 @dataclass(eq=False)
-class DenseModelOutput(FieldMapping):
+class DenseModelOutput(OrderedOutput):
     """`logits`: [batch, classes, height, width], before softmax."""
+
+    order = ("loss", "logits", "feature_maps", "loss_dict")
 
     logits: Tensor
     feature_maps: tuple[Tensor, ...]
@@ -62,8 +89,10 @@ class DenseModelOutput(FieldMapping):
 
 @register_output
 @dataclass(eq=False)
-class DepthModelOutput(FieldMapping):
+class DepthModelOutput(OrderedOutput):
     """`predicted_depth`: [batch, height, width], metres of a metric model, else up to scale and shift."""
+
+    order = ("loss", "predicted_depth", "feature_maps", "loss_dict")
 
     predicted_depth: Tensor
     feature_maps: tuple[Tensor, ...]
@@ -73,8 +102,10 @@ class DepthModelOutput(FieldMapping):
 
 @register_output
 @dataclass(eq=False)
-class PoseModelOutput(FieldMapping):
+class PoseModelOutput(OrderedOutput):
     """`heatmaps`: [batch, keypoints, height, width], high where the keypoint is."""
+
+    order = ("loss", "heatmaps", "feature_maps", "loss_dict")
 
     heatmaps: Tensor
     feature_maps: tuple[Tensor, ...]
