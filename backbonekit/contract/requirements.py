@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.errors import ContractError
 
+PYRAMID_STRIDES = (4, 8, 16, 32)  # of the usual pyramid, one level in each octave, fine to coarse
+MASK_FEATURES = "mask_features"  # the extra that a pixel decoder adds and a mask head multiplies with its queries
+
 
 @dataclass(frozen=True, slots=True)
 class Requirement:

@@ -8,14 +8,13 @@ from torch import nn
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability, Range
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import MASK_FEATURES, Requirement
 from backbonekit.errors import ContractError
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.deformable_encoder import DeformableEncoder
 from backbonekit.layers.map_norm import GROUPS
 from backbonekit.ops.resize import resize_bilinear
 
-MASK_FEATURES = "mask_features"
 COARSEST = 32
 
 EncodedLevels = Annotated[int, Range(1, 6)]

@@ -6,13 +6,10 @@ from torch import nn
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Count
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import MASK_FEATURES, PYRAMID_STRIDES, Requirement
 from backbonekit.errors import ContractError
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.map_norm import GROUPS
-
-MASK_FEATURES = "mask_features"
-STRIDES = (4, 8, 16, 32)
 
 
 class FPNPixelDecoder(nn.Module):
@@ -29,7 +26,7 @@ class FPNPixelDecoder(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None, *, num_deepest_levels: Count = 0) -> Requirement:
-        own = Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=STRIDES)
+        own = Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=PYRAMID_STRIDES)
         if wanted is None:
             return own
         extras = tuple(name for name in wanted.extras if name != MASK_FEATURES)
@@ -95,12 +92,12 @@ def _positions(features: FeaturePyramid, num_deepest_levels: int) -> tuple[int, 
                 f"receives {count} (strides {given})."
             )
         return tuple(range(count - num_deepest_levels, count))
-    found = {stride: features.index_at(stride) for stride in STRIDES}
+    found = {stride: features.index_at(stride) for stride in PYRAMID_STRIDES}
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         raise ContractError(
-            f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, STRIDES))}; it receives strides "
-            f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
+            f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, PYRAMID_STRIDES))}; it receives "
+            f"strides {given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
             f"num_deepest_levels={len(features.levels)} to fold the levels as they are."
         )
     return tuple(position for position in found.values() if position is not None)

@@ -5,11 +5,10 @@ from typing import Annotated
 
 from backbonekit.contract.features import FeaturePyramid, Level, octave
 from backbonekit.contract.options import Range
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement
 from backbonekit.errors import ContractError
 
 ExtraLevels = Annotated[int, Range(0, 8)]  # eight more on top of stride 32 is one position for 8,192 pixels
-PYRAMID_STRIDES = (4, 8, 16, 32)  # what a neck asks for when nobody says what is wanted
 
 
 def required_below(wanted: Requirement | None, num_extra_levels: int) -> Requirement:

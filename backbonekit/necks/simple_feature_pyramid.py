@@ -7,11 +7,10 @@ from torch import nn
 from backbonekit.contract.features import FeaturePyramid, Level, octave
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm, Stride
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement
 from backbonekit.errors import RecipeError
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.layers.map_norm import map_norm
-from backbonekit.necks.octave_levels import PYRAMID_STRIDES
 
 
 class SimpleFeaturePyramid(nn.Module):

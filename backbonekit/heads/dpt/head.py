@@ -8,7 +8,7 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm
 from backbonekit.contract.predictions import DenseDepth, Scoring
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.feature_fusion import FeatureFusion
 from backbonekit.layers.pyramid_width import pyramid_width
@@ -53,7 +53,7 @@ class DPTHead(nn.Module):
     @classmethod
     def needs(cls, wanted: Requirement | None) -> Requirement:
         """A pyramid from stride 4 to 32."""
-        return Requirement(strides=(4, 8, 16, 32))
+        return Requirement(strides=PYRAMID_STRIDES)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseDepth:
         fused = self.fusion(maps.maps)

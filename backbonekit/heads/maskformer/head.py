@@ -9,7 +9,7 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Heads, Layers, Probability, Queries
 from backbonekit.contract.predictions import MaskQueries, Scoring
-from backbonekit.contract.requirements import Requirement
+from backbonekit.contract.requirements import MASK_FEATURES, Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.activation import Activation
@@ -17,8 +17,6 @@ from backbonekit.layers.mlp import MLP
 from backbonekit.layers.query_decoding import decode_queries
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
-
-MASK_FEATURES = "mask_features"
 
 
 class MaskFormerHead(nn.Module):

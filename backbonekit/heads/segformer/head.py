@@ -9,12 +9,10 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Probability
 from backbonekit.contract.predictions import DenseLogits, Scoring
-from backbonekit.contract.requirements import Requirement, choose_levels
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement, choose_levels
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.ops.resize import resize_bilinear
-
-STRIDES = (4, 8, 16, 32)
 
 
 class SegFormerHead(nn.Module):
@@ -41,18 +39,18 @@ class SegFormerHead(nn.Module):
         dropout: Probability = 0.1,
     ) -> None:
         super().__init__()
-        self.positions = choose_levels(features, STRIDES, part="head segformer")
+        self.positions = choose_levels(features, PYRAMID_STRIDES, part="head segformer")
         self.linear = nn.ModuleList(
             nn.Conv2d(features.levels[position].channels, channels, 1) for position in self.positions
         )
-        self.mix = ConvolutionNorm(len(STRIDES) * channels, channels, kernel_size=1, norm="batch")
+        self.mix = ConvolutionNorm(len(PYRAMID_STRIDES) * channels, channels, kernel_size=1, norm="batch")
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(channels, num_classes, 1)
 
     @classmethod
     def needs(cls, wanted: Requirement | None) -> Requirement:
         """Strides 4, 8, 16 and 32."""
-        return Requirement(strides=STRIDES)
+        return Requirement(strides=PYRAMID_STRIDES)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         levels = [linear(maps.maps[position]) for linear, position in zip(self.linear, self.positions, strict=True)]

@@ -8,12 +8,10 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Norm, Probability
 from backbonekit.contract.predictions import DenseLogits, Scoring
-from backbonekit.contract.requirements import Requirement, choose_levels
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement, choose_levels
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.ops.resize import resize_bilinear
-
-STRIDES = (4, 8, 16, 32)
 
 
 class SemanticFPNHead(nn.Module):
@@ -47,7 +45,7 @@ class SemanticFPNHead(nn.Module):
         dropout: Probability = 0.0,
     ) -> None:
         super().__init__()
-        self.positions = choose_levels(features, STRIDES, part="head semantic_fpn")
+        self.positions = choose_levels(features, PYRAMID_STRIDES, part="head semantic_fpn")
         widths = [features.levels[position].channels for position in self.positions]
         # One convolution for each step to the finest level; that level itself has one too.
         self.ascents = nn.ModuleList(
@@ -63,7 +61,7 @@ class SemanticFPNHead(nn.Module):
     @classmethod
     def needs(cls, wanted: Requirement | None) -> Requirement:
         """Strides 4, 8, 16 and 32."""
-        return Requirement(strides=STRIDES)
+        return Requirement(strides=PYRAMID_STRIDES)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         levels = [maps.maps[position] for position in self.positions]

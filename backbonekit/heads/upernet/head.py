@@ -9,7 +9,7 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Count, Probability, Range, Side
 from backbonekit.contract.predictions import DenseLogits, Scoring
-from backbonekit.contract.requirements import Requirement, choose_levels
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement, choose_levels
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.convolution_norm import ConvolutionNorm
@@ -17,7 +17,6 @@ from backbonekit.layers.dense_classifier import DenseClassifier
 from backbonekit.layers.pyramid_pooling import PyramidPooling
 from backbonekit.ops.resize import resize_bilinear
 
-STRIDES = (4, 8, 16, 32)
 Position = Annotated[int, Range(0, 99)]
 
 
@@ -62,7 +61,7 @@ class UPerNetHead(nn.Module):
         auxiliary_level_index: Position = 2,
     ) -> None:
         super().__init__()
-        self.positions = choose_levels(features, STRIDES, num_deepest_levels, part="head upernet")
+        self.positions = choose_levels(features, PYRAMID_STRIDES, num_deepest_levels, part="head upernet")
         widths = [features.levels[position].channels for position in self.positions]
         self.pooling = PyramidPooling(widths[-1], channels, scales=scales)
         # Fine to coarse; the coarsest level has the pooling instead.
@@ -91,7 +90,7 @@ class UPerNetHead(nn.Module):
     @classmethod
     def needs(cls, wanted: Requirement | None, *, num_deepest_levels: Count = 0) -> Requirement:
         """Strides 4, 8, 16 and 32, or the deepest levels."""
-        return Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=STRIDES)
+        return Requirement(last=num_deepest_levels) if num_deepest_levels else Requirement(strides=PYRAMID_STRIDES)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         hidden = self._fused(self._top_down([maps.maps[position] for position in self.positions], canvas))
