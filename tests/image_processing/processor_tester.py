@@ -50,10 +50,11 @@ class ProcessorTester:
             assert torch.equal(together[index, :, : alone.shape[-2], : alone.shape[-1]], alone)
 
     def test_sizes_are_multiples_of_the_divisor(self, processor, images):
-        if self.processing.canvas is None:
-            height, width = processor(images)["pixel_values"].shape[-2:]
-            assert height % self.processing.size_divisor == 0
-            assert width % self.processing.size_divisor == 0
+        if self.processing.canvas is not None:
+            pytest.skip("the canvas is of a fixed size")
+        height, width = processor(images)["pixel_values"].shape[-2:]
+        assert height % self.processing.size_divisor == 0
+        assert width % self.processing.size_divisor == 0
 
     def test_truth_goes_with_its_image(self, processor):
         """A box around a bright patch is still around it, its mask still on it, however the image was changed."""
@@ -93,7 +94,7 @@ class ProcessorTester:
         grids = {"masks": np.ones((2, 20, 30), bool), "segmentation": np.zeros((20, 30)), "depth": np.ones((20, 30))}
         batch = processor([large, small], [{}, grids])
         if batch["pixel_mask"] is None:
-            return
+            pytest.skip("this processing pads nothing")
         padding = ~batch["pixel_mask"][1]
         target = batch["targets"][1]
         assert not target["masks"][:, padding].any()
