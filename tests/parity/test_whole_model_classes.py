@@ -138,9 +138,7 @@ OTHERS = {
     "vitpose": vitpose,
 }
 MODELS = {**BOXES, **OTHERS}
-PREDICTIONS = (
-    *("logits", "pred_boxes", "class_queries_logits", "masks_queries_logits", "predicted_depth", "heatmaps"),
-)
+PREDICTIONS = ("logits", "pred_boxes", "class_queries_logits", "masks_queries_logits", "predicted_depth", "heatmaps")
 
 
 @pytest.fixture(scope="module", params=MODELS)
