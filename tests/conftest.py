@@ -1,4 +1,4 @@
-"""What every test runs under: no network, one thread a worker."""
+"""What every test runs under: no network, one thread a worker, the values in the message of every failing assert."""
 
 import os
 
@@ -8,6 +8,9 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# pytest rewrites the asserts of the test files alone; most asserts are in the testers and helpers that these import.
+pytest.register_assert_rewrite("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What necks and heads have in common under test: they are built from a pyramid and run on its maps."""
+"""The tests that every neck and head passes: each is built from a feature pyramid and run on feature maps."""
 
 import inspect
 from math import ceil
@@ -14,7 +14,7 @@ from tests.fixed_weights import fixed_noise, fixed_weights, randomise_weights
 
 
 class Runner(nn.Module):
-    """A part behind plain tensors in and out, which is what compiling and exporting can take and compare."""
+    """A part with plain tensors as inputs and outputs, for torch.compile and torch.export."""
 
     def __init__(self, tester: "PartTester", part: nn.Module) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Runner(nn.Module):
 
 
 class PartTester:
-    """A concrete test says `part` and, where the defaults do not fit, `options`, `pyramid` and `canvas_sizes`.
+    """A concrete test defines `part` and, where the defaults do not fit, `options`, `pyramid` and `canvas_sizes`.
 
     `golden`: four numbers, spread over the first tensor of the prediction on `fixed_noise` with `fixed_weights`, at the
     first canvas size, in eval mode. Made by `python -m tests.golden tests.MODULE.CLASS`.
@@ -49,13 +49,13 @@ class PartTester:
     # what a concrete test may replace
 
     def pyramid(self) -> FeaturePyramid:
-        """What the part is built from: four levels of a small convolutional backbone."""
+        """The pyramid that the part is built from: four levels of a small convolutional backbone."""
         return FeaturePyramid(
             tuple(Level(f"stage{index + 1}", 8 * 2**index, stride) for index, stride in enumerate((4, 8, 16, 32)))
         )
 
     def call(self, part: nn.Module, maps: FeatureMaps, canvas: Canvas) -> list[Tensor]:
-        """Runs the part; the tensors of what it returns, in a fixed order."""
+        """Runs the part; returns the tensors of its output in a fixed order."""
         raise NotImplementedError
 
     # tools
@@ -95,7 +95,7 @@ class PartTester:
 
     # tests
 
-    def test_needs_takes_a_part_of_the_constructors_options(self) -> None:
+    def test_options_of_needs_are_options_of_the_constructor(self) -> None:
         constructor = inspect.signature(self.part.__init__).parameters
         for name, option in inspect.signature(self.part.needs).parameters.items():
             if option.kind is option.KEYWORD_ONLY:

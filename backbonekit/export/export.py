@@ -20,13 +20,13 @@ from backbonekit.export.shapes import Shape, shapes_of
 from backbonekit.export.verify import largest_difference
 
 Format = Literal["torch"]
-OTHER_SIZE = (64, 96)  # pixels more, in height and width, that free sizes are verified with
+OTHER_SIZE = (64, 96)  # pixels added to height and width, for the second size that free sizes are verified with
 
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written. `inputs` and `outputs`: shapes by name, with words where a side is free. `difference`: the
-    largest between the file and the model on the inputs tried, relative to the largest value."""
+    """The exported file. `inputs`, `outputs`: shapes by name; a dimension of free size is a word, such as "height".
+    `difference`: the largest between the outputs of file and model, relative to the largest value of an output."""
 
     path: Path
     inputs: dict[str, Shape]
@@ -43,24 +43,24 @@ def export_model(
     free_size: bool = False,
     padded: bool = False,
 ) -> Export:
-    """Writes a model as a torch.export program, read back and compared with the model before it gets its name.
+    """Writes a model as a torch.export program. The file is read back and compared with the model first.
 
-    `path`: a file that ends in .pt2, or a folder that gets `model.pt2`; replaced if it is there. It runs where torch
-    runs: `torch.export.load(path).module()(pixel_values)` gives a dict of tensors. The recipe lies in it as
-    `recipe.json`.
-    `size`: (height, width) in pixels of the input; the size of the recipe's processing when not given.
-    `free_size`: any height and width, as far as the architecture allows; without it, `size` alone. Architectures that
-    cut maps into windows (Swin) take very long to trace so. `padded`: a second input `pixel_mask`, for batches of
-    images of several sizes. The number of images is always free.
+    `path`: a file that ends in .pt2, or a folder, in which `model.pt2` is written; an existing file is replaced. The
+    file needs torch alone: `torch.export.load(path).module()(pixel_values)` returns a dict of tensors. It contains the
+    recipe as `recipe.json`.
+    `size`: (height, width) of the input in pixels; by default the size of the recipe's processing.
+    `free_size`: accept any height and width, where the architecture allows it; without it, only `size`. Tracing with
+    free sizes is very slow for architectures that cut feature maps into windows (Swin).
+    `padded`: add a second input `pixel_mask`, for batches of images of different sizes. The batch size is always free.
 
-    Raises ContractError where the model cannot be exported so, StorageError where the file cannot be written.
+    Raises ContractError where the model cannot be exported this way, StorageError where the file cannot be written.
     """
     if format not in get_args(Format):
         raise RecipeError(f"export: no format {format!r}; {nearest(str(format), get_args(Format))}")
     target = _target(Path(path))
     height, width = size or noise_size(model)
     if free_size and height == width:
-        width += OTHER_SIZE[1]  # traced on a square, height and width would be taken for one number
+        width += OTHER_SIZE[1]  # on a square input, tracing treats height and width as the same number
     exportable = Exportable(model)
     with evaluating(model):
         program = _traced(exportable, _inputs(model, 2, height, width, padded), free_size)
@@ -84,7 +84,7 @@ def _target(path: Path) -> Path:
 
 
 def _inputs(model: ComposedModel, count: int, height: int, width: int, padded: bool) -> tuple[Tensor, ...]:
-    """Noise, and with `padded` a mask that hides the last quarter of the last image."""
+    """Random images; with `padded` also a mask, in which the right quarter of the last image is padding."""
     first = next(iter(model.parameters()))
     generator = torch.Generator().manual_seed(count)
     noise = torch.randn(count, model.recipe.backbone.in_channels, height, width, generator=generator)
@@ -117,13 +117,13 @@ def _require_free(shape: Shape) -> None:
     _, _, height, width = shape
     if isinstance(height, int) or isinstance(width, int) or height == width:
         raise ContractError(
-            f"export: this architecture ties the input to {height} x {width}, so sizes cannot be free. The fix: "
+            f"export: this architecture restricts the input size to {height} x {width}, so it cannot be free. The fix: "
             f"free_size=False, with size=(height, width)."
         )
 
 
 def _write(program: ExportedProgram, exportable: Exportable, tried: list[tuple[Tensor, ...]], target: Path) -> float:
-    """Writes beside the target, reads back, compares, and moves into place."""
+    """Writes a temporary file beside the target, compares it with the model and renames it. Returns the difference."""
     temporary = target.with_name(f".{uuid4().hex}.partial.pt2")
     recipe = json.dumps(exportable.model.recipe.to_dict(), indent=2)
     try:

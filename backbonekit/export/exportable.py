@@ -1,4 +1,4 @@
-"""A composed model behind plain tensors: what a program that knows nothing of backbonekit can call."""
+"""A composed model whose inputs and outputs are plain tensors, callable without backbonekit."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -8,8 +8,8 @@ from backbonekit.contract.predictions import Prediction
 
 
 class Exportable(nn.Module):
-    """Images to named tensors. Names are the fields of the prediction (`logits`, `mask_logits`), `TASK.FIELD` with
-    several tasks, and `feature_map_0`, ... of a model without a head, and its necks' extras (`mask_features`)."""
+    """Maps images to tensors by name: the fields of the prediction (`logits`, `mask_logits`), or `TASK.FIELD` with
+    several tasks. Without a head: `feature_map_0`, `feature_map_1`, ... and the necks' extras (`mask_features`)."""
 
     def __init__(self, model: ComposedModel) -> None:
         super().__init__()

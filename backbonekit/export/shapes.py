@@ -1,4 +1,4 @@
-"""What goes into an exported program and what comes out, with words where a side is free."""
+"""Shapes of the inputs and outputs of an exported program; a dimension of free size is a word."""
 
 import re
 
@@ -17,7 +17,7 @@ def shapes_of(program: ExportedProgram) -> tuple[dict[str, Shape], dict[str, Sha
         for node in program.graph.nodes
         if node.op == "placeholder" and kinds.get(node.name) == "USER_INPUT" and isinstance(node.meta["val"], Tensor)
     }
-    # A side that is tied to another keeps the word of the first.
+    # Dimensions that are always equal share the word of the first.
     words: dict[str, str] = {}
     for name, sides in SIDES.items():
         if name in inputs:

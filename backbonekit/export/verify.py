@@ -1,4 +1,4 @@
-"""Whether an exported program gives what the model gives."""
+"""Compares the outputs of an exported program with those of the model."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from backbonekit.errors import ContractError
 
 Call = Callable[..., dict[str, Tensor]]
-TOLERANCE = 1e-3  # of the largest number of a tensor; float32 in another order of summation stays well below
+TOLERANCE = 1e-3  # relative to the largest value; float32 rounding in another order of summation stays well below
 
 
 def largest_difference(program: Call, model: Call, inputs: Sequence[tuple[Tensor, ...]]) -> float:
-    """The largest difference between the two over all inputs, relative to the largest number of each output.
+    """The largest difference between the two over all inputs, relative to the largest value of each output.
 
-    Raises ContractError where the program refuses an input, names other tensors, or differs by more than the tolerance.
+    Raises ContractError where the program raises on an input, returns other names, or differs by more than `TOLERANCE`.
     """
     worst = 0.0
     for given in inputs:
@@ -23,22 +23,24 @@ def largest_difference(program: Call, model: Call, inputs: Sequence[tuple[Tensor
             expected = model(*given)
             try:
                 prediction = program(*given)
-            except Exception as error:  # guards raise whatever they like
+            except Exception as error:  # the guards of a program raise errors of every kind
                 raise ContractError(
-                    f"export: the exported program refuses an input of {shape}, which the model takes ({error}). "
-                    f"Nothing was written. The fix: free_size=False, with size=(height, width)."
+                    f"export: the exported program refuses an input of shape {shape}, which the model accepts "
+                    f"({error}). Nothing was written. The fix: free_size=False, with size=(height, width)."
                 ) from error
         if prediction.keys() != expected.keys():
             raise ContractError(
-                f"export: the exported program returns {', '.join(prediction)}, and the model {', '.join(expected)}."
+                f"export: the exported program returns {', '.join(prediction)}; the model returns "
+                f"{', '.join(expected)}. Nothing was written."
             )
         for name, tensor in expected.items():
             scale = tensor.abs().max().clamp(min=1e-6)
             difference = float((prediction[name].float() - tensor.float()).abs().max() / scale)
-            if not difference <= TOLERANCE:  # NaN is no agreement either
+            if not difference <= TOLERANCE:  # a difference of NaN fails too
                 raise ContractError(
                     f"export: {name} of the exported program differs from the model's by {difference:.1e} of its "
-                    f"largest value on an input of {shape}; at most {TOLERANCE:.0e} is allowed. Nothing was written."
+                    f"largest value on an input of shape {shape}; at most {TOLERANCE:.0e} is allowed. "
+                    f"Nothing was written."
                 )
             worst = max(worst, difference)
     return worst

@@ -1,4 +1,4 @@
-"""A model in the hands of accelerate's Accelerator, in mixed precision."""
+"""A model prepared by accelerate's Accelerator, in mixed precision."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_trains_in_mixed_precision(name, accelerator):
     for batch in loader:
         output = prepared(**batch)
         assert type(output) is ModelOutput
-        # Computed in bfloat16, handed out in float32.
+        # Computed in bfloat16, returned in float32.
         assert output.feature_maps[0].dtype == torch.float32
         assert torch.equal(output.feature_maps[0], output.feature_maps[0].bfloat16().float())
         assert output.loss.dtype == torch.float32

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reaso
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What each process found."""
+    """The results of each process."""
     folder = tmp_path_factory.mktemp("distributed")
     environment = {
         **os.environ,
@@ -42,11 +42,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
         for rank in range(2)
     ]
     try:
-        told = [process.communicate(timeout=SECONDS)[0] for process in processes]
+        outputs = [process.communicate(timeout=SECONDS)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(told)[-8000:]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)[-8000:]
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -54,8 +54,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_processes_train_together(name, found):
     one, other = (process[name] for process in found)
     assert one["without_gradient"] == other["without_gradient"] == []
-    assert one["losses"] != other["losses"]  # they saw different images
-    assert one["weights"] == pytest.approx(other["weights"], rel=1e-12)  # and have the same weights
+    assert one["losses"] != other["losses"]  # computed on different images
+    assert one["weights"] == pytest.approx(other["weights"], rel=1e-12)  # yet the weights stay equal
 
 
 def test_mask_losses_are_those_of_one_process_with_the_whole_batch(found):

@@ -11,9 +11,9 @@ from tests.engines.models import RECIPES, model_of, sample
 lightning = pytest.importorskip("lightning")
 
 pytestmark = [
-    # Lightning's own, of a name of torch that it still uses.
+    # Raised inside Lightning, which uses a deprecated name of torch.
     pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
-    # The batches lie in memory: workers would only cost time. (Told on machines of several cores.)
+    # The batches are in memory: workers would only cost time. Raised on machines with several cores.
     pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers"),
 ]
 
@@ -29,7 +29,7 @@ class Module(lightning.LightningModule):
         assert all(module.training for module in self.model.modules())
         output = self.model(**batch)
         self.log_dict(output.losses)
-        return output  # a mapping with `loss`, which is what Lightning asks for
+        return output  # a mapping with `loss`, as Lightning requires
 
     def validation_step(self, batch, index):
         assert not self.model.training
@@ -71,12 +71,12 @@ def test_fits_validates_and_predicts(name):
     trainer = trainer_of(fast_dev_run=True)
     trainer.fit(module, loader(module), loader(module))
     moved = [key for key, parameter in module.model.named_parameters() if not torch.equal(parameter, before[key])]
-    assert len(moved) > len(before) * 0.9  # the rest has no gradient to speak of: biases of keys
+    assert len(moved) > len(before) * 0.9  # the biases of keys have a gradient of nearly zero
     trained, validated = module.seen
     assert trained["loss"].isfinite()
     assert type(validated) is ModelOutput
     assert validated.losses is not None
-    # Disturbed copies of the truth run along in training alone.
+    # Denoising queries are used in training only.
     assert set(validated.losses) == {term for term in trainer.logged_metrics if "_denoising_" not in term}
     (predicted,) = trainer.predict(module, loader(module))
     assert type(predicted) is ModelOutput
@@ -91,8 +91,8 @@ def test_accumulates_and_clips_in_bfloat16():
     assert sum(type(output) is not ModelOutput for output in module.seen) == 2  # two batches, one step
 
 
-def test_outputs_pass_through_what_moves_batches():
-    """A strategy moves whatever it is given between devices; what comes out must be itself."""
+def test_outputs_keep_their_types_when_moved_between_devices():
+    """A strategy of Lightning moves batches and outputs between devices; the result must have the same type."""
     from lightning.fabric.utilities import move_data_to_device
     from lightning_utilities.core.apply_func import apply_to_collection
 

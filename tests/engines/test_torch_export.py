@@ -1,4 +1,4 @@
-"""torch.export on a model as it is, written to a file and read back: outputs keep their types."""
+"""torch.export of a model without a wrapper, saved to a file and loaded: outputs keep their types."""
 
 import io
 
@@ -11,7 +11,7 @@ from tests.engines.models import RECIPES, SIZE, model_of
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_program_predictions_as_the_model(name):
+def test_a_program_returns_what_the_model_returns(name):
     model, file = model_of(name), io.BytesIO()
     inputs = torch.randn(2, 3, *SIZE), torch.ones(2, *SIZE, dtype=torch.bool)
     batch = torch.export.Dim("batch", min=1, max=32)

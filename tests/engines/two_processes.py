@@ -1,5 +1,5 @@
-"""One of two processes that train together: `python -m tests.engines.two_processes RANK FOLDER`. Writes what it found
-to FOLDER/RANK.json; `test_distributed.py` starts both and reads it."""
+"""One of two processes that train together: `python -m tests.engines.two_processes RANK FOLDER`. Writes its results to
+FOLDER/RANK.json; `test_distributed.py` starts both and reads it."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def batch_of(model: Any, indices: list[int]) -> dict[str, Any]:
 
 
 def trained(name: str, rank: int) -> dict[str, Any]:
-    """Each process sees its own images; in some steps one of them sees no truth, or no mask, at all."""
+    """Each process gets its own images; in some steps one of them gets empty targets, or targets without objects."""
     model = model_of(name).train()
     parallel = DistributedDataParallel(model)  # which refuses parameters that get no gradient
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
@@ -47,7 +47,8 @@ def checksum(tensors: Any) -> float:
 
 
 def terms(rank: int) -> dict[str, dict[str, float]]:
-    """A set loss is divided by the number of masks of all processes: their mean is that of one with the whole batch."""
+    """A set loss is divided by the mean number of masks per process, so that the mean over processes is the loss of one
+    process with the whole batch."""
     model = model_of("maskformer").eval()
     whole = [0, 3, 6, 8]  # the last two: two masks and none
     own = whole[2 * rank : 2 * rank + 2]
@@ -86,7 +87,7 @@ def gathered(rank: int) -> dict[str, Any]:
 
 def main(rank: int, folder: Path) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(PROCESSES)}
-    # Asked for by accelerate and then not used, since the group stands already.
+    # accelerate requires them, but does not use them: the process group is already initialised.
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"

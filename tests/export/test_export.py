@@ -1,4 +1,4 @@
-"""Export: one file that gives what the model gives, runs without us, and is refused cleanly where it cannot be."""
+"""Export: the file returns what the model returns and runs without backbonekit; what cannot be exported is refused."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def build(recipe):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A model, its report and its program with free sizes and a mask."""
+    """A model, its report, and its program with free sizes and a mask."""
     model = build(FCN)
     report = export_model(model, tmp_path_factory.mktemp("export"), size=SIZE, free_size=True, padded=True)
     return model, report, torch.export.load(report.path).module()
@@ -31,7 +31,7 @@ def exported(tmp_path_factory):
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("size", [SIZE, (33, 47), (128, 128)])
-def test_gives_what_the_model_gives(exported, batch, size):
+def test_the_program_returns_what_the_model_returns(exported, batch, size):
     model, _, program = exported
     pixels = torch.randn(batch, 3, *size)
     mask = torch.ones(batch, *size, dtype=torch.bool)
@@ -42,7 +42,7 @@ def test_gives_what_the_model_gives(exported, batch, size):
     torch.testing.assert_close(given["logits"], expected.logits, rtol=1e-4, atol=1e-5)
 
 
-def test_says_which_sides_are_free(exported):
+def test_the_report_names_dimensions_of_free_size(exported):
     _, report, _ = exported
     assert report.path.name == "model.pt2"
     assert report.inputs == {
@@ -53,7 +53,7 @@ def test_says_which_sides_are_free(exported):
     assert report.difference < 1e-5
 
 
-def test_runs_without_us(exported):
+def test_the_program_runs_without_backbonekit(exported):
     model, report, _ = exported
     pixels, mask = torch.full((2, 3, 40, 56), 0.3), torch.ones(2, 40, 56, dtype=torch.bool)
     with torch.no_grad():
@@ -69,7 +69,7 @@ print(program(torch.full((2, 3, 40, 56), 0.3), torch.ones(2, 40, 56, dtype=torch
     assert float(done.stdout) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_recipe_lies_in_the_file(exported):
+def test_the_file_contains_the_recipe(exported):
     model, report, _ = exported
     extra = {"recipe.json": ""}
     torch.export.load(report.path, extra_files=extra)
@@ -89,13 +89,13 @@ def test_a_mask_is_an_input_that_counts(tmp_path):
         assert not torch.equal(program(pixels, mask)["logits"][1], program(pixels, ~mask | mask)["logits"][1])
 
 
-def test_without_a_head_it_gives_the_feature_maps(tmp_path):
+def test_without_a_head_the_program_returns_the_feature_maps(tmp_path):
     model = build({"backbone": {**RESNET, "out_indices": [2, 4]}})
     report = export_model(model, tmp_path, size=SIZE)
     assert report.outputs == {"feature_map_0": ("batch", 8, 8, 12), "feature_map_1": ("batch", 16, 2, 3)}
 
 
-def test_several_tasks_are_told_apart_by_name(tmp_path):
+def test_with_several_tasks_names_start_with_the_task(tmp_path):
     heads = {
         "seg": {"head": {"name": "fcn", "num_classes": 3}},
         "kind": {"head": {"name": "classification", "num_classes": 2}},
@@ -104,7 +104,7 @@ def test_several_tasks_are_told_apart_by_name(tmp_path):
     assert report.outputs == {"seg.logits": ("batch", 3, *SIZE), "kind.logits": ("batch", 2)}
 
 
-def test_leaves_the_model_in_its_own_modes(tmp_path):
+def test_exporting_keeps_the_training_mode_of_every_module(tmp_path):
     model = build(FCN)
     freeze(model, stages=2)
     model.train()
@@ -121,7 +121,7 @@ def test_replaces_an_older_file_and_leaves_nothing_beside_it(tmp_path):
     assert (tmp_path / "model.pt2").stat().st_size > 1000
 
 
-def test_sizes_that_the_architecture_ties_are_refused_and_nothing_is_written(tmp_path):
+def test_free_sizes_that_the_architecture_cannot_take_are_refused_and_nothing_is_written(tmp_path):
     config = {
         "model_type": "dinov2",
         "num_hidden_layers": 1,
@@ -154,17 +154,17 @@ def test_a_program_that_differs_is_refused(tmp_path, monkeypatch):
 def test_an_untraceable_model_is_refused(tmp_path):
     model = build(FCN)
 
-    class AsksItsValues(torch.nn.Module):
+    class BranchesOnValues(torch.nn.Module):
         def forward(self, maps):
             return maps if maps.sum().item() > 0 else -maps
 
-    model.head.classifier.dropout = AsksItsValues()
+    model.head.classifier.dropout = BranchesOnValues()
     with pytest.raises(ContractError, match=r"torch\.export cannot trace this model"):
         export_model(model, tmp_path, size=SIZE)
     assert not list(tmp_path.iterdir())
 
 
-def test_refuses_other_formats_and_places(tmp_path):
+def test_refuses_other_formats_and_paths(tmp_path):
     model = build(FCN)
     with pytest.raises(RecipeError, match="no format 'onxx'"):
         export_model(model, tmp_path, format="onxx")

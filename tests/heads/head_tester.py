@@ -1,5 +1,5 @@
-"""The tests that every head passes. A concrete test derives from `HeadTester` and says `part`, `options`, `answer` and
-`golden`; `options` holds `num_classes`."""
+"""The tests that every head passes. A concrete test derives from `HeadTester` and defines `part`, `options`,
+`prediction` and `golden`; `options` holds `num_classes`."""
 
 from typing import Any, ClassVar, get_args, get_type_hints
 
@@ -20,11 +20,11 @@ class HeadTester(PartTester):
         return [leaf for leaf in pytree.tree_leaves(part(maps, canvas, None)) if isinstance(leaf, Tensor)]
 
     def shapes(self, batch: int, size: tuple[int, int]) -> dict[str, tuple[Any, ...]]:
-        """The shape of every field of the prediction, in eval mode without targets; of a field by level a tuple of
-        them."""
+        """The shape of each field of the prediction in eval mode without targets; for a field by level, a tuple of
+        shapes."""
         raise NotImplementedError
 
-    def test_predictions_of_its_kind_with_the_published_shapes(self) -> None:
+    def test_predictions_have_the_declared_type_and_shapes(self) -> None:
         head = self.build()
         for size in self.canvas_sizes:
             prediction = head(self.maps(size), Canvas(size))
@@ -35,12 +35,12 @@ class HeadTester(PartTester):
             }
             assert shapes == self.shapes(2, size)
 
-    def test_says_how_it_is_scored_and_trained(self) -> None:
+    def test_declares_scoring_and_criterion(self) -> None:
         assert self.part.scoring in get_args(Scoring)
         assert self.part.criterion is None or self.part.criterion.isidentifier()
         assert get_type_hints(self.part.forward)["return"] is self.prediction
 
-    def test_needs_levels(self) -> None:
+    def test_requires_feature_levels(self) -> None:
         needs = self.part.needs(None)
         assert isinstance(needs, Requirement)
         assert needs.strides or needs.last

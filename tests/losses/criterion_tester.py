@@ -1,5 +1,5 @@
-"""The tests that every criterion passes. A concrete test derives from `CriterionTester` and makes a prediction and its
-targets."""
+"""The tests that every criterion passes. A concrete test derives from `CriterionTester` and defines a
+prediction and its targets."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ SIZE = (24, 32)
 
 
 class CriterionTester:
-    """`keys`: those of a target that the criterion reads."""
+    """`keys`: the keys of a target that the criterion reads."""
 
     criterion: ClassVar[type]
     options: ClassVar[dict[str, Any]] = {}
@@ -25,7 +25,7 @@ class CriterionTester:
     not_compiled_because: ClassVar[str] = "the number of targets is read on the host"
 
     def prediction(self, batch: int) -> Prediction:
-        """A random prediction, the same at every call, without gradients."""
+        """A random prediction without gradients, the same at every call."""
         raise NotImplementedError
 
     def target(self, index: int) -> Target:

@@ -1,4 +1,5 @@
-"""The tests that every neck passes. A concrete test derives from `NeckTester`; it says `part`, `options`, `golden`."""
+"""The tests that every neck passes. A concrete test derives from `NeckTester` and defines `part`, `options` and
+`golden`."""
 
 from dataclasses import replace
 from types import MappingProxyType
@@ -18,7 +19,7 @@ class NeckTester(PartTester):
         assert isinstance(out, FeatureMaps)
         return [*out.maps, *out.extras.values()]
 
-    def test_gives_what_it_publishes(self) -> None:
+    def test_output_has_the_published_levels(self) -> None:
         neck = self.build()
         for size in self.canvas_sizes:
             out = neck(self.maps(size), Canvas(size))
@@ -36,7 +37,7 @@ class NeckTester(PartTester):
         heights = [tensor.shape[-2] for tensor in neck(self.maps((64, 64)), Canvas((64, 64))).maps]
         assert heights == sorted(heights, reverse=True)
 
-    def test_passes_on_extras_that_it_does_not_know(self) -> None:
+    def test_other_extras_are_passed_through(self) -> None:
         pyramid = self.pyramid()
         extras = MappingProxyType({**pyramid.extras, "memory": Level("memory", 5, 16)})
         neck = self.part(FeaturePyramid(pyramid.levels, extras), **self.options).eval()
@@ -46,11 +47,11 @@ class NeckTester(PartTester):
         assert out.extras["memory"] is memory
         assert neck.features.extras["memory"].channels == 5
 
-    def test_asks_for_what_its_consumer_asks_beyond_it(self) -> None:
-        """Extras that this neck does not make are asked of the part before it."""
+    def test_requires_extras_of_its_consumer_that_it_does_not_make(self) -> None:
+        """Extras that this neck does not make are required from the part before it."""
         assert "memory" in self.part.needs(Requirement(last=1, extras=("memory",))).extras
 
-    def test_without_a_consumer_it_has_needs_of_its_own(self) -> None:
+    def test_without_a_consumer_it_has_its_own_requirements(self) -> None:
         needs = self.part.needs(None)
         assert isinstance(needs, Requirement)
         assert needs.strides or needs.last or needs.spread

@@ -1,4 +1,4 @@
-"""Images with boxes, told to us and to transformers' detectors, and gradients under our names."""
+"""Images with boxes, in our format and that of transformers' detectors, and gradients under our names."""
 
 import torch
 
@@ -7,7 +7,7 @@ from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.stored_tensors import stored
 
 
-def truths(sizes, counts, classes, dtype=torch.float32):
+def random_targets(sizes, counts, classes, dtype=torch.float32):
     """Boxes in pixels for us; relative to each image of (height, width) for transformers."""
     ours, theirs = [], []
     for (height, width), count in zip(sizes, counts, strict=True):
@@ -30,7 +30,7 @@ def padded_images(canvas, sizes, dtype=torch.float32):
 
 
 def gradients_by_our_names(theirs, key_map):
-    """Of parameters that are trained; zero where none arrived."""
+    """The gradients of all trained parameters; zeros where there is none."""
     found = {}
     for name, parameter in theirs.named_parameters():
         if parameter.requires_grad and parameter.numel():

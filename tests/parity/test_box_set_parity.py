@@ -1,4 +1,4 @@
-"""The set loss of boxes against transformers' on equal answers: every term, every gradient."""
+"""The set loss of boxes against transformers' on equal predictions: every term, every gradient."""
 
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -29,8 +29,8 @@ def predictions(layers, columns, dtype, batch=3, queries=12):
     ]
 
 
-def truths(dtype, counts=(5, 0, 15)):
-    """Ours in pixels, theirs relative; none in one image and more than there are queries in another."""
+def random_targets(dtype, counts=(5, 0, 15)):
+    """Targets in pixels for us, relative for transformers; one image without objects, one with more than queries."""
     ours = []
     for count in counts:
         corners = torch.rand(count, 2, 2, dtype=dtype)
@@ -90,7 +90,7 @@ def losses_of(kind, layers, targets):
 def test_terms_and_gradients_are_equal(kind, dtype, counts):
     torch.manual_seed(3)
     layers = predictions(3, 7 if kind == "cross_entropy" else 6, dtype)
-    ours, theirs = truths(dtype, counts)
+    ours, theirs = random_targets(dtype, counts)
     with default_type(dtype):  # the reference's table of class weights has it
         expected = losses_of(kind, layers, theirs)
     criterion = BoxSetCriterion(

@@ -1,5 +1,5 @@
-"""Deformable DETR folders that transformers saved, opened by us: answers, losses, gradients, results; and our weights
-written back."""
+"""Deformable DETR folders that transformers saved, opened by us: predictions, losses, gradients, results; and our
+weights written back."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from backbonekit.heads.deformable_detr.checkpoint import DEFORMABLE_DETR
 from backbonekit.postprocessing.results import to_results
 from backbonekit.weights.checkpoint import open_checkpoint
 from tests.fixed_weights import randomise_weights
-from tests.parity.detection_example import assert_near, gradients_by_our_names, padded_images, truths, weighted
+from tests.parity.detection_example import assert_near, gradients_by_our_names, padded_images, random_targets, weighted
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -97,10 +97,10 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
     theirs, ours = copy.deepcopy(theirs).double(), load_model(folder).double()
     sizes = [(131, 87), (97, 60) if padded else (131, 87), (131, 87)]
     images, mask = padded_images((131, 87), sizes, torch.float64)
-    our_truth, their_truth = truths(sizes, (11, 2, 0), 3, torch.float64)
-    expected = theirs(images, pixel_mask=mask.long(), labels=their_truth)
+    our_targets, their_targets = random_targets(sizes, (11, 2, 0), 3, torch.float64)
+    expected = theirs(images, pixel_mask=mask.long(), labels=their_targets)
     expected.loss.backward()
-    given = ours(images, mask, our_truth)
+    given = ours(images, mask, our_targets)
     terms = {name: term for name, term in given.losses.items() if not name.endswith("_proposals")}
     assert (len(terms) < len(given.losses)) == theirs.config.two_stage
     sum(terms.values()).backward()
@@ -173,7 +173,7 @@ def test_our_weights_are_written_back_under_the_names_on_disk(saved):
     stored = load_file(folder / "model.safetensors")
     assert {name for name in stored if "backbone" not in name} <= written.keys()
     for name, tensor in written.items():
-        # The reference's frozen norms count nothing, and it has norms of the maps that it gives alone.
+        # The reference's frozen norms have no batch counter, and it has norms only for the maps that it returns.
         if not name.endswith("num_batches_tracked") and "hidden_states_norms" not in name:
             known = stored[name] if name in stored else stored[f"class_embed.0.{name.rpartition('.')[2]}"]
             assert torch.equal(tensor, known), name

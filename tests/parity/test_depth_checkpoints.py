@@ -1,4 +1,4 @@
-"""DPT and Depth Anything folders that transformers saved, opened by us: answers, gradients, depth in images."""
+"""DPT and Depth Anything folders that transformers saved, opened by us: predictions, gradients, depth in images."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""DETR folders that transformers saved, opened by us: answers, losses, gradients, results; and our weights written
+"""DETR folders that transformers saved, opened by us: predictions, losses, gradients, results; and our weights written
 back."""
 
 import copy
@@ -19,7 +19,7 @@ from tests.parity.detection_example import (
     assert_near,
     gradients_by_our_names,
     padded_images,
-    truths,
+    random_targets,
     weighted,
 )
 
@@ -89,14 +89,14 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
     theirs, ours = copy.deepcopy(theirs).double(), load_model(folder).double()
     sizes = [(131, 87), (97, 60) if padded else (131, 87), (131, 87)]
     images, mask = padded_images((131, 87), sizes, torch.float64)
-    our_truth, their_truth = truths(sizes, (9, 2, 0), 3, torch.float64)
+    our_targets, their_targets = random_targets(sizes, (9, 2, 0), 3, torch.float64)
     torch.set_default_dtype(torch.float64)  # of the reference's table of class weights
     try:
-        expected = theirs(images, pixel_mask=mask.long(), labels=their_truth)
+        expected = theirs(images, pixel_mask=mask.long(), labels=their_targets)
         expected.loss.backward()
     finally:
         torch.set_default_dtype(torch.float32)
-    given = ours(images, mask, our_truth)
+    given = ours(images, mask, our_targets)
     given.loss.backward()
     compared = weighted(expected.loss_dict, theirs.config)
     assert compared.keys() == given.losses.keys()
@@ -112,7 +112,7 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, padded):
     largest = max(gradient.abs().max() for gradient in gradients.values())
     for name, gradient in gradients.items():
         # What is zero in theory is rounding noise on both sides: keys' biases, how the first layer weighs zeros.
-        if own[name] is None:  # of a map that nobody reads
+        if own[name] is None:  # of a feature map that is not used
             assert not gradient.any(), name
             continue
         assert_near(own[name], gradient, 1e-9, floor=largest * 1e-4, name=name)
@@ -157,7 +157,7 @@ def test_our_weights_are_written_back_under_the_names_on_disk(saved):
     stored = load_file(folder / "model.safetensors")
     assert {name for name in stored if name.startswith(("model.encoder", "model.decoder"))} <= written.keys()
     for name, tensor in written.items():
-        # The reference's frozen norms count nothing, and it has norms of the maps that it gives alone.
+        # The reference's frozen norms have no batch counter, and it has norms only for the maps that it returns.
         if not name.endswith("num_batches_tracked") and "hidden_states_norms" not in name:
             assert torch.equal(tensor, stored[name]), name
 
@@ -201,8 +201,8 @@ def test_a_configuration_of_the_first_releases_is_read():
 
 
 def test_boxes_of_a_padded_image_come_back_in_its_own_pixels(tmp_path):
-    """By our own law: answers are relative to the image, where the reference multiplies them with the size that it is
-    told while its labels may be relative to the padded one."""
+    """Our boxes are relative to the image without padding. The reference multiplies them by a size that it is given,
+    although its labels may be relative to the padded image."""
     theirs = randomise_weights(transformers.DetrForObjectDetection(config_of("resnet, last map")))
     theirs.save_pretrained(tmp_path)
     model = load_model(tmp_path)

@@ -1,5 +1,5 @@
 """The recipes `fcn_resnet50` and `classifier_convnext_tiny` against the models of torchvision and timm of that name:
-answers, losses, gradients and running statistics, from the same random weights, in double precision."""
+predictions, losses, gradients and running statistics, from the same random weights, in double precision."""
 
 import pytest
 import timm
@@ -13,7 +13,7 @@ from tests.fixed_weights import randomise_weights
 
 pytestmark = pytest.mark.parity
 
-# Theirs -> ours. The numbers are places in torchvision's nn.Sequential.
+# Theirs -> ours. The numbers are positions in torchvision's nn.Sequential.
 FCN_HEAD = {
     "classifier.0.": "head.classifier.convolution.",
     "classifier.1.": "head.classifier.norm.",
@@ -65,7 +65,7 @@ def fcn() -> tuple[nn.Module, nn.Module]:
 
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 65)])
-def test_fcn_predictions_as_torchvisions(fcn, size):
+def test_fcn_predicts_as_torchvisions(fcn, size):
     ours, theirs = (model.eval() for model in fcn)
     pixel_values = torch.randn(2, 3, *size, dtype=torch.float64)
     targets = [{"segmentation": torch.randint(0, 21, size)} for _ in range(2)]

@@ -289,7 +289,7 @@ def test_what_we_write_loads_in_transformers(key: str, tmp_path: Path) -> None:
     theirs, info = backbone_class.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["unexpected_keys"]
     assert not info["mismatched_keys"]
-    # What has no part in the maps: a token for masked training, the norm of the pooled answer, counted positions.
+    # What has no part in the maps: a token for masked training, the norm of the pooled output, position indices.
     idle = ("mask_token", "swin.layernorm", "model.layernorm", "relative_position_index", *convolutional_configs.IDLE)
     if config.model_type.startswith("dinov2") and not config.apply_layernorm:
         idle += ("layernorm",)

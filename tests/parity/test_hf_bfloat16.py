@@ -13,7 +13,7 @@ from tests.parity.test_hf_backbones import every_index, fitting, load, oracle, o
 pytestmark = pytest.mark.parity
 
 # What is off is 0.2 to 5 per cent of a map, nearly all of it from rounding the weights, which both sides share.
-# Measured, ours is 0.91 to 1.05 of theirs: joined matrices and fused kernels round at other places.
+# Measured, ours is 0.91 to 1.05 of theirs: joined matrices and fused kernels round at other steps.
 ALLOWED = 1.15
 
 # The first configuration of each family.

@@ -194,9 +194,9 @@ MODELS: dict[str, tuple[str, Callable[[], Any], str]] = {
 
 def whole_model(key: str) -> tuple[nn.Module, nn.Module, Any]:
     """The whole model, the backbone within it, and that backbone's configuration."""
-    name, config, place = MODELS[key]
+    name, config, path = MODELS[key]
     whole = randomise_weights(getattr(transformers, name)(config())).eval()
-    return whole, attrgetter(place)(whole), whole.config.backbone_config
+    return whole, attrgetter(path)(whole), whole.config.backbone_config
 
 
 def image(config: Any) -> torch.Tensor:

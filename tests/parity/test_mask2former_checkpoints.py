@@ -1,4 +1,4 @@
-"""Mask2Former folders that transformers saved, opened by us: answers, every loss term, every gradient, results."""
+"""Mask2Former folders that transformers saved, opened by us: predictions, every loss term, every gradient, results."""
 
 import json
 
@@ -181,10 +181,10 @@ def test_our_weights_are_written_back_under_the_names_on_disk(saved):
     key_map = MASK2FORMER.key_map(json.loads((folder / "config.json").read_text()))
     written = key_map.reverse(load_model(folder).state_dict())
     stored = load_file(folder / "model.safetensors")
-    # A norm for a map that nobody asks for: we build it, the reference does not.
-    unasked = {name for name in written if "hidden_states_norms.stem" in name}
-    assert written.keys() - unasked <= stored.keys()
-    assert all(torch.equal(tensor, stored[name]) for name, tensor in written.items() if name not in unasked)
+    # The norm of a map that is not used: we build it, the reference does not.
+    unused = {name for name in written if "hidden_states_norms.stem" in name}
+    assert written.keys() - unused <= stored.keys()
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in written.items() if name not in unused)
     # What we leave out, the reference computes itself or computes nothing with.
     idle = ("criterion.empty_weight", "relative_position_index", "layernorm", "mask_token", "layer.4.")
     assert all(any(part in name for part in idle) for name in stored.keys() - written.keys())
@@ -233,7 +233,7 @@ def test_other_configurations_give_the_same_predictions(indices, changes, tmp_pa
         (FOUR, {"common_stride": 16}, "another common_stride"),
     ],
 )
-def test_what_cannot_be_built_is_told(indices, changes, message):
+def test_what_cannot_be_built_is_refused(indices, changes, message):
     config = configuration(resnet(indices), **changes).to_dict()
     with pytest.raises(RecipeError, match=message):
         MASK2FORMER.recipe(config)

@@ -1,4 +1,4 @@
-"""MaskFormer against transformers: answers, every loss term, every gradient, from random weights."""
+"""MaskFormer against transformers: predictions, every loss term, every gradient, from random weights."""
 
 import pytest
 import torch
@@ -20,10 +20,10 @@ NAMES = (  # transformers' names, in the order they are looked for, and ours
     ("model.pixel_level_module.decoder.fpn.stem.0", "neck.stem.convolution"),
     ("model.pixel_level_module.decoder.fpn.stem.1", "neck.stem.norm"),
     *(
-        (f"model.pixel_level_module.decoder.fpn.layers.{index}.{theirs}.{place}", f"neck.{ours}.{2 - index}.{name}")
+        (f"model.pixel_level_module.decoder.fpn.layers.{index}.{theirs}.{layer}", f"neck.{ours}.{2 - index}.{name}")
         for index in range(3)
         for theirs, ours in (("proj", "laterals"), ("block", "outputs"))
-        for place, name in enumerate(("convolution", "norm"))
+        for layer, name in enumerate(("convolution", "norm"))
     ),
     ("model.transformer_module.queries_embedder", "head.queries"),
     ("model.transformer_module.input_projection", "head.input_projection"),
@@ -140,7 +140,7 @@ def test_predictions_are_equal(channels, dtype, size):
 
 
 def test_predictions_with_a_mask_of_all_true_are_equal():
-    """The reference takes a mask and looks at nothing of it; without padding that is right."""
+    """The reference accepts a mask and ignores it, which is correct without padding."""
     theirs = reference()
     ours, (images, _, _) = Ours(theirs), example((64, 96))
     mask = torch.ones(3, 64, 96, dtype=torch.bool)

@@ -1,5 +1,5 @@
-"""RT-DETR, RT-DETR v2 and D-FINE folders that transformers saved, opened by us: answers, losses with the same draws of
-noise, gradients, results; and our weights written back."""
+"""RT-DETR, RT-DETR v2 and D-FINE folders that transformers saved, opened by us: predictions, losses with the same
+draws of noise, gradients, results; and our weights written back."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ from backbonekit.heads.rt_detr.checkpoint import RT_DETR
 from backbonekit.postprocessing.results import to_results
 from backbonekit.weights.checkpoint import open_checkpoint
 from tests.fixed_weights import randomise_weights
-from tests.parity.detection_example import assert_near, gradients_by_our_names, truths
+from tests.parity.detection_example import assert_near, gradients_by_our_names, random_targets
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -124,8 +124,8 @@ def test_a_saved_folder_gives_the_same_predictions(saved, size):
 def reference_terms(theirs, outputs, labels):
     """transformers' own criterion on its own model's predictions, by our names.
 
-    Of D-FINE its function pairs a layer's distributions with the boxes of the layer before, which is told to it here as
-    the paper's code has it: every layer with its own.
+    For D-FINE, its function pairs the distributions of a layer with the boxes of the layer before. Here each layer
+    is paired with its own boxes, as in the code of the paper.
     """
     from transformers.loss.loss_d_fine import DFineLoss
     from transformers.loss.loss_rt_detr import RTDetrLoss
@@ -154,17 +154,17 @@ def reference_terms(theirs, outputs, labels):
                 prediction |= {"teacher_logits": predictions[-1]["logits"]}
     final = ordinary.pop()
     proposals = {"logits": outputs.enc_topk_logits, "pred_boxes": outputs.enc_topk_bboxes}
-    told = {**final, "auxiliary_outputs": [*ordinary, proposals]}
+    given = {**final, "auxiliary_outputs": [*ordinary, proposals]}
     if meta:
-        told |= {"dn_auxiliary_outputs": disturbed, "denoising_meta_values": meta}
-    terms = (DFineLoss if is_fine else RTDetrLoss)(theirs.config)(told, labels)
+        given |= {"dn_auxiliary_outputs": disturbed, "denoising_meta_values": meta}
+    terms = (DFineLoss if is_fine else RTDetrLoss)(theirs.config)(given, labels)
     return {our_term(name, len(ordinary)): loss for name, loss in terms.items()}
 
 
 def our_term(name, proposals):
     renamed = {"vfl": "class", "bbox": "box", "giou": "giou", "fgl": "edge", "ddf": "distillation"}
-    _, term, *place = name.split("_")
-    suffix = "".join(f"_{part}" for part in place).replace(f"_aux_{proposals}", "_proposals")
+    _, term, *layer = name.split("_")
+    suffix = "".join(f"_{part}" for part in layer).replace(f"_aux_{proposals}", "_proposals")
     return renamed[term] + suffix.replace("_aux", "").replace("_dn", "_denoising")
 
 
@@ -182,19 +182,19 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, counts, monkeypa
         bk.freeze(ours.backbone, **freezing)
     ours.train()
     images = torch.randn(len(counts), 3, *SIZE, dtype=torch.float64)
-    our_truth, their_truth = truths([SIZE] * len(counts), counts, 3, torch.float64)
+    our_targets, their_targets = random_targets([SIZE] * len(counts), counts, 3, torch.float64)
     torch.set_default_dtype(torch.float64)  # of the reference's noise
     try:
         with monkeypatch.context() as patch:
             patch.setattr(torch.Tensor, "float", torch.Tensor.double)  # where it would round the bins of edges
             torch.manual_seed(2)
-            outputs = theirs(images, labels=their_truth)
-            compared = reference_terms(theirs, outputs, their_truth)
+            outputs = theirs(images, labels=their_targets)
+            compared = reference_terms(theirs, outputs, their_targets)
         sum(compared.values()).backward()
     finally:
         torch.set_default_dtype(torch.float32)
     torch.manual_seed(2)
-    given = ours(images, targets=our_truth)
+    given = ours(images, targets=our_targets)
     given.loss.backward()
     # Swin's maps are equal to 2e-7 only, also in double precision.
     tolerance = 1e-5 if theirs.config.backbone_config.model_type == "swin" else 1e-10
@@ -211,7 +211,7 @@ def test_losses_and_gradients_are_those_of_the_reference(saved, counts, monkeypa
 
     gradients = gradients_by_our_names(theirs, key_map_of(folder))
     own = {name: parameter.grad for name, parameter in ours.named_parameters() if parameter.requires_grad}
-    # Where places are read without a gradient, the reference's offsets have zeros and ours ask for none.
+    # Where maps are sampled without a gradient for positions, the offsets have zeros in the reference, none in ours.
     still = {name for name in gradients.keys() - own.keys() if "cross_attention.offsets" in name}
     assert bool(still) == (theirs.config.to_dict().get("decoder_method") == "discrete")
     assert not any(gradients.pop(name).any() for name in still)
@@ -260,7 +260,7 @@ def test_our_weights_are_written_back_under_the_names_on_disk(saved):
     ours = {name for name in stored if "backbone" not in name and not name.endswith("_points_scale")}
     assert ours <= written.keys()
     for name, tensor in written.items():
-        # The reference's frozen norms count nothing, and it has norms of the maps that it gives alone.
+        # The reference's frozen norms have no batch counter, and it has norms only for the maps that it returns.
         if not name.endswith("num_batches_tracked") and "hidden_states_norms" not in name:
             assert torch.equal(tensor, stored[name]), name
 
@@ -338,10 +338,10 @@ def test_a_shipped_recipe_is_the_published_network(name):
     for part in ("neck", "head"):
         (given,) = ours[part] if isinstance(ours[part], list) else [ours[part]]
         read = theirs[part]
-        criterion, wanted = given.pop("criterion", None) or {}, read.pop("criterion", {})
+        criterion, expected = given.pop("criterion", None) or {}, read.pop("criterion", {})
         assert {key: given[key] for key in read} == read
         # The paper's matching, where transformers has another.
-        assert {key: value for key, value in wanted.items() if criterion.get(key, value) != value} == (
+        assert {key: value for key, value in expected.items() if criterion.get(key, value) != value} == (
             {"matching": "layer"} if criterion.get("matching") == "union" else {}
         )
     kind = transformers.DFineForObjectDetection if name.startswith("dfine") else transformers.RTDetrV2ForObjectDetection

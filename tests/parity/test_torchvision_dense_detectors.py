@@ -52,8 +52,8 @@ def our_name(name: str) -> str | None:
             index, rest = name.removeprefix(prefix).split(".", 1)
             if rest.startswith("0."):  # RetinaNet: a block a convolution
                 return f"head.{ours}_tower.convolutions.{index}.convolution.{rest.removeprefix('0.')}"
-            place = "convolution" if int(index) % 3 == 0 else "norm"  # FCOS: convolution, norm, ReLU in a row
-            return f"head.{ours}_tower.convolutions.{int(index) // 3}.{place}.{rest}"
+            layer = "convolution" if int(index) % 3 == 0 else "norm"  # FCOS: convolution, norm, ReLU in a row
+            return f"head.{ours}_tower.convolutions.{int(index) // 3}.{layer}.{rest}"
     name = name.replace("head.classification_head.cls_logits", "head.class_predictor")
     name = name.replace("head.regression_head.bbox_reg", "head.box_predictor")
     return name.replace("head.regression_head.bbox_ctrness", "head.centreness_predictor")
@@ -92,9 +92,9 @@ def targets():
     ]
 
 
-def their_losses(theirs, kind, heads, anchors, places):
+def their_losses(theirs, kind, heads, anchors, positions):
     if kind == "fcos":
-        losses = theirs.compute_loss(targets(), heads, anchors, places)
+        losses = theirs.compute_loss(targets(), heads, anchors, positions)
         return {
             "class": losses["classification"],
             "box": losses["bbox_regression"],
@@ -113,7 +113,7 @@ def case(request):
 
 def test_predictions_losses_and_gradients_are_equal(case):
     kind, ours, theirs, images = case
-    heads, anchors, places = run_theirs(theirs, images)
+    heads, anchors, positions = run_theirs(theirs, images)
     output = ours(images, targets=targets())
     prediction = output.predictions
     torch.testing.assert_close(torch.cat(prediction.class_logits, 1), heads["cls_logits"], rtol=1e-10, atol=1e-10)
@@ -122,7 +122,7 @@ def test_predictions_losses_and_gradients_are_equal(case):
     if kind == "fcos":
         quality = torch.cat(prediction.quality_logits, 1)
         torch.testing.assert_close(quality, heads["bbox_ctrness"], rtol=1e-10, atol=1e-10)
-    losses = their_losses(theirs, kind, heads, anchors, places)
+    losses = their_losses(theirs, kind, heads, anchors, positions)
     assert set(losses) == set(output.losses)
     for name, loss in losses.items():
         assert loss > 0, name
@@ -141,9 +141,9 @@ def test_predictions_losses_and_gradients_are_equal(case):
 def test_detections_are_equal(case):
     _, ours, theirs, images = case
     with torch.no_grad():
-        heads, anchors, places = run_theirs(theirs, images)
-        per_place = heads["cls_logits"].shape[1] // sum(places)
-        counts = [count * per_place for count in places]
+        heads, anchors, positions = run_theirs(theirs, images)
+        per_position = heads["cls_logits"].shape[1] // sum(positions)
+        counts = [count * per_position for count in positions]
         split = {name: list(tensor.split(counts, dim=1)) for name, tensor in heads.items()}
         expected = theirs.postprocess_detections(split, [list(one.split(counts)) for one in anchors], [SIZE] * 3)
         prediction = ours(images).predictions

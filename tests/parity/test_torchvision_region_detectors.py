@@ -87,15 +87,15 @@ def targets():
     ]
 
 
-def run_theirs(theirs, images, truths=None):
+def run_theirs(theirs, images, targets=None):
     """Their two stages on our tensor, past their own resizing and normalising."""
     levels = theirs.backbone(images)
     image_list = ImageList(images, [SIZE] * len(images))
-    if truths is not None:
-        truths = [{**truth, "labels": truth["labels"] + 1, "masks": truth["masks"].byte()} for truth in truths]
+    if targets is not None:
+        targets = [{**target, "labels": target["labels"] + 1, "masks": target["masks"].byte()} for target in targets]
         theirs.rpn.training = theirs.roi_heads.training = True
-    proposals, first = theirs.rpn(image_list, levels, truths)
-    detections, second = theirs.roi_heads(levels, proposals, image_list.image_sizes, truths)
+    proposals, first = theirs.rpn(image_list, levels, targets)
+    detections, second = theirs.roi_heads(levels, proposals, image_list.image_sizes, targets)
     theirs.rpn.training = theirs.roi_heads.training = False
     return detections, {**first, **second}
 
@@ -140,7 +140,7 @@ def test_detections_are_equal(case):
 
 
 def test_the_recipes_have_torchvisions_size():
-    """What torchvision says of its COCO weights: 90 classes and the background."""
+    """As in torchvision's COCO weights: 90 classes and the background."""
     from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights, MaskRCNN_ResNet50_FPN_Weights
 
     for name, weights in (

@@ -1,4 +1,4 @@
-"""UPerNet folders that transformers saved, opened by us: answers, losses, gradients, segmentations, and back."""
+"""UPerNet folders that transformers saved, opened by us: predictions, losses, gradients, segmentations, and back."""
 
 import json
 
@@ -127,7 +127,7 @@ def test_our_weights_are_written_back_under_the_same_names(saved):
     key_map = UPERNET.key_map(json.loads((folder / "config.json").read_text()))
     written = key_map.reverse(load_model(folder).state_dict())
     stored = load_file(folder / "model.safetensors")
-    # Ours has a norm for each map that the backbone could give, theirs for each that it gives.
+    # Ours has a norm for each map that the backbone can return, theirs for each that it returns.
     assert {name for name in written.keys() - stored.keys() if not name.startswith("backbone.hidden_states_norms")} == (
         set()
     )

@@ -54,7 +54,7 @@ def test_a_saved_folder_gives_the_same_heatmaps(saved):
 
 
 def test_gradients_are_those_of_the_reference(saved):
-    """transformers has no loss for heatmaps: ours on both answers."""
+    """transformers has no loss for heatmaps: ours is computed on both predictions."""
     theirs, folder = saved
     theirs, ours = theirs.double(), load_model(folder).double()
     images = torch.randn(2, 3, *SIZE, dtype=torch.float64)
@@ -100,7 +100,7 @@ def test_persons_are_those_of_transformers(saved):
         found = result.scores > 0
         assert torch.equal(result.keypoints.isfinite().all(dim=1), found)
         distance = (result.keypoints - 0.5 - person["keypoints"]).norm(dim=1)[found]
-        # From a place that is no maximum of the smoothed map, the reference steps anywhere; ours stays on its cell.
+        # From a position that is no maximum of the smoothed map, the reference may move far; ours stays on its cell.
         assert ((distance < 0.01) | (distance > 10)).all()
         equal += int((distance < 0.01).sum())
     assert equal >= 4

@@ -1,4 +1,4 @@
-"""Whole models with the import changed and nothing else: transformers' script runs here, and gives the same."""
+"""Whole models: a script for transformers runs here with only its import changed, with the same results."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.contract.option_schema import plain
 from backbonekit.heads.shared_checkpoint.fields import BACKBONE_FIELDS
 from tests.fixed_weights import randomise_weights
-from tests.parity.detection_example import assert_near, padded_images, truths
+from tests.parity.detection_example import assert_near, padded_images, random_targets
 
 transformers = pytest.importorskip("transformers")
 pytestmark = [
@@ -138,7 +138,7 @@ OTHERS = {
     "vitpose": vitpose,
 }
 MODELS = {**BOXES, **OTHERS}
-ANSWERS = (*("logits", "pred_boxes", "class_queries_logits", "masks_queries_logits", "predicted_depth", "heatmaps"),)
+PREDICTIONS = ("logits", "pred_boxes", "class_queries_logits", "masks_queries_logits", "predicted_depth", "heatmaps")
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -159,7 +159,7 @@ def images_for(name):
 
 
 def compare(given, expected):
-    compared = [name for name in ANSWERS if name in expected]
+    compared = [name for name in PREDICTIONS if name in expected]
     assert compared
     for name in compared:
         assert_near(given[name], expected[name], name=name)
@@ -176,25 +176,25 @@ def test_a_saved_folder_gives_the_same_outputs_by_the_same_names(pair):
 def test_a_folder_that_was_saved_here_is_read_by_transformers(pair, tmp_path):
     name, theirs, _, ours = pair
     ours.save_pretrained(tmp_path)
-    again, told = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
+    again, report = type(theirs).from_pretrained(tmp_path, output_loading_info=True)
     # Constants (buffers), masked tokens, the norm behind a Swin's last stage and a unit of DPT's first fusion: no image
     # goes through them.
     idle = (
         r"points_scale|relative_position_index|mask_token|empty_weight|(swin|encoder\.model)\.layernorm"
         r"|fusion_stage\.layers\.0\.residual_layer1"
     )
-    assert not [key for key in told["missing_keys"] if not re.search(idle, key)]
+    assert not [key for key in report["missing_keys"] if not re.search(idle, key)]
     # Counters of norms that transformers freezes, and the norm of a stem whose map is not read.
     unused = r"num_batches_tracked|hidden_states_norms\.stem"
-    assert not [key for key in told["unexpected_keys"] if not re.search(unused, key)]
-    assert not told["mismatched_keys"]
+    assert not [key for key in report["unexpected_keys"] if not re.search(unused, key)]
+    assert not report["mismatched_keys"]
     images = images_for(name)
     with torch.no_grad():
         compare(ours(images), again.eval()(images))
         compare(type(ours).from_pretrained(tmp_path)(images), theirs(images))
 
 
-def test_configurations_say_the_same(pair):
+def test_configurations_are_equal(pair):
     _, theirs, folder, ours = pair
     config = type(ours.config).from_pretrained(folder)
     assert config == ours.config
@@ -220,9 +220,10 @@ def test_a_script_with_the_import_changed_builds_the_same_model(name):
     images = images_for(name)
     with torch.no_grad():
         given, expected = ours(images), theirs(images)
-    for prediction in ANSWERS:
-        if prediction in expected:
-            assert given[prediction].shape == expected[prediction].shape
+    names = [name for name in PREDICTIONS if name in expected]
+    assert names
+    for name in names:
+        assert given[name].shape == expected[name].shape
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -247,7 +248,7 @@ def test_loss_of_a_detector(name, tmp_path):
     ours = getattr(backbonekit, type(theirs).__name__).from_pretrained(tmp_path)
     sizes = [(131, 87), (97, 60)]
     images, mask = padded_images((131, 87), sizes)
-    _, labels = truths(sizes, (3, 0), 3)
+    _, labels = random_targets(sizes, (3, 0), 3)
     given, expected = ours(images, mask.long(), labels), theirs(images, pixel_mask=mask.long(), labels=labels)
     assert_near(given.loss, expected.loss)
     assert_near(sum(given.loss_dict.values()), given.loss)
@@ -265,7 +266,7 @@ def test_results_of_the_processor_are_those_of_transformers(tmp_path):
     with torch.no_grad():
         found = processor.post_process_object_detection(ours(**processor(image)), 0.1, [(100, 80)])[0]
         inputs = reference(image, return_tensors="pt")
-        wanted = reference.post_process_object_detection(theirs(**inputs), 0.1, [(100, 80)])[0]
-    order = wanted["scores"].argsort(descending=True)
+        expected = reference.post_process_object_detection(theirs(**inputs), 0.1, [(100, 80)])[0]
+    order = expected["scores"].argsort(descending=True)
     assert len(order)
-    assert_near(found["scores"].sort(descending=True).values, wanted["scores"][order], 1e-3)
+    assert_near(found["scores"].sort(descending=True).values, expected["scores"][order], 1e-3)
