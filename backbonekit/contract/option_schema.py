@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -37,17 +38,24 @@ def options_of(part: Callable[..., Any]) -> dict[str, dict[str, Any]]:
 
 def fields_of(dataclass: type) -> dict[str, dict[str, Any]]:
     """The fields of a dataclass, in the same form."""
-    hints = get_type_hints(dataclass, include_extras=True)
+    schemas = schemas_of(dataclass)
     docs = option_docs(inspect.getdoc(dataclass) or "")
     options = {}
     for item in fields(dataclass):
-        option: dict[str, Any] = {"schema": schema_of(hints[item.name])}
+        option: dict[str, Any] = {"schema": schemas[item.name]}
         if item.default is not MISSING:
             option["default"] = plain(item.default)
         elif item.default_factory is not MISSING:
             option["default"] = plain(item.default_factory())
         options[item.name] = option | ({"doc": docs[item.name]} if item.name in docs else {})
     return options
+
+
+@cache
+def schemas_of(dataclass: type) -> Mapping[str, Schema]:
+    """The schema of each field of a dataclass."""
+    hints = get_type_hints(dataclass, include_extras=True)
+    return {item.name: schema_of(hints[item.name]) for item in fields(dataclass)}
 
 
 def schema_of(annotation: Any) -> Schema:
@@ -58,7 +66,7 @@ def schema_of(annotation: Any) -> Schema:
     if origin is Annotated:
         bounds = next((extra for extra in arguments[1:] if isinstance(extra, Range)), None)
         schema = schema_of(arguments[0])
-        return schema if bounds is None else schema | {"minimum": _number(bounds.low), "maximum": _number(bounds.high)}
+        return schema if bounds is None else _bounded(schema, bounds)
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in (Union, UnionType):
@@ -68,6 +76,15 @@ def schema_of(annotation: Any) -> Schema:
     if origin in (dict, Mapping) and arguments[0] is str:
         return {"type": "object", "additionalProperties": schema_of(arguments[1])}
     raise TypeError(f"an option of type {annotation} cannot be given in YAML")
+
+
+def _bounded(schema: Schema, bounds: Range) -> Schema:
+    """Every number of the schema within the bounds."""
+    if "anyOf" in schema:
+        return {"anyOf": [_bounded(choice, bounds) for choice in schema["anyOf"]]}
+    if schema.get("type") not in ("integer", "number"):
+        return schema
+    return schema | {"minimum": _number(bounds.low), "maximum": _number(bounds.high)}
 
 
 def _array(origin: Any, arguments: tuple[Any, ...]) -> Schema:

@@ -1,12 +1,19 @@
 """How an image becomes an input, as plain data. No torch here."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from backbonekit.contract.options import Range
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+_Edge = Annotated[int, Range(1, 16_384)]  # pixels; the largest images in use are 8K, 7,680 wide
+_Multiple = Annotated[int, Range(1, 1_024)]  # pixels
+_Mean = Annotated[float, Range(-1_000, 1_000)]
+_Std = Annotated[float, Range(1e-6, 1_000)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +28,17 @@ class Processing:
     largest image.
     """
 
-    size: tuple[int, int] | None = None
-    shortest_edge: int | None = None
-    longest_edge: int | None = None
-    size_divisor: int = 1
+    size: tuple[_Edge, _Edge] | None = None
+    shortest_edge: _Edge | None = None
+    longest_edge: _Edge | None = None
+    size_divisor: _Multiple = 1
     keep_aspect_ratio: bool = False
-    multiple_of: int = 1
-    crop: tuple[int, int] | None = None
+    multiple_of: _Multiple = 1
+    crop: tuple[_Edge, _Edge] | None = None
     interpolation: Interpolation = "bilinear"
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    canvas: tuple[int, int] | None = None
+    mean: tuple[_Mean, ...] = IMAGENET_MEAN
+    std: tuple[_Std, ...] = IMAGENET_STD
+    canvas: tuple[_Edge, _Edge] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
+from backbonekit.contract.option_schema import schema_of
+from backbonekit.contract.option_values import faults_of
+from backbonekit.contract.options import Range, Stride
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields, write_config
 from backbonekit.hf_models.config_mixin import agreed_indices
@@ -17,7 +20,17 @@ from backbonekit.weights.repository import open_repository
 # What transformers writes besides, which follows from the rest.
 _IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features"}
 _UNSET = [-1]  # what transformers writes by default
-_FLAGS = ("use_pretrained_backbone", "freeze_batch_norm_2d", "output_hidden_states", "output_attentions", "return_dict")
+# The others have rules of their own: the architecture, its arguments, and the choice of maps.
+_CHECKED = (
+    "num_channels",
+    "use_pretrained_backbone",
+    "freeze_batch_norm_2d",
+    "output_stride",
+    "revision",
+    "output_hidden_states",
+    "output_attentions",
+    "return_dict",
+)
 
 
 @refuses_unknown_fields(positional=1)
@@ -37,13 +50,13 @@ class TimmBackboneConfig:
     """
 
     backbone: str
-    num_channels: int = 3
+    num_channels: Annotated[int, Range(1, 1_024)] = 3
     features_only: bool = True
     use_pretrained_backbone: bool = False
     out_indices: int | Sequence[int] | None = None
     out_features: Sequence[str] | None = None
     freeze_batch_norm_2d: bool = False
-    output_stride: int | None = None
+    output_stride: Stride | None = None
     revision: str | None = None
     backbone_kwargs: Mapping[str, Any] = field(default_factory=dict)
     output_hidden_states: bool = False
@@ -56,13 +69,12 @@ class TimmBackboneConfig:
         if self.features_only is not True:
             raise ContractError("features_only=False is no backbone: a TimmBackbone gives feature maps.")
         self.backbone = str(self.backbone)
+        hints = get_type_hints(type(self), include_extras=True)
         faults = [
-            f"TimmBackboneConfig: {name} must be true or false, got {str(getattr(self, name))[:60]!r}."
-            for name in _FLAGS
-            if not isinstance(getattr(self, name), bool)
+            fault
+            for name in _CHECKED
+            for fault in faults_of(f"TimmBackboneConfig: {name}", getattr(self, name), schema_of(hints[name]))
         ]
-        if isinstance(self.num_channels, bool) or not isinstance(self.num_channels, int) or self.num_channels < 1:
-            faults.append(f"TimmBackboneConfig: num_channels={str(self.num_channels)[:60]} must be 1 or more.")
         if faults:
             raise RecipeError(faults)
         if isinstance(self.out_indices, Sequence) and not isinstance(self.out_indices, str):

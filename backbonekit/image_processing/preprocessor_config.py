@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.contract.processing import Interpolation, Processing
 from backbonekit.errors import StorageError, nearest
 from backbonekit.image_processing.preprocessor_types import (
@@ -24,6 +25,7 @@ _INTERPOLATIONS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bil
 _RESAMPLES = {name: number for number, name in _INTERPOLATIONS.items()}
 _MAX_SIDE = 16_384  # pixels
 _MAX_CHANNELS = 1_024
+_UP_TO_A_MILLION = {"type": "number", "minimum": -1e6, "maximum": 1e6}
 _ENDING = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
 
 
@@ -238,9 +240,9 @@ class _Reader:
 
     def _interpolation(self) -> Interpolation:
         number = self._value("resample", self.type.resample)
-        if isinstance(number, bool) or number not in _INTERPOLATIONS:
+        if faults_of("resample", number, {"enum": list(_INTERPOLATIONS)}):
             raise self._error(
-                f"resizes by method {number!r}; 0 nearest, 1 lanczos, 2 bilinear and 3 bicubic are known."
+                f"resizes by method {shown(number)}; 0 nearest, 1 lanczos, 2 bilinear and 3 bicubic are known."
             )
         return _INTERPOLATIONS[number]
 
@@ -267,22 +269,22 @@ class _Reader:
         if not self._flag("do_rescale", True):
             return 1.0
         factor = self._value("rescale_factor", 1 / 255)
-        if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < 1e6:
-            raise self._error(f"has the rescale_factor {factor!r}; a number above 0 is expected.")
+        if faults_of("rescale_factor", factor, _UP_TO_A_MILLION) or factor <= 0:
+            raise self._error(f"has the rescale_factor {shown(factor)}; a number above 0 is expected.")
         return float(factor)
 
     def _fraction(self, default: float) -> float:
         fraction = self._value("crop_pct", default)
-        if not isinstance(fraction, (int, float)) or isinstance(fraction, bool) or not 0 < fraction <= 1:
-            raise self._error(f"has the crop_pct {fraction!r}; a number above 0 and at most 1 is expected.")
+        if faults_of("crop_pct", fraction, {"type": "number", "minimum": 0, "maximum": 1}) or fraction <= 0:
+            raise self._error(f"has the crop_pct {shown(fraction)}; a number above 0 and at most 1 is expected.")
         return float(fraction)
 
     def _numbers(self, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
         given = self._value(key, default)
         numbers = tuple(given) if isinstance(given, (list, tuple)) else (given,) * 3
-        good = all(isinstance(one, (int, float)) and not isinstance(one, bool) and abs(one) < 1e6 for one in numbers)
-        if not good or not 0 < len(numbers) <= _MAX_CHANNELS:
-            raise self._error(f"has {key} {str(given)[:80]}; one number for each channel is expected.")
+        schema = {"type": "array", "items": _UP_TO_A_MILLION, "minItems": 1, "maxItems": _MAX_CHANNELS}
+        if faults_of(key, numbers, schema):
+            raise self._error(f"has {key} {shown(given, quotes=False)}; one number for each channel is expected.")
         return tuple(float(number) for number in numbers)
 
     def _pair(self, key: str, given: Any) -> tuple[int, int]:
@@ -295,14 +297,14 @@ class _Reader:
         return side, side
 
     def _side(self, key: str, given: Any) -> int:
-        if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= _MAX_SIDE:
-            raise self._error(f"has {key} {str(given)[:80]!r}; a whole number from 1 to {_MAX_SIDE:,} is expected.")
+        if faults_of(key, given, {"type": "integer", "minimum": 1, "maximum": _MAX_SIDE}):
+            raise self._error(f"has {key} {shown(given)}; a whole number from 1 to {_MAX_SIDE:,} is expected.")
         return given
 
     def _flag(self, key: str, default: bool) -> bool:
         given = self._value(key, default)
         if not isinstance(given, bool):
-            raise self._error(f"has {key} {str(given)[:80]!r}; true or false is expected.")
+            raise self._error(f"has {key} {shown(given)}; true or false is expected.")
         return given
 
     def _value(self, key: str, default: Any) -> Any:

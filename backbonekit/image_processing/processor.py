@@ -10,12 +10,16 @@ from PIL import Image
 from torch import Tensor
 
 from backbonekit.contract.labels import Labels
+from backbonekit.contract.option_schema import schemas_of
+from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.processing import Geometry, Processing
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
 from backbonekit.image_processing.resize import crop_box, resize_pixels, resized_size
 from backbonekit.image_processing.targets import as_target, check_grids, move_target
+
+_MAX_CHANNELS = 1_024  # of an image; hyperspectral cameras have a few hundred bands
 
 
 class ImageProcessor:
@@ -140,15 +144,21 @@ def _matched(targets: Any, count: int) -> list[Any] | None:
 
 
 def _faults(processing: Processing) -> list[str]:
-    """What no image could be prepared with, one message each."""
-    faults = []
+    """What no image could be prepared with, one message each: wrong values, then values that do not go together."""
+    schemas = schemas_of(Processing)
+    per_channel = {name: {**schemas[name], "maxItems": _MAX_CHANNELS} for name in ("mean", "std")}
+    faults = [
+        fault
+        for name, schema in {**schemas, **per_channel}.items()
+        for fault in faults_of(f"processing.{name}", getattr(processing, name), schema)
+    ]
+    if faults:
+        return faults
     if len(processing.mean) != len(processing.std) or not processing.mean:
         faults.append(
             f"processing.mean has {len(processing.mean)} numbers and processing.std {len(processing.std)}; "
             "both have one for each channel."
         )
-    if any(not value > 0 for value in processing.std):
-        faults.append(f"processing.std={list(processing.std)}: every number must be above 0.")
     if processing.size is not None and (processing.shortest_edge is not None or processing.longest_edge is not None):
         faults.append("processing.size and processing.shortest_edge/longest_edge are two ways to resize; give one.")
     if processing.keep_aspect_ratio and processing.size is None:
@@ -158,17 +168,4 @@ def _faults(processing: Processing) -> list[str]:
             f"processing.multiple_of={processing.multiple_of} rounds the sides of an image that keeps its aspect"
             " ratio; give processing.keep_aspect_ratio: true, or size_divisor."
         )
-    sides = {
-        "size": processing.size,
-        "crop": processing.crop,
-        "canvas": processing.canvas,
-        "shortest_edge": processing.shortest_edge,
-        "longest_edge": processing.longest_edge,
-        "size_divisor": processing.size_divisor,
-        "multiple_of": processing.multiple_of,
-    }
-    for name, value in sides.items():
-        numbers = () if value is None else value if isinstance(value, tuple) else (value,)
-        if any(number < 1 for number in numbers):
-            faults.append(f"processing.{name}={value}: a side has at least 1 pixel.")
     return faults

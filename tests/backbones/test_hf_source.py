@@ -75,15 +75,18 @@ def test_the_defaults_of_every_field_are_those_of_transformers(model_type: str) 
         ({"model_type": "vit"}, "source: transformers"),
         ({**RESNET, "depth": [1]}, "'depth' is not supported; did you mean 'depths'?"),
         ({**RESNET, "depths": [1]}, "one for each stage"),
-        ({**RESNET, "depths": [1, 10**9]}, r"depths[1] must lie in [1, 200]"),
-        ({**RESNET, "depths": "11"}, "depths must be a list"),
+        ({**RESNET, "depths": [1, 10**9]}, "depths.1: given 1000000000, must be a whole number from 1 to 200."),
+        ({**RESNET, "depths": "11"}, "depths: given '11', must be a list"),
+        ({**RESNET, "depths": [10**400]}, "depths.0: given a whole number of about 400 digits, must be a whole number"),
+        ({**RESNET, "layer_type": []}, "layer_type: given [], must be one of bottleneck, basic"),
         ({**RESNET, "hidden_sizes": [64, 97]}, "multiples of 4"),
-        ({**RESNET, "layer_type": "fancy"}, "layer_type must be one of 'bottleneck', 'basic'"),
+        ({**RESNET, "layer_type": "fancy"}, "layer_type: given 'fancy', must be one of bottleneck, basic"),
         ({**RESNET, "hidden_act": "tanhshrink"}, "source: transformers"),
         ({**RESNET, "downsample_in_bottleneck": 1}, "true or false"),
         ({**SWIN, "use_absolute_embeddings": True}, "source: transformers"),
         ({**SWIN, "num_heads": [2, 5]}, "does not divide"),
-        ({**SWIN, "drop_path_rate": float("nan")}, "drop_path_rate must lie"),
+        ({**SWIN, "drop_path_rate": float("nan")}, "drop_path_rate: given nan, must be a number from 0 to 0.99"),
+        ({**SWIN, "layer_norm_eps": 10**400}, "layer_norm_eps: given a whole number of about 400 digits, must be"),
         ({**DINOV2, "image_size": [56, 70]}, "must be a square"),
         ({**DINOV2, "num_hidden_layers": True}, "whole number"),
     ],
@@ -115,7 +118,7 @@ def test_arguments_are_checked() -> None:
         plan(config=RESNET, norm="some")
     with pytest.raises(ContractError, match="resnet has no final norm"):
         plan(config=RESNET, norm="final")
-    with pytest.raises(RecipeError, match="drop_path_rate must lie"):
+    with pytest.raises(RecipeError, match=r"drop_path_rate: given 3\.0, must be a number from 0 to"):
         plan(config=SWIN, drop_path_rate=3.0)
 
 

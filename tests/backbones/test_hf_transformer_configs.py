@@ -42,7 +42,7 @@ VITPOSE = {"model_type": "vitpose_backbone"}
         ({**VITDET, "use_absolute_position_embeddings": False}, "source: transformers"),
         ({**VITDET, "dropout_prob": 0.1}, "dropout_prob=0.1 is not supported"),
         ({**VITDET, "pretrain_image_size": [224, 112]}, "pretrain_image_size must be a square"),
-        ({**VITDET, "window_block_indices": [-1]}, "window_block_indices[0] must lie in"),
+        ({**VITDET, "window_block_indices": [-1]}, "window_block_indices.0: given -1, must be a whole number from 0"),
         ({**HIERA, "num_heads": [1, 2]}, "one for each"),
         ({**HIERA, "num_query_pool": 4}, "must be less than the 4 stages"),
         ({**HIERA, "embed_dim_multiplier": 1.5}, "embed_dim_multiplier=1.5 is not supported"),

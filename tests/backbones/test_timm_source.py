@@ -70,6 +70,16 @@ def test_an_image_size_has_a_bound() -> None:
         plan("vit_tiny_patch16_224", img_size=10_000_000)
 
 
+@pytest.mark.parametrize("value", [10**400, float("nan"), "deep", {1: 2}, {1, 2}], ids=range(5))
+def test_an_argument_is_plain_data(value: object) -> None:
+    if value == "deep":
+        value = []
+        for _ in range(100_000):
+            value = [value]
+    with pytest.raises(RecipeError, match=r"args\.drop_path_rate"):
+        plan("resnet18", drop_path_rate=value)
+
+
 def test_a_config_is_refused() -> None:
     with pytest.raises(RecipeError, match="source: hf"):
         plan("resnet18", config={"model_type": "resnet"})

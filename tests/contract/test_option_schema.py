@@ -51,6 +51,10 @@ def test_a_signature_as_data():
         (Annotated[float, Range(0.5, 2)], {"type": "number", "minimum": 0.5, "maximum": 2}),
         (tuple[int, int], {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}),
         (Sequence[float], {"type": "array", "items": {"type": "number"}}),
+        (
+            Annotated[int | None, Range(1, 2)],
+            {"anyOf": [{"type": "integer", "minimum": 1, "maximum": 2}, {"type": "null"}]},
+        ),
         (Mapping[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
     ],
 )

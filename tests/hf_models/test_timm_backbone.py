@@ -182,8 +182,10 @@ def test_from_config_takes_the_content_of_a_file() -> None:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"freeze_batch_norm_2d": "yes"}, "freeze_batch_norm_2d must be true or false"),
-        ({"num_channels": 0}, "num_channels=0 must be 1 or more"),
+        ({"freeze_batch_norm_2d": "yes"}, "freeze_batch_norm_2d: given 'yes', must be true or false"),
+        ({"num_channels": 0}, "num_channels: given 0, must be a whole number from 1 to 1,024"),
+        ({"num_channels": 10**5_000}, "num_channels: given a whole number of about 5,000 digits, must be"),
+        ({"output_stride": "16"}, "output_stride: given '16', must be a whole number from 1 to 1,024 or null"),
         ({"out_indicies": [1]}, "did you mean 'out_indices'"),
         ({"img_size": 64}, "has no field 'img_size'"),
     ],

@@ -69,16 +69,25 @@ def test_values_are_normalised_as_written():
     assert torch.allclose(values, sixteen)
 
 
+def test_an_image_of_many_channels():
+    processor = ImageProcessor(Processing(mean=(0.0,) * 300, std=(1.0,) * 300))
+    assert processor(np.ones((4, 4, 300), np.float32))["pixel_values"].shape == (1, 300, 4, 4)
+
+
 @pytest.mark.parametrize(
     ("processing", "says"),
     [
         (Processing(size=(8, 8), shortest_edge=8), "two ways"),
         (Processing(mean=(0.5,)), "one for each channel"),
-        (Processing(std=(0.0, 1.0, 1.0)), "above 0"),
-        (Processing(size_divisor=0), "size_divisor=0"),
+        (Processing(std=(0.0, 1.0, 1.0)), r"processing\.std\.0: given 0\.0, must be a number from 1e-06"),
+        (Processing(std=(float("nan"), 1.0, 1.0)), r"processing\.std\.0: given nan"),
+        (Processing(mean=(10**400, 1.0, 1.0)), r"processing\.mean\.0: given a whole number of about 400 digits"),
+        (Processing(shortest_edge=2.5), r"processing\.shortest_edge: given 2\.5, must be a whole number"),
+        (Processing(interpolation="cubic"), r"processing\.interpolation: .*did you mean 'bicubic'"),
+        (Processing(size_divisor=0), r"processing\.size_divisor: given 0, must be a whole number from 1"),
         (Processing(shortest_edge=8, keep_aspect_ratio=True), r"give processing\.size"),
         (Processing(size=(8, 8), multiple_of=14), "keep_aspect_ratio: true"),
-        (Processing(crop=(0, 5)), "at least 1 pixel"),
+        (Processing(crop=(0, 5)), r"processing\.crop\.0: given 0, must be a whole number from 1"),
     ],
 )
 def test_a_processing_that_cannot_be_is_told(processing, says):

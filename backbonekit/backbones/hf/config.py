@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
-from backbonekit.backbones.hf.field_check import coerced, field_types
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS, SELECTION_FIELDS
+from backbonekit.contract.option_schema import schemas_of
+from backbonekit.contract.option_values import coerced, faults_of
 from backbonekit.errors import RecipeError, nearest
 
 Config = TypeVar("Config", bound="ArchitectureConfig")
@@ -29,12 +30,12 @@ class ArchitectureConfig:
 
     def __post_init__(self) -> None:
         faults = []
-        for name, kind in field_types(type(self)).items():
-            value, fault = coerced(name, getattr(self, name), kind)
-            if fault is None:
-                setattr(self, name, value)
-            else:
-                faults.append(f"{self.model_type} config: {fault}")
+        for name, schema in schemas_of(type(self)).items():
+            value = getattr(self, name)
+            found = faults_of(f"{self.model_type} config: {name}", value, schema)
+            faults += found
+            if not found:
+                setattr(self, name, coerced(value, schema))
         faults = faults or self._supported()
         if faults:
             raise RecipeError(faults)

@@ -10,6 +10,7 @@ import timm
 from timm.layers import PatchEmbed
 from torch import nn
 
+from backbonekit.contract.option_values import PLAIN_DATA, faults_of, shown
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.weights.construct import shapes_alone
 
@@ -36,7 +37,8 @@ _FORBIDDEN = {
     "weight_init": "the architecture's own rule is used",
     "cfg": "give its fields one by one",
 }
-_MAX_IMAGE_SIDE = 16_384  # pixels; a position table of this size still fits into memory
+_SIDE = {"type": "integer", "minimum": 1, "maximum": 16_384}  # pixels; such a position table still fits into memory
+_IMAGE_SIZE = {"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 1, "maxItems": 2}]}
 
 
 @cache
@@ -62,7 +64,7 @@ def constructor_arguments(body: type[nn.Module]) -> dict[str, inspect.Parameter]
 
 
 def check_arguments(architecture: str, body: type[nn.Module], args: Mapping[str, Any]) -> None:
-    """Raises RecipeError that lists every argument the architecture does not take, and every value that is no data."""
+    """Raises RecipeError that lists each argument the architecture does not take, and each value that is not data."""
     allowed = constructor_arguments(body)
     faults = []
     for name, value in args.items():
@@ -70,10 +72,8 @@ def check_arguments(architecture: str, body: type[nn.Module], args: Mapping[str,
             faults.append(f"args.{name}: not to be set here; {_FORBIDDEN[name]}.")
         elif name not in allowed:
             faults.append(f"args.{name}: {architecture} takes no such argument; {nearest(str(name), allowed)}")
-        elif not _is_data(value):
-            faults.append(f"args.{name}: a number, text, true, false or a list of these is expected, got {value!r}.")
-        elif name == "img_size" and not _is_image_size(value):
-            faults.append(f"args.img_size: one or two whole numbers up to {_MAX_IMAGE_SIDE} are wanted, got {value!r}.")
+        else:
+            faults += faults_of(f"args.{name}", value, _IMAGE_SIZE if name == "img_size" else PLAIN_DATA)
     if faults:
         raise RecipeError(faults)
 
@@ -96,28 +96,13 @@ def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any
     try:
         body = timm.create_model(architecture, num_classes=0, in_chans=in_channels, **arguments)
     except Exception as error:  # a foreign constructor refuses its arguments in any way it likes
-        shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        listed = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
         raise ContractError(
             f"timm does not build {architecture} with {in_channels} input channels"
-            f"{' and ' + shown if shown else ''}: {type(error).__name__}: {error}"
+            f"{' and ' + listed if listed else ''}: {type(error).__name__}: {error}"
         ) from error
     for module in body.modules():
         # Swin has no argument for it: images are padded to whole patches.
         if isinstance(module, PatchEmbed) and not module.strict_img_size:
             module.dynamic_img_pad = True
     return body
-
-
-def _is_data(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return len(value) <= 1_000 and all(_is_data(member) for member in value)
-    if isinstance(value, Mapping):
-        return len(value) <= 1_000 and all(isinstance(key, str) and _is_data(member) for key, member in value.items())
-    return value is None or isinstance(value, str | bool | int | float)
-
-
-def _is_image_size(value: Any) -> bool:
-    sides = value if isinstance(value, list | tuple) else (value,)
-    return len(sides) in (1, 2) and all(
-        isinstance(side, int) and not isinstance(side, bool) and 0 < side <= _MAX_IMAGE_SIDE for side in sides
-    )

@@ -6,12 +6,14 @@ from copy import deepcopy
 from dataclasses import fields
 from typing import Any
 
+from backbonekit.contract.option_values import faults_of
 from backbonekit.errors import RecipeError, nearest
 
-# Said elsewhere in a recipe, or by the architecture itself.
+# Set elsewhere in a recipe, or by the architecture itself.
 SELECTION = frozenset({"out_indices", "out_features", "stage_names"})
-MAX_INTEGER = 65_536  # no width, image or depth of a vision backbone comes near; a mistyped one ends in a sentence
-MAX_DEPTH = 1_024
+# Bounds of every number in plain data: above the width, the image side and the depth of any vision backbone.
+_SIZES = {"minimum": -65_536, "maximum": 65_536}
+_DEPTHS = {"minimum": -1_024, "maximum": 1_024}
 
 
 class TransformersConfig:
@@ -44,7 +46,9 @@ class TransformersConfig:
             ]
             if faults:
                 raise RecipeError(faults)
-        self.given = {key: deepcopy(value) for key, value in given.items() if key in self.own or key in aliases}
+        own = {key: value for key, value in given.items() if key in self.own or key in aliases}
+        self._check_values(own)
+        self.given = deepcopy(own)
 
     def checked_args(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """Fields to lay over the configuration. Raises RecipeError for what is none."""
@@ -60,12 +64,10 @@ class TransformersConfig:
 
     def make(self, overlay: Mapping[str, Any] = {}, out_indices: Sequence[int] | None = None) -> Any:
         """A new configuration object. Raises RecipeError for values that transformers does not take."""
+        self._check_values(overlay)
         values: dict[str, Any] = {**deepcopy(self.given), **deepcopy(dict(overlay))}
         if "reshape_hidden_states" in self.own:
             values["reshape_hidden_states"] = True  # maps leave as maps
-        faults = [fault for key, value in values.items() for fault in _size_faults(f"{self.model_type}.{key}", value)]
-        if faults:
-            raise RecipeError(faults)
         chosen = {} if out_indices is None else {"out_indices": list(out_indices)}
         try:
             made = self.config_class(**values, **chosen)
@@ -76,6 +78,11 @@ class TransformersConfig:
             raise RecipeError(
                 f"transformers takes no such {self.model_type} configuration: {first_line(error)}"
             ) from error
+
+    def _check_values(self, values: Mapping[str, Any]) -> None:
+        faults = [fault for key, value in values.items() for fault in _faults_of_field(self.model_type, key, value)]
+        if faults:
+            raise RecipeError(faults)
 
     def to_mapping(self) -> dict[str, Any]:
         """Plain data that gives the same configuration again: what was given, without what is the default."""
@@ -104,13 +111,10 @@ def _plain(config: Any) -> dict[str, Any]:
     return json.loads(config.to_json_string(use_diff=False))
 
 
-def _size_faults(path: str, value: Any) -> list[str]:
-    if isinstance(value, Mapping):
-        return [fault for key, item in value.items() for fault in _size_faults(f"{path}.{key}", item)]
-    if isinstance(value, list | tuple):
-        return [fault for index, item in enumerate(value) for fault in _size_faults(f"{path}.{index}", item)]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return []
-    is_count = path.endswith(("num_hidden_layers", "num_layers")) or ".depths." in path
-    limit = MAX_DEPTH if is_count else MAX_INTEGER
-    return [] if -limit <= value <= limit else [f"{path}: given {value!r}, must be at most {limit:,}."]
+def _faults_of_field(path: str, name: str, value: Any) -> list[str]:
+    """Plain data whose numbers are sizes or, in fields named so, numbers of layers."""
+    is_depth = name == "depths" or name.endswith(("num_hidden_layers", "num_layers"))
+    faults = faults_of(f"{path}.{name}", value, _DEPTHS if is_depth else _SIZES)
+    if faults or not isinstance(value, Mapping):
+        return faults
+    return [fault for key, item in value.items() for fault in _faults_of_field(f"{path}.{name}", key, item)]
