@@ -24,7 +24,9 @@ def options_of(part: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """The keyword-only options of a part: name -> {"schema", "default" unless required, "doc"}, in signature order."""
     constructor = part.__init__ if inspect.isclass(part) else part
     hints = get_type_hints(constructor, include_extras=True)
-    docs = option_docs(inspect.getdoc(part) or "")
+    docs: dict[str, str] = {}
+    for described in reversed(part.__mro__) if inspect.isclass(part) else (part,):  # a part may refine another one
+        docs |= option_docs(inspect.cleandoc(described.__doc__ or ""))
     options = {}
     for name, parameter in inspect.signature(constructor).parameters.items():
         if parameter.kind is not parameter.KEYWORD_ONLY:

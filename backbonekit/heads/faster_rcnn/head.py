@@ -1,4 +1,4 @@
-"""Faster R-CNN: a network proposes regions, a second one names and corrects each."""
+"""Faster R-CNN: a network proposes regions, a second one classifies and corrects each."""
 
 from typing import Annotated, ClassVar
 
@@ -20,17 +20,18 @@ AspectRatio = Annotated[float, Range(0.01, 100.0)]
 
 
 class FasterRCNNHead(nn.Module):
-    """A region proposal network on all levels and a two-layer network on what is cut out of them.
+    """A region proposal network on all levels, and a two-layer network on the features of each region.
 
-    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
-    `anchor_scale`: side of a level's anchors in its strides. `aspect_ratios`: height by width of the anchors at each
-    place. `num_proposals`: how many regions an image keeps; `num_proposals_in_training`: the same while learning.
-    `score_threshold`: what is answered at all; `nms_threshold`: of boxes of one class that overlap by more (IoU) only
-    the best is; `max_detections`: the most of an image. `feedforward_channels`: width of the second network.
+    `num_classes`: without background. `strides`: of the levels that it requires; finer ones find smaller objects.
+    `anchor_scale`: side of a level's anchors, in strides. `aspect_ratios`: height by width of the anchors at each
+    position. `num_proposals`: the number of regions kept for an image. `num_proposals_in_training`: the same in
+    training. `score_threshold`: the lowest score of a detection. `nms_threshold`: of boxes of one class whose IoU is
+    larger, only the best is kept. `max_detections`: the largest number of detections for an image.
+    `feedforward_channels`: width of the network on regions.
 
-    Its losses are part of its forward, since they judge a random sample of its own proposals: `objectness`, `proposal`,
-    `class` and `box`, in the prediction. In training mode nothing is detected. How many regions there are depends on
-    the image, so it is neither exported nor compiled as one graph.
+    The losses are part of the forward pass, because they are computed on a random sample of its own proposals:
+    `objectness`, `proposal`, `class` and `box`, in the prediction. In training mode nothing is detected. The number of
+    regions depends on the image, so the head is neither exported nor compiled as one graph.
 
     Source: Ren et al., "Faster R-CNN" (2015), over the pyramid of Lin et al. (2017);
     torchvision/models/detection/faster_rcnn.py.
@@ -38,6 +39,8 @@ class FasterRCNNHead(nn.Module):
 
     criterion: ClassVar[str | None] = None
     scoring: ClassVar[Scoring] = "softmax"
+    name: ClassVar[str] = "faster_rcnn"
+    has_masks: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class FasterRCNNHead(nn.Module):
         super().__init__()
         self.detector = RegionDetector(
             features,
-            head="faster_rcnn",
+            head=self.name,
             strides=strides,
             num_classes=num_classes,
             anchor_scale=anchor_scale,
@@ -69,7 +72,7 @@ class FasterRCNNHead(nn.Module):
             max_detections=max_detections,
             feedforward_channels=feedforward_channels,
             pooled_levels=POOLED_LEVELS,
-            has_masks=False,
+            has_masks=self.has_masks,
         )
 
     @classmethod

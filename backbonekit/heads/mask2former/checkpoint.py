@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Range, Weight
+from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unused
@@ -59,7 +60,7 @@ class Mask2FormerFields(ModelFields):
     init_std: float = unused(0.02)
     init_xavier_std: float = unused(1.0)
     use_auxiliary_loss: bool = unused(True)
-    feature_strides: Sequence[int] = read_apart((4, 8, 16, 32))
+    feature_strides: Sequence[int] = read_apart(PYRAMID_STRIDES)
     output_auxiliary_logits: bool | None = unused(None)
 
 

@@ -1,81 +1,18 @@
 """Mask R-CNN: Faster R-CNN with a mask for each region."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from torch import nn
-
-from backbonekit.contract.features import FeaturePyramid
-from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Channels, Classes, Probability, Queries, Range, Stride
-from backbonekit.contract.predictions import Detections, Scoring
-from backbonekit.contract.requirements import Requirement
-from backbonekit.contract.targets import Targets
-from backbonekit.heads.faster_rcnn.region_detector import RegionDetector
-
-STRIDES = (4, 8, 16, 32, 64)
-POOLED_LEVELS = 4  # the coarsest level only proposes
-
-AnchorScale = Annotated[float, Range(0.1, 100.0)]
-AspectRatio = Annotated[float, Range(0.01, 100.0)]
+from backbonekit.heads.faster_rcnn.head import FasterRCNNHead
 
 
-class MaskRCNNHead(nn.Module):
-    """A region proposal network on all levels; on what is cut out of them one network for boxes and one for masks.
+class MaskRCNNHead(FasterRCNNHead):
+    """A region proposal network on all levels; on the features of each region one network for boxes and one for masks.
 
-    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
-    `anchor_scale`: side of a level's anchors in its strides. `aspect_ratios`: height by width of the anchors at each
-    place. `num_proposals`: how many regions an image keeps; `num_proposals_in_training`: the same while learning.
-    `score_threshold`: what is answered at all; `nms_threshold`: of boxes of one class that overlap by more (IoU) only
-    the best is; `max_detections`: the most of an image. `feedforward_channels`: width of the second network.
-
-    Its losses are part of its forward, since they judge a random sample of its own proposals: `objectness`, `proposal`,
-    `class`, `box` and `mask`, in the prediction. In training mode nothing is detected. How many regions there are
-    depends on the image, so it is neither exported nor compiled as one graph.
+    Options, and everything else, are those of `faster_rcnn`; there is one more loss, `mask`.
 
     Source: He et al., "Mask R-CNN" (2017), over the pyramid of Lin et al. (2017);
     torchvision/models/detection/mask_rcnn.py.
     """
 
-    criterion: ClassVar[str | None] = None
-    scoring: ClassVar[Scoring] = "softmax"
-
-    def __init__(
-        self,
-        features: FeaturePyramid,
-        *,
-        num_classes: Classes,
-        strides: tuple[Stride, ...] = STRIDES,
-        anchor_scale: AnchorScale = 8.0,
-        aspect_ratios: tuple[AspectRatio, ...] = (0.5, 1.0, 2.0),
-        num_proposals: Queries = 1000,
-        num_proposals_in_training: Queries = 2000,
-        score_threshold: Probability = 0.05,
-        nms_threshold: Probability = 0.5,
-        max_detections: Queries = 100,
-        feedforward_channels: Channels = 1024,
-    ) -> None:
-        super().__init__()
-        self.detector = RegionDetector(
-            features,
-            head="mask_rcnn",
-            strides=strides,
-            num_classes=num_classes,
-            anchor_scale=anchor_scale,
-            aspect_ratios=aspect_ratios,
-            num_proposals=num_proposals,
-            num_proposals_in_training=num_proposals_in_training,
-            score_threshold=score_threshold,
-            nms_threshold=nms_threshold,
-            max_detections=max_detections,
-            feedforward_channels=feedforward_channels,
-            pooled_levels=POOLED_LEVELS,
-            has_masks=True,
-        )
-
-    @classmethod
-    def needs(cls, wanted: Requirement | None, *, strides: tuple[Stride, ...] = STRIDES) -> Requirement:
-        """The levels of these strides; a neck makes the coarse ones."""
-        return Requirement(strides=strides)
-
-    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> Detections:
-        return self.detector(maps, canvas, targets)
+    name: ClassVar[str] = "mask_rcnn"
+    has_masks: ClassVar[bool] = True

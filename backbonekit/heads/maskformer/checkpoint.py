@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Literal
 
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Weight
+from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
-_STRIDES = (4, 8, 16, 32)
 _ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 # What transformers fills in where a file has none.
 _DEFAULT_BACKBONE = {
@@ -134,7 +134,7 @@ class MaskFormerCheckpoint:
         backbone = _backbone(config, faults)
         if backbone is None:
             raise RecipeError([f"MaskFormer config.json: {fault}" for fault in faults])
-        levels = len(backbone.levels) if backbone.levels is not None else len(_STRIDES)
+        levels = len(backbone.levels) if backbone.levels is not None else len(PYRAMID_STRIDES)
         return combine(
             backbone.key_map.under("model.pixel_level_module.encoder", "backbone"),
             _neck_names(levels).under("model.pixel_level_module.decoder", "neck.0"),
@@ -201,7 +201,7 @@ def _decoder(config: Any, faults: list[str]) -> dict[str, Any]:
 
 
 def _deepest(levels: Sequence[Level], faults: list[str]) -> int:
-    if tuple(octave(level.stride) for level in levels) == tuple(octave(stride) for stride in _STRIDES):
+    if tuple(octave(level.stride) for level in levels) == tuple(octave(stride) for stride in PYRAMID_STRIDES):
         return 0
     if len(levels) < 2:
         faults.append(

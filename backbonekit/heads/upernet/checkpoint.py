@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 from backbonekit.contract.features import octave
 from backbonekit.contract.options import Channels, Range, Weight
+from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
-_STRIDES = (4, 8, 16, 32)
 _AUXILIARY_LEVEL = 2  # which map transformers' auxiliary head reads, whatever their number
 _MAX_SCALES = 16
 # What transformers fills in where a file has none.
@@ -129,7 +129,7 @@ def _deepest(backbone: NestedBackbone, auxiliary: bool, in_channels: Any, faults
             f"auxiliary_in_channels={str(in_channels)[:60]} is not supported: the map that the auxiliary head reads "
             f"({levels[_AUXILIARY_LEVEL].name}) has {levels[_AUXILIARY_LEVEL].channels}."
         )
-    if tuple(octave(level.stride) for level in levels) == tuple(octave(stride) for stride in _STRIDES):
+    if tuple(octave(level.stride) for level in levels) == tuple(octave(stride) for stride in PYRAMID_STRIDES):
         return 0
     return len(levels)
 
