@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
 from backbonekit.cli.open_model import import_parts, seed_faults, start_model
-from backbonekit.cli.progress import Progress
 from backbonekit.cli.verbs import printable
 from backbonekit.errors import RecipeError, StorageError
 
@@ -50,6 +49,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Path], literals: dict[str, str]) -> int:
+    from tqdm import tqdm
+
     from backbonekit.assembly.predict import predict_each
     from backbonekit.cli.summary import summarise
     from backbonekit.postprocessing.coco import CocoResults
@@ -59,22 +60,25 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     threshold = float(literals["threshold"]) if "threshold" in literals else None
     results = CocoResults(literals["results"], model.labels) if "results" in literals else None
     failed: list[FilePrediction] = []
-    with Progress(len(images)) as progress:
+    # No bar for a single image, nor (disable=None) where standard error is no terminal.
+    disable = True if len(images) == 1 else None
+    with tqdm(total=len(images), unit=" images", leave=False, disable=disable) as progress:
         for prediction in predict_each(model, images, task=literals.get("task"), threshold=threshold):
             image, result = prediction.image, prediction.result
             if prediction.error is not None or image is None or result is None:
                 if len(images) == 1 and prediction.error is not None:
                     raise prediction.error
                 failed.append(prediction)
-                progress.advance()
+                progress.update()
                 continue
             source = Path(prediction.source)
-            progress.say(printable(f"{source.name}: {summarise(result, model.labels)}"))
+            line = printable(f"{source.name}: {summarise(result, model.labels)}")
+            progress.write(line, file=sys.stdout)  # above the bar
             if outputs:
                 write_image(outputs[source], draw(image, result, model.labels))
             if results is not None:
                 results.add(source.name, (image.height, image.width), result)
-            progress.advance()
+            progress.update()
     if results is not None:
         results.write()
     return _told(failed, len(images))

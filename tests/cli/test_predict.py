@@ -10,7 +10,6 @@ from PIL import Image
 from small_models import SmallModel
 
 from backbonekit.cli import predict
-from backbonekit.cli.progress import Progress
 from backbonekit.cli.verbs import run_verb
 from backbonekit.image_processing.reading import open_image
 from backbonekit.weights.weight_report import WeightReport, WeightSource
@@ -153,18 +152,20 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_shown_on_terminals_only(capsys):
-    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
-        with Progress(4, stream=stream) as progress:
-            progress.say("a line")
-            progress.advance()
-        assert ("1/4" in stream.getvalue()) == shown
-        assert stream.getvalue().endswith("\x1b[2K") == shown  # it leaves nothing behind
-    assert capsys.readouterr().out == "a line\n" * 2
-    single = Terminal()
-    with Progress(1, stream=single) as progress:
-        progress.advance()
-    assert single.getvalue() == ""
+def test_progress_is_shown_on_terminals_only(model, image, capsys, monkeypatch):
+    folder = image.parent
+    Image.new("L", (4, 4)).save(folder / "second.png")
+    for stream, where, shown in (
+        (Terminal(), folder, True),
+        (io.StringIO(), folder, False),
+        (Terminal(), image, False),
+    ):
+        monkeypatch.setattr("sys.stderr", stream)
+        assert run_verb("predict", ["recipe=r", f"image={where}"]) == 0
+        assert ("0/2" in stream.getvalue()) == shown
+        assert ("images/s" in stream.getvalue()) == shown
+        assert stream.getvalue().split("\r")[-1].strip() == ""  # it leaves nothing behind
+        assert capsys.readouterr().out.startswith("half.png: 1 bright, dark 50%\n")
 
 
 def test_a_shipped_model_from_the_command_line(image, tmp_path, capsys):
