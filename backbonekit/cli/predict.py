@@ -170,6 +170,6 @@ def _weights_note(model: "ComposedModel") -> str | None:
     if report is None or report.pretrained_share >= 1:
         return None
     if report.pretrained_share == 0:
-        return "all weights are random: these predictions mean nothing yet."
+        return "all weights are random: train the model before you use its predictions."
     share = 1 - report.pretrained_share
-    return f"{share:.1%} of the weights are random: train the model before you trust its predictions."
+    return f"{share:.1%} of the weights are random: train the model before you use its predictions."
