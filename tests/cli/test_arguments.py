@@ -2,7 +2,7 @@ import pytest
 
 from backbonekit.cli.arguments import parse_arguments
 from backbonekit.cli.text import printable
-from backbonekit.cli.verbs import VERBS, main
+from backbonekit.cli.verbs import VERBS, guarded, main
 from backbonekit.errors import RecipeError
 from backbonekit.version import VERSION
 
@@ -79,6 +79,14 @@ def test_help_of_each_verb_has_examples(capsys, verb):
     out = capsys.readouterr().out
     assert out.startswith(f"usage: backbonekit {verb} ")
     assert f"examples:\n  backbonekit {verb}" in out
+
+
+def test_an_interrupt_is_exit_code_130(capsys):
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert guarded(interrupted) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_control_characters_do_not_reach_the_terminal():
