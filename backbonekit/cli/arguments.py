@@ -1,26 +1,34 @@
-"""Splits a command line: flags, arguments that are taken word for word, and Hydra overrides."""
+"""The arguments of `build` and `predict`: split into flags, literal arguments and Hydra overrides, and the model that
+they name."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backbonekit.errors import RecipeError, nearest
 
-# Taken literally: a path is no Hydra grammar. Each verb names those that it knows.
+if TYPE_CHECKING:
+    from backbonekit.assembly.composed_model import ComposedModel
+
+# Read literally, not in Hydra's grammar: paths may hold any character. Each verb lists those that it takes.
 LITERALS: Mapping[str, str] = {
     "recipe": "a saved folder, a YAML file or a Hub repository to start from, in place of model=",
     "image": "an image (or, for predict, a folder of images)",
-    "output": "where the drawing goes: a file, or a folder for several images",
-    "results": "where the predictions go as COCO-style JSON",
-    "save": "a folder for the recipe and its weights",
+    "output": "where to write the drawing: a file, or a folder for several images",
+    "results": "where to write the predictions as COCO-style JSON",
+    "save": "the folder to write the recipe and its weights to",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
     "format": "table or json (default: table)",
-    "seed": "where random weights and noise come from (default: 0)",
-    "task": "which answer: semantic, instance or panoptic, for heads that can give several",
-    "threshold": "the lowest score that is shown, from 0 to 1",
+    "seed": "the seed of random weights and of the sample input (default: 0)",
+    "task": "semantic, instance or panoptic, for models that can predict several",
+    "threshold": "the lowest score to show, from 0 to 1",
     "revision": "a branch, tag or commit of the Hub repository",
 }
 _FLAGS_WITH_VALUE = {"--config-dir": "config_dir", "-cd": "config_dir", "--cfg": "cfg", "-c": "cfg"}
-_FLAGS_ALONE = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help", "--version": "version"}
+_FLAGS_ALONE = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help"}
 
 
 @dataclass(slots=True)
@@ -35,7 +43,6 @@ class Arguments:
     imports: list[str] = field(default_factory=list)
     multirun: bool = False
     help: bool = False
-    version: bool = False
 
 
 def parse_arguments(words: Sequence[str], literals: Sequence[str]) -> Arguments:
@@ -53,9 +60,9 @@ def parse_arguments(words: Sequence[str], literals: Sequence[str]) -> Arguments:
         else:
             faults.extend(_take_pair(arguments, word, literals))
     if arguments.cfg not in (None, "job"):
-        faults.append(f"--cfg {arguments.cfg}: only `--cfg job` is known; it prints the composed recipe and stops.")
+        faults.append(f"--cfg {arguments.cfg}: only `--cfg job` exists; it prints the composed recipe and stops.")
     if arguments.model is not None and "recipe" in arguments.literals:
-        faults.append("model= and recipe= both name where to start; give one of them.")
+        faults.append("model= and recipe= both name the model to start from; give one of them.")
     if faults:
         raise RecipeError(faults)
     return arguments
@@ -68,7 +75,7 @@ def _take_flag(arguments: Arguments, word: str, queue: list[str]) -> list[str]:
         return []
     if flag in _FLAGS_WITH_VALUE or flag == "--import":
         if not equals and not queue:
-            return [f"{flag} wants a value."]
+            return [f"{flag} needs a value."]
         value = value if equals else queue.pop(0)
         if flag == "--import":
             arguments.imports.append(value)
@@ -82,13 +89,13 @@ def _take_pair(arguments: Arguments, word: str, literals: Sequence[str]) -> list
     key, equals, value = word.partition("=")
     if not equals and not word.startswith("~"):
         hint = " A list with spaces must be quoted: 'backbone.out_indices=[1, 2]'." if word.endswith("]") else ""
-        return [f"{word!r} is no argument of the form key=value.{hint}"]
+        return [f"{word!r} is not of the form key=value.{hint}"]
     if key in literals:
         if key in arguments.literals:
             return [f"{key}= is given twice."]
         arguments.literals[key] = value
     elif key in LITERALS and key != "recipe":
-        return [f"{key}= is not known to this command; it takes {', '.join(f'{name}=' for name in literals)}."]
+        return [f"{key}= is no argument of this command; it takes {', '.join(f'{name}=' for name in literals)}."]
     elif key == "model" and not arguments.multirun and "," not in value:
         if arguments.model is not None:
             return ["model= is given twice."]
@@ -96,3 +103,45 @@ def _take_pair(arguments: Arguments, word: str, literals: Sequence[str]) -> list
     else:
         arguments.overrides.append(word)
     return []
+
+
+def import_parts(modules: Iterable[str]) -> None:
+    """Imports modules that register parts. Only the command line can name them, never a recipe."""
+    for module in modules:
+        # The current folder counts, as it does for `python -m`.
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise RecipeError(f"--import {module}: {error}.") from error
+        finally:
+            sys.path.pop(0)
+
+
+def seed_faults(literals: Mapping[str, str]) -> list[str]:
+    """The fault of seed=, if it has one."""
+    if literals.get("seed", "0").isdecimal():
+        return []
+    return [f"seed={literals['seed']}: must be a whole number from 0."]
+
+
+def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedModel":
+    """The model of recipe= or model=, on the device of device=."""
+    seed = int(arguments.literals.get("seed", "0"))
+    if "recipe" in arguments.literals:
+        from backbonekit.assembly.load import load_model
+
+        where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
+        model = load_model(where, overrides, revision=revision, seed=seed)
+    else:
+        from backbonekit.recipe.compose import compose_recipe
+
+        assert arguments.model is not None  # each verb has checked that one of the two is given
+        # The recipe is checked before torch is imported: a mistake is reported in under a second.
+        recipe = compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
+        from backbonekit.assembly.build import build_composed
+
+        model = build_composed(recipe, seed=seed)
+    from backbonekit.assembly.device import pick_device
+
+    return model.to(pick_device(arguments.literals.get("device", "cpu")))

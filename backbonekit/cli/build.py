@@ -5,10 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
-from backbonekit.cli.open_model import import_parts, seed_faults, start_model
-from backbonekit.cli.table import count, seconds, table
-from backbonekit.cli.verbs import printable
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments, seed_faults, start_model
+from backbonekit.cli.text import count, printable, seconds, table
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.dump import dump_recipe
@@ -19,15 +17,16 @@ if TYPE_CHECKING:
     from backbonekit.assembly.describe import Description, PartRow
 
 KNOWN = ("recipe", "revision", "image", "save", "device", "format", "seed")
-USAGE = """usage: python -m backbonekit.build model=NAME [key=value ...]
+USAGE = """usage: backbonekit build model=NAME [key=value ...]
 
-  python -m backbonekit.build model=maskformer_resnet50
-  python -m backbonekit.build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
-  python -m backbonekit.build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
-  python -m backbonekit.build recipe=FOLDER
-  python -m backbonekit.build -m model=maskformer_resnet50 backbone=resnet50,swin_tiny
+examples:
+  backbonekit build model=maskformer_resnet50
+  backbonekit build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
+  backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
+  backbonekit build recipe=FOLDER
+  backbonekit build -m model=maskformer_resnet50 backbone=resnet50,swin_tiny
 
-Any key of the recipe can be set; `backbone=`, `neck=` and `head=` swap a part. Beside them:
+Any key of the recipe can be set; `backbone=`, `neck=` and `head=` swap a part. Other arguments:
 """
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
@@ -84,7 +83,7 @@ def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
         from backbonekit.assembly.load import compose_opened
 
         return compose_opened(arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"))
-    assert arguments.model is not None  # `_check` has seen to it
+    assert arguments.model is not None  # `_check` requires one of the two
     return compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
 
 
@@ -151,7 +150,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def _sweep(arguments: Arguments) -> int:
-    """One row for each combination; a combination that is refused is a row that says why. Exit code 1 if any was."""
+    """Prints one row for each combination; a refused one has the reason in its row. Returns exit code 1 if any was."""
     if arguments.model is not None:
         arguments.overrides.insert(0, f"model={arguments.model}")
     jobs = expand_sweep(arguments.overrides, config_dir=arguments.config_dir)

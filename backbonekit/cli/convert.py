@@ -4,17 +4,20 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from backbonekit.cli.table import count
-from backbonekit.cli.verbs import printable
+from backbonekit.cli.text import count, printable
 from backbonekit.errors import RecipeError
 
 USAGE = """usage: backbonekit convert FILE DIR
 
+examples:
+  backbonekit convert downloads/pytorch_model.bin converted
+  backbonekit convert runs/last.ckpt converted
+
 FILE: a .bin, .pth, .pt or .ckpt that you trust, or a folder with one (transformers' pytorch_model.bin, sharded or not).
-Only tensors are read; a file that holds anything else is refused. Of a training's checkpoint the averaged weights are
-taken where it has them. Prefixes that wrappers put before names (module., _orig_mod.; Lightning's own) are taken off.
-DIR: where model.safetensors goes, with the config.json and preprocessor_config.json that lie beside FILE.
-Then: backbone.pretrained=DIR, or recipe=DIR.
+Only tensors are read; a file that holds anything else is refused. From a training checkpoint with averaged (EMA)
+weights, those are taken. Prefixes that wrappers add to names (module., _orig_mod., Lightning's) are removed.
+DIR: where to write model.safetensors; config.json and preprocessor_config.json from beside FILE are copied there.
+Then use it: backbone.pretrained=DIR, or recipe=DIR.
 """
 _COMPANIONS = ("config.json", "preprocessor_config.json")
 
@@ -45,5 +48,5 @@ def main(words: Sequence[str]) -> int:
     if pickled.place:
         print(printable(f"taken from {' / '.join(pickled.place)} in {pickled.files[0].name}"))
     if pickled.stripped:
-        print(printable(f"names without the {pickled.stripped!r} that all of them began with"))
+        print(printable(f"prefix {pickled.stripped!r} removed from all names"))
     return 0

@@ -5,14 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
-from backbonekit.cli.table import count, table
-from backbonekit.cli.verbs import printable
+from backbonekit.cli.text import count, printable, table
 from backbonekit.errors import RecipeError
 
 USAGE = """usage: backbonekit inspect WHERE [format=json]
 
+examples:
+  backbonekit inspect runs/m1
+  backbonekit inspect facebook/maskformer-swin-tiny-coco format=json
+
 WHERE: a folder that backbonekit or transformers saved, a YAML recipe, or a Hub repository.
-Prints the recipe that it opens as, and its weights by part. Nothing is built and no weight is read.
+Prints the recipe and the number of weights in each part. Nothing is built and no weight is read.
 """
 
 
@@ -20,14 +23,14 @@ def main(words: Sequence[str]) -> int:
     if "-h" in words or "--help" in words:
         print(USAGE)
         return 0
-    places = [word.removeprefix("recipe=") for word in words if not word.startswith("format=")]
-    if len(places) != 1:
-        raise RecipeError(f"inspect takes one place to look at; {len(places)} were given.")
+    sources = [word.removeprefix("recipe=") for word in words if not word.startswith("format=")]
+    if len(sources) != 1:
+        raise RecipeError(f"inspect takes one folder, file or repository; {len(sources)} were given.")
     from backbonekit.hub.opening import open_model
     from backbonekit.recipe.dump import dump_recipe
     from backbonekit.recipe.validate import recipe_from_mapping
 
-    opened = open_model(places[0])
+    opened = open_model(sources[0])
     recipe = recipe_from_mapping(opened.recipe_mapping)
     parts: Counter[str] = Counter()
     tensors: Counter[str] = Counter()

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from backbonekit.cli.table import table
-from backbonekit.cli.verbs import printable
+from backbonekit.cli.text import printable, table
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.config_roots import config_names, shipped_root
 from backbonekit.registry.lookup import names
@@ -13,7 +12,8 @@ from backbonekit.registry.table import config_families, options, summary
 KINDS = ("models", "backbones", "necks", "heads", "criteria", "families", "timm")
 USAGE = """usage: backbonekit list [KIND] [format=json]
 
-  backbonekit list              everything but timm
+examples:
+  backbonekit list              all kinds but timm
   backbonekit list models       what model=NAME takes
   backbonekit list backbones    what backbone=NAME takes, beside timm/NAME, Hub ids and folders
   backbonekit list necks        with every option, its type and default (also: heads, criteria)
@@ -70,9 +70,9 @@ def _option_lines(kind: str, name: str) -> str:
     if not found:
         return ""
     rows = []
-    for option, told in found.items():
-        default = json.dumps(told["default"]) if "default" in told else "required"
-        rows.append((f"      {option}", _type(told["schema"]), default, told.get("doc", "")))
+    for option, entry in found.items():
+        default = json.dumps(entry["default"]) if "default" in entry else "required"
+        rows.append((f"      {option}", _type(entry["schema"]), default, entry.get("doc", "")))
     return table(("      option", "type", "default", "what it does"), rows) + "\n"
 
 

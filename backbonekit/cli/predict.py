@@ -1,4 +1,4 @@
-"""`backbonekit predict`: images in, predictions out: in words, drawn, and as COCO-style JSON."""
+"""`backbonekit predict`: images in, predictions out: as text, drawn, and as COCO-style JSON."""
 
 import os
 import sys
@@ -6,10 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backbonekit.cli.arguments import LITERALS, Arguments, parse_arguments
-from backbonekit.cli.open_model import import_parts, seed_faults, start_model
-from backbonekit.cli.progress import Progress
-from backbonekit.cli.verbs import printable
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments, seed_faults, start_model
+from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
 
 if TYPE_CHECKING:
@@ -17,15 +15,16 @@ if TYPE_CHECKING:
     from backbonekit.assembly.predict import FilePrediction
 
 KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "device", "seed")
-USAGE = """usage: python -m backbonekit.predict recipe=FOLDER image=PICTURE [key=value ...]
+USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]
 
-  python -m backbonekit.predict recipe=runs/m1 image=image.jpg output=out.png
-  python -m backbonekit.predict recipe=runs/m1 image=images output=drawn results=drawn/results.json
-  python -m backbonekit.predict recipe=USER/REPOSITORY image=image.jpg task=semantic
-  python -m backbonekit.predict model=maskformer_resnet50 image=image.jpg
+examples:
+  backbonekit predict recipe=runs/m1 image=image.jpg output=out.png
+  backbonekit predict recipe=runs/m1 image=images output=drawn results=drawn/results.json
+  backbonekit predict recipe=USER/REPOSITORY image=image.jpg task=semantic
+  backbonekit predict model=maskformer_resnet50 image=image.jpg
 
-Prints what was found. Nothing is written unless output= or results= asks for it. Any key of the recipe can be set, as
-in `build`. Beside them:
+Prints what was found. Nothing is written without output= or results=. Any key of the recipe can be set, as in `build`.
+Other arguments:
 """
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
@@ -50,6 +49,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Path], literals: dict[str, str]) -> int:
+    from tqdm import tqdm
+
     from backbonekit.assembly.predict import predict_each
     from backbonekit.cli.summary import summarise
     from backbonekit.postprocessing.coco import CocoResults
@@ -59,29 +60,32 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     threshold = float(literals["threshold"]) if "threshold" in literals else None
     results = CocoResults(literals["results"], model.labels) if "results" in literals else None
     failed: list[FilePrediction] = []
-    with Progress(len(images)) as progress:
+    # No bar for a single image, nor (disable=None) where standard error is no terminal.
+    disable = True if len(images) == 1 else None
+    with tqdm(total=len(images), unit=" images", leave=False, disable=disable) as progress:
         for prediction in predict_each(model, images, task=literals.get("task"), threshold=threshold):
             image, result = prediction.image, prediction.result
             if prediction.error is not None or image is None or result is None:
                 if len(images) == 1 and prediction.error is not None:
                     raise prediction.error
                 failed.append(prediction)
-                progress.advance()
+                progress.update()
                 continue
             source = Path(prediction.source)
-            progress.say(printable(f"{source.name}: {summarise(result, model.labels)}"))
+            line = printable(f"{source.name}: {summarise(result, model.labels)}")
+            progress.write(line, file=sys.stdout)  # above the bar
             if outputs:
                 write_image(outputs[source], draw(image, result, model.labels))
             if results is not None:
                 results.add(source.name, (image.height, image.width), result)
-            progress.advance()
+            progress.update()
     if results is not None:
         results.write()
-    return _told(failed, len(images))
+    return _report_failed(failed, len(images))
 
 
-def _told(failed: Iterable["FilePrediction"], total: int) -> int:
-    """Names what could not be read; exit code 1 when there is any."""
+def _report_failed(failed: Iterable["FilePrediction"], total: int) -> int:
+    """Lists the images that could not be used. Returns exit code 1 when there are any."""
     lines = [f"  {printable(str(prediction.error))}" for prediction in failed]
     if lines:
         print(f"{len(lines)} of {total} images could not be used:", *lines, sep="\n", file=sys.stderr)
@@ -89,7 +93,7 @@ def _told(failed: Iterable["FilePrediction"], total: int) -> int:
 
 
 def _check(arguments: Arguments) -> None:
-    """Every fault that can be told before torch is imported."""
+    """Raises RecipeError with every fault that shows before torch is imported."""
     literals, faults = arguments.literals, []
     if arguments.model is None and "recipe" not in literals:
         faults.append("no model: give recipe=FOLDER (saved or on the Hub) or model=NAME.")
@@ -97,7 +101,7 @@ def _check(arguments: Arguments) -> None:
         faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
     image = literals.get("image")
     if not image:
-        faults.append("no image: give image=PICTURE or image=FOLDER.")
+        faults.append("no image: give image=FILE or image=FOLDER.")
     elif not Path(image).exists():
         faults.append(f"image={image}: no such file or folder.")
     if "threshold" in literals and not _is_share(literals["threshold"]):
@@ -105,7 +109,7 @@ def _check(arguments: Arguments) -> None:
     faults += seed_faults(literals)
     for name in ("output", "results"):
         if name in literals and not literals[name]:
-            faults.append(f"{name}= wants a path.")
+            faults.append(f"{name}= needs a path.")
     if literals.get("results") and Path(literals["results"]).suffix.lower() != ".json":
         faults.append(f"results={literals['results']}: must end in .json.")
     if faults:
@@ -145,7 +149,7 @@ def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
     given_files = {image.resolve() for image in images}
     overwritten = [path for path in outputs.values() if path.resolve() in given_files]
     if overwritten:
-        raise RecipeError(f"output={given}: {overwritten[0]} is one of the images given; choose another place.")
+        raise RecipeError(f"output={given}: {overwritten[0]} is one of the images given; choose another path.")
     return outputs
 
 
@@ -161,11 +165,11 @@ def _names(images: list[Path]) -> list[str]:
 
 
 def _weights_note(model: "ComposedModel") -> str | None:
-    """A random model answers too; the user should know that its predictions mean nothing."""
+    """A model with random weights predicts too; the user should know that its predictions mean nothing."""
     report = model.weight_report
     if report is None or report.pretrained_share >= 1:
         return None
     if report.pretrained_share == 0:
-        return "all weights are random: these predictions mean nothing yet."
+        return "all weights are random: train the model before you use its predictions."
     share = 1 - report.pretrained_share
-    return f"{share:.1%} of the weights are random: train the model before you trust its predictions."
+    return f"{share:.1%} of the weights are random: train the model before you use its predictions."

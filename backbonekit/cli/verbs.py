@@ -1,31 +1,61 @@
-"""The verbs, and how a mistake is told: a sentence on standard error and exit code 2, never a traceback."""
+"""The verbs, and how an error ends: a message on standard error and exit code 2, never a traceback."""
 
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from backbonekit.cli.text import printable
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError, nearest
 
 # verb -> (module with `main(words) -> exit code`, what it does). Imported when called, so that help is instant.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
-    "predict": ("backbonekit.cli.predict", "draw what a model answers over an image or a folder of images"),
-    "list": ("backbonekit.cli.list", "the names that a recipe can use: models, backbones, necks, heads, criteria"),
-    "convert": ("backbonekit.cli.convert", "a pickled checkpoint that you trust, written again as safetensors"),
-    "inspect": (
-        "backbonekit.cli.inspect",
-        "a saved folder or Hub repository: its recipe and its weights, nothing built",
-    ),
+    "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
+    "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
+    "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
+    "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
 }
+# What people type for something that has another name here, or that is done in Python.
+INSTEAD: dict[str, str] = {
+    **dict.fromkeys(("train", "fit", "finetune"), "models train in Python, with any loop: see docs/training.md."),
+    **dict.fromkeys(
+        ("test", "eval", "evaluate", "val"), "`predict results=FILE.json` writes results in COCO's format."
+    ),
+    "export": "models are exported in Python: backbonekit.export_model(...).",
+    "save": "use `build ... save=FOLDER`.",
+    **dict.fromkeys(("draw", "infer", "inference", "run"), "use `predict`."),
+    **dict.fromkeys(("show", "info"), "use `inspect`, or `build` to see the shapes too."),
+}
+USAGE = """usage: backbonekit VERB [key=value ...]
+
+{verbs}
+
+examples:
+  backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny save=runs/m1
+  backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
+  backbonekit list backbones
+  backbonekit convert pytorch_model.bin converted
+  backbonekit inspect runs/m1
+
+`backbonekit VERB --help` explains one verb, `backbonekit --version` prints the version.
+
+exit codes:
+  0    done
+  1    partly done: an image could not be read, or a combination of -m was refused
+  2    refused: the message on standard error says what to change
+  130  interrupted with Ctrl-C
+"""
 
 
 def run_verb(verb: str, words: Sequence[str]) -> int:
-    """Runs one verb; returns its exit code (0 done, 1 partly, 2 refused, 130 interrupted)."""
+    """Runs one verb and returns its exit code (see USAGE)."""
+    if "--version" in words:
+        return _print_version()
     return guarded(lambda: import_module(VERBS[verb][0]).main(list(words)))
 
 
 def guarded(action: Callable[[], int]) -> int:
-    """Runs `action` and tells the four errors as sentences."""
+    """Runs `action`. The four errors that a user can mend are printed as messages."""
     try:
         return action()
     except (RecipeError, ContractError, WeightsError, StorageError) as error:
@@ -40,28 +70,23 @@ def guarded(action: Callable[[], int]) -> int:
         return 0
 
 
-def printable(text: str) -> str:
-    """Text with control characters escaped: a name from a shared recipe must not steer the terminal."""
-    return "".join(
-        character if character == "\n" or character.isprintable() else repr(character)[1:-1] for character in text
-    )
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """`backbonekit VERB ...`"""
     words = list(sys.argv[1:] if words is None else words)
     if not words or words[0] in ("-h", "--help", "help"):
-        print("usage: backbonekit VERB key=value ...\n")
-        for verb, (_, what) in VERBS.items():
-            print(f"  {verb:<9}{what}")
-        print("\n`backbonekit VERB --help` tells the rest.")
+        print(USAGE.format(verbs="\n".join(f"  {verb:<9}{what}" for verb, (_, what) in VERBS.items())), end="")
         return 0
     if words[0] == "--version":
-        from backbonekit.version import VERSION
-
-        print(VERSION)
-        return 0
+        return _print_version()
     if words[0] not in VERBS:
-        print(f"error: no verb {printable(words[0])!r}; {nearest(words[0], VERBS)}", file=sys.stderr)
+        hint = INSTEAD.get(words[0].lower()) or nearest(words[0], VERBS)
+        print(f"error: no verb {printable(words[0])!r}; {hint}", file=sys.stderr)
         return 2
     return run_verb(words[0], words[1:])
+
+
+def _print_version() -> int:
+    from backbonekit.version import VERSION
+
+    print(f"backbonekit {VERSION}")
+    return 0

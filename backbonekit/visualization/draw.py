@@ -21,8 +21,7 @@ from backbonekit.visualization.depth import draw_depth
 from backbonekit.visualization.instance import draw_instances
 from backbonekit.visualization.keypoints import draw_keypoints
 from backbonekit.visualization.overview import overview
-from backbonekit.visualization.panoptic import draw_panoptic
-from backbonekit.visualization.semantic import draw_semantic
+from backbonekit.visualization.segmentation import draw_panoptic, draw_semantic
 
 
 def draw(image: ImageLike, result: Result | Mapping[str, Result], labels: Labels | None = None) -> Image.Image:

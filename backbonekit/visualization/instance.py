@@ -2,30 +2,30 @@
 
 from collections import Counter
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.results import InstanceResult
 from backbonekit.visualization.colours import Colour, label_colour
-from backbonekit.visualization.regions import paint_mask
+from backbonekit.visualization.regions import paint_masks
 from backbonekit.visualization.text import Box, Plates, label_name, line_width
 
 
 def draw_instances(image: Image.Image, result: InstanceResult, labels: Labels | None = None) -> Image.Image:
-    drawn, width = image.copy(), line_width(image.size)
+    """The best is drawn last, on top; names are placed best first."""
+    width = line_width(image.size)
     numbers, colours = result.labels.tolist(), _colours(result.labels.tolist())
     boxes = [_inside(box, image.size) for box in result.boxes_xyxy.tolist()]
-    if result.masks is not None:
-        pixels = np.asarray(image).astype(np.float32)
-        for index in reversed(range(len(numbers))):  # the best last, on top
-            paint_mask(pixels, result.masks[index].numpy(), colours[index], width)
-        drawn = Image.fromarray(pixels.round().astype(np.uint8))
+    if result.masks is None:
+        drawn = image.copy()
+    else:
+        drawn = paint_masks(image, result.masks.numpy()[::-1], reversed(colours), width)
+        width = max(1, width // 2)
+    # Not torchvision.utils.draw_bounding_boxes: its labels stay at one font size (unreadable on 1500 x 2000 pixels),
+    # cover one another and leave the image; without labels it makes this same call of Pillow.
     drawing = ImageDraw.Draw(drawn)
-    for index in reversed(range(len(numbers))):
-        left, top, right, bottom = boxes[index]
-        thickness = max(1, width // 2) if result.masks is not None else width
-        drawing.rectangle((left, top, right - 1, bottom - 1), outline=colours[index], width=thickness)
+    for (left, top, right, bottom), colour in zip(reversed(boxes), reversed(colours), strict=True):
+        drawing.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=width)
     plates = Plates(drawn)
     for label, score, box, colour in zip(numbers, result.scores.tolist(), boxes, colours, strict=True):
         plates.beside_box(f"{label_name(label, labels)} {score:.0%}", box, colour)

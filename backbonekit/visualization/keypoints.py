@@ -29,6 +29,7 @@ LIMBS: tuple[tuple[str, str], ...] = (
 _OUTLINE = (0, 0, 0)
 
 
+# Not torchvision.utils.draw_keypoints: one colour for all points, white limbs drawn over them, no outline.
 def draw_keypoints(image: Image.Image, result: KeypointResult, labels: Labels | None = None) -> Image.Image:
     """A dot for each keypoint that was found, in its own colour, over lines for the limbs between found ones."""
     drawn, width = image.copy(), 2 * line_width(image.size)

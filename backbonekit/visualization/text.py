@@ -58,19 +58,19 @@ class Plates:
         """Above the box's upper left corner; else inside it, below it, or at its right. Whether it was placed."""
         width, height = plate_size(text, self.font_size)
         left, top, right, bottom = box
-        places = [(left, top - height), (left, top), (left, bottom), (left, bottom - height)]
-        places += [(right - width, top - height), (right - width, top)]
-        places += [(left, top + step * height) for step in range(1, 4)]
-        return any(self._place(text, place, (width, height), colour) for place in places)
+        positions = [(left, top - height), (left, top), (left, bottom), (left, bottom - height)]
+        positions += [(right - width, top - height), (right - width, top)]
+        positions += [(left, top + step * height) for step in range(1, 4)]
+        return any(self._place(text, position, (width, height), colour) for position in positions)
 
     def around(self, text: str, centre: tuple[float, float], colour: Colour) -> bool:
         """Centred on (x, y), or a little above or below. Whether it was placed."""
         width, height = plate_size(text, self.font_size)
         left, top = round(centre[0] - width / 2), round(centre[1] - height / 2)
-        places = [(left, top + round(step * height)) for step in (0, -1.05, 1.05, -2.1, 2.1)]
-        return any(self._place(text, place, (width, height), colour) for place in places)
+        positions = [(left, top + round(step * height)) for step in (0, -1.05, 1.05, -2.1, 2.1)]
+        return any(self._place(text, position, (width, height), colour) for position in positions)
 
-    def _place(self, text: str, place: tuple[int, int], size: tuple[int, int], colour: Colour) -> bool:
+    def _place(self, text: str, position: tuple[int, int], size: tuple[int, int], colour: Colour) -> bool:
         """Draws the plate if it is free there, pushed into the image."""
         width, height = size
         if width > self._image.width or height > self._image.height:
@@ -78,10 +78,10 @@ class Plates:
         pixels = self._image.width * self._image.height
         if width * height > _MOST_FOR_ONE * pixels or self._covered + width * height > _MOST_FOR_ALL * pixels:
             return False
-        left = min(max(place[0], 0), self._image.width - width)
-        top = min(max(place[1], 0), self._image.height - height)
+        left = min(max(position[0], 0), self._image.width - width)
+        top = min(max(position[1], 0), self._image.height - height)
         # Pushed in by more than its own size, it would stand beside what it does not name.
-        if abs(left - place[0]) > width or abs(top - place[1]) >= height:
+        if abs(left - position[0]) > width or abs(top - position[1]) >= height:
             return False
         box = (left, top, left + width, top + height)
         if any(_overlap(box, other) for other in self._taken):

@@ -21,18 +21,18 @@ def build(capsys, *words):
 def test_the_wiring_is_printed(capsys):
     code, out, _ = build(capsys, *TINY)
     assert code == 0
-    for told in ("backbone", "neck.0", "head", "layer3", "mask_features", "parameters", "random, seed 0"):
-        assert told in out
+    for word in ("backbone", "neck.0", "head", "layer3", "mask_features", "parameters", "random, seed 0"):
+        assert word in out
 
 
 def test_json_for_scripts(capsys):
     code, out, _ = build(capsys, *TINY, "format=json")
-    told = json.loads(out)
+    printed = json.loads(out)
     assert code == 0
-    assert [part["path"] for part in told["parts"]] == ["backbone", "neck.0", "head"]
-    assert told["parts"][0]["gives"][0]["shape"] == [1, 32, 32, 32]
-    assert told["totals"]["parameters"] == sum(part["parameters"] for part in told["parts"])
-    assert told["recipe"]["backbone"]["out_indices"] == [0, 1, 2, 3]
+    assert [part["path"] for part in printed["parts"]] == ["backbone", "neck.0", "head"]
+    assert printed["parts"][0]["gives"][0]["shape"] == [1, 32, 32, 32]
+    assert printed["totals"]["parameters"] == sum(part["parameters"] for part in printed["parts"])
+    assert printed["recipe"]["backbone"]["out_indices"] == [0, 1, 2, 3]
 
 
 def test_nothing_is_written_unless_asked(capsys, tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def test_what_was_taken_is_said(tmp_path, capsys):
     assert run_verb("convert", [str(tmp_path / "last.ckpt"), str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "taken from state_dict in last.ckpt" in said
-    assert "names without the 'net.'" in said
+    assert "prefix 'net.' removed from all names" in said
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_index_points_nowhere_else(tmp_path, capsys, shard):
     assert not (tmp_path / "new").exists()
 
 
-def test_shards_that_lack_something_are_told(tmp_path, capsys):
+def test_missing_shards_and_tensors_are_reported(tmp_path, capsys):
     write_folder(tmp_path / "old", {"a": torch.ones(1), "b": torch.ones(1)}, sharded=True)
     torch.save({"c": torch.ones(1)}, tmp_path / "old" / "pytorch_model-00002-of-00002.bin")
     assert run_verb("convert", [str(tmp_path / "old"), str(tmp_path / "new")]) == 2

@@ -34,9 +34,9 @@ def test_a_saved_model_is_inspected_without_being_built(capsys, tmp_path):
     assert run_verb("build", ["model=maskformer_digits", f"save={tmp_path / 'm'}"]) == 0
     capsys.readouterr()
     assert run_verb("inspect", [str(tmp_path / "m"), "format=json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(told["weights"]) == {"backbone", "neck", "head"}
-    assert told["recipe"]["head"]["num_queries"] == 8
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed["weights"]) == {"backbone", "neck", "head"}
+    assert printed["recipe"]["head"]["num_queries"] == 8
     assert run_verb("inspect", [str(tmp_path / "m")]) == 0
     assert "num_queries: 8" in capsys.readouterr().out
 

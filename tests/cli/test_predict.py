@@ -1,4 +1,4 @@
-"""`backbonekit predict` over images and folders; every mistake is a sentence."""
+"""`backbonekit predict` over images and folders; every mistake ends in a message."""
 
 import io
 import json
@@ -10,7 +10,6 @@ from PIL import Image
 from small_models import SmallModel
 
 from backbonekit.cli import predict
-from backbonekit.cli.progress import Progress
 from backbonekit.cli.verbs import run_verb
 from backbonekit.image_processing.reading import open_image
 from backbonekit.weights.weight_report import WeightReport, WeightSource
@@ -18,7 +17,7 @@ from backbonekit.weights.weight_report import WeightReport, WeightSource
 
 @pytest.fixture
 def model(monkeypatch):
-    """Whatever is asked for, this model is it: building and loading have tests of their own."""
+    """Used in place of every model: building and loading have tests of their own."""
     small = SmallModel("masks")
     monkeypatch.setattr(predict, "start_model", lambda *_: small)
     return small
@@ -93,7 +92,7 @@ def test_a_folder_goes_on_past_what_it_cannot_read(model, image, tmp_path, capsy
     assert written(tmp_path / "out") == drawn | maps | {"r.json"}
 
 
-def test_mistakes_are_sentences(image, tmp_path, capsys):
+def test_mistakes_are_reported(image, tmp_path, capsys):
     folder = image.parent
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
@@ -105,26 +104,26 @@ def test_mistakes_are_sentences(image, tmp_path, capsys):
         f"recipe=r image={image} threshold=nan": ["threshold=nan: must be"],
         f"recipe=r image={image} seed=x": ["seed=x"],
         f"recipe=r image={image} results=r.txt": ["must end in .json"],
-        f"recipe=r image={image} output=": ["output= wants a path"],
+        f"recipe=r image={image} output=": ["output= needs a path"],
         f"recipe=r image={image} output={image}": ["one of the images given"],
         f"recipe=r image={folder} output={folder}": ["one of the images given"],
         f"recipe=r image={folder} output={tmp_path}/file": ["is a file"],
         f"recipe=r image={image} output=out.xyz": ["no image format to write"],
         f"recipe=r image={tmp_path}/empty": ["no images in this folder"],
         f"recipe=r image={image} --cfg job": ["belong to `build`"],
-        f"recipe=r image={image} save=x": ["save= is not known"],
-        f"recipe=r model=m image={image}": ["both name where to start"],
+        f"recipe=r image={image} save=x": ["save= is no argument"],
+        f"recipe=r model=m image={image}": ["both name the model to start from"],
         f"recipe=r image={image} --import no_such_module": ["--import no_such_module"],
     }
     for words, says in mistakes.items():
         assert run_verb("predict", words.split()) == 2, words
         shown = capsys.readouterr().err
-        for sentence in says:
-            assert sentence in shown, words
+        for message in says:
+            assert message in shown, words
         assert "Traceback" not in shown
 
 
-def test_one_broken_image_and_a_wrong_task_are_told(model, image, tmp_path, capsys):
+def test_one_broken_image_and_a_wrong_task_are_reported(model, image, tmp_path, capsys):
     (tmp_path / "broken.png").write_text("no")
     assert run_verb("predict", ["recipe=r", f"image={tmp_path}/broken.png"]) == 2
     assert "not an image" in capsys.readouterr().err
@@ -132,7 +131,7 @@ def test_one_broken_image_and_a_wrong_task_are_told(model, image, tmp_path, caps
     assert "task='depth'" in capsys.readouterr().err
 
 
-def test_random_weights_are_told(model, image, capsys):
+def test_random_weights_are_reported(model, image, capsys):
     for loaded, says in ((0, "all weights are random"), (75, "25.0% of the weights are random"), (100, "")):
         model.weight_report = WeightReport([WeightSource("backbone", "here", 100, loaded=loaded)])
         assert run_verb("predict", ["recipe=r", f"image={image}"]) == 0
@@ -153,18 +152,20 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_shown_on_terminals_only(capsys):
-    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
-        with Progress(4, stream=stream) as progress:
-            progress.say("a line")
-            progress.advance()
-        assert ("1/4" in stream.getvalue()) == shown
-        assert stream.getvalue().endswith("\x1b[2K") == shown  # it leaves nothing behind
-    assert capsys.readouterr().out == "a line\n" * 2
-    single = Terminal()
-    with Progress(1, stream=single) as progress:
-        progress.advance()
-    assert single.getvalue() == ""
+def test_progress_is_shown_on_terminals_only(model, image, capsys, monkeypatch):
+    folder = image.parent
+    Image.new("L", (4, 4)).save(folder / "second.png")
+    for stream, where, shown in (
+        (Terminal(), folder, True),
+        (io.StringIO(), folder, False),
+        (Terminal(), image, False),
+    ):
+        monkeypatch.setattr("sys.stderr", stream)
+        assert run_verb("predict", ["recipe=r", f"image={where}"]) == 0
+        assert ("0/2" in stream.getvalue()) == shown
+        assert ("images/s" in stream.getvalue()) == shown
+        assert stream.getvalue().split("\r")[-1].strip() == ""  # it leaves nothing behind
+        assert capsys.readouterr().out.startswith("half.png: 1 bright, dark 50%\n")
 
 
 def test_a_shipped_model_from_the_command_line(image, tmp_path, capsys):

@@ -20,7 +20,7 @@ from backbonekit.errors import ContractError
 from backbonekit.visualization.colours import label_colour, ramp, text_colour
 from backbonekit.visualization.draw import draw
 from backbonekit.visualization.overview import overview
-from backbonekit.visualization.regions import name_places
+from backbonekit.visualization.regions import name_positions
 from backbonekit.visualization.text import Plates, font_size, label_name
 
 LABELS = Labels(("cat", "a sky with a name that is much longer than any image is wide", "tree"))
@@ -184,10 +184,10 @@ def test_text_grows_with_the_image_and_names_are_tamed():
 
 def test_a_name_stands_inside_its_region():
     ring = disc(90, 130) & ~disc(90, 130).roll(12, 1)  # a crescent: its centre of mass may lie outside
-    ((x, y),) = name_places(ring.numpy())
+    ((x, y),) = name_positions(ring.numpy())
     assert ring[round(y), round(x)]
-    assert name_places(np.zeros((50, 50), bool)) == []
-    assert len(name_places(np.eye(1000, 1000, dtype=bool) | True)) == 1
+    assert name_positions(np.zeros((50, 50), bool)) == []
+    assert len(name_positions(np.eye(1000, 1000, dtype=bool) | True)) == 1
 
 
 def test_an_overview():

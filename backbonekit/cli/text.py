@@ -1,4 +1,4 @@
-"""Numbers and tables as plain text."""
+"""Text for the terminal: numbers, tables, and names that cannot steer it."""
 
 from collections.abc import Sequence
 
@@ -28,3 +28,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequen
         return "  ".join(cells).rstrip()
 
     return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, rows)])
+
+
+def printable(text: str) -> str:
+    """Text with control characters escaped: a name from a shared recipe must not steer the terminal."""
+    return "".join(
+        character if character == "\n" or character.isprintable() else repr(character)[1:-1] for character in text
+    )
