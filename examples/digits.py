@@ -1,4 +1,4 @@
-"""Images composed of real handwritten digits, with the truth about each; and what the examples do alike."""
+"""Images composed of real handwritten digits, with the ground truth of each; and what the examples share."""
 
 import time
 from pathlib import Path
@@ -63,7 +63,7 @@ def _image(digits, random):
 
 
 def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: float = 1e-3) -> None:
-    """A plain loop: AdamW, one cycle of the learning rate, gradients clipped. Tells the mean loss of every 50 steps."""
+    """A plain loop: AdamW, one cycle of the learning rate, gradients clipped. Prints the mean loss every 50 steps."""
     model.train()
     optimizer = torch.optim.AdamW(bk.parameter_groups(model, lr=learning_rate, weight_decay=0.05))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=learning_rate, total_steps=steps, pct_start=0.1)
@@ -84,7 +84,7 @@ def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: fl
 
 
 def save_overview(model, images, path: Path) -> None:
-    """What the model says, drawn over each image, side by side."""
+    """The model's predictions, drawn over each image, side by side."""
     # The processor brings them back to 64 pixels; the predictions come in the enlarged image's own.
     enlarged = [image.resize((256, 256)) for image in images]
     results = model.predict(enlarged, threshold=0.5)

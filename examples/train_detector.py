@@ -56,11 +56,11 @@ def mean_average_precision(model, images, targets, *, overlap: float = 0.5) -> f
 def _average_precision(results, targets, label: int, overlap: float) -> float:
     claims, total = [], 0
     for result, target in zip(results, targets, strict=True):
-        truths = target["boxes"][target["labels"] == label].float()
-        total += len(truths)
+        expected = target["boxes"][target["labels"] == label].float()
+        total += len(expected)
         mine = result.labels == label
-        free = torch.ones(len(truths), dtype=torch.bool)
-        overlaps = box_iou(result.boxes_xyxy[mine], truths)
+        free = torch.ones(len(expected), dtype=torch.bool)
+        overlaps = box_iou(result.boxes_xyxy[mine], expected)
         for score, row in zip(result.scores[mine].tolist(), overlaps, strict=True):  # best first
             row = torch.where(free, row, torch.zeros_like(row))
             is_right = len(row) > 0 and row.max().item() >= overlap

@@ -52,9 +52,9 @@ def mean_iou(model, images, targets) -> float:
     for result, target in zip(results, targets, strict=True):
         for label in range(10):
             found = _union(result.masks, result.labels, label)
-            truth = _union(target["masks"], target["labels"], label)
-            intersection[label] += (found & truth).sum().item()
-            union[label] += (found | truth).sum().item()
+            expected = _union(target["masks"], target["labels"], label)
+            intersection[label] += (found & expected).sum().item()
+            union[label] += (found | expected).sum().item()
     return float((intersection / np.maximum(union, 1)).mean())
 
 

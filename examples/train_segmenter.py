@@ -47,10 +47,10 @@ def mean_iou(model, images, targets) -> float:
     """Mean over ten digits and the background of intersection over union of their pixels, over all images."""
     results = model.predict(images, batch_size=16)
     found = torch.stack([result.segmentation for result in results])
-    truth = torch.stack([target["segmentation"] for target in targets])
+    expected = torch.stack([target["segmentation"] for target in targets])
     classes = range(BACKGROUND + 1)
-    both = [((found == label) & (truth == label)).sum().item() for label in classes]
-    either = [((found == label) | (truth == label)).sum().item() for label in classes]
+    both = [((found == label) & (expected == label)).sum().item() for label in classes]
+    either = [((found == label) | (expected == label)).sum().item() for label in classes]
     return float(np.mean([one / max(all_of_it, 1) for one, all_of_it in zip(both, either, strict=True)]))
 
 

@@ -24,7 +24,7 @@ from backbonekit.weights.weight_report import WeightReport
 
 
 class ComposedModel(nn.Module):
-    """A backbone and what stands on it. Built by `build_model` and `load_model`, in eval mode.
+    """A backbone with its necks and heads. Built by `build_model` and `load_model`, in eval mode.
 
     Parameters are named `backbone.*`, `neck.N.*`, `head.*`; with several tasks `neck.TASK.N.*` and `head.TASK.*`.
     `recipe`: flat and complete, with the indices that wiring chose and the pyramid that it inserted.
@@ -141,7 +141,7 @@ def _model_output(maps: FeatureMaps, tasks: Mapping[str, TaskOutput]) -> ModelOu
 
 
 def _channels_last(pixel_values: Tensor) -> Tensor:
-    """The same images in the memory layout that oneDNN and cuDNN compute in. Convolutions hand it on, so no layer
+    """The same images in the memory layout that oneDNN and cuDNN compute in. Convolutions keep it, so no layer
     converts to it and back. Apple's GPU has misread slices of such maps: https://github.com/pytorch/pytorch/issues/180984
     """
     if pixel_values.device.type not in ("cpu", "cuda"):

@@ -1,4 +1,4 @@
-"""Eval mode for a while."""
+"""A block in eval mode."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; afterwards every module is in its own mode again, so that frozen parts stay in eval mode."""
+    """Eval mode inside; afterwards every module is in its own mode again, so frozen parts are left in eval mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""Starting from a saved model: after a change of parts, the weights that still fit are kept; the rest is random."""
+"""Weights of a saved model as initial weights: after a change of parts, those that fit are kept, the rest is random."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""`load_model`: a saved folder, a Hub repository, a YAML file or a foreign checkpoint becomes a model."""
+"""`load_model`: a saved folder, a Hub repository, a YAML file or a checkpoint of another library becomes a model."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,8 +19,8 @@ def load_model(
     """A model with its weights, in eval mode on the CPU.
 
     `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML
-    recipe (then without weights). `overrides` change parts: those that stay the same keep their weights, and
-    `model.weight_report` says which are new.
+    recipe (then without weights). `overrides` change parts: unchanged parts keep their weights, and
+    `model.weight_report` lists which are new.
     """
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)

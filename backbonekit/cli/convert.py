@@ -45,8 +45,8 @@ def main(words: Sequence[str]) -> int:
                 shutil.copyfile(beside / name, new / name)
     numbers = sum(tensor.numel() for tensor in tensors.values())
     print(printable(f"{len(tensors)} tensors, {count(numbers)} numbers, written to {folder}"))
-    if pickled.place:
-        print(printable(f"taken from {' / '.join(pickled.place)} in {pickled.files[0].name}"))
+    if pickled.key_path:
+        print(printable(f"taken from {' / '.join(pickled.key_path)} in {pickled.files[0].name}"))
     if pickled.stripped:
         print(printable(f"prefix {pickled.stripped!r} removed from all names"))
     return 0

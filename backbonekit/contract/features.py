@@ -6,7 +6,7 @@ from math import log2
 
 
 def octave(stride: float) -> int:
-    """The power of two nearest to a stride: 4 -> 2, 32 -> 5, and a ViT's 14 -> 4, so that it stands in for 16."""
+    """The power of two nearest to a stride: 4 -> 2, 32 -> 5, and a ViT's 14 -> 4, so that it counts as 16."""
     return round(log2(stride))
 
 
@@ -16,7 +16,7 @@ class Level:
 
     `stride` is nominal: a label for picking and showing levels. Sizes always come from tensors. It is a whole number
     for almost every level; a pyramid over 14-pixel patches has a level of stride 3.5.
-    `prefix_tokens`: how many class and register tokens a transformer hands along with the map.
+    `prefix_tokens`: how many class and register tokens a transformer returns beside the map.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The names of the classes, things and stuff told apart. No torch here."""
+"""The names of the classes, divided into things and stuff. No torch here."""
 
 from dataclasses import dataclass
 

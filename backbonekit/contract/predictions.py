@@ -72,7 +72,7 @@ class MaskQueries(Prediction):
 class BoxQueries(Prediction):
     """A set of boxes, each with a class.
 
-    `class_logits`: [batch, queries, classes (+ 1 with "no object", last)]; `scoring` on the head says which.
+    `class_logits`: [batch, queries, classes (+ 1 with "no object", last)]; see the head's `scoring`.
     `boxes_cxcywh`: [batch, queries, 4], centre and size, in [0, 1] of the image without its padding.
     `auxiliary`: the same for every earlier decoder layer, first layer first. `proposals`: what an encoder proposed
     before the first layer, trained like one more layer. `denoising`: predictions for disturbed copies of the targets.
@@ -93,11 +93,11 @@ class BoxQueries(Prediction):
 @register_output
 @dataclass(eq=False)
 class DenoisingQueries(Prediction):
-    """Answers to queries that were made from the truth by adding noise; no matching is needed to judge them.
+    """Predictions for denoising queries, noised copies of the ground-truth boxes; their loss needs no matching.
 
     `layers`: of every decoder layer, first to last, each [batch, groups x slots, ...]. `target_index`: int64
     [batch, queries], which of the image's boxes a query was made from; -1 for none. `is_positive`: bool
-    [batch, queries], whether it should find that box again or predict that there is nothing.
+    [batch, queries], whether it should reconstruct that box or predict "no object".
     """
 
     layers: tuple[BoxQueries, ...]

@@ -22,7 +22,7 @@ class Processing:
 
     Resize is one of: `size` (height, width), aspect ratio given up unless `keep_aspect_ratio`; or `shortest_edge`, with
     `longest_edge` as its bound; or neither. `keep_aspect_ratio`: the side that `size` changes least becomes as long as
-    it says, the other one follows, and both are rounded to the nearest multiple of `multiple_of`. `size_divisor` rounds
+    given, the other one follows, and both are rounded to the nearest multiple of `multiple_of`. `size_divisor` rounds
     both sides of the resized image up. `crop` (height, width) is cut from the centre. `mean` and `std` are per
     channel of the [0, 1] image. `canvas` (height, width) fixes the padded size; without it a batch is padded to its
     largest image.

@@ -83,9 +83,9 @@ def backbone_of(model: Any) -> Any:
 class Blueprint(Protocol):
     """A backbone before it is constructed: all that wiring reads. No weight is read for it.
 
-    `levels`: every map the architecture can give, in its source's numbering (position = index).
-    `forbidden`: positions that exist by name only. `default_indices`: what is given when nobody asks.
-    `config`: the architecture as plain data, for the saved recipe; None when `name` says it all.
+    `levels`: every map the architecture can return, in its source's numbering (position = index).
+    `forbidden`: indices that have a name but no map. `default_indices`: used where the recipe selects none.
+    `config`: the architecture as plain data, for the saved recipe; None when `name` is enough.
     `processing`: what its pretrained weights expect.
     `canvas`: (height, width) that noise should have to run it.
     """

@@ -35,7 +35,7 @@ def caught_weights(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 
 
 class _Catcher(TorchFunctionMode):
-    """Sees every function of torch that is called, and looks at those inside a module that it was told of."""
+    """Intercepts every function of torch, and records those called inside a module that was registered."""
 
     def __init__(self) -> None:
         super().__init__()

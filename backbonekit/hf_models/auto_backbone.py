@@ -103,7 +103,7 @@ class AutoBackbone:
     ) -> BackboneMixin:
         """A backbone with random weights from `seed`, in eval mode. `config` is left as it was.
 
-        A `TimmBackboneConfig` that wants pretrained weights gets them.
+        A `TimmBackboneConfig` with `use_pretrained_backbone` loads pretrained weights.
         """
         if isinstance(config, Mapping) and config.get("model_type") == TimmBackboneConfig.model_type:
             config = TimmBackboneConfig.from_dict(config)

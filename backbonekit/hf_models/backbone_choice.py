@@ -78,7 +78,7 @@ class BackboneChoice:
 
     def apply(self, backbone: dict[str, Any]) -> dict[str, Any]:
         """The `backbone` of a recipe, `backbone` being what the converter made of `own` (or of the default): a Hub
-        repository or folder takes its place, of timm the weights and arguments join it."""
+        repository or folder replaces it, one of timm adds its weights and arguments."""
         own = self.own()
         if isinstance(own, TimmBackboneConfig):
             return {

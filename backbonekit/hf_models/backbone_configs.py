@@ -30,115 +30,115 @@ from backbonekit.hf_models.config_mixin import BackboneConfigMixin
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class BeitConfig(BackboneConfigMixin, BeitArchitecture):
-    """`BeitArchitecture` says what the fields mean."""
+    """For its fields see `BeitArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class BitConfig(BackboneConfigMixin, BitArchitecture):
-    """`BitArchitecture` says what the fields mean."""
+    """For its fields see `BitArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class ConvNextConfig(BackboneConfigMixin, ConvNextArchitecture):
-    """`ConvNextArchitecture` says what the fields mean."""
+    """For its fields see `ConvNextArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class ConvNextV2Config(BackboneConfigMixin, ConvNextV2Architecture):
-    """`ConvNextV2Architecture` says what the fields mean."""
+    """For its fields see `ConvNextV2Architecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class Dinov2Config(BackboneConfigMixin, Dinov2Architecture):
-    """`Dinov2Architecture` says what the fields mean."""
+    """For its fields see `Dinov2Architecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class Dinov2WithRegistersConfig(BackboneConfigMixin, Dinov2WithRegistersArchitecture):
-    """`Dinov2WithRegistersArchitecture` says what the fields mean."""
+    """For its fields see `Dinov2WithRegistersArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class DINOv3ConvNextConfig(BackboneConfigMixin, DINOv3ConvNextArchitecture):
-    """`DINOv3ConvNextArchitecture` says what the fields mean."""
+    """For its fields see `DINOv3ConvNextArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class DINOv3ViTConfig(BackboneConfigMixin, DINOv3ViTArchitecture):
-    """`DINOv3ViTArchitecture` says what the fields mean."""
+    """For its fields see `DINOv3ViTArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class FocalNetConfig(BackboneConfigMixin, FocalNetArchitecture):
-    """`FocalNetArchitecture` says what the fields mean."""
+    """For its fields see `FocalNetArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class HGNetV2Config(BackboneConfigMixin, HGNetV2Architecture):
-    """`HGNetV2Architecture` says what the fields mean."""
+    """For its fields see `HGNetV2Architecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class HieraConfig(BackboneConfigMixin, HieraArchitecture):
-    """`HieraArchitecture` says what the fields mean."""
+    """For its fields see `HieraArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class MaskFormerSwinConfig(BackboneConfigMixin, MaskFormerSwinArchitecture):
-    """`MaskFormerSwinArchitecture` says what the fields mean."""
+    """For its fields see `MaskFormerSwinArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class PvtV2Config(BackboneConfigMixin, PvtV2Architecture):
-    """`PvtV2Architecture` says what the fields mean."""
+    """For its fields see `PvtV2Architecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class ResNetConfig(BackboneConfigMixin, ResNetArchitecture):
-    """`ResNetArchitecture` says what the fields mean."""
+    """For its fields see `ResNetArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class RTDetrResNetConfig(BackboneConfigMixin, RTDetrResNetArchitecture):
-    """`RTDetrResNetArchitecture` says what the fields mean."""
+    """For its fields see `RTDetrResNetArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class SwinConfig(BackboneConfigMixin, SwinArchitecture):
-    """`SwinArchitecture` says what the fields mean."""
+    """For its fields see `SwinArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class Swinv2Config(BackboneConfigMixin, Swinv2Architecture):
-    """`Swinv2Architecture` says what the fields mean."""
+    """For its fields see `Swinv2Architecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class VitDetConfig(BackboneConfigMixin, VitDetArchitecture):
-    """`VitDetArchitecture` says what the fields mean."""
+    """For its fields see `VitDetArchitecture`."""
 
 
 @refuses_unknown_fields()
 @dataclass(kw_only=True)
 class VitPoseBackboneConfig(BackboneConfigMixin, VitPoseBackboneArchitecture):
-    """`VitPoseBackboneArchitecture` says what the fields mean."""
+    """For its fields see `VitPoseBackboneArchitecture`."""
 
 
 def config_class(model_type: str) -> type[BackboneConfigMixin]:

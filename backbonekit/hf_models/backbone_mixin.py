@@ -34,7 +34,7 @@ class BackboneOutput(OrderedOutput):
     `attentions`, with `output_attentions=True`: [batch, heads, queries, keys], rows of sum 1, one for each block of a
     plain ViT and one for each stage, its last block's, of `swin`, `maskformer-swin`, `swinv2` and `hiera`. Attention in
     windows has windows instead of images, [batch * windows, ...], or, in `hiera`, [batch, heads, units, queries,
-    keys]. None for the families for which transformers gives none: the convolutional ones and `pvt_v2`.
+    keys]. None for the families for which transformers returns none: the convolutional ones and `pvt_v2`.
     """
 
     order = ("feature_maps", "hidden_states", "attentions")
@@ -52,7 +52,7 @@ def build_backbone(
     revision: str | None = None,
     seed: int = 0,
 ) -> tuple[StagedBackbone | TimmBackbone, FillReport | None]:
-    """`out_indices`: None stands for the architecture's last stage. `seed`: of random weights; the global random state
+    """`out_indices`: None is the architecture's last stage. `seed`: of random weights; the global random state
     is left alone. The report is None for random weights. Raises ContractError, WeightsError, StorageError.
     """
     indices = blueprint.default_indices if out_indices is None else tuple(out_indices)
@@ -102,12 +102,12 @@ class BackboneMixin(nn.Module):
 
     @property
     def channels(self) -> list[int]:
-        """Channels of each map that the backbone gives."""
+        """Channels of each map that the backbone returns."""
         return list(self.backbone.features.channels)
 
     @property
     def strides(self) -> list[float]:
-        """Nominal stride of each map that the backbone gives."""
+        """Nominal stride of each map that the backbone returns."""
         return list(self.backbone.features.strides)
 
     @property
@@ -127,11 +127,11 @@ class BackboneMixin(nn.Module):
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
     ) -> BackboneOutput | tuple[Any, ...]:
-        """The maps, and what else is asked for; what is None is as the configuration says.
+        """The maps, and what else is requested; None means as configured.
 
         `output_hidden_states`: of the stem and of every stage that was built, whatever `out_indices` are set to.
         `output_attentions`: attention is then computed step by step, so that its weights can be read, and no block is
-        computed again in backward. `return_dict=False`: a tuple of what would be there. `BackboneOutput` says more.
+        computed again in backward. `return_dict=False`: a tuple of what would be there. See `BackboneOutput`.
         Raises ContractError for weights of attention that cannot be had.
         """
         states = _decided("output_hidden_states", output_hidden_states, self.config.output_hidden_states)
@@ -145,7 +145,7 @@ class BackboneMixin(nn.Module):
 
     @abstractmethod
     def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
-        """The maps, with the hidden states and the weights of attention where they are asked for."""
+        """The maps, with the hidden states and the attention weights where they are requested."""
 
 
 def _decided(name: str, given: bool | None, configured: bool) -> bool:

@@ -48,11 +48,11 @@ Config = TypeVar("Config", bound="BackboneConfigMixin")
 
 @dataclass(kw_only=True)
 class BackboneConfigMixin(ArchitectureConfig):
-    """An architecture's fields, and which stages' maps are wanted: by name (`out_features`) or number (`out_indices`).
+    """An architecture's fields, and the stages whose maps are returned, by `out_features` or `out_indices`.
 
-    Whichever is set, the other follows. Unset, both say the last stage, and `indices_were_set` is False: a model that
+    Whichever is set, the other follows. Unset, both name the last stage, and `indices_were_set` is False: a model that
     needs more maps than one then takes what it needs. `output_hidden_states`, `output_attentions`, `return_dict`: what
-    the backbone gives when its call does not say.
+    the backbone returns when its call does not choose.
     """
 
     output_hidden_states: bool = False
@@ -97,7 +97,7 @@ class BackboneConfigMixin(ArchitectureConfig):
         config = cls.from_mapping({**fields, **changes})
         if not selection:
             selection = {key: fields[key] for key in ("out_features", "out_indices") if fields.get(key) is not None}
-            # transformers writes the default out, so the default says nothing about anybody's wish.
+            # transformers writes the default out, so a default in the file is not a choice of the user.
             if selection.get("out_features") == config.stage_names[-1:]:
                 selection = {}
         if selection:
@@ -139,6 +139,6 @@ def _set_features(config: BackboneConfigMixin, value: Sequence[str] | None) -> N
     config._indices = agreed_indices(value, None, config.stage_names, family(config.model_type).forbidden)
 
 
-# A constructor's argument and a property of one name: the property can only be put in place after the fields are read.
+# A constructor's argument and a property of one name: the property can only be set after the fields are read.
 BackboneConfigMixin.out_indices = property(_get_indices, _set_indices)  # type: ignore[assignment]
 BackboneConfigMixin.out_features = property(_get_features, _set_features)  # type: ignore[assignment]

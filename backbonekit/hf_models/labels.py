@@ -110,7 +110,7 @@ def object_mask(segmentation: Any, size: tuple[int, int]) -> Tensor:
 def _from_runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> Tensor:
     counts = segmentation.get("counts")
     if not isinstance(counts, Sequence) or isinstance(counts, (str, bytes)):
-        raise ContractError("run lengths are wanted as a list of numbers; pycocotools' `decode` reads compressed ones.")
+        raise ContractError("run lengths must be a list of numbers; pycocotools' `decode` reads compressed ones.")
     height, width = size
     if tuple(segmentation.get("size", size)) != size or sum(counts) != height * width or min(counts, default=0) < 0:
         raise ContractError(f"run lengths of {sum(counts)} pixels do not fit an image of {height} x {width}.")
@@ -162,8 +162,8 @@ def detection_labels(
 
     Crowds, and boxes that are empty within the image, are left out. Boxes are centre and size in [0, 1] (`converts`),
     else x0 y0 x1 y1 in pixels of the input. They are relative to the image and not, as in transformers since 4.37,
-    to the padded canvas: so that the same box means the same in every batch, a model's predictions are judged by what
-    `post_process_object_detection` makes of them, and published weights, which were trained so, are met.
+    to the padded canvas: so a box means the same in every batch, and targets agree with the outputs of
+    `post_process_object_detection` and with published weights, which were trained so.
     Keypoints move with the image, which transformers leaves out.
     """
     height, width = geometry.original
@@ -174,15 +174,15 @@ def detection_labels(
     limits = torch.tensor([width, height, width, height], dtype=torch.float32)
     boxes = torch.minimum(boxes.clamp(min=0), limits)
     seen = ((boxes[:, 2:] > boxes[:, :2]).all(dim=1)).nonzero()[:, 0]
-    truth: dict[str, Any] = {"labels": seen, "boxes": boxes[seen]}  # labels: their numbers, to know who is left
+    target: dict[str, Any] = {"labels": seen, "boxes": boxes[seen]}  # labels: their numbers, to know which are left
     kept = [objects[number] for number in seen.tolist()]
     if objects and all("keypoints" in one for one in objects):
         points = [torch.tensor(one["keypoints"], dtype=torch.float32).reshape(-1, 3) for one in kept]
-        truth["keypoints"] = torch.stack(points) if points else torch.zeros(0, 0, 3)
+        target["keypoints"] = torch.stack(points) if points else torch.zeros(0, 0, 3)
     if with_masks:
         masks = [object_mask(one.get("segmentation"), geometry.original) for one in kept]
-        truth["masks"] = torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)
-    moved: dict[str, Any] = dict(move_target(as_target(truth), geometry))
+        target["masks"] = torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)
+    moved: dict[str, Any] = dict(move_target(as_target(target), geometry))
     kept = [objects[number] for number in moved["labels"].tolist()]
     scale = (geometry.resized[0] / height) * (geometry.resized[1] / width)
     labels = {

@@ -5,66 +5,66 @@ from backbonekit.hf_models.whole_model import BoxModel, DenseModel, DepthModel, 
 
 
 class DFineForObjectDetection(BoxModel):
-    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+    """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.DFineConfig
 
 
 class DeformableDetrForObjectDetection(BoxModel):
-    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+    """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.DeformableDetrConfig
 
 
 class DepthAnythingForDepthEstimation(DepthModel):
-    """Predicts a depth for every pixel. `WholeModel` says what all models have."""
+    """Predicts a depth for every pixel. For what all models share see `WholeModel`."""
 
     config_class = configs.DepthAnythingConfig
 
 
 class DetrForObjectDetection(BoxModel):
-    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+    """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.DetrConfig
 
 
 class DPTForDepthEstimation(DepthModel):
-    """Predicts a depth for every pixel. `WholeModel` says what all models have."""
+    """Predicts a depth for every pixel. For what all models share see `WholeModel`."""
 
     config_class = configs.DPTConfig
 
 
 class Mask2FormerForUniversalSegmentation(MaskModel):
-    """Segments images by a set of masks, each with a class. `WholeModel` says what all models have."""
+    """Segments images by a set of masks, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.Mask2FormerConfig
 
 
 class MaskFormerForInstanceSegmentation(MaskModel):
-    """Segments images by a set of masks, each with a class. `WholeModel` says what all models have."""
+    """Segments images by a set of masks, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.MaskFormerConfig
 
 
 class RTDetrForObjectDetection(BoxModel):
-    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+    """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.RTDetrConfig
 
 
 class RTDetrV2ForObjectDetection(BoxModel):
-    """Finds objects: a set of boxes, each with a class. `WholeModel` says what all models have."""
+    """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.RTDetrV2Config
 
 
 class UperNetForSemanticSegmentation(DenseModel):
-    """Predicts a class for every pixel. `WholeModel` says what all models have."""
+    """Predicts a class for every pixel. For what all models share see `WholeModel`."""
 
     config_class = configs.UperNetConfig
 
 
 class VitPoseForPoseEstimation(PoseModel):
-    """Finds the keypoints of the one person in an image. `WholeModel` says what all models have."""
+    """Finds the keypoints of the one person in an image. For what all models share see `WholeModel`."""
 
     config_class = configs.VitPoseConfig

@@ -48,7 +48,7 @@ class ModelConfig(ModelFields):
     beside `backbone`. Classes: `num_labels`, `id2label` or `label2id`.
 
     Class attributes: `model_type`, `architecture`: as a `config.json` has them. `default_timm`: the architecture of
-    timm without a name. `stand_in`: a backbone that is described in place of one that is known by name alone.
+    timm without a name. `stand_in`: a backbone's description, used for one that is only named.
     `default_strides`: of the maps that are read where none are chosen, for a converter that requires them.
     `norms_each_map`: a Swin has a norm for each map, as in MaskFormer.
 
@@ -110,7 +110,7 @@ class ModelConfig(ModelFields):
 
     @property
     def freezes_norms(self) -> bool:
-        """Whether a backbone of timm is told to (`freeze_batch_norm_2d`)."""
+        """Whether a backbone of timm does so (`freeze_batch_norm_2d`)."""
         own = self._choice.own()
         return isinstance(own, TimmBackboneConfig) and own.freeze_batch_norm_2d
 

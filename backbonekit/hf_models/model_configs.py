@@ -100,14 +100,14 @@ class MaskFormerConfig(ModelConfig, MaskFormerFields):
         model."""
         nested = fields.get("backbone_config")
         if isinstance(nested, Mapping) and nested.get("model_type") == "swin":
-            # transformers gives MaskFormer all four maps of a Swin, whatever its file selects.
+            # transformers passes all four maps of a Swin to MaskFormer, whatever its file selects.
             nested = {key: value for key, value in nested.items() if key not in ("out_features", "out_indices")}
             fields = {**fields, "backbone_config": nested}
         return super().from_dict(fields)
 
     @classmethod
     def from_recipe(cls: type[MaskFormer], recipe: Recipe, *, origin: str = "the recipe") -> MaskFormer:
-        """Of a model with this head: the configuration that gives the same recipe. Raises ContractError for others.
+        """Of a model with this head: the configuration with the same recipe. Raises ContractError for others.
 
         An inserted pyramid is left out, since it is inserted again.
         """

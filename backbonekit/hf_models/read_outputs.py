@@ -44,7 +44,7 @@ def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
 
 
 def sizes_for(target_sizes: Sequence[tuple[int, int]] | Tensor | None, maps: Tensor) -> list[tuple[int, int]]:
-    """(height, width) for each image: as asked, else those of the prediction's own maps [batch, ..., height, width]."""
+    """(height, width) for each image: as given, else those of the prediction's own maps [batch, ..., height, width]."""
     if target_sizes is None:
         return [(maps.shape[-2], maps.shape[-1])] * len(maps)
     sizes = [(int(height), int(width)) for height, width in target_sizes]

@@ -28,7 +28,7 @@ _COUNTER = "num_batches_tracked"
 
 
 class TimmBackbone(BackboneMixin):
-    """A timm architecture, its weights random from `seed` unless the configuration wants the published ones."""
+    """A timm architecture, its weights random from `seed` unless the configuration selects the published ones."""
 
     config_class = TimmBackboneConfig
     backbone: Backbone
@@ -135,7 +135,7 @@ class TimmBackbone(BackboneMixin):
 
 
 def _saved_backbone(name: str | Path, revision: str | None) -> Repository | None:
-    """A folder or Hub repository that says it is a TimmBackbone; None for names of timm and its own format."""
+    """A folder or Hub repository whose config.json is a TimmBackbone's; None for names of timm and its own format."""
     text = str(name)
     is_hub = "/" in text and not text.startswith(("timm/", "hf-hub:", "hf_hub:"))
     if not is_hub and not Path(text).expanduser().is_dir():

@@ -97,8 +97,8 @@ class WholeModel(nn.Module):
             config.id2label = class_names(num_labels, id2label, label2id)
             if config.num_labels != before and not ignore_mismatched_sizes:
                 raise ContractError(
-                    f"{opened.origin} has {before} classes, asked are {config.num_labels}, so its class predictor does"
-                    " not fit. The fix, which starts the predictor at random: ignore_mismatched_sizes=True."
+                    f"{opened.origin} has {before} classes, requested are {config.num_labels}, so its class predictor"
+                    " does not fit. The fix, which starts the predictor at random: ignore_mismatched_sizes=True."
                 )
             head = {name: value for name, value in mapping["head"].items() if name != "num_classes"}
             labels = chosen_labels(list((config.id2label or {}).values()))
@@ -150,7 +150,7 @@ class WholeModel(nn.Module):
         return path
 
     def _written_processing(self) -> dict[str, Any]:
-        """With the processor that knows how the predictions are read, where it prepares images in the same way."""
+        """With the processor that also holds how predictions are read, if it prepares images in the same way."""
         processing = self.model.processor.processing
         written = write_processing(processing)
         named = {**written, "image_processor_type": f"{MODELS[self.config.model_type].processor}ImageProcessor"}
@@ -236,7 +236,7 @@ class MaskModel(WholeModel):
 
 
 class DenseModel(WholeModel):
-    """Gives every pixel a class."""
+    """Predicts a class for every pixel."""
 
     def forward(
         self, pixel_values: Images, pixel_mask: Mask = None, labels: Int[Tensor, "batch height width"] | None = None
@@ -248,7 +248,7 @@ class DenseModel(WholeModel):
 
 
 class DepthModel(WholeModel):
-    """Gives every pixel a depth."""
+    """Predicts a depth for every pixel."""
 
     def forward(
         self, pixel_values: Images, pixel_mask: Mask = None, labels: Float[Tensor, "batch height width"] | None = None
@@ -280,7 +280,7 @@ def mask_targets(mask_labels: Sequence[Tensor] | None, class_labels: Sequence[Te
     if mask_labels is None or class_labels is None or len(mask_labels) != len(class_labels):
         given = [0 if labels is None else len(labels) for labels in (mask_labels, class_labels)]
         raise ContractError(
-            f"mask_labels of {given[0]} images and class_labels of {given[1]}; a loss wants both, one each an image."
+            f"mask_labels of {given[0]} images and class_labels of {given[1]}; a loss requires both for every image."
         )
     return [
         {"labels": classes.long(), "masks": masks != 0}
@@ -299,4 +299,4 @@ def earlier_masks(auxiliary: tuple[MaskQueries, ...] | None) -> tuple[dict[str, 
 
 def _check_count(given: int, pixel_values: Tensor) -> None:
     if given != len(pixel_values):
-        raise ContractError(f"labels of {given} images for a batch of {len(pixel_values)}; give one each.")
+        raise ContractError(f"labels of {given} images for a batch of {len(pixel_values)}; give one for each image.")

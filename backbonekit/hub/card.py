@@ -1,4 +1,4 @@
-"""The model card: what a person and the Hub want to know of a saved model, as README.md."""
+"""The model card, README.md of a saved model, for people and for the Hub."""
 
 import json
 import re
@@ -17,11 +17,11 @@ _LOCAL_PATH = re.compile(r"(?<![\w:/.@\-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\`'\"|]+
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card tells.
+    """What a card contains.
 
-    `name`: the model's, as one would say it. `parts`: a sentence each, from backbone to head. `weights`: a sentence on
+    `name`: the model's, for people. `parts`: a line each, from backbone to head. `weights`: a line on
     each part's weights. `licence`: an identifier such as apache-2.0. `base_model`: a Hub id, with `base_commit`.
-    `pipeline_tag`: the Hub's word for the task.
+    `pipeline_tag`: the Hub's name of the task.
     """
 
     name: str
@@ -41,7 +41,7 @@ def model_card(facts: CardFacts, processing: Processing) -> str:
     lines += _listing("Parts", facts.parts)
     lines += ["## Use", "", "```python", "import backbonekit as bk", ""]
     lines += ['model = bk.load_model("PATH_OR_HUB_ID")', 'results = model.predict(["image.jpg"])', "```", ""]
-    lines += _listing("Input", _input_sentences(processing))
+    lines += _listing("Input", _input_lines(processing))
     weights = list(facts.weights)
     if (
         facts.base_model
@@ -74,8 +74,8 @@ def _header(facts: CardFacts) -> list[str]:
     return [*lines, "tags:", *(f"  - {json.dumps(tag)}" for tag in dict.fromkeys(tags)), "---"]
 
 
-def _listing(title: str, sentences: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {_line(sentence)}" for sentence in sentences), ""] if sentences else []
+def _listing(title: str, lines: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *(f"- {_line(line)}" for line in lines), ""] if lines else []
 
 
 def _line(text: str) -> str:
@@ -84,28 +84,28 @@ def _line(text: str) -> str:
     return plain.replace("<", "&lt;").strip()
 
 
-def _input_sentences(processing: Processing) -> list[str]:
-    sentences = []
+def _input_lines(processing: Processing) -> list[str]:
+    lines = []
     if processing.size is not None and processing.keep_aspect_ratio:
-        sentences.append(
+        lines.append(
             f"Resized at its own aspect ratio towards {processing.size[0]} x {processing.size[1]} (height x width), to"
             f" multiples of {processing.multiple_of}."
         )
     elif processing.size is not None:
-        sentences.append(f"Resized to {processing.size[0]} x {processing.size[1]} (height x width).")
+        lines.append(f"Resized to {processing.size[0]} x {processing.size[1]} (height x width).")
     elif processing.shortest_edge is not None:
         bound = f", the longer one at most {processing.longest_edge}" if processing.longest_edge else ""
-        sentences.append(f"Resized so that the shorter side has {processing.shortest_edge} pixels{bound}.")
+        lines.append(f"Resized so that the shorter side has {processing.shortest_edge} pixels{bound}.")
     elif processing.longest_edge is not None:
-        sentences.append(f"Resized so that the longer side has {processing.longest_edge} pixels.")
+        lines.append(f"Resized so that the longer side has {processing.longest_edge} pixels.")
     if processing.size_divisor > 1:
-        sentences.append(f"Both sides rounded up to multiples of {processing.size_divisor}.")
+        lines.append(f"Both sides rounded up to multiples of {processing.size_divisor}.")
     if processing.crop is not None:
-        sentences.append(f"Centre crop of {processing.crop[0]} x {processing.crop[1]}.")
+        lines.append(f"Centre crop of {processing.crop[0]} x {processing.crop[1]}.")
     if processing.canvas is not None:
-        sentences.append(f"Padded to {processing.canvas[0]} x {processing.canvas[1]}.")
+        lines.append(f"Padded to {processing.canvas[0]} x {processing.canvas[1]}.")
     mean, std = (", ".join(f"{number:.6g}" for number in numbers) for numbers in (processing.mean, processing.std))
-    sentences.append(
+    lines.append(
         f"Scaled to [0, 1], mean ({mean}) taken away, divided by ({std}). Resampling: {processing.interpolation}."
     )
-    return sentences
+    return lines

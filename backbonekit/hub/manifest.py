@@ -50,7 +50,7 @@ class Manifest:
                 raise StorageError(f"{origin}: {name} could not be read: {error.strerror}.") from error
             if found != self.weights[name]:
                 raise WeightsError(
-                    f"{origin}: {name} is damaged or was exchanged: its sha256 is {found[:12]}..., the recipe says"
+                    f"{origin}: {name} is damaged or was exchanged: its sha256 is {found[:12]}..., in the recipe"
                     f" {self.weights[name][:12]}... Download it again, or save the model again if you changed it."
                 )
 

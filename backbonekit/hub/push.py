@@ -86,13 +86,13 @@ def _contents(folder: Path) -> dict[str, bytes | str]:
 
 
 def _recipe_bytes(path: Path, recipe: dict[str, Any], manifest: Manifest) -> bytes:
-    scrubbed = without_local_places(recipe)
+    scrubbed = without_local_sources(recipe)
     if scrubbed == recipe:
         return path.read_bytes()
     return (dump_recipe(recipe_from_mapping(scrubbed, origin=str(path))) + manifest.to_yaml()).encode()
 
 
-def without_local_places(recipe: dict[str, Any]) -> dict[str, Any]:
+def without_local_sources(recipe: dict[str, Any]) -> dict[str, Any]:
     """A copy of a flat recipe in which the backbone does not come from a folder of this machine.
 
     Its weights are in the saved model itself. Raises StorageError where another value holds the user's folder.
@@ -101,7 +101,7 @@ def without_local_places(recipe: dict[str, Any]) -> dict[str, Any]:
     if _is_local(backbone.get("pretrained")):
         backbone["pretrained"] = False
     if _is_local(backbone.get("name")):
-        # The configuration says what the name stood for; without one, the last part of the path is better than nothing.
+        # The configuration replaces the name. Without one, the last part of the path is kept.
         backbone["name"] = None if backbone.get("config") else re.split(r"[/\\]", backbone["name"].rstrip("/\\"))[-1]
         backbone["pretrained"] = False
         backbone["revision"] = None

@@ -43,11 +43,11 @@ def save_model(
     card: str,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Path:
-    """Writes the four kinds of files and returns the folder. The same model gives the same bytes.
+    """Writes the four kinds of files and returns the folder. Equal models are written as equal bytes.
 
     `recipe_yaml`: the flat recipe as a YAML mapping in block style; the weights' sha256 are written after it.
     `card`: the text of README.md. An older model in the folder is replaced once the new one is complete; files that are
-    no part of a model stay. Raises StorageError, and WeightsError for tensors without values.
+    no part of a model are kept. Raises StorageError, and WeightsError for tensors without values.
     """
     folder = Path(folder).expanduser()
     with replacing(folder, stale=is_ours, last=RECIPE) as new:
@@ -67,7 +67,7 @@ def _write(path: Path, text: str) -> None:
 class SavedModel:
     """`recipe`: the recipe as plain data, not checked yet. `checkpoint`, `processing`: None where there are none.
 
-    `manifest`: what the recipe says of its weights, or None of a recipe that was written by hand.
+    `manifest`: the weights' sha256 as the recipe records them; None for a recipe that was written by hand.
     """
 
     recipe: dict[str, Any]

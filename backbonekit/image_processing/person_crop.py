@@ -42,8 +42,8 @@ def region_around(box_xyxy: tuple[float, float, float, float], size: tuple[int, 
 def cut_out(pixels: np.ndarray, region: CropRegion) -> np.ndarray:
     """[height, width, channels] of the image -> [*region.size, channels], same dtype, sampled linearly."""
     height, width, _ = pixels.shape
-    rows = _places(region.top, region.height, region.size[0])
-    columns = _places(region.left, region.width, region.size[1])
+    rows = _sampling_positions(region.top, region.height, region.size[0])
+    columns = _sampling_positions(region.left, region.width, region.size[1])
     positions = torch.stack(
         [
             (columns * (2 / max(width - 1, 1)) - 1)[None].expand(region.size),
@@ -60,10 +60,10 @@ def cut_out(pixels: np.ndarray, region: CropRegion) -> np.ndarray:
     return np.floor(crop + 0.5).astype(np.uint8) if pixels.dtype == np.uint8 else crop.astype(pixels.dtype)
 
 
-def _places(start: float, length: float, count: int) -> Tensor:
+def _sampling_positions(start: float, length: float, count: int) -> Tensor:
     """Where the crop's pixels are in the image, in pixels whose first centre is at 0."""
     return start - 0.5 + torch.arange(count, dtype=torch.float64) * (length / max(count - 1, 1))
 
 
-def _within(places: Tensor, length: int) -> Tensor:
-    return (places >= 0) & (places <= length - 1)
+def _within(positions: Tensor, length: int) -> Tensor:
+    return (positions >= 0) & (positions <= length - 1)

@@ -1,4 +1,4 @@
-"""Opens image files as untrusted data: image formats only, bounded in size, upright, every fault one sentence."""
+"""Opens image files as untrusted data: image formats only, bounded in size, upright; faults are StorageErrors."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from backbonekit.errors import StorageError
 
-# Formats that Pillow decodes by itself. EPS is left out on purpose: Pillow hands it to Ghostscript, an interpreter.
+# Formats that Pillow decodes by itself. EPS is left out on purpose: Pillow passes it to Ghostscript, an interpreter.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

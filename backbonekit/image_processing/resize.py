@@ -87,8 +87,8 @@ def round_up(size: tuple[int, int], divisor: int) -> tuple[int, int]:
 
 
 def resize_pixels(pixels: np.ndarray, size: tuple[int, int], interpolation: Interpolation) -> np.ndarray:
-    """[height, width, channels] to `size`, same dtype. 8 bits stay 8 bits, rounded, as in the training of nearly every
-    published backbone; 16 bits and floats are resampled as floats."""
+    """[height, width, channels] to `size`, same dtype. 8-bit pixels are rounded to 8 bits, as in the training of nearly
+    every published backbone; 16 bits and floats are resampled as floats."""
     if pixels.shape[:2] == size:
         return pixels
     height, width = size

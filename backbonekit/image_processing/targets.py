@@ -12,7 +12,7 @@ from backbonekit.contract.targets import IGNORE_LABEL, Target
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.resize import resize_nearest_as_pillow
 
-# key -> what stands on padding. The keys that have a pixel grid of their own.
+# key -> the value in the padding. The keys that have a pixel grid of their own.
 _GRIDS: dict[str, float] = {"masks": 0, "segmentation": IGNORE_LABEL, "depth": float("nan")}
 _DTYPES = {
     "labels": torch.int64,

@@ -57,8 +57,8 @@ class BoxSetCriterion(nn.Module):
     a box in the cross-entropy; small, since most have none. `alpha`, `gamma`: of the focal loss, the weight of
     positives and the exponent that reduces the weight of easy examples; of varifocal, weight and exponent of negative
     classes. `matching_alpha`, `matching_gamma`: of the focal cost in the matching.
-    `proposals`: the targets of an encoder's proposals: the `classes`, or `objectness`, for which the first class stands
-    for any object.
+    `proposals`: the targets of an encoder's proposals: the `classes`, or `objectness`, where the first class means
+    any object.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), sections 3.1 and A.2;
     github.com/facebookresearch/detr, models/detr.py; Zhu et al., "Deformable DETR" (2021), section 4 and appendix A.4;

@@ -26,7 +26,7 @@ def bilinear_neighbours(
     points: Float[Tensor, "*rows 2"], size: tuple[int, int]
 ) -> Iterator[tuple[Int[Tensor, "*rows"], Float[Tensor, "*rows"]]]:
     """The four positions around each point, one after the other, as indices into the flattened map, with the weights
-    that `sample_maps` gives them. Weights sum to 1, or to less at an edge, beyond which they are 0."""
+    that `sample_maps` uses. Weights sum to 1, or to less at an edge, beyond which they are 0."""
     height, width = size
     # Centres of positions are at whole numbers.
     x, y = points[..., 0] * width - 0.5, points[..., 1] * height - 0.5

@@ -122,7 +122,7 @@ def _read_source_and_name(data: dict[str, Any], faults: list[str]) -> tuple[str,
         source = "?"
     if name is None:
         return source, None
-    fault = _place_fault(name)
+    fault = _location_fault(name)
     if fault is not None:
         faults.append(f"backbone.name: given {shown(name)}, {fault}")
         return source, None
@@ -135,7 +135,7 @@ def _read_source_and_name(data: dict[str, Any], faults: list[str]) -> tuple[str,
     return source, name
 
 
-def _place_fault(name: Any) -> str | None:
+def _location_fault(name: Any) -> str | None:
     if not isinstance(name, str) or not name.strip():
         return "must be text: a Hub id, a folder or an architecture."
     if len(name) > MAX_TEXT:
@@ -150,7 +150,7 @@ def _place_fault(name: Any) -> str | None:
 def _read_pretrained(value: Any, faults: list[str]) -> bool | str:
     if isinstance(value, bool):
         return value
-    fault = _place_fault(value) if isinstance(value, str) else "must be true, false, or where the weights are."
+    fault = _location_fault(value) if isinstance(value, str) else "must be true, false, or where the weights are."
     if fault is not None:
         faults.append(f"backbone.pretrained: given {shown(value)}, {fault}")
         return False

@@ -43,7 +43,7 @@ class Layer:
 
 
 class RecipeSource(ConfigSource):
-    """Gives Hydra the files of the active roots. Its path is the number of the root."""
+    """Serves the files of the active roots to Hydra. Its path is the number of the root."""
 
     def __init__(self, provider: str, path: str) -> None:
         self.provider = provider
@@ -107,7 +107,7 @@ def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> list[tuple[
         except (HydraException, OmegaConfBaseException, ValueError, AssertionError, RecursionError) as error:
             if isinstance(error, RecipeError):
                 raise
-            raise RecipeError(f"{group}={name} could not be composed: {_sentence(error)}") from error
+            raise RecipeError(f"{group}={name} could not be composed: {_one_line(error)}") from error
         finally:
             _active_roots.clear()
     files = [item for item in found.defaults if item.config_path.split("/")[0] != "hydra"]
@@ -163,7 +163,7 @@ def _read(file: Path) -> dict[str, Any]:
     defaults = content.get("defaults")
     if defaults is not None:
         _check_defaults(file, defaults)
-        # Said or not, a file's own values come after those of its defaults.
+        # With or without `_self_`, a file's own values come after those of its defaults.
         if not any(item == "_self_" for item in defaults):
             overrides = [item for item in defaults if isinstance(item, dict) and "override " in next(iter(item), "")]
             others = [item for item in defaults if item not in overrides]
@@ -194,7 +194,7 @@ def _without_suffix(config_path: str) -> str:
     return config_path.removesuffix(".yaml")
 
 
-def _sentence(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """Hydra's reason without the search path, on one line."""
     return " ".join(str(error).split("Config search path")[0].split())[:500]
 

@@ -1,4 +1,4 @@
-"""A recipe as YAML: flat, complete, in one order, so that saving it twice gives the same bytes."""
+"""A recipe as YAML: flat, complete, in one order, so that equal recipes are written as equal bytes."""
 
 from typing import Any
 

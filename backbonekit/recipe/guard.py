@@ -70,7 +70,7 @@ def plain_mapping(mapping: Any, *, origin: str = "the recipe") -> dict[str, Any]
         data = _Copier(origin).copy(mapping, "", 0)
     except RecipeError:
         raise
-    except Exception as error:  # a foreign mapping may raise anything when it is read (OmegaConf's `???` does)
+    except Exception as error:  # a mapping of another library may raise any error when read (OmegaConf's `???` does)
         raise RecipeError(f"{_shown(origin)} could not be read: {_shown(str(error))}.") from error
     if not isinstance(data, dict):
         raise RecipeError(f"{_shown(origin)} must be a mapping of keys to values, not {_kind(data)}.")

@@ -81,7 +81,7 @@ def _config(model_type: str) -> Schema:
 
 
 def _part(kind: str) -> Schema:
-    """One of the parts, told apart by its name; a name alone is the part with its defaults.
+    """One of the parts, identified by its name; a name alone is the part with its defaults.
 
     No name is required: a file that inherits its part has only what differs.
     """

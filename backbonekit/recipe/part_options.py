@@ -12,7 +12,7 @@ from backbonekit.registry.table import default_criterion, options
 
 
 def read_part(kind: str, data: Any, path: str, faults: list[str]) -> PartRecipe | None:
-    """A part with every option filled in; appends to `faults`. A name alone stands for the part with its defaults."""
+    """A part with every option filled in; appends to `faults`. A name alone is the part with its defaults."""
     if isinstance(data, str):
         data = {"name": data}
     if not isinstance(data, dict):

@@ -147,7 +147,7 @@ def _labels(labels: Labels | None) -> Any:
         return None
     if labels.things is None:
         return list(labels.names)
-    # A name that two classes share does not tell the two apart; their numbers do.
+    # A name that two classes share does not identify a class; its number does.
     unique = len(set(labels.names)) == len(labels.names)
     things = [labels.names[number] if unique else number for number in sorted(labels.things)]
     return {"names": list(labels.names), "things": things}

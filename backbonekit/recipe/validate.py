@@ -17,7 +17,7 @@ from backbonekit.recipe.schema_versions import in_current_schema, version_fault
 from backbonekit.recipe.settings import read_labels, read_processing, read_training
 
 KEYS = ("schema_version", "backbone", "neck", "head", "heads", "labels", "processing", "adapt", "training")
-SEAL = "packed"  # what a saved folder records of its weights, written after the recipe and no part of it
+MANIFEST_KEY = "packed"  # the manifest of a saved folder's weights, written after the recipe and no part of it
 _TASK_KEYS = ("head", "neck", "loss_weight")
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LOSS_WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000}
@@ -48,7 +48,7 @@ def read_recipe_file(path: str | Path) -> Recipe:
 def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes: tuple[str, ...] = ()) -> Recipe:
     """Plain data as a Recipe. `faults` were found before and are listed together with those found here."""
     faults = [] if faults is None else list(faults)
-    clean, refused = without_forbidden({key: value for key, value in data.items() if key != SEAL})
+    clean, refused = without_forbidden({key: value for key, value in data.items() if key != MANIFEST_KEY})
     faults.extend(refused)
     for key in clean:
         if key not in KEYS:

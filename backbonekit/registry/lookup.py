@@ -43,7 +43,7 @@ def resolve(kind: str, name: str) -> Any:
 
 
 def target_of(kind: str, name: str) -> Any:
-    """What a name stands for: an object that was registered, or "module:attribute"; nothing is imported."""
+    """The target of a name: an object that was registered, or "module:attribute"; nothing is imported."""
     _check_kind(kind)
     if (kind, name) in _REGISTERED:
         return _REGISTERED[kind, name]

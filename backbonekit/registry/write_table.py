@@ -1,4 +1,4 @@
-"""Makes the option table from the parts themselves: the only file of this room that imports them."""
+"""Makes the option table from the parts themselves: the only file of this package that imports them."""
 
 import inspect
 import json

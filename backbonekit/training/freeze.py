@@ -16,7 +16,7 @@ def freeze(model: nn.Module, *, stages: Layers = 0, norms: bool = False) -> None
 
     `stages`: how many, counted from the input with the stem as the first: 1 is the stem, 2 the stem and the first stage
     (Detectron2's FREEZE_AT); of a plain transformer, 1 is the patch embedding, 2 also the first block. Their weights
-    take no gradient, and they stay in eval mode.
+    take no gradient, and `train()` leaves them in eval mode.
     `norms`: every norm with running statistics, anywhere in the backbone, keeps them and its scale and shift; norms
     without statistics, such as layer norm, are left alone. For pretrained weights: fresh residual networks start with
     scales of zero.

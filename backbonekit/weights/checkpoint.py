@@ -20,7 +20,7 @@ _PICKLED = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".tar", ".npz", ".h5
 
 
 class Checkpoint:
-    """Named tensors, each read when asked for.
+    """Named tensors, each read on access.
 
     `origin`: where they come from, for people. `commit`: of a Hub repository. `licence`: as its card states it.
     """

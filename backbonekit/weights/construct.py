@@ -19,20 +19,20 @@ def without_weights(seed: int = 0) -> Iterator[None]:
     """Parameters of two and more dimensions come out on the meta device, with shape and type and no memory.
 
     Everything else is real: buffers are computed as ever, and vectors (norms, biases, scales) have the values that the
-    architecture starts them with, random ones drawn with this `seed` as `seeded` draws them. Parameters that
-    are one and the same stay so. Only modules constructed by this thread are affected. Fill what is missing, then call
+    architecture starts them with, random ones drawn with this `seed` as `seeded` draws them. Tied
+    parameters stay tied. Only modules constructed by this thread are affected. Fill what is missing, then call
     `finish`.
     """
     thread = threading.get_ident()
-    places: list[tuple[nn.Module, str]] = []
+    parameters: list[tuple[nn.Module, str]] = []
     skip = _SkipInit()
 
     def note(module: nn.Module, name: str, parameter: Any) -> None:
         if threading.get_ident() == thread and type(parameter) is nn.Parameter:
-            places.append((module, name))
+            parameters.append((module, name))
             skip.registered.append(parameter)
 
-    # Until construction is over the tensors stay where they are, allocated but never written to, which costs no memory
+    # Until construction is over the tensors are allocated but never written to, which costs no memory
     # that the system would have to find: many modules compute their buffers on the device of a weight beside them.
     handle = register_module_parameter_registration_hook(note)
     try:
@@ -41,7 +41,7 @@ def without_weights(seed: int = 0) -> Iterator[None]:
     finally:
         handle.remove()
     empty: dict[int, nn.Parameter] = {}
-    for module, name in places:
+    for module, name in parameters:
         parameter = module._parameters.get(name)
         if parameter is None or parameter.is_meta or parameter.dim() < 2:
             continue
@@ -70,8 +70,8 @@ def finish(module: nn.Module) -> None:
         raise WeightsError(f"{type(module).__name__} has weights that nothing filled: {shown}.")
 
 
-# What initialisers call; none of them changes shape or type. Those of torch.nn.init come as a whole where they ask the
-# mode themselves, with the tensor as a keyword.
+# What initialisers call; none of them changes shape or type. Functions of torch.nn.init that call the mode
+# themselves are listed as a whole; they pass the tensor as a keyword.
 _IN_PLACE = (
     *("uniform_", "normal_", "erfinv_", "mul_", "add_", "sub_", "div_", "clamp_", "fill_", "zero_", "copy_"),
     *("bernoulli_", "random_", "exponential_", "log_normal_", "cauchy_", "geometric_"),
@@ -88,7 +88,7 @@ _COMPARING = frozenset((Tensor.__lt__, Tensor.__gt__, Tensor.lt, Tensor.gt))
 
 
 class _SkipInit(TorchFunctionMode):
-    """Leaves out initialisation in place of the parameters that a checkpoint brings: most of a construction's time."""
+    """Skips the initialisation of parameters that a checkpoint fills, which takes most of a construction's time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _SkipInit(TorchFunctionMode):
             if tensor.dim() >= 2 and (type(tensor) is nn.Parameter or self._is_left(tensor)):
                 return tensor
         elif func in _COMPARING and type(args[0]) is nn.Parameter and args[0].dim() >= 2:
-            # Rejection sampling (a truncated normal) asks which numbers are out of range: of numbers not drawn, none.
+            # Rejection sampling (a truncated normal) draws again what is out of range. Nothing was drawn: nothing is.
             return torch.zeros((), dtype=torch.bool, device=args[0].device)
         return func(*args, **kwargs)
 

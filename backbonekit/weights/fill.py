@@ -15,7 +15,7 @@ from backbonekit.weights.construct import finish, without_weights
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 Adapt = Callable[[str, Tensor, tuple[int, ...]], "tuple[Tensor, str] | None"]
 
-# BatchNorm's counter of training steps. Checkpoints older than the counter lack it, and it matters to nobody who does
+# BatchNorm's counter of training steps. Checkpoints older than the counter lack it, and it matters to no user who does
 # not train with momentum=None; PyTorch itself lets it be missing from those.
 _MAY_ALWAYS_MISS = ("*num_batches_tracked",)
 _SHOWN = 10
@@ -49,11 +49,11 @@ def fill(
     may_miss: Sequence[str] = (),
     may_exceed: Sequence[str] = (),
 ) -> FillReport:
-    """Puts the checkpoint's own tensors in place of the module's, without a copy where type and device agree.
+    """Replaces the module's tensors with the checkpoint's own, without a copy where type and device agree.
 
     `adapt(key, tensor, shape)` is called where a shape differs and returns a tensor of that shape and a word on how, or
     None. `may_miss`, `may_exceed`: fnmatch patterns of names that the checkpoint may lack, or have in surplus. A tensor
-    of another floating type becomes the module's type. Parameters that are one and the same stay so.
+    of another floating type becomes the module's type. Tied parameters stay tied.
 
     Raises WeightsError that lists everything missing, in surplus and of another shape; the module is then unchanged.
     """
@@ -87,7 +87,7 @@ def fill(
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """The place of one tensor: `leaf` of `owner`, a parameter or a persistent buffer."""
+    """Where one tensor is stored: `leaf` of `owner`, a parameter or a persistent buffer."""
 
     owner: nn.Module
     leaf: str
@@ -200,7 +200,7 @@ def _with_source(name: str, checkpoint: Checkpoint) -> str:
 
 
 def _shapes(name: str, checkpoint: Checkpoint, shape: tuple[int, ...]) -> str:
-    return f"{_with_source(name, checkpoint)} is {list(checkpoint.shape(name))}, wanted {list(shape)}"
+    return f"{_with_source(name, checkpoint)} is {list(checkpoint.shape(name))}, expected {list(shape)}"
 
 
 def _listed(names: Sequence[str], count: int | None = None, *, separator: str = ", ") -> str:

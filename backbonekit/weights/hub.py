@@ -1,4 +1,4 @@
-"""The one file that talks to the Hugging Face Hub. Its client's errors leave here as StorageError.
+"""The only file that calls the Hugging Face Hub's client. The client's errors are raised as StorageError.
 
 huggingface_hub is imported inside the functions: a recipe without a repository starts without it.
 """
@@ -25,7 +25,7 @@ _TIMEOUT = 10.0  # seconds for the first response; a dead proxy should not hold 
 
 
 def is_identifier(text: str) -> bool:
-    """Whether a text has the form `owner/name` that the Hub gives its repositories."""
+    """Whether a text has the form `owner/name` of a Hub repository."""
     return _IDENTIFIER.fullmatch(text) is not None and ".." not in text and "--" not in text
 
 
@@ -51,9 +51,9 @@ def check_revision(revision: str | None) -> str | None:
 
 
 def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozenset[str] | None]:
-    """The commit that a revision stands for now, and the names of its files where the Hub was asked.
+    """The commit that a revision points to now, and the names of its files if the Hub was queried.
 
-    A full commit needs no request. Offline, or when the Hub does not answer, the local cache says what it saw last.
+    A full commit needs no request. Offline, or when the Hub does not respond, the commit in the local cache is used.
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision, None
@@ -109,9 +109,9 @@ def download(identifier: str, filename: str, commit: str) -> Path:
 
 
 def remember(identifier: str, branch: str, commit: str) -> None:
-    """Notes in the cache that a branch stands for a commit of which a file is there, for the days without a network.
+    """Records in the cache which commit a branch points to, so that the branch can be opened offline.
 
-    The client notes it only when it is asked for a branch; it is asked for commits here, so that all files are of one.
+    The client records it only for requests by branch; here files are requested by commit, so that all come from one.
     """
     reference = _reference(identifier, branch)
     if _cached_commit(identifier, branch) == commit:
@@ -126,7 +126,7 @@ def remember(identifier: str, branch: str, commit: str) -> None:
 
 
 class UnreachableError(StorageError):
-    """The Hub did not respond: the network is off, or slow, or the client is set to stay offline."""
+    """The Hub did not respond: the network is off, or slow, or the client is in offline mode."""
 
 
 def call(action: Callable[[], Result], identifier: str, what: str) -> Result:
@@ -145,19 +145,19 @@ def _call(
         # Every version of the client raises errors of another HTTP library, so the classes cannot be listed.
         except Exception as error:
             if wait is None or not _is_passing(error):
-                raise _told(error, identifier, revision, filename) from error
+                raise _as_storage_error(error, identifier, revision, filename) from error
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether the Hub answered that it failed (status 500 and above), which often lasts for a moment only."""
+    """Whether the Hub responded with a server error (status 500 and above), which is often temporary."""
     from huggingface_hub import errors
 
     return isinstance(error, errors.HfHubHTTPError) and error.response is not None and error.response.status_code >= 500
 
 
-def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageError:
+def _as_storage_error(error: Any, identifier: str, revision: str, filename: str) -> StorageError:
     from huggingface_hub import errors
 
     what = f"{identifier}: {filename}" if filename else identifier
@@ -185,7 +185,7 @@ def _told(error: Any, identifier: str, revision: str, filename: str) -> StorageE
     if isinstance(error, OSError) and error.errno is not None and "http" not in type(error).__module__:
         return StorageError(f"{what}: could not be stored in the local cache: {error.strerror or error}.")
     return UnreachableError(
-        f"{what}: the Hub did not answer, or not to the end ({type(error).__name__}: {_first_line(error)})."
+        f"{what}: the Hub did not respond, or broke off ({type(error).__name__}: {_first_line(error)})."
     )
 
 
@@ -227,7 +227,7 @@ def _check_blob(path: Path, identifier: str, filename: str) -> None:
     blob = path.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) is None or sha256_of(blob) == blob.name:
         return
-    # Left there, the next opening would take it for good.
+    # If kept, the next opening would use it.
     for damaged in {path, blob}:
         damaged.unlink(missing_ok=True)
     raise StorageError(

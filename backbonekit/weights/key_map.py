@@ -1,4 +1,4 @@
-"""Reversible tables of weight names: foreign checkpoints read as ours, and written back."""
+"""Reversible tables of weight names: checkpoints of other libraries are read under our names, and written back."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class KeyMap:
     `prefixes`: removed from the start of a foreign name where present (`"resnet."`), before rules and drops see it; not
     written back.
 
-    Law: `translate` of what `reverse` wrote gives the same tensors.
+    Law: `translate` of what `reverse` wrote returns the same tensors.
     """
 
     def __init__(self, rules: Sequence[Rule], *, drop: Sequence[str] = (), prefixes: Sequence[str] = ()) -> None:
@@ -72,7 +72,7 @@ class KeyMap:
     def translate(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint under our names, still unread.
 
-        A name that no rule and no drop pattern knows stays as it is, so that filling reports it. A rule of which only
+        A name that no rule and no drop pattern matches is kept, so that filling reports it. A rule of which only
         some foreign tensors are there leaves them as they are. Raises WeightsError where two tensors become one name.
         """
         found: dict[str, StoredTensor] = {}
@@ -208,7 +208,7 @@ def _translated(
     if rule.is_stacked:
         loads = [lambda: _stacked(entries, planned[0])]
     elif len(planned) == 1:
-        # Not kept: what is made of several lives in the model alone.
+        # Not cached: a joined tensor is only kept in the model.
         loads = [lambda: rule.to_ours([entry.load() for entry in entries])[0]]
     else:
         loads = [lambda position=position: whole()[position] for position in range(len(planned))]
@@ -218,10 +218,10 @@ def _translated(
 
 
 def _stacked(entries: Sequence[StoredTensor], plan: Tensor) -> Tensor:
-    """Read straight to their places: no part is ever in memory twice."""
+    """Read straight into the joined tensor: no part is ever in memory twice."""
     joined = torch.empty(plan.shape, dtype=plan.dtype)
-    for entry, place in zip(entries, joined.split([entry.shape[0] for entry in entries]), strict=True):
-        entry.copy_to(place)
+    for entry, part in zip(entries, joined.split([entry.shape[0] for entry in entries]), strict=True):
+        entry.copy_to(part)
     return joined
 
 

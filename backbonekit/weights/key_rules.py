@@ -1,4 +1,4 @@
-"""The rules of a key map: how foreign tensors become ours, and back.
+"""The rules of a key map: tensors of another library ("foreign") become ours, and back.
 
 Each is data with two functions, so that a table of them reads both ways. A rule has one or more foreign names and one
 or more of ours, as templates (`NameTemplate`) with the same numbers on both sides.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-_PLACE = re.compile(r"\{([a-z]\w*)([+-]\d+)?\}")
+_PLACEHOLDER = re.compile(r"\{([a-z]\w*)([+-]\d+)?\}")
 
 
 class NameTemplate:
@@ -24,22 +24,22 @@ class NameTemplate:
         self.text = text
         self._offsets: dict[str, int] = {}
         pattern, end = "", 0
-        for place in _PLACE.finditer(text):
-            name, offset = place.group(1), int(place.group(2) or 0)
-            pattern += re.escape(text[end : place.start()])
+        for placeholder in _PLACEHOLDER.finditer(text):
+            name, offset = placeholder.group(1), int(placeholder.group(2) or 0)
+            pattern += re.escape(text[end : placeholder.start()])
             if name in self._offsets:
                 assert offset == self._offsets[name], f"{text!r} writes {name!r} with two offsets"
                 pattern += f"(?P={name})"
             else:
                 self._offsets[name] = offset
                 pattern += rf"(?P<{name}>0|[1-9]\d*)"
-            end = place.end()
+            end = placeholder.end()
         pattern += re.escape(text[end:])
         rest = r"(?P<REST>\..+)?" if text else r"(?P<REST>.+)"
         self._pattern = re.compile(pattern + rest, re.DOTALL)
 
     @property
-    def places(self) -> frozenset[str]:
+    def placeholders(self) -> frozenset[str]:
         return frozenset(self._offsets)
 
     def match(self, name: str) -> tuple[dict[str, int], str] | None:
@@ -47,14 +47,16 @@ class NameTemplate:
         found = self._pattern.fullmatch(name)
         if found is None:
             return None
-        numbers = {place: int(found.group(place)) - offset for place, offset in self._offsets.items()}
+        numbers = {placeholder: int(found.group(placeholder)) - offset for placeholder, offset in self._offsets.items()}
         if any(number < 0 for number in numbers.values()):
             return None
         return numbers, found.group("REST") or ""
 
     def write(self, numbers: Mapping[str, int], rest: str) -> str:
         """The name with these numbers and this rest: the inverse of `match`."""
-        text = _PLACE.sub(lambda place: str(numbers[place.group(1)] + int(place.group(2) or 0)), self.text)
+        text = _PLACEHOLDER.sub(
+            lambda placeholder: str(numbers[placeholder.group(1)] + int(placeholder.group(2) or 0)), self.text
+        )
         return text + rest if text else rest.removeprefix(".")
 
 
@@ -62,7 +64,7 @@ Shape = tuple[int, ...]
 
 
 class Rule:
-    """`to_ours` takes the foreign tensors in order and gives ours; `to_foreign` the other way round."""
+    """`to_ours` takes the foreign tensors in order and returns ours; `to_foreign` the other way round."""
 
     def __init__(
         self,
@@ -82,8 +84,8 @@ class Rule:
         self.is_plain = is_plain
         # Of a stacked rule ours has the foreign numbers one tensor after another, so that they can be read in place.
         self.is_stacked = is_stacked
-        places = self.foreign[0].places
-        assert all(template.places == places for template in (*self.foreign, *self.ours)), (
+        placeholders = self.foreign[0].placeholders
+        assert all(template.placeholders == placeholders for template in (*self.foreign, *self.ours)), (
             f"the templates of one rule must have the same numbers: {foreign} -> {ours}"
         )
 

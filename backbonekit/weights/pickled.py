@@ -34,13 +34,13 @@ _HARMLESS: list[Any] = [argparse.Namespace]
 
 @dataclass(frozen=True, slots=True)
 class Pickled:
-    """`tensors`: by their names without the prefixes of wrappers. `files`: they were read from these. `place`: the keys
-    under which they lay in there, such as ("ema", "module"); none of a plain state_dict. `stripped`: what else was
+    """`tensors`: by their names without the prefixes of wrappers. `files`: what they were read from. `key_path`: the
+    keys under which they were stored, such as ("ema", "module"); none of a plain state_dict. `stripped`: what else was
     taken off every name."""
 
     tensors: dict[str, Tensor]
     files: tuple[Path, ...]
-    place: tuple[str, ...] = ()
+    key_path: tuple[str, ...] = ()
     stripped: str = ""
 
 
@@ -68,14 +68,14 @@ def read_pickled(path: Path) -> Pickled:
 
 def _read_file(path: Path) -> Pickled:
     content = _unpickled(path)
-    place, tensors = _tensors_in(content, ())
+    key_path, tensors = _tensors_in(content, ())
     if not tensors:
         raise WeightsError(f"{path} holds no tensors by name{_top_keys(content)}.")
     # Lightning saves the module around the model, which is one of its attributes. Elsewhere a first word that all names
     # share can be the model's own.
     stripped = _shared_word(tensors) if isinstance(content, Mapping) and _LIGHTNING in content else ""
     names = {name: _unwrapped(name).removeprefix(stripped) for name in tensors}
-    return Pickled(_renamed(tensors, names, path), (path,), place, stripped)
+    return Pickled(_renamed(tensors, names, path), (path,), key_path, stripped)
 
 
 def _read_shards(folder: Path) -> Pickled:
@@ -111,14 +111,14 @@ def _unpickled(path: Path) -> Any:
         ) from error
 
 
-def _tensors_in(content: Any, place: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]]:
+def _tensors_in(content: Any, key_path: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]]:
     if not isinstance(content, Mapping):
-        return place, {}
+        return key_path, {}
     for name in _CONTAINERS:
-        deeper, inner = _tensors_in(content.get(name), (*place, name))
+        deeper, inner = _tensors_in(content.get(name), (*key_path, name))
         if inner:
             return deeper, inner
-    return place, {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
+    return key_path, {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
 
 
 def _shared_word(names: Iterable[str]) -> str:

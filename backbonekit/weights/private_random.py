@@ -19,9 +19,9 @@ def seeded(seed: int) -> Iterator[None]:
     `random` and numpy are in the state they had before.
 
     `seed`: any whole number. Of torch's generators, the CPU's is seeded, and the default device's where that is another
-    one (`torch.device("cuda")` around the block); no other device is touched. May be nested. Threads that are in such a
-    block wait for each other. A thread that draws outside of any while another one is in a block does get numbers of
-    that block: it cannot be told apart.
+    one (`torch.device("cuda")` around the block); no other device is touched. May be nested. Threads wait for each
+    other at such a block. A thread that draws outside of it while another one is inside changes the numbers that both
+    get, because torch's generator is shared.
     """
     seed = _in_32_bits(seed)
     device = torch.get_default_device()

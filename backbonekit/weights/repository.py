@@ -1,4 +1,4 @@
-"""A place with files: a local folder, or one commit of a Hub repository. All of its files come from that commit."""
+"""A source of files: a local folder, or one commit of a Hub repository, from which all files then come."""
 
 import re
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _CARD_HEADER = 20_000  # characters of a model card within which its header has 
 class Repository:
     """`identifier`: the Hub id, or the folder as given. `folder`: set when local. `commit`: 40 hex digits on the Hub.
 
-    `listed`: the file names, where opening it already told them. `branch`: the branch or tag that stood for the commit
-    when the Hub was asked.
+    `listed`: the file names, if opening it listed them. `branch`: the branch or tag that pointed to the commit when
+    the repository was opened.
     """
 
     identifier: str
@@ -103,9 +103,7 @@ def open_repository(identifier: str | Path, *, revision: str | None = None) -> R
     folder = Path(identifier).expanduser()
     if _is_folder(folder):
         if revision is not None:
-            raise StorageError(
-                f"{identifier} is a local folder and has no revisions, but revision {revision!r} was asked."
-            )
+            raise StorageError(f"{identifier} is a local folder and has no revisions; given: revision {revision!r}.")
         return Repository(str(identifier), folder, None)
     if isinstance(identifier, Path) or _looks_like_path(identifier):
         kind = "is a file, not a folder" if folder.is_file() else "does not exist"

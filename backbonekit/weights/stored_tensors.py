@@ -53,12 +53,12 @@ class StoredTensor:
     stored_as: tuple[str, ...] = ()
     read_into: Callable[[Tensor], None] | None = None
 
-    def copy_to(self, place: Tensor) -> None:
-        """`place`: contiguous, of this shape."""
-        if self.read_into is not None and place.dtype == self.dtype:
-            self.read_into(place)
+    def copy_to(self, target: Tensor) -> None:
+        """`target`: contiguous, of this shape."""
+        if self.read_into is not None and target.dtype == self.dtype:
+            self.read_into(target)
         else:
-            place.copy_(self.load())
+            target.copy_(self.load())
 
 
 def stored(name: str, tensor: Tensor) -> StoredTensor:
@@ -100,7 +100,7 @@ class _Source:
 
 
 def _header(path: Path, name: str) -> tuple[dict[str, Any], int]:
-    """What the file says of its tensors, and where their numbers begin."""
+    """The file's header (name, type, shape and offsets of each tensor) and the byte at which the data begins."""
     # Read here first because the parser lets a repeated key pass and takes any number of tensors.
     try:
         with path.open("rb") as file:
@@ -147,9 +147,9 @@ def _entry(source: _Source, key: str, described: Any) -> StoredTensor:
         handed_out = True
         return tensor
 
-    def read_into(place: Tensor) -> None:
-        # Through the mapping its pages would stay with the process for as long as any tensor of the file does.
-        numbers = place.view(-1).view(torch.uint8).numpy()
+    def read_into(target: Tensor) -> None:
+        # Read through the memory map, its pages would stay in memory as long as any tensor of the file.
+        numbers = target.view(-1).view(torch.uint8).numpy()
         try:
             with source.path.open("rb") as file:
                 file.seek(source.start + described["data_offsets"][0])

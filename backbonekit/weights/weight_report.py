@@ -9,7 +9,7 @@ class WeightSource:
 
     `origin`: "random, seed 0", or a repository with its commit, or a file. `loaded` of `parameters` numbers came from
     there. `adapted`: names and how they were made to fit. `fresh`: names that the checkpoint lacks and that start at
-    random. `unused`: how many of the checkpoint's tensors no part wanted. `licence`: as its repository states it.
+    random. `unused`: how many of the checkpoint's tensors no part uses. `licence`: as its repository states it.
     """
 
     part: str

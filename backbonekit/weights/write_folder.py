@@ -14,8 +14,9 @@ Other programs know nothing of `.committed-save`. For them the file named `last`
 first file, and is moved as the last one. So they find either a whole model or one without its `recipe.yaml` or
 `config.json`, never a mixture.
 
-Two processes that save to one folder take turns at steps 2 and 3 by a lock on the folder; the later one stands. A
-temporary folder is locked while it is written, so that the next save recognises what a killed one left and removes it.
+Two processes that save to one folder take turns at steps 2 and 3 by a lock on the folder; the later files remain.
+A temporary folder is locked while it is written, so that the next save recognises what a killed one left and removes
+it.
 """
 
 import json
@@ -36,7 +37,7 @@ from backbonekit.weights.untrusted_files import read_json
 fcntl: Any
 try:
     import fcntl
-except ImportError:  # Windows: no folder can be locked there, so temporary folders are judged by their age
+except ImportError:  # Windows: no folder can be locked there, so a temporary folder counts as abandoned by its age
     fcntl = None
 
 COMMITTED = ".committed-save"
@@ -53,7 +54,7 @@ def replacing(folder: Path, *, stale: Callable[[str], bool], last: str) -> Itera
     written.
 
     `stale(name)`: whether a file of `folder` that the new set lacks belongs to the old set and is deleted; all other
-    files stay. `last`: the file without which other programs find no model (`recipe.yaml`, `config.json`).
+    files are kept. `last`: the file without which other programs find no model (`recipe.yaml`, `config.json`).
 
     Raises StorageError where the folder cannot be written.
     """
@@ -135,7 +136,7 @@ def _publish(temporary: Path, folder: Path, stale: Callable[[str], bool], last: 
 
 
 def _finish(folder: Path) -> None:
-    """Moves the files of a committed save to their places. Called again after an interruption, it does the rest."""
+    """Moves the files of a committed save to their final names. Called again after an interruption, moves the rest."""
     committed = folder / COMMITTED
     save = _committed(folder)
     if save is not None:

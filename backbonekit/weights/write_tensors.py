@@ -1,4 +1,4 @@
-"""Tensors into safetensors files: the same tensors give the same bytes."""
+"""Writes tensors to safetensors files; equal tensors are written as equal bytes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def _without_duplicates(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[tuple[object, ...], str] = {}
     for name in sorted(tensors):
         tensor = tensors[name]
-        # An empty tensor has no address; it is nobody's duplicate.
+        # An empty tensor has no address, so it is never a duplicate.
         address = tensor.data_ptr() if tensor.numel() else name
         found.setdefault((address, tensor.device, tensor.dtype, tensor.shape, tensor.stride()), name)
     return {name: tensors[name] for name in found.values()}
@@ -72,7 +72,7 @@ def _shards(tensors: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Ten
 
 
 def _save(path: Path, shard: Mapping[str, Tensor]) -> None:
-    # Tensors that overlap without being the same (slices of one table) are told apart by a copy of their own.
+    # Tensors that overlap without being the same (slices of one table) are each copied.
     seen: set[int] = set()
     plain: dict[str, Tensor] = {}
     with torch.no_grad():
@@ -84,7 +84,7 @@ def _save(path: Path, shard: Mapping[str, Tensor]) -> None:
             seen.add(one.untyped_storage().data_ptr())
             plain[name] = one
     path.touch()
-    mode = path.stat().st_mode  # as the umask wants it; safetensors makes files that their owner alone can read
+    mode = path.stat().st_mode  # from the umask; safetensors writes files that only their owner can read
     save_file(plain, path, metadata=_METADATA)
     path.chmod(mode)
 

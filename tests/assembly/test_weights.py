@@ -131,7 +131,7 @@ def test_weights_that_lack_one_are_refused(resnet, monkeypatch):
 def test_weights_of_another_shape_are_refused(resnet, monkeypatch):
     _, folder = resnet
     damaged(folder, lambda tensors, name: tensors.update({name: tensors[name][:2].contiguous()}))
-    expected = [str(folder), "body.layer1.0.conv2.weight", "[2, 8, 3, 3], wanted [8, 8, 3, 3]"]
+    expected = [str(folder), "body.layer1.0.conv2.weight", "[2, 8, 3, 3], expected [8, 8, 3, 3]"]
     refuses(maskformer({"source": "hf", "name": str(folder), "pretrained": True}), WeightsError, expected, monkeypatch)
 
 

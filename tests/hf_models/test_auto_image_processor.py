@@ -79,14 +79,14 @@ def test_a_folder_of_ours_prepares_as_its_model_does(tmp_path: Path) -> None:
     assert torch.equal(inputs.pixel_mask, ours["pixel_mask"].long())
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_what_is_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"has no preprocessor_config\.json"):
         AutoImageProcessor.from_pretrained(tmp_path)
     with pytest.raises(StorageError, match="ignore_index 'x'"):
         processor_of(tmp_path, ignore_index="x")
 
 
-def test_maps_that_do_not_fit_are_told(tmp_path: Path) -> None:
+def test_maps_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     processor = processor_of(tmp_path)
     images = make_images([(20, 30)])
     with pytest.raises(ContractError, match="2 segmentation maps"):
@@ -242,8 +242,10 @@ def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_
     found = 0
     for one, other in zip(given, instance, strict=True):
         # transformers leaves the order open.
-        order = sorted(range(len(other["segments_info"])), key=lambda place: -other["segments_info"][place]["score"])
-        infos = [other["segments_info"][place] for place in order]
+        order = sorted(
+            range(len(other["segments_info"])), key=lambda position: -other["segments_info"][position]["score"]
+        )
+        infos = [other["segments_info"][position] for position in order]
         assert [info["label_id"] for info in one["segments_info"]] == [info["label_id"] for info in infos]
         for mine, yours in zip(one["segments_info"], infos, strict=True):
             assert abs(mine["score"] - yours["score"]) < 1e-5

@@ -148,7 +148,7 @@ def test_timm_weights_arrive_from_a_folder(tmp_path: Path) -> None:
     assert backbone.weights.loaded_parameters == backbone.weights.total_parameters
 
 
-def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+def test_what_is_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         AutoBackbone.from_pretrained(tmp_path)
     with pytest.raises(RecipeError, match="model_type"):

@@ -135,13 +135,13 @@ def test_inputs_and_labels_equal_those_of_transformers(folder, tmp_path: Path) -
     ours = AutoImageProcessor.from_pretrained(tmp_path)
     images = make_images((60, 90), (120, 180))
     # Within; over the border; a crowd; outside; empty.
-    truths = [
+    targets = [
         annotation([[10, 5, 40, 30], [80, 50, 40, 40], [1, 1, 5, 5], [200, 5, 5, 5], [5, 5, 0, 9]]),
         annotation([]),
     ]
-    truths[0]["annotations"][2]["iscrowd"] = 1
-    expected = theirs(images, annotations=truths, return_tensors="pt")
-    given = ours(images, annotations=truths)
+    targets[0]["annotations"][2]["iscrowd"] = 1
+    expected = theirs(images, annotations=targets, return_tensors="pt")
+    given = ours(images, annotations=targets)
     assert set(given) == set(expected)
     assert (given.pixel_values - expected["pixel_values"]).abs().max() < 1e-4
     for one, other in zip(given.labels, expected["labels"], strict=True):
@@ -157,10 +157,10 @@ def test_a_box_means_the_same_in_every_batch(tmp_path: Path) -> None:
     """transformers makes it relative to the padded canvas, and its post-processing then gives another box back."""
     theirs, ours = theirs_of("detr"), processor_of(tmp_path, "Detr")
     images, box = make_images((40, 60), (60, 40)), [3, 4, 20, 30]
-    truths = [annotation([box]), annotation([box])]
-    alone = theirs(images[0], annotations=truths[0], return_tensors="pt")["labels"][0]
-    padded = theirs(images, annotations=truths, return_tensors="pt")["labels"][0]
-    given = ours(images, annotations=truths)
+    targets = [annotation([box]), annotation([box])]
+    alone = theirs(images[0], annotations=targets[0], return_tensors="pt")["labels"][0]
+    padded = theirs(images, annotations=targets, return_tensors="pt")["labels"][0]
+    given = ours(images, annotations=targets)
     assert not torch.allclose(alone["boxes"], padded["boxes"])
     torch.testing.assert_close(given.labels[0]["boxes"], alone["boxes"])
     assert padded["size"].tolist() == list(given.pixel_values.shape[-2:])
@@ -184,10 +184,10 @@ def test_keypoints_and_masks_move_with_their_image(tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     square = [[10, 20, 50, 20, 50, 60, 10, 60]]
     runs = {"size": [80, 120], "counts": [80 * 100, 80 * 20]}  # the last 20 columns
-    truth = annotation([[10, 20, 40, 40], [100, 0, 20, 80]], keypoints=[10, 20, 2, 50, 60, 1])
-    truth["annotations"][0]["segmentation"], truth["annotations"][1]["segmentation"] = square, runs
+    target = annotation([[10, 20, 40, 40], [100, 0, 20, 80]], keypoints=[10, 20, 2, 50, 60, 1])
+    target["annotations"][0]["segmentation"], target["annotations"][1]["segmentation"] = square, runs
     images = make_images((80, 120), (120, 80))
-    inputs = processor(images, annotations=[truth, annotation([])], return_segmentation_masks=True)
+    inputs = processor(images, annotations=[target, annotation([])], return_segmentation_masks=True)
     labels = inputs.labels[0]
     assert labels["keypoints"][0].tolist() == [[5, 10, 2], [25, 30, 1]]
     assert labels["masks"].shape == (2, 60, 60)  # the canvas of both images
@@ -230,7 +230,7 @@ def test_a_polygon_covers_the_pixels_whose_centres_it_holds() -> None:
         (annotation([[1, 1, 5, 5]]), "a segmentation is a list of polygons"),
     ],
 )
-def test_annotations_that_do_not_fit_are_told(given, says, tmp_path: Path) -> None:
+def test_annotations_that_do_not_fit_are_refused(given, says, tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     with pytest.raises(ContractError, match=says):
         processor(make_images((20, 30)), annotations=given, return_segmentation_masks=True)

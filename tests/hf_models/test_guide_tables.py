@@ -1,4 +1,4 @@
-"""Which maps are wanted: every row of what transformers 5 and timm were seen to do, and what is done here instead."""
+"""Which maps are returned: every row of what transformers 5 and timm were seen to do, and what is done here instead."""
 
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,16 @@ def test_a_selection_is_taken(fields: dict[str, Any], indices: list[int]) -> Non
     assert len(backbone(torch.randn(1, 3, 32, 32)).feature_maps) == len(indices)
 
 
-@pytest.mark.parametrize(("fields", "sentence"), REFUSED.values(), ids=list(REFUSED))
-def test_a_selection_is_refused_in_a_sentence(fields: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+@pytest.mark.parametrize(("fields", "message"), REFUSED.values(), ids=list(REFUSED))
+def test_a_selection_is_refused_with_a_message(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         ResNetConfig(**TINY, **fields)
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         AutoBackbone.from_config(ResNetConfig(**TINY), **fields)
 
 
 @pytest.mark.parametrize(
-    ("call", "sentence"),
+    ("call", "message"),
     [
         (lambda: ResNetConfig(out_indicies=[1]), "no field 'out_indicies'; did you mean 'out_indices'"),
         (lambda: SwinConfig(embed_dims=96, depth=[2]), "'embed_dims'; did you mean 'embed_dim'"),
@@ -88,15 +88,15 @@ def test_a_selection_is_refused_in_a_sentence(fields: dict[str, Any], sentence: 
     ],
     ids=["indices", "architecture", "maskformer", "timm", "by position", "timm by position", "timm without a name"],
 )
-def test_an_unknown_field_is_no_default(call: Any, sentence: str) -> None:
-    with pytest.raises(RecipeError, match=sentence):
+def test_an_unknown_field_is_no_default(call: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         call()
 
 
-def test_all_unknown_fields_are_told_together() -> None:
-    with pytest.raises(RecipeError) as told:
+def test_all_unknown_fields_are_reported_together() -> None:
+    with pytest.raises(RecipeError) as caught:
         ResNetConfig(depth=[1], hidden_size=[2])
-    assert len(told.value.faults) == 2
+    assert len(caught.value.faults) == 2
 
 
 # setting after construction
@@ -174,10 +174,10 @@ def test_timm_takes_a_selection(fields: dict[str, Any], indices: list[int]) -> N
     assert [each.shape[1] for each in maps] == backbone.channels
 
 
-@pytest.mark.parametrize(("fields", "sentence"), TIMM_REFUSED.values(), ids=list(TIMM_REFUSED))
-@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])  # timm answers each in another way
-def test_timm_refuses_when_it_is_configured(name: str, fields: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+@pytest.mark.parametrize(("fields", "message"), TIMM_REFUSED.values(), ids=list(TIMM_REFUSED))
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])  # timm fails for each in another way
+def test_timm_refuses_when_it_is_configured(name: str, fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TimmBackboneConfig(name, **fields)
 
 

@@ -126,9 +126,9 @@ def test_states_and_attention_are_those_of_transformers(key: str, tmp_path: Path
     with hiera_as_in_its_whole_model() if key.startswith("hiera") else nullcontext():
         theirs, ours, pixel_values = theirs_and_ours(key, tmp_path)
     has_attention = not key.startswith(WITHOUT_ATTENTION)
-    asked = {"output_hidden_states": True, **({"output_attentions": True} if has_attention else {})}
+    requested = {"output_hidden_states": True, **({"output_attentions": True} if has_attention else {})}
     with torch.no_grad():
-        expected = theirs(pixel_values, **asked)
+        expected = theirs(pixel_values, **requested)
         given = ours(pixel_values, output_hidden_states=True, output_attentions=True)
     compare(given.feature_maps, as_maps(expected.feature_maps, given.feature_maps))
     compare(given.hidden_states, expected.hidden_states)

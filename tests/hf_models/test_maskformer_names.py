@@ -111,7 +111,7 @@ def test_indices_of_a_named_backbone_are_honoured(hub: Path) -> None:
 
 def test_a_configuration_opens_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_, **__):
-        raise AssertionError("the network or a file was asked")
+        raise AssertionError("the network or a file was read")
 
     monkeypatch.setattr("backbonekit.weights.hub.resolve_commit", refuse)
     monkeypatch.setattr("backbonekit.weights.repository.Repository.path", refuse)
@@ -121,7 +121,7 @@ def test_a_configuration_opens_no_network(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
-    ("fields", "kind", "sentence"),
+    ("fields", "kind", "message"),
     [
         ({"fpn_feture_size": 3}, RecipeError, "did you mean 'fpn_feature_size'"),
         ({"backbone": "a/b", "backbone_config": resnet()}, ContractError, "backbone_config together with backbone"),
@@ -145,8 +145,8 @@ def test_a_configuration_opens_no_network(monkeypatch: pytest.MonkeyPatch) -> No
         ({"id2label": {0: "sky", 2: "road"}}, RecipeError, "none for 1"),
     ],
 )
-def test_what_is_wrong_is_told_at_once(fields, kind, sentence) -> None:
-    with pytest.raises(kind, match=sentence):
+def test_all_faults_are_reported_at_once(fields, kind, message) -> None:
+    with pytest.raises(kind, match=message):
         MaskFormerConfig(**fields)
 
 

@@ -180,7 +180,7 @@ def test_from_config_takes_the_content_of_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"freeze_batch_norm_2d": "yes"}, "freeze_batch_norm_2d: given 'yes', must be true or false"),
         ({"num_channels": 0}, "num_channels: given 0, must be a whole number from 1 to 1,024"),
@@ -190,8 +190,8 @@ def test_from_config_takes_the_content_of_a_file() -> None:
         ({"img_size": 64}, "has no field 'img_size'"),
     ],
 )
-def test_fields_are_checked(fields: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(RecipeError, match=sentence):
+def test_fields_are_checked(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         TimmBackboneConfig("test_resnet", **fields)
     with pytest.raises(RecipeError):
         TimmBackboneConfig.from_dict({"model_type": "timm_backbone", "backbone": "test_resnet", **fields})

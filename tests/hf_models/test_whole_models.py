@@ -1,4 +1,4 @@
-"""Whole models and their configurations: what a person may say, and what is answered."""
+"""Whole models and their configurations: which arguments are accepted, and the errors for the rest."""
 
 import pickle
 
@@ -70,7 +70,7 @@ def test_the_file_of_another_model_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"backbone": "resnet18", "backbone_config": bk.ResNetConfig()}, "backbone_config together with backbone"),
         ({"use_timm_backbone": True, "backbone_config": bk.ResNetConfig()}, "backbone_config together with use_timm"),
@@ -78,8 +78,8 @@ def test_the_file_of_another_model_is_refused() -> None:
         ({"backbone": "resnet18"}, "use_timm_backbone=True"),
     ],
 )
-def test_two_ways_to_say_one_thing_are_refused(fields: dict, sentence: str) -> None:
-    with pytest.raises(ContractError, match=sentence):
+def test_conflicting_arguments_are_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ContractError, match=message):
         bk.DetrConfig(**fields)
 
 
@@ -161,7 +161,7 @@ def test_labels_of_fewer_images_are_refused() -> None:
 
 def test_other_classes_than_the_saved_ones(tmp_path) -> None:
     detr(num_labels=3).save_pretrained(tmp_path)
-    with pytest.raises(ContractError, match="has 3 classes, asked are 2"):
+    with pytest.raises(ContractError, match="has 3 classes, requested are 2"):
         bk.DetrForObjectDetection.from_pretrained(tmp_path, id2label={0: "cat", 1: "dog"})
     model = bk.DetrForObjectDetection.from_pretrained(
         tmp_path, id2label={0: "cat", 1: "dog"}, ignore_mismatched_sizes=True
@@ -207,9 +207,9 @@ def test_what_the_reference_freezes_is_frozen_where_weights_are_loaded(tmp_path)
     ordered = bk.TimmBackboneConfig("resnet18", freeze_batch_norm_2d=True)
     fields = {"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32, "encoder_layers": 1, "decoder_layers": 2}
     config = bk.Mask2FormerConfig(backbone_config=ordered, num_attention_heads=2, dim_feedforward=16, **fields)
-    told = bk.Mask2FormerForUniversalSegmentation(config).train().model.backbone.body
-    assert not told.bn1.training
-    assert told.conv1.weight.requires_grad
+    body = bk.Mask2FormerForUniversalSegmentation(config).train().model.backbone.body
+    assert not body.bn1.training
+    assert body.conv1.weight.requires_grad
 
 
 def test_depth_is_trained_and_compiled() -> None:

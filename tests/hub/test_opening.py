@@ -84,7 +84,7 @@ def test_a_foreign_checkpoint(other_library: Path):
     assert opened.processing == Processing(size=(32, 48), mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
-def test_an_unknown_architecture_is_told_with_the_nearest(other_library: Path):
+def test_an_unknown_architecture_is_refused_with_the_nearest_name(other_library: Path):
     (other_library / "config.json").write_text('{"architectures": ["TestForSegmentaton"]}')
     with pytest.raises(RecipeError, match=r"'TestForSegmentaton' is not known; did you mean 'TestForSegmentation'\?"):
         open_model(other_library)

@@ -10,7 +10,7 @@ import torch
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
-from backbonekit.hub.push import push_folder, without_local_places
+from backbonekit.hub.push import push_folder, without_local_sources
 from backbonekit.hub.saved_model import save_model
 from backbonekit.recipe.guard import read_yaml
 
@@ -18,7 +18,7 @@ PARENT = "f" * 40
 
 
 class FakeApi:
-    """Stands for the Hub's client; remembers what it was told."""
+    """Replaces the Hub's client and records its calls."""
 
     def __init__(self, *files: str) -> None:
         self.files = files
@@ -112,22 +112,22 @@ def test_nothing_of_this_machine_is_uploaded(tmp_path: Path):
 @pytest.mark.parametrize("name", ["/data/ckpt", "./ckpt", "~/ckpt", "../ckpt", r"C:\ckpt", r"..\ckpt"])
 def test_a_local_backbone_is_named_by_its_configuration(name: str):
     backbone = {"source": "hf", "name": name, "config": {"model_type": "resnet"}, "pretrained": True, "revision": None}
-    found = without_local_places({"backbone": backbone})["backbone"]
+    found = without_local_sources({"backbone": backbone})["backbone"]
     assert found == {**backbone, "name": None, "pretrained": False}
-    assert without_local_places({"backbone": {"name": name}})["backbone"]["name"] == "ckpt"
+    assert without_local_sources({"backbone": {"name": name}})["backbone"]["name"] == "ckpt"
 
 
 def test_an_existing_folder_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     backbone = {"name": "runs/ckpt", "config": {}, "pretrained": "runs/ckpt"}
-    assert without_local_places({"backbone": backbone})["backbone"] == backbone
+    assert without_local_sources({"backbone": backbone})["backbone"] == backbone
     (tmp_path / "runs" / "ckpt").mkdir(parents=True)
-    assert without_local_places({"backbone": backbone})["backbone"]["pretrained"] is False
+    assert without_local_sources({"backbone": backbone})["backbone"]["pretrained"] is False
 
 
 def test_a_path_in_another_place_is_refused():
     with pytest.raises(StorageError, match=r"labels.0 holds a path of this machine"):
-        without_local_places({"backbone": {"name": "x"}, "labels": [f"{Path.home()}/x"]})
+        without_local_sources({"backbone": {"name": "x"}, "labels": [f"{Path.home()}/x"]})
 
 
 def test_links_are_not_followed(tmp_path: Path):
@@ -139,7 +139,7 @@ def test_links_are_not_followed(tmp_path: Path):
         push_folder(folder, "me/m1", api=FakeApi())
 
 
-def test_what_cannot_be_pushed_is_told_before_any_request(tmp_path: Path):
+def test_what_cannot_be_pushed_is_refused_before_any_request(tmp_path: Path):
     api = FakeApi()
     folder = save(tmp_path / "m1")
     with pytest.raises(StorageError, match=r"neither an existing folder nor a Hub repository"):

@@ -1,4 +1,4 @@
-"""A saved model comes back as it was; a damaged or exchanged one is told."""
+"""A saved model comes back as it was; a damaged or exchanged one is refused."""
 
 import json
 import subprocess
@@ -127,7 +127,7 @@ def flip_last_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_flipped_bit_is_told(tmp_path: Path):
+def test_a_flipped_bit_is_refused(tmp_path: Path):
     folder = save(tmp_path / "m1")
     flip_last_bit(folder / "model.safetensors")
     with pytest.raises(WeightsError, match=r"model.safetensors is damaged or was exchanged: .* Download it again"):
@@ -135,14 +135,14 @@ def test_a_flipped_bit_is_told(tmp_path: Path):
     assert read_folder(folder, verify=False).checkpoint is not None
 
 
-def test_weights_of_another_model_are_told(tmp_path: Path):
+def test_weights_of_another_model_are_refused(tmp_path: Path):
     folder = save(tmp_path / "m1", max_shard_bytes=80)
     save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
     with pytest.raises(WeightsError, match=r"the recipe does not list the weights 'model.safetensors'"):
         read_folder(folder)
 
 
-def test_missing_weights_are_told(tmp_path: Path):
+def test_missing_weights_are_refused(tmp_path: Path):
     folder = save(tmp_path / "m1")
     (folder / "model.safetensors").unlink()
     with pytest.raises(StorageError, match=r"has no file 'model.safetensors'"):
@@ -178,7 +178,7 @@ def test_a_malformed_manifest_is_refused(tmp_path: Path, block: str):
         read_recipe(tmp_path / "recipe.yaml")
 
 
-def test_an_unreadable_recipe_or_processing_is_told(tmp_path: Path):
+def test_an_unreadable_recipe_or_processing_is_refused(tmp_path: Path):
     folder = save(tmp_path / "m1")
     (folder / "preprocessor_config.json").write_text('{"size": -1}')
     with pytest.raises(StorageError, match=r"preprocessor_config.json has size"):

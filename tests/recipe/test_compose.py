@@ -217,7 +217,7 @@ def test_models_that_are_none(model, message):
         compose_recipe(model)
 
 
-def test_a_saved_folder_is_told_from_a_name(tmp_path, monkeypatch):
+def test_a_saved_folder_is_distinguished_from_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m1").mkdir()
     with pytest.raises(RecipeError, match="opened by recipe=m1"):
@@ -226,7 +226,7 @@ def test_a_saved_folder_is_told_from_a_name(tmp_path, monkeypatch):
         compose_recipe(str(tmp_path / "m1"))
 
 
-def test_a_file_outside_the_group_is_told(tmp_path, write):
+def test_a_file_outside_the_group_is_refused(tmp_path, write):
     write(other="adapt: auto")
     (tmp_path / "mine.yaml").write_text("adapt: auto")
     with pytest.raises(RecipeError, match="lies outside the group: move it to"):

@@ -53,7 +53,7 @@ def test_grammar(text, path, value):
         (7, "is no text of the form key=value"),
     ],
 )
-def test_mistakes_are_sentences(text, message):
+def test_mistakes_have_messages(text, message):
     with pytest.raises(RecipeError, match=message):
         compose_recipe("features_swin_tiny", [text])
 
@@ -63,7 +63,7 @@ def test_one_text_is_no_list_of_overrides():
         compose_recipe("features_swin_tiny", "neck=fpn")
 
 
-def test_mistakes_of_grammar_and_of_values_are_told_together():
+def test_mistakes_of_grammar_and_of_values_are_reported_together():
     with pytest.raises(RecipeError) as caught:
         compose_recipe("maskformer_resnet50", ["a=(1)", "backbone=resnt50", "head.num_querys=3", "neck.channels=0"])
     assert len(caught.value.faults) == 4

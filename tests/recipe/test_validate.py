@@ -150,7 +150,7 @@ def test_all_faults_at_once():
         ({"backbone__name": "evil/${oc.env:HF_TOKEN}"}, "a shared recipe has the values themselves"),
     ],
 )
-def test_sentences(changes, message):
+def test_messages(changes, message):
     found = faults(**changes)
     assert any(message in fault for fault in found), found
 
@@ -220,7 +220,7 @@ def test_a_part_that_is_not_imported_yet_keeps_what_is_given(monkeypatch):
     assert any("at most" in fault for fault in faults(neck={"name": "late", "width": [float("nan")]}))
 
 
-def test_a_saved_recipe_reads_without_its_seal(tmp_path: Path):
+def test_a_saved_recipe_is_read_without_its_manifest(tmp_path: Path):
     file = tmp_path / "recipe.yaml"
     file.write_text("backbone: {name: timm/resnet18}\npacked: {weights: {model.safetensors: abc}}\n")
     assert read_recipe_file(file) == recipe_from_mapping({"backbone": {"name": "timm/resnet18"}})

@@ -23,12 +23,12 @@ def test_converters_resolve():
         assert resolve("checkpoint", name) is not None
 
 
-def test_unknown_name_says_the_nearest():
+def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(RecipeError, match="no head named 'maskforme'; did you mean 'maskformer'"):
         resolve("head", "maskforme")
 
 
-def test_unknown_kind_says_the_nearest():
+def test_an_unknown_kind_is_refused_with_the_nearest():
     with pytest.raises(RecipeError, match="'heads' is no kind of part; did you mean 'head'"):
         names("heads")
 

@@ -43,7 +43,7 @@ def test_every_number_of_processing_has_bounds():
 
 
 @pytest.mark.parametrize(("kind", "name"), PARTS)
-def test_every_part_says_what_it_is(kind, name):
+def test_every_part_has_a_description(kind, name):
     assert len(table.summary(kind, name)) > 20
 
 

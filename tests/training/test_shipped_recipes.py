@@ -59,7 +59,7 @@ def batch_norms(module: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def unused(model: nn.Module) -> list[str]:
-    """Norms of maps that nobody asked for: they are kept for `out_indices` set later, and train nothing."""
+    """Norms of maps that are not selected: they are kept for `out_indices` set later, and train nothing."""
     chosen = {level.name for level in model.backbone.features.levels}
     names = [key for key, _ in model.named_parameters()]
     return [key for key in names if key.startswith("backbone.norms.") and key.split(".")[2] not in chosen]

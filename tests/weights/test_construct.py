@@ -64,7 +64,7 @@ def test_a_filled_module_is_that_of_an_ordinary_construction(name: str):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_one_seed_gives_the_same_weights_and_the_global_state_stays(name: str):
+def test_one_seed_gives_the_same_weights_and_keeps_the_global_state(name: str):
     before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].copy()
     with seeded(7):
         first = create(name)
@@ -191,7 +191,7 @@ class RandomVector(nn.Module):
 
 
 def test_no_device_but_the_cpu_is_touched(monkeypatch: pytest.MonkeyPatch):
-    """Not even asked to remember a seed for its first use, as torch.manual_seed does."""
+    """Not even a seed is stored for its first use, as torch.manual_seed does."""
 
     def touched(*arguments, **options):
         raise AssertionError("a device was touched")
@@ -290,7 +290,7 @@ def test_no_weight_is_written_that_a_checkpoint_brings():
     assert torch.equal(module.table, torch.full((3, 3), 2.0))
 
 
-def test_what_nobody_filled_is_named():
+def test_what_was_not_filled_is_named():
     with without_weights():
         module = nn.Linear(3, 4)
     with pytest.raises(WeightsError, match=r"nothing filled: weight\."):

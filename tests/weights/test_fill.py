@@ -1,4 +1,4 @@
-"""Filling is strict, tells all that is wrong at once, and leaves the module alone when it refuses."""
+"""Filling is strict, reports all faults at once, and does not change the module when it raises."""
 
 import resource
 import subprocess
@@ -41,7 +41,7 @@ def test_every_parameter_and_buffer_is_the_checkpoints_own():
     assert all(parameter.requires_grad for parameter in module.parameters())
 
 
-def test_all_faults_are_told_at_once_and_nothing_changes():
+def test_all_faults_are_reported_at_once_and_nothing_changes():
     module = Small()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     given = weights()
@@ -51,11 +51,11 @@ def test_all_faults_are_told_at_once_and_nothing_changes():
     given["norm.running_mean"] = torch.zeros(4, dtype=torch.int64)
     with pytest.raises(WeightsError) as caught:
         fill(module, checkpoint_of(given, origin="owner/name@01234567"))
-    sentence = str(caught.value)
-    assert "owner/name@01234567 does not fit Small" in sentence
-    assert "2 missing: convolution.bias, norm.weight" in sentence
-    assert "1 in surplus: norm.weights" in sentence
-    assert "convolution.weight is [5, 3, 1, 1], wanted [4, 3, 1, 1]" in sentence
+    message = str(caught.value)
+    assert "owner/name@01234567 does not fit Small" in message
+    assert "2 missing: convolution.bias, norm.weight" in message
+    assert "1 in surplus: norm.weights" in message
+    assert "convolution.weight is [5, 3, 1, 1], expected [4, 3, 1, 1]" in message
     for name, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
@@ -76,7 +76,7 @@ def test_long_lists_are_cut():
         fill(nn.Identity(), checkpoint_of(surplus, origin="memory"))
 
 
-def test_another_type_is_told():
+def test_another_type_is_reported():
     given = weights()
     given["norm.running_mean"] = torch.zeros(4, dtype=torch.int64)
     with pytest.raises(WeightsError, match=r"1 of another type: norm.running_mean: int64 for float32"):
@@ -120,14 +120,14 @@ def test_adapting():
     assert report.adapted == [("convolution.weight", "one channel repeated")]
     assert torch.equal(module.convolution.weight, given["convolution.weight"].expand(4, 3, 1, 1) / 3)
     given["norm.weight"] = torch.zeros(5)
-    with pytest.raises(WeightsError, match=r"norm.weight is \[5\], wanted \[4\]"):
+    with pytest.raises(WeightsError, match=r"norm.weight is \[5\], expected \[4\]"):
         fill(module, checkpoint_of(given, origin="memory"), adapt=adapt)
     given = {**weights(), "convolution.weight": torch.rand(4, 1, 1, 1)}
     with pytest.raises(WeightsError, match="1 of another shape"):
         fill(module, checkpoint_of(given, origin="memory"), adapt=lambda key, tensor, shape: (tensor, "wrongly"))
 
 
-def test_foreign_names_stand_in_the_sentences():
+def test_messages_name_the_checkpoint_s_own_tensors():
     table = KeyMap([Rename("conv", "convolution")])
     given = {"conv.weight": torch.zeros(1, 1, 1, 1), "conv.extra": torch.zeros(1)}
     with pytest.raises(WeightsError, match=r"convolution.extra \(stored as conv.extra\)") as caught:
@@ -235,7 +235,7 @@ def test_integers_flags_and_tensors_without_storage_are_passed_over():
     assert not_finite({**tensors, "meta": torch.empty(3, device="meta")}) == []
 
 
-def test_the_report_and_its_sentence_name_them():
+def test_the_report_and_its_message_name_them():
     module = nn.BatchNorm2d(2)
     given = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     given["running_var"][1] = float("inf")

@@ -21,7 +21,7 @@ from backbonekit.weights.repository import open_repository
 
 said = []
 
-def told(action):
+def message(action):
     try:
         action()
     except StorageError as error:
@@ -33,12 +33,12 @@ repository = open_repository("owner/name")
 print("opened", flush=True)
 sys.stdin.readline()  # the branch moves now
 checkpoint = open_checkpoint(repository)
-told(lambda: open_repository("owner/other"))
-told(lambda: open_repository("owner/name", revision="v9"))
-told(lambda: repository.path("absent.json"))
-told(lambda: repository.path("damaged.bin"))
-told(lambda: repository.path("damaged.bin"))
-told(lambda: repository.path("failing.bin"))
+message(lambda: open_repository("owner/other"))
+message(lambda: open_repository("owner/name", revision="v9"))
+message(lambda: repository.path("absent.json"))
+message(lambda: repository.path("damaged.bin"))
+message(lambda: repository.path("damaged.bin"))
+message(lambda: repository.path("failing.bin"))
 print(json.dumps({
     "commit": repository.commit,
     "config": repository.json("config.json"),
@@ -50,7 +50,7 @@ print(json.dumps({
 """
 
 
-def test_one_commit_for_all_files_and_a_sentence_for_every_fault(tmp_path: Path):
+def test_one_commit_for_all_files_and_a_message_for_every_fault(tmp_path: Path):
     with FakeHub() as hub:
         hub.commits = {
             FIRST: {

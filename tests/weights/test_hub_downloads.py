@@ -25,7 +25,7 @@ import json, sys
 from backbonekit.errors import StorageError
 from backbonekit.weights.repository import open_repository
 
-def told(action):
+def message(action):
     try:
         return f"gave {action()}"
     except StorageError as error:
@@ -75,20 +75,20 @@ def stored(home: Path) -> set[str]:
 
 READ = """
 repository = open_repository("owner/name")
-print(json.dumps({name: told(lambda: len(repository.path(name).read_bytes())) for name in %r}))
+print(json.dumps({name: message(lambda: len(repository.path(name).read_bytes())) for name in %r}))
 """
 
 
-def test_a_connection_that_ends_is_taken_up_again_or_told(hub: FakeHub, tmp_path: Path):
+def test_a_connection_that_ends_is_resumed_or_reported(hub: FakeHub, tmp_path: Path):
     faults = {"resumed.bin": "cut once", "cut.bin": "cut", "short.bin": "short", "moment.bin": "500 once"}
     # Half a MiB each, and of its own: the cache keeps equal contents only once.
     contents = {name: name.encode().ljust(16) * 2**15 for name in faults}
     hub.commits[COMMIT] = dict(contents)
     hub.faults = dict(faults)
-    said, errors = run(READ % list(faults), hub, tmp_path)
-    assert said["resumed.bin"] == said["moment.bin"] == f"gave {2**19}"
+    messages, errors = run(READ % list(faults), hub, tmp_path)
+    assert messages["resumed.bin"] == messages["moment.bin"] == f"gave {2**19}"
     for name in ("cut.bin", "short.bin"):
-        assert said[name].startswith(f"owner/name: {name}: the Hub did not answer, or not to the end ("), said[name]
+        assert messages[name].startswith(f"owner/name: {name}: the Hub did not respond, or broke off ("), messages[name]
     # Nothing half written is offered as whole.
     assert stored(tmp_path) == {"resumed.bin", "moment.bin"}
     for name in stored(tmp_path):
@@ -96,34 +96,34 @@ def test_a_connection_that_ends_is_taken_up_again_or_told(hub: FakeHub, tmp_path
     assert "Traceback" not in errors
     # With a Hub that works again, the same call gives the files.
     hub.faults = {}
-    said, _ = run(READ % list(faults), hub, tmp_path)
-    assert set(said.values()) == {f"gave {2**19}"}
+    messages, _ = run(READ % list(faults), hub, tmp_path)
+    assert set(messages.values()) == {f"gave {2**19}"}
 
 
 @pytest.mark.slow
-def test_a_hub_that_says_nothing_is_left_after_a_while(hub: FakeHub, tmp_path: Path):
+def test_a_hub_that_does_not_respond_times_out(hub: FakeHub, tmp_path: Path):
     hub.commits[COMMIT] = {"slow.bin": b"content"}
     hub.faults = {"slow.bin": "slow"}
     impatient = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
-    said, _ = run(READ % ["slow.bin"], hub, tmp_path, **impatient)
-    assert "owner/name: slow.bin: the Hub did not answer, or not to the end (" in said["slow.bin"]
+    messages, _ = run(READ % ["slow.bin"], hub, tmp_path, **impatient)
+    assert "owner/name: slow.bin: the Hub did not respond, or broke off (" in messages["slow.bin"]
     assert stored(tmp_path) == set()
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_gate_is_told_with_the_way_through(hub: FakeHub, tmp_path: Path, status: int):
+def test_a_gated_repository_is_reported_with_the_fix(hub: FakeHub, tmp_path: Path, status: int):
     hub.commits[COMMIT] = {"config.json": b"{}"}
     hub.gate = status
     scenario = f"""
 print(json.dumps([
-    told(lambda: open_repository("owner/name")),
-    told(lambda: open_repository("owner/name", revision="{COMMIT}").path("config.json")),
+    message(lambda: open_repository("owner/name")),
+    message(lambda: open_repository("owner/name", revision="{COMMIT}").path("config.json")),
 ]))
 """
-    said, _ = run(scenario, hub, tmp_path)
-    for sentence in said:
-        assert "owner/name is gated: accept its terms on https://huggingface.co/owner/name" in sentence
-        assert "`hf auth login`" in sentence
+    messages, _ = run(scenario, hub, tmp_path)
+    for message in messages:
+        assert "owner/name is gated: accept its terms on https://huggingface.co/owner/name" in message
+        assert "`hf auth login`" in message
 
 
 def test_the_token_stays_with_the_hub(hub: FakeHub, tmp_path: Path):
@@ -135,8 +135,8 @@ def test_the_token_stays_with_the_hub(hub: FakeHub, tmp_path: Path):
         other.commits = hub.commits
         # Another name of this machine, so that it is another host to the client.
         hub.elsewhere = other.address.replace("127.0.0.1", "localhost")
-        said, _ = run(READ % ["config.json", "model.safetensors"], hub, tmp_path)
-        assert said == {"config.json": "gave 2", "model.safetensors": f"gave {len(weights)}"}
+        messages, _ = run(READ % ["config.json", "model.safetensors"], hub, tmp_path)
+        assert messages == {"config.json": "gave 2", "model.safetensors": f"gave {len(weights)}"}
         assert other.requests
         assert set(other.tokens) == {None}
     assert "Bearer hf_marker" in hub.tokens
@@ -145,9 +145,9 @@ def test_the_token_stays_with_the_hub(hub: FakeHub, tmp_path: Path):
 def test_what_was_downloaded_is_there_without_a_network(hub: FakeHub, tmp_path: Path):
     hub.commits[COMMIT] = {"config.json": b"{}", "later.json": b"{}"}
     assert run(READ % ["config.json"], hub, tmp_path)[0] == {"config.json": "gave 2"}
-    asked = len(hub.requests)
+    num_requests = len(hub.requests)
     offline, _ = run(READ % ["config.json", "later.json"], hub, tmp_path, HF_HUB_OFFLINE="1")
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == num_requests
     hub.server.shutdown()
     hub.server.server_close()
     impatient = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
@@ -156,7 +156,9 @@ def test_what_was_downloaded_is_there_without_a_network(hub: FakeHub, tmp_path: 
     assert "later.json" in offline["later.json"]
     assert "is not in the local cache" in offline["later.json"]
     assert "go online once" in offline["later.json"]
-    nothing, _ = run('print(json.dumps(told(lambda: open_repository("owner/new"))))', hub, tmp_path, HF_HUB_OFFLINE="1")
+    nothing, _ = run(
+        'print(json.dumps(message(lambda: open_repository("owner/new"))))', hub, tmp_path, HF_HUB_OFFLINE="1"
+    )
     assert "owner/new (revision 'main') is not in the local cache" in nothing
 
 
@@ -229,6 +231,6 @@ def test_a_pretrained_backbone_arrives_in_shards_at_its_revision(hub: FakeHub, t
     assert found["origin"] == "owner/name@11111111"
     assert found["share"] == 1
     assert not any("2" * 40 in request for request in hub.requests)
-    asked = len(hub.requests)
+    num_requests = len(hub.requests)
     assert run(LOAD, hub, tmp_path / "home", HF_HUB_OFFLINE="1")[0] == found
-    assert len(hub.requests) == asked
+    assert len(hub.requests) == num_requests

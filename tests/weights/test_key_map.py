@@ -147,7 +147,7 @@ def test_two_tensors_for_one_name_are_refused(tensors: dict[str, torch.Tensor]):
         TABLE.translate(checkpoint_of(tensors, origin="memory"))
 
 
-def test_parts_that_do_not_go_together_are_told():
+def test_parts_that_do_not_go_together_are_refused():
     tensors = {
         f"layer.0.{name}.weight": torch.zeros(2, size) for name, size in (("query", 3), ("key", 3), ("value", 4))
     }
@@ -157,7 +157,7 @@ def test_parts_that_do_not_go_together_are_told():
         TABLE.translate(checkpoint_of(tensors, origin="memory"))
 
 
-def test_a_tensor_without_a_foreign_name_is_told():
+def test_a_tensor_without_a_foreign_name_is_reported():
     with pytest.raises(WeightsError, match=r"2 tensors have no foreign name: strange, out.0.q"):
         TABLE.reverse({"strange": torch.zeros(1), "out.0.q": torch.zeros(1, 1)})
 

@@ -87,7 +87,7 @@ def test_a_cached_repository_opens_offline(hub_cache):
         repository.path("model.safetensors")
 
 
-def test_what_is_not_cached_says_what_to_do_offline(hub_cache):
+def test_what_is_not_cached_has_a_message_with_the_fix(hub_cache):
     with pytest.raises(StorageError, match=r"owner/other .* not in the local cache .* `hf download owner/other`"):
         open_repository("owner/other")
 
@@ -96,7 +96,7 @@ class NoRouteError(Exception):
     """Stands for an error of whatever HTTP library the Hub's client uses."""
 
 
-def test_a_silent_hub_is_answered_from_the_cache(hub_cache, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_response_the_cache_is_used(hub_cache, monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import HfApi, constants
 
     hub_cache("owner/name", {"config.json": b"{}"})
@@ -109,19 +109,19 @@ def test_a_silent_hub_is_answered_from_the_cache(hub_cache, monkeypatch: pytest.
     repository = open_repository("owner/name")
     assert repository.commit == COMMIT
     assert not repository.has("model.safetensors")
-    with pytest.raises(StorageError, match=r"the Hub did not answer, or not to the end .NoRouteError: no route."):
+    with pytest.raises(StorageError, match=r"the Hub did not respond, or broke off .NoRouteError: no route."):
         open_repository("owner/other")
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "message"),
     [
         ("RepositoryNotFoundError", "does not exist on the Hub, or is private"),
         ("GatedRepoError", "is gated: accept its terms"),
         ("RevisionNotFoundError", "has no branch, tag or commit 'main'"),
     ],
 )
-def test_refusals_of_the_hub_are_sentences(error: str, sentence: str, hub_cache, monkeypatch: pytest.MonkeyPatch):
+def test_refusals_of_the_hub_have_messages(error: str, message: str, hub_cache, monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import HfApi, constants, errors
 
     hub_cache("owner/name", {"config.json": b"{}"})
@@ -133,11 +133,11 @@ def test_refusals_of_the_hub_are_sentences(error: str, sentence: str, hub_cache,
 
     monkeypatch.setattr(HfApi, "model_info", fail)
     # A repository that is gone is not quietly replaced by what was cached once.
-    with pytest.raises(StorageError, match=sentence):
+    with pytest.raises(StorageError, match=message):
         open_repository("owner/name")
 
 
-def test_a_damaged_download_is_told_and_removed(tmp_path: Path):
+def test_a_damaged_download_is_reported_and_removed(tmp_path: Path):
     blob = tmp_path / ("a" * 64)
     blob.write_bytes(b"other bytes")
     with pytest.raises(StorageError, match=r"model.safetensors arrived damaged .* removed again; try once more"):

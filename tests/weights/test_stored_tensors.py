@@ -1,4 +1,4 @@
-"""Malformed and hostile safetensors files are refused with a sentence; whole ones are read lazily."""
+"""Malformed and hostile safetensors files are refused with a message; whole ones are read lazily."""
 
 import pickle
 import time
@@ -51,7 +51,7 @@ def test_a_malformed_file_is_refused_by_name(tmp_path: Path, content: bytes):
         read_safetensors(path)
 
 
-def test_a_renamed_pickle_is_told_from_a_broken_file(tmp_path: Path):
+def test_a_renamed_pickle_is_distinguished_from_a_broken_file(tmp_path: Path):
     path = tmp_path / "model.safetensors"
     torch.save({"a": torch.ones(2)}, path)
     with pytest.raises(WeightsError, match=r"backbonekit convert FILE DIR"):
@@ -113,14 +113,14 @@ def test_two_readings_share_no_memory(tmp_path: Path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.bool])
-def test_a_tensor_is_read_into_its_place(tmp_path: Path, dtype: torch.dtype):
+def test_a_tensor_is_read_into_its_target(tmp_path: Path, dtype: torch.dtype):
     path = tmp_path / "weights.safetensors"
     first, second = torch.arange(6).reshape(2, 3).to(dtype), torch.arange(6, 9).reshape(1, 3).to(dtype)
     save_file({"a": first, "b": second, "none": torch.zeros(0, 3, dtype=dtype)}, path)
     tensors = read_safetensors(path)
     joined = torch.zeros(3, 3, dtype=dtype)
-    for key, place in (("a", joined[:2]), ("b", joined[2:]), ("none", joined[:0])):
-        tensors[key].copy_to(place)
+    for key, target in (("a", joined[:2]), ("b", joined[2:]), ("none", joined[:0])):
+        tensors[key].copy_to(target)
     assert torch.equal(joined, torch.cat((first, second)))
     other = torch.zeros(2, 3, dtype=torch.float64)
     tensors["a"].copy_to(other)

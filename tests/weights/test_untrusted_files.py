@@ -1,4 +1,4 @@
-"""JSON of others: refused in sentences where it is malformed or too much."""
+"""JSON of others: refused with a message where it is malformed or too large."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("content", "sentence"), REFUSED.values(), ids=REFUSED)
-def test_refused(tmp_path: Path, content: bytes, sentence: str):
+@pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused(tmp_path: Path, content: bytes, message: str):
     path = tmp_path / "config.json"
     path.write_bytes(content)
-    with pytest.raises(StorageError, match=sentence) as caught:
+    with pytest.raises(StorageError, match=message) as caught:
         read_json(path)
     assert "config.json" in str(caught.value)
 

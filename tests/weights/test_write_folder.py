@@ -338,7 +338,7 @@ def test_a_file_in_the_way(tmp_path: Path):
         save()
 
 
-def test_a_full_disk_is_a_sentence(tmp_path: Path):
+def test_a_full_disk_raises_storage_error(tmp_path: Path):
     def save() -> None:
         with replacing(tmp_path / "m1", stale=is_old_weights, last=""):
             raise OSError(28, "No space left on device")
@@ -348,7 +348,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_where_nothing_can_stand(tmp_path: Path):
+def test_a_path_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").write_text("x")
 
     def save() -> None:
