@@ -107,12 +107,15 @@ class ComposedModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder."""
+        from backbonekit.postprocessing.results import PREDICTION_KINDS
+
         return save_composed(
             folder,
             recipe=self.recipe,
             weight_report=self.weight_report,
             state_dict=self.state_dict(),
             processing=self.processor.processing,
+            pipeline_tags={kind: entry.pipeline_tag for kind, entry in PREDICTION_KINDS.items()},
         )
 
     def push_to_hub(self, identifier: str, *, private: bool = False, token: str | None = None) -> str:

@@ -20,7 +20,7 @@ from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.pixels import ImageLike
 from backbonekit.image_processing.processor import listed
 from backbonekit.image_processing.reading import open_image
-from backbonekit.postprocessing.results import TASKS, to_results
+from backbonekit.postprocessing.results import tasks_of, to_results
 
 Results = Result | dict[str, Result]  # a dict by task where a model has several
 Progress = Callable[[int, int], None]  # (images done, images in all)
@@ -183,12 +183,10 @@ def _choose(predictions: Mapping[str, Prediction], task: str | None) -> dict[str
         return {"": task}
     if task is None or task in predictions:
         return {name: None for name in predictions if task in (None, name)}
-    if not any(task in TASKS.get(type(prediction), ()) for prediction in predictions.values()):
-        kinds = ", ".join(
-            f"{name} ({' or '.join(TASKS.get(type(prediction), ()))})" for name, prediction in predictions.items()
-        )
+    if not any(task in tasks_of(prediction) for prediction in predictions.values()):
+        kinds = ", ".join(f"{name} ({' or '.join(tasks_of(prediction))})" for name, prediction in predictions.items())
         raise RecipeError(f"task={task!r}: this model has the tasks {kinds}.")
-    return {name: task if task in TASKS.get(type(prediction), ()) else None for name, prediction in predictions.items()}
+    return {name: task if task in tasks_of(prediction) else None for name, prediction in predictions.items()}
 
 
 def _fitting(labels: Labels | None, prediction: Prediction) -> Labels | None:
