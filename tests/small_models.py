@@ -18,6 +18,14 @@ from backbonekit.contract.processing import Processing
 from backbonekit.image_processing.processor import ImageProcessor
 
 PLAIN = Processing(shortest_edge=32, longest_edge=64, size_divisor=8, mean=(0.0,) * 3, std=(1.0,) * 3)
+PREDICTIONS = {
+    "masks": MaskQueries,
+    "dense": DenseLogits,
+    "depth": DenseDepth,
+    "boxes": BoxQueries,
+    "classes": ClassScores,
+    None: None,
+}
 LABELS = Labels(("dark", "bright"), things=frozenset({1}))
 
 
@@ -70,6 +78,9 @@ class SmallModel(nn.Module):
 
     def scoring(self, task: str = "") -> str | None:
         return self.heads[self.names.index(task)].scoring if len(self.heads) else None
+
+    def prediction_kind(self, task: str = "") -> type[Prediction] | None:
+        return PREDICTIONS[self.tasks[task]]
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput:
         assert not torch.is_grad_enabled()

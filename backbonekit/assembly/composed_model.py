@@ -13,13 +13,15 @@ from backbonekit.assembly.task import Task, TaskModules, TaskOutput, modules_by_
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.predictions import ModelOutput, Scoring
+from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
+from backbonekit.contract.signatures import prediction_of
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.hub.push import push_folder
 from backbonekit.hub.saving import save_composed
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.recipe import Recipe
+from backbonekit.registry.lookup import resolve
 from backbonekit.weights.weight_report import WeightReport
 
 
@@ -79,6 +81,11 @@ class ComposedModel(nn.Module):
         """How scores are read off a task's prediction; None for a task without a head."""
         return self.tasks[task].scoring(self)
 
+    def prediction_kind(self, task: str = "") -> type[Prediction] | None:
+        """The kind of prediction of a task's head, by the recipe; None for a task without a head."""
+        head = self.recipe.tasks[task].head
+        return None if head is None else prediction_of(resolve("head", head.name))
+
     @property
     def labels(self) -> Labels | None:
         """The names of the classes, or None."""
@@ -92,14 +99,14 @@ class ComposedModel(nn.Module):
         task: str | None = None,
         threshold: float | None = None,
         top_k: int | None = None,
-        batch_size: int = 1,
+        batch_size: int | None = None,
     ) -> list[Any]:
         """Results for images of any kind that the processor reads, each in its image's own pixels.
 
         `task`: how the prediction is read, where there are several ways (semantic, instance, panoptic).
         `threshold`: the lowest score that is kept. `top_k`: how many classes or masks at most. `boxes`: for top-down
         pose, the persons of each image, [N, 4] xyxy in pixels (of a list of images a list of those); the result of an
-        image is then one `KeypointResult` for each box.
+        image is then one `KeypointResult` for each box. `batch_size`: images in a batch (1); with boxes persons (16).
         """
         from backbonekit.assembly.predict import predict
 
@@ -107,12 +114,15 @@ class ComposedModel(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder."""
+        from backbonekit.postprocessing.results import PREDICTION_KINDS
+
         return save_composed(
             folder,
             recipe=self.recipe,
             weight_report=self.weight_report,
             state_dict=self.state_dict(),
             processing=self.processor.processing,
+            pipeline_tags={kind: entry.pipeline_tag for kind, entry in PREDICTION_KINDS.items()},
         )
 
     def push_to_hub(self, identifier: str, *, private: bool = False, token: str | None = None) -> str:

@@ -24,11 +24,13 @@ class Predictor(Protocol):
 
     def scoring(self, task: str = "") -> Scoring | None: ...
 
+    def prediction_kind(self, task: str = "") -> type[Prediction] | None: ...
+
     def __call__(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput: ...
 
 
 def run(model: Any, batch: Mapping[str, Any]) -> dict[str, Prediction]:
-    """The model's answers by task, on its own device and in its own precision."""
+    """The model's predictions by task, on its own device and in its own precision."""
     parameter = next((value for value in model.parameters() if value.is_floating_point()), None)
     values, mask = batch["pixel_values"], batch["pixel_mask"]
     if parameter is not None:

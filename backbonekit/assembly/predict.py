@@ -12,17 +12,18 @@ from torch import Tensor
 
 from backbonekit.assembly.evaluating import evaluating
 from backbonekit.assembly.inference import Predictor, run
-from backbonekit.assembly.top_down_pose import boxes_of_each, crops_of, on_image
+from backbonekit.assembly.top_down_pose import boxes_of_each, check_fixed_size, crops_of, on_image
 from backbonekit.contract.labels import Labels
-from backbonekit.contract.predictions import MaskQueries, Prediction
+from backbonekit.contract.predictions import Heatmaps, MaskQueries, Prediction
 from backbonekit.contract.results import KeypointResult, Result
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.pixels import ImageLike
 from backbonekit.image_processing.processor import listed
 from backbonekit.image_processing.reading import open_image
-from backbonekit.postprocessing.results import TASKS, to_results
+from backbonekit.postprocessing.results import tasks_of, to_results
 
 Results = Result | dict[str, Result]  # a dict by task where a model has several
+PERSONS_IN_A_BATCH = 16
 Progress = Callable[[int, int], None]  # (images done, images in all)
 
 
@@ -44,7 +45,7 @@ def predict(
     task: str | None = None,
     threshold: float | None = None,
     top_k: int | None = None,
-    batch_size: int = 1,
+    batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> list[Any]:
     """One result an image (`contract/results.py`), on the CPU; of a model with several tasks a dict by task.
@@ -52,16 +53,19 @@ def predict(
     `images`: one or a list, of any kind that the processor reads. `boxes`: for top-down pose estimation, the boxes
     of the persons: [N, 4] for a single image, a list with one [N, 4] for each of a list of images; left, top,
     right, bottom in pixels of the upright image. The result of an image is then a list with one `KeypointResult`
-    for each box, in the image's own pixels, and `batch_size` counts persons. `task`: which prediction: semantic,
+    for each box, in the image's own pixels, and `batch_size` counts persons (16). `task`: which prediction: semantic,
     instance or panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that
-    is kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: images padded together; a larger one
+    is kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: images padded together (1); a larger one
     is faster for equal sizes. `progress` is called after every batch.
     Raises StorageError for a file that is no image, RecipeError for a task that the model does not have,
     ContractError for boxes without an area, or given to a model that predicts no keypoints.
     """
     every = listed(images)
+    if batch_size is None:
+        batch_size = 1 if boxes is None else PERSONS_IN_A_BATCH
     _check(model, batch_size)
     if boxes is not None:
+        _check_pose(model, task)
         each = boxes_of_each(boxes, len(every), is_single=_is_single(images))
         return _people(model, every, each, task, threshold, top_k, batch_size, progress)
     results: list[Results] = []
@@ -80,6 +84,17 @@ def _is_single(images: Any) -> bool:
     return isinstance(images, (str, os.PathLike, Image.Image))
 
 
+def _check_pose(model: Predictor, task: str | None) -> None:
+    """Raises ContractError for a model that cannot read boxes of persons, before it runs."""
+    check_fixed_size(model.processor.processing)
+    name = task if task in model.tasks else ""  # of several tasks, one that finds keypoints must be named
+    if name not in model.tasks or model.prediction_kind(name) is not Heatmaps:
+        raise ContractError(
+            "boxes= is for models that find the keypoints of persons, such as model=vitpose_base; "
+            "this model finds no keypoints. The fix: leave boxes out."
+        )
+
+
 def _people(
     model: Predictor,
     images: Sequence[ImageLike],
@@ -96,11 +111,6 @@ def _people(
         results = (
             predict(model, crops, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size) if crops else []
         )
-        if not all(isinstance(result, KeypointResult) for result in results):
-            raise ContractError(
-                "boxes= is for models that find the keypoints of persons, such as model=vitpose_base; "
-                "this model finds no keypoints. The fix: leave boxes out."
-            )
         people.append(on_image(results, regions))
         if progress is not None:
             progress(len(people), len(images))
@@ -124,9 +134,9 @@ def predict_each(
         opened = [_open(file) for file in chunk]
         readable = [entry for entry in opened if entry.image is not None]
         with evaluating(model):  # type: ignore[arg-type]
-            answered = _answered(model, readable, task, threshold, top_k)
+            predicted = _predicted(model, readable, task, threshold, top_k)
         for entry in opened:
-            yield entry if entry.image is None else next(answered)
+            yield entry if entry.image is None else next(predicted)
 
 
 def _open(file: str | os.PathLike[str]) -> FilePrediction:
@@ -136,7 +146,7 @@ def _open(file: str | os.PathLike[str]) -> FilePrediction:
         return FilePrediction(file, error=error)
 
 
-def _answered(
+def _predicted(
     model: Predictor, readable: list[FilePrediction], task: str | None, threshold: float | None, top_k: int | None
 ) -> Iterator[FilePrediction]:
     if not readable:
@@ -147,7 +157,7 @@ def _answered(
     except ContractError as error:  # an image that this processing cannot take; its batch-mates are not to blame
         if len(readable) == 1:
             return iter([FilePrediction(readable[0].source, error=error)])
-        alone = [next(_answered(model, [entry], task, threshold, top_k)) for entry in readable]
+        alone = [next(_predicted(model, [entry], task, threshold, top_k)) for entry in readable]
         return iter(alone)
     return iter(
         FilePrediction(entry.source, entry.image, result) for entry, result in zip(readable, results, strict=True)
@@ -178,17 +188,15 @@ def _batch(
 
 
 def _choose(predictions: Mapping[str, Prediction], task: str | None) -> dict[str, str | None]:
-    """Which answers are read, and how: by the name of one of several tasks, or as a task that some can be read as."""
+    """Which predictions are read, and how: by the name of a task, or as a task that some of them can be read as."""
     if tuple(predictions) == ("",):
         return {"": task}
     if task is None or task in predictions:
         return {name: None for name in predictions if task in (None, name)}
-    if not any(task in TASKS.get(type(prediction), ()) for prediction in predictions.values()):
-        kinds = ", ".join(
-            f"{name} ({' or '.join(TASKS.get(type(prediction), ()))})" for name, prediction in predictions.items()
-        )
+    if not any(task in tasks_of(prediction) for prediction in predictions.values()):
+        kinds = ", ".join(f"{name} ({' or '.join(tasks_of(prediction))})" for name, prediction in predictions.items())
         raise RecipeError(f"task={task!r}: this model has the tasks {kinds}.")
-    return {name: task if task in TASKS.get(type(prediction), ()) else None for name, prediction in predictions.items()}
+    return {name: task if task in tasks_of(prediction) else None for name, prediction in predictions.items()}
 
 
 def _fitting(labels: Labels | None, prediction: Prediction) -> Labels | None:

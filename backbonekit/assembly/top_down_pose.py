@@ -18,16 +18,21 @@ Boxes = Tensor | Sequence[Sequence[float]]  # [N, 4], xyxy in pixels of the upri
 MARGIN = 1.25  # how much larger than its box the region is that the model sees; ViTPose is trained with it
 
 
-def crops_of(image: ImageLike, boxes: Boxes, processing: Processing) -> tuple[list[Any], list[CropRegion]]:
-    """One crop at the model's input size for each box, and the region of the image that each shows.
-
-    Raises ContractError for a box without an area, or a processing without a fixed size.
-    """
+def check_fixed_size(processing: Processing) -> None:
+    """Raises ContractError for a processing without a fixed size, at which persons could be cut out."""
     if processing.size is None or processing.keep_aspect_ratio:
         raise ContractError(
             "persons are cut out at the model's own input size, and this model's processing has none. "
             "The fix: processing.size=[256, 192]."
         )
+
+
+def crops_of(image: ImageLike, boxes: Boxes, processing: Processing) -> tuple[list[Any], list[CropRegion]]:
+    """One crop at the model's input size for each box, and the region of the image that each shows.
+
+    Raises ContractError for a box without an area.
+    """
+    assert processing.size is not None
     corners = _checked(boxes)
     if not len(corners):
         return [], []

@@ -52,8 +52,8 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     from tqdm import tqdm
 
     from backbonekit.assembly.predict import predict_each
-    from backbonekit.cli.summary import summarise
     from backbonekit.postprocessing.coco import CocoResults
+    from backbonekit.postprocessing.result_kinds import summarise
     from backbonekit.postprocessing.writing import write_image
     from backbonekit.visualization.draw import draw
 

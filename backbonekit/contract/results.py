@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 
+class Result:
+    """What was found in one image. (The field lists below are the contract; this class is the name that they share.)"""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class ClassResult:
+class ClassResult(Result):
     """`labels`: int64 [k], best first. `scores`: float [k] in [0, 1], of a softmax over all classes."""
 
     labels: Tensor
@@ -14,14 +20,14 @@ class ClassResult:
 
 
 @dataclass(slots=True)
-class SemanticResult:
+class SemanticResult(Result):
     """`segmentation`: int64 [height, width], the class of every pixel."""
 
     segmentation: Tensor
 
 
 @dataclass(slots=True)
-class InstanceResult:
+class InstanceResult(Result):
     """Things, best first. `labels` int64 [N], `scores` float [N], `masks` bool [N, height, width] or None,
     `boxes_xyxy` float [N, 4] in pixels (of the masks where there are masks)."""
 
@@ -42,7 +48,7 @@ class Segment:
 
 
 @dataclass(slots=True)
-class PanopticResult:
+class PanopticResult(Result):
     """`segmentation`: int64 [height, width] of segment identifiers, 0 where there is none. `segments`: one each."""
 
     segmentation: Tensor
@@ -50,7 +56,7 @@ class PanopticResult:
 
 
 @dataclass(slots=True)
-class DepthResult:
+class DepthResult(Result):
     """`depth`: float [height, width]; metres if metric. `is_distance`: large is far, else large is near."""
 
     depth: Tensor
@@ -58,12 +64,9 @@ class DepthResult:
 
 
 @dataclass(slots=True)
-class KeypointResult:
+class KeypointResult(Result):
     """Of one person. `keypoints`: float [K, 2], x and y in pixels; NaN where none was found. `scores`: float [K], the
     heights of their peaks."""
 
     keypoints: Tensor
     scores: Tensor
-
-
-Result = ClassResult | SemanticResult | InstanceResult | PanopticResult | DepthResult | KeypointResult

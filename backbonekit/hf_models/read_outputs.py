@@ -5,29 +5,14 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from backbonekit.contract.predictions import (
-    BoxQueries,
-    DenseDepth,
-    DenseLogits,
-    MaskQueries,
-    ModelOutput,
-    Prediction,
-    Scoring,
-)
+from backbonekit.contract.predictions import BoxQueries, ModelOutput, Prediction, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.errors import ContractError
 from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.postprocessing.boxes import best_boxes, corners
+from backbonekit.postprocessing.results import PREDICTION_KINDS
 
 Kind = TypeVar("Kind", bound=Prediction)
-
-# transformers' names, in the order of the prediction's fields.
-_NAMES: dict[type[Prediction], tuple[str, ...]] = {
-    MaskQueries: ("class_queries_logits", "masks_queries_logits"),
-    DenseLogits: ("logits",),
-    BoxQueries: ("logits", "pred_boxes"),
-    DenseDepth: ("predicted_depth",),
-}
 
 
 def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
@@ -37,9 +22,10 @@ def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
     for kind in kinds:
         if isinstance(prediction, kind):
             return prediction
-        if isinstance(prediction, Mapping) and all(name in prediction for name in _NAMES[kind]):
-            return kind(*(prediction[name] for name in _NAMES[kind]))
-    wanted = " or ".join(" and ".join(_NAMES[kind]) for kind in kinds)
+        names = PREDICTION_KINDS[kind].output_names
+        if names and isinstance(prediction, Mapping) and all(name in prediction for name in names):
+            return kind(*(prediction[name] for name in names))
+    wanted = " or ".join(" and ".join(PREDICTION_KINDS[kind].output_names) for kind in kinds)
     raise ContractError(f"outputs with {wanted} are required; given: {type(prediction).__name__}.")
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from backbonekit.contract.predictions import ClassScores, DenseDepth, DenseLogits, Heatmaps, MaskQueries
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.signatures import prediction_of
 from backbonekit.hub.card import CardFacts, model_card
@@ -16,15 +14,6 @@ from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.weight_report import WeightReport
 
-# The Hub's words for what a model does, by the kind of its prediction.
-_PIPELINE_TAGS: dict[Any, str] = {
-    ClassScores: "image-classification",
-    DenseLogits: "image-segmentation",
-    MaskQueries: "image-segmentation",
-    DenseDepth: "depth-estimation",
-    Heatmaps: "keypoint-detection",
-}
-
 
 def save_composed(
     folder: str | Path,
@@ -33,21 +22,23 @@ def save_composed(
     weight_report: WeightReport | None,
     state_dict: Mapping[str, Tensor],
     processing: Processing,
+    pipeline_tags: Mapping[type, str | None],
 ) -> Path:
     """recipe.yaml, model.safetensors (sharded when large), preprocessor_config.json, README.md; all or nothing.
 
-    `recipe`: flat and complete. Returns the folder. Raises StorageError, and WeightsError for tensors without values.
+    `recipe`: flat and complete. `pipeline_tags`: the Hub's word for each kind of prediction, None where it has none.
+    Returns the folder. Raises StorageError, and WeightsError for tensors without values.
     """
     return save_model(
         folder,
         recipe_yaml=dump_recipe(recipe),
         state_dict=state_dict,
         processing=processing,
-        card=model_card(_facts(recipe, weight_report), processing),
+        card=model_card(_facts(recipe, weight_report, pipeline_tags), processing),
     )
 
 
-def _facts(recipe: Recipe, report: WeightReport | None) -> CardFacts:
+def _facts(recipe: Recipe, report: WeightReport | None, pipeline_tags: Mapping[type, str | None]) -> CardFacts:
     backbone = recipe.backbone.name or str((recipe.backbone.config or {}).get("model_type"))
     heads = [task.head.name for task in recipe.tasks.values() if task.head is not None]
     necks = [part.name for part in recipe.neck]
@@ -63,11 +54,11 @@ def _facts(recipe: Recipe, report: WeightReport | None) -> CardFacts:
         licence=next((source.licence for source in sources if source.licence), None),
         base_model=recipe.backbone.name if is_pretrained else None,
         base_commit=recipe.backbone.revision if is_pretrained else None,
-        pipeline_tag=_pipeline_tag(heads),
+        pipeline_tag=_pipeline_tag(heads, pipeline_tags),
     )
 
 
-def _pipeline_tag(heads: list[str]) -> str | None:
+def _pipeline_tag(heads: list[str], pipeline_tags: Mapping[type, str | None]) -> str | None:
     kinds = {prediction_of(resolve("head", name)) for name in heads}
-    tags = {_PIPELINE_TAGS[kind] for kind in kinds if kind in _PIPELINE_TAGS}
+    tags = {tag for kind in kinds if kind is not None and (tag := pipeline_tags.get(kind)) is not None}
     return tags.pop() if len(tags) == 1 else ("image-feature-extraction" if not kinds else None)

@@ -1,7 +1,9 @@
-"""Any answer to results in each image's own pixels. The way goes by the kind of prediction, never by the
-architecture."""
+"""A prediction to results in each image's own pixels. One table holds all that differs by the kind of prediction;
+nothing here depends on the architecture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import (
@@ -27,18 +29,130 @@ from backbonekit.postprocessing.keypoints import locate_keypoints
 from backbonekit.postprocessing.panoptic import segment_panoptic
 from backbonekit.postprocessing.semantic import segment_dense, segment_masks
 
-# The tasks that each kind of prediction can be read as; the first is taken when nobody says.
-TASKS: dict[type[Prediction], tuple[str, ...]] = {
-    ClassScores: ("classification",),
-    DenseLogits: ("semantic",),
-    DenseDepth: ("depth",),
-    MaskQueries: ("instance", "semantic", "panoptic"),
-    BoxQueries: ("detection",),
-    BoxCandidates: ("detection",),
-    Heatmaps: ("keypoints",),
-    Detections: ("detection",),
-}
 DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `to_results`, as the functions of the table read them. `lowest`: `threshold`, by default 0.5."""
+
+    scoring: Scoring
+    labels: Labels | None
+    threshold: float | None
+    top_k: int | None
+    mask_threshold: float
+    overlap_threshold: float
+
+    @property
+    def lowest(self) -> float:
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
+
+    @property
+    def things(self) -> frozenset[int] | None:
+        return (None if self.labels is None else self.labels.things) or None
+
+    @property
+    def stuff(self) -> frozenset[int]:
+        return frozenset() if self.labels is None else self.labels.stuff
+
+
+Read = Callable[[Any, Sequence[Geometry], Options], Sequence[Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionKind:
+    """What the package knows of one kind of prediction.
+
+    `tasks`: what it can be read as, each with the function that makes one result an image; the first is the default.
+    `suggest`: the default by the model's labels instead. `pipeline_tag`: the Hub's word for models that return it.
+    `output_names`: transformers' names of its fields, in the order of the fields; empty where there are none.
+    """
+
+    tasks: Mapping[str, Read]
+    suggest: Callable[[Labels | None], str] | None = None
+    pipeline_tag: str | None = None
+    output_names: tuple[str, ...] = ()
+
+
+def _suggested(labels: Labels | None) -> str:
+    """Of mask queries. Things and stuff: panoptic; only stuff: semantic; else instance."""
+    if labels is None or labels.things is None:
+        return "instance"
+    if not labels.things:
+        return "semantic"
+    return "panoptic" if labels.stuff else "instance"
+
+
+def _instances(prediction: MaskQueries, geometries: Sequence[Geometry], options: Options) -> Sequence[Result]:
+    return separate_instances(
+        prediction,
+        geometries,
+        scoring=options.scoring,
+        threshold=options.lowest,
+        top_k=options.top_k,
+        things=options.things,
+    )
+
+
+def _panoptic(prediction: MaskQueries, geometries: Sequence[Geometry], options: Options) -> Sequence[Result]:
+    return segment_panoptic(
+        prediction,
+        geometries,
+        scoring=options.scoring,
+        threshold=options.lowest,
+        mask_threshold=options.mask_threshold,
+        overlap_threshold=options.overlap_threshold,
+        stuff=options.stuff,
+    )
+
+
+# In each function, p: the prediction, g: the geometries, o: the options.
+PREDICTION_KINDS: dict[type[Prediction], PredictionKind] = {
+    ClassScores: PredictionKind(
+        {"classification": lambda p, g, o: top_classes(p, scoring=o.scoring, threshold=o.threshold, top_k=o.top_k)},
+        pipeline_tag="image-classification",
+    ),
+    DenseLogits: PredictionKind(
+        {"semantic": lambda p, g, o: segment_dense(p, g, scoring=o.scoring, threshold=o.threshold)},
+        pipeline_tag="image-segmentation",
+        output_names=("logits",),
+    ),
+    DenseDepth: PredictionKind(
+        {"depth": lambda p, g, o: depth_maps(p, g, scoring=o.scoring)},
+        pipeline_tag="depth-estimation",
+        output_names=("predicted_depth",),
+    ),
+    MaskQueries: PredictionKind(
+        {
+            "instance": _instances,
+            "semantic": lambda p, g, o: segment_masks(p, g, scoring=o.scoring),
+            "panoptic": _panoptic,
+        },
+        suggest=_suggested,
+        pipeline_tag="image-segmentation",
+        output_names=("class_queries_logits", "masks_queries_logits"),
+    ),
+    BoxQueries: PredictionKind(
+        {"detection": lambda p, g, o: detect(p, g, scoring=o.scoring, threshold=o.lowest, top_k=o.top_k)},
+        output_names=("logits", "pred_boxes"),
+    ),
+    BoxCandidates: PredictionKind(
+        {"detection": lambda p, g, o: suppress(p, g, threshold=o.lowest, top_k=o.top_k)},
+    ),
+    Heatmaps: PredictionKind(
+        {"keypoints": lambda p, g, o: locate_keypoints(p, g, threshold=o.threshold)},
+        pipeline_tag="keypoint-detection",
+    ),
+    Detections: PredictionKind(
+        {"detection": lambda p, g, o: place_detections(p, g, threshold=o.lowest, top_k=o.top_k)},
+    ),
+}
+
+
+def tasks_of(prediction: Prediction) -> tuple[str, ...]:
+    """The tasks that a prediction can be read as; none of a kind without post-processing."""
+    kind = PREDICTION_KINDS.get(type(prediction))
+    return () if kind is None else tuple(kind.tasks)
 
 
 def to_results(
@@ -62,63 +176,21 @@ def to_results(
     Raises RecipeError for a task that this kind of prediction has no reading for.
     """
     task = choose_task(prediction, task, labels)
-    lowest = DEFAULT_THRESHOLD if threshold is None else threshold
-    if isinstance(prediction, ClassScores):
-        return list(top_classes(prediction, scoring=scoring, threshold=threshold, top_k=top_k))
-    if isinstance(prediction, DenseLogits):
-        return list(segment_dense(prediction, geometries, scoring=scoring, threshold=threshold))
-    if isinstance(prediction, DenseDepth):
-        return list(depth_maps(prediction, geometries, scoring=scoring))
-    if isinstance(prediction, Heatmaps):
-        return list(locate_keypoints(prediction, geometries, threshold=threshold))
-    if isinstance(prediction, BoxQueries):
-        return list(detect(prediction, geometries, scoring=scoring, threshold=lowest, top_k=top_k))
-    if isinstance(prediction, BoxCandidates):
-        return list(suppress(prediction, geometries, threshold=lowest, top_k=top_k))
-    if isinstance(prediction, Detections):
-        return list(place_detections(prediction, geometries, threshold=lowest, top_k=top_k))
-    assert isinstance(prediction, MaskQueries)
-    if task == "semantic":
-        return list(segment_masks(prediction, geometries, scoring=scoring))
-    if task == "instance":
-        things = None if labels is None else labels.things
-        return list(
-            separate_instances(
-                prediction, geometries, scoring=scoring, threshold=lowest, top_k=top_k, things=things or None
-            )
-        )
-    return list(
-        segment_panoptic(
-            prediction,
-            geometries,
-            scoring=scoring,
-            threshold=lowest,
-            mask_threshold=mask_threshold,
-            overlap_threshold=overlap_threshold,
-            stuff=frozenset() if labels is None else labels.stuff,
-        )
-    )
+    options = Options(scoring, labels, threshold, top_k, mask_threshold, overlap_threshold)
+    return list(PREDICTION_KINDS[type(prediction)].tasks[task](prediction, geometries, options))
 
 
 def choose_task(prediction: Prediction, task: str | None = None, labels: Labels | None = None) -> str:
-    """The asked task if this kind of prediction has it, else RecipeError; without one, what the labels suggest."""
-    kind = type(prediction)
-    if kind not in TASKS:
-        known = ", ".join(sorted(known.__name__ for known in TASKS))
-        raise RecipeError(f"a prediction of kind {kind.__name__} has no post-processing; those that have: {known}.")
-    allowed = TASKS[kind]
+    """`task` if this kind of prediction has it, else RecipeError; without `task`, the kind's default."""
+    name = type(prediction).__name__
+    kind = PREDICTION_KINDS.get(type(prediction))
+    if kind is None:
+        known = ", ".join(sorted(known.__name__ for known in PREDICTION_KINDS))
+        raise RecipeError(f"a prediction of kind {name} has no post-processing; those that have: {known}.")
     if task is None:
-        return _suggested(labels) if kind is MaskQueries else allowed[0]
-    if task not in allowed:
+        return next(iter(kind.tasks)) if kind.suggest is None else kind.suggest(labels)
+    if task not in kind.tasks:
         raise RecipeError(
-            f"task={task!r}: this model's prediction ({kind.__name__}) cannot be read so; {nearest(task, allowed)}"
+            f"task={task!r}: this model's prediction ({name}) cannot be read so; {nearest(task, tuple(kind.tasks))}"
         )
     return task
-
-
-def _suggested(labels: Labels | None) -> str:
-    if labels is None or labels.things is None:
-        return "instance"
-    if not labels.things:
-        return "semantic"
-    return "panoptic" if labels.stuff else "instance"

@@ -1,8 +1,11 @@
 """A result over its image, whatever kind of result it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.results import (
@@ -24,38 +27,44 @@ from backbonekit.visualization.overview import overview
 from backbonekit.visualization.segmentation import draw_panoptic, draw_semantic
 
 
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How a kind of result is drawn. `over`: of an image, a result and the labels, the new image. `grid`: of a result,
+    its map [..., height, width], which must have the size of the image; None where it has none."""
+
+    over: Callable[[Image.Image, Any, Labels | None], Image.Image]
+    grid: Callable[[Any], Tensor | None] = lambda result: None
+
+
+DRAWINGS: dict[type[Result], Drawing] = {
+    ClassResult: Drawing(draw_classes),
+    KeypointResult: Drawing(draw_keypoints),
+    DepthResult: Drawing(lambda image, result, labels: draw_depth(image, result), lambda result: result.depth),
+    SemanticResult: Drawing(draw_semantic, lambda result: result.segmentation),
+    PanopticResult: Drawing(draw_panoptic, lambda result: result.segmentation),
+    InstanceResult: Drawing(draw_instances, lambda result: result.masks),
+}
+
+
 def draw(image: ImageLike, result: Result | Mapping[str, Result], labels: Labels | None = None) -> Image.Image:
     """A new RGB image of the same size, upright. Results by task stand side by side, titled.
 
     `image`: what was given to `predict`. `labels`: the names of the classes; without them, their numbers are drawn.
+    Raises ContractError for a result of another size, or of a kind that has no drawing.
     """
     image = to_image(image)
     if isinstance(result, Mapping):
         return overview(
             [draw(image, one, labels) for one in result.values()], titles=list(result), largest=max(image.size)
         )
-    if isinstance(result, ClassResult):
-        return draw_classes(image, result, labels)
-    if isinstance(result, KeypointResult):
-        return draw_keypoints(image, result, labels)
-    size = _size(result)
-    if size is not None and size != (image.height, image.width):
+    drawing = DRAWINGS.get(type(result))
+    if drawing is None:
+        known = ", ".join(sorted(kind.__name__ for kind in DRAWINGS))
+        raise ContractError(f"{type(result).__name__} cannot be drawn; kinds of result that can: {known}.")
+    grid = drawing.grid(result)
+    if grid is not None and tuple(grid.shape[-2:]) != (image.height, image.width):
         raise ContractError(
-            f"this result is of an image of {size[0]} x {size[1]} pixels (height x width); "
+            f"this result is of an image of {grid.shape[-2]} x {grid.shape[-1]} pixels (height x width); "
             f"the image has {image.height} x {image.width}."
         )
-    if isinstance(result, DepthResult):
-        return draw_depth(image, result)
-    if isinstance(result, SemanticResult):
-        return draw_semantic(image, result, labels)
-    if isinstance(result, PanopticResult):
-        return draw_panoptic(image, result, labels)
-    return draw_instances(image, result, labels)
-
-
-def _size(result: DepthResult | SemanticResult | PanopticResult | InstanceResult) -> tuple[int, int] | None:
-    if isinstance(result, InstanceResult):
-        grid = result.masks
-    else:
-        grid = result.depth if isinstance(result, DepthResult) else result.segmentation
-    return None if grid is None else (grid.shape[-2], grid.shape[-1])
+    return drawing.over(image, result, labels)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from backbonekit.assembly.predict import predict
-from backbonekit.contract.predictions import Heatmaps, ModelOutput
+from backbonekit.contract.predictions import DenseDepth, Heatmaps, ModelOutput
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.person_crop import cut_out, region_around
@@ -25,6 +25,9 @@ class Brightest(nn.Module):
 
     def scoring(self, task: str = "") -> str:
         return "softmax"
+
+    def prediction_kind(self, task: str = "") -> type:
+        return Heatmaps
 
     def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput:
         return ModelOutput((), predictions=Heatmaps(pixel_values.mean(dim=1, keepdim=True)))
@@ -102,12 +105,46 @@ def test_refuses_a_box_without_an_area(box):
         predict(Brightest(), image_with_spots((5, 5)), boxes=[box])
 
 
-def test_refuses_other_models():
+@pytest.mark.parametrize("boxes", [[(0, 0, 9, 9)], []])
+def test_refuses_other_models_before_they_run(boxes):
+    model = SmallModel("dense")
     with pytest.raises(ContractError, match=r"has none\. The fix: processing\.size"):
-        predict(SmallModel("dense"), image_with_spots((5, 5)), boxes=[(0, 0, 9, 9)])
+        predict(model, image_with_spots((5, 5)), boxes=boxes)
     fixed = Processing(size=(32, 32), mean=(0.0,) * 3, std=(1.0,) * 3)
+    model = SmallModel("dense", processing=fixed)
     with pytest.raises(ContractError, match="finds no keypoints"):
-        predict(SmallModel("dense", processing=fixed), image_with_spots((5, 5)), boxes=[(0, 0, 9, 9)])
+        predict(model, image_with_spots((5, 5)), boxes=boxes)
+    assert model.largest_batch == 0
+
+
+def test_one_of_several_tasks_can_find_the_keypoints():
+    class Several(Brightest):
+        tasks = {"pose": None, "depth": None}
+
+        def prediction_kind(self, task: str = "") -> type:
+            return {"pose": Heatmaps, "depth": DenseDepth}[task]
+
+        def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput:
+            heatmaps = Heatmaps(pixel_values.mean(dim=1, keepdim=True))
+            return ModelOutput((), predictions={"pose": heatmaps, "depth": DenseDepth(pixel_values[:, 0])})
+
+    ((person,),) = predict(Several(), image_with_spots((40.0, 60.0)), boxes=[(20, 30, 60, 95)], task="pose")
+    torch.testing.assert_close(person.keypoints, torch.tensor([[40.0, 60.0]]), atol=0.3, rtol=0)
+    with pytest.raises(ContractError, match="finds no keypoints"):
+        predict(Several(), image_with_spots((5, 5)), boxes=[(0, 0, 9, 9)])
+
+
+@pytest.mark.parametrize(("batch_size", "batches"), [(None, [16, 4]), (8, [8, 8, 4])])
+def test_a_batch_counts_persons(batch_size, batches):
+    sizes = []
+
+    class Counted(Brightest):
+        def forward(self, pixel_values: Tensor, pixel_mask: Tensor | None = None) -> ModelOutput:
+            sizes.append(len(pixel_values))
+            return super().forward(pixel_values, pixel_mask)
+
+    predict(Counted(), image_with_spots((5, 5)), boxes=[(0, 0, 9, 9)] * 20, batch_size=batch_size)
+    assert sizes == batches
 
 
 @pytest.mark.parity
@@ -140,7 +177,7 @@ def test_crops_and_keypoints_are_those_of_transformers(box):
 
 
 class Given(Brightest):
-    """Answers always the same."""
+    """Returns always the same heatmaps."""
 
     processor = ImageProcessor(Processing(size=(256, 192)))
 

@@ -20,8 +20,8 @@ from backbonekit.contract.results import (
 from backbonekit.errors import StorageError
 from backbonekit.image_processing.reading import open_image
 from backbonekit.postprocessing.coco import CocoResults
+from backbonekit.postprocessing.coco_entries import decode_mask, encode_mask
 from backbonekit.postprocessing.label_map import label_png
-from backbonekit.postprocessing.run_lengths import decode_mask, encode_mask
 from backbonekit.postprocessing.writing import write_file, write_image
 
 LABELS = Labels(("cat", "sky"), things=frozenset({0}))

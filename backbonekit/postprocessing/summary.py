@@ -1,7 +1,8 @@
-"""A result in one line of words."""
+"""What was found, in words, for each kind of result: things are counted, stuff and classes of pixels have their share
+of the image."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 
@@ -12,7 +13,6 @@ from backbonekit.contract.results import (
     InstanceResult,
     KeypointResult,
     PanopticResult,
-    Result,
     SemanticResult,
 )
 from backbonekit.contract.targets import IGNORE_LABEL
@@ -20,27 +20,20 @@ from backbonekit.contract.targets import IGNORE_LABEL
 _MOST = 8  # entries of a kind
 
 
-def summarise(result: Result | Mapping[str, Result], labels: Labels | None) -> str:
-    """What was found: things are counted, stuff and classes of pixels by their share of the image."""
-    if isinstance(result, Mapping):
-        return "; ".join(f"{task}: {summarise(one, labels)}" for task, one in result.items())
-    if isinstance(result, ClassResult):
-        pairs = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
-        found = [f"{_name(label, labels)} {score:.0%}" for label, score in pairs]
-    elif isinstance(result, SemanticResult):
-        found = _shares(result.segmentation[result.segmentation != IGNORE_LABEL], labels, result.segmentation.numel())
-    elif isinstance(result, InstanceResult):
-        found = _counts(result.labels.tolist(), labels)
-    elif isinstance(result, PanopticResult):
-        found = _panoptic(result, labels)
-    elif isinstance(result, KeypointResult):
-        found = _keypoints(result)
-    else:
-        found = _depth(result)
-    return ", ".join(found) or "nothing found"
+def class_words(result: ClassResult, labels: Labels | None) -> list[str]:
+    pairs = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
+    return [f"{_name(label, labels)} {score:.0%}" for label, score in pairs]
 
 
-def _panoptic(result: PanopticResult, labels: Labels | None) -> list[str]:
+def semantic_words(result: SemanticResult, labels: Labels | None) -> list[str]:
+    return _shares(result.segmentation[result.segmentation != IGNORE_LABEL], labels, result.segmentation.numel())
+
+
+def instance_words(result: InstanceResult, labels: Labels | None) -> list[str]:
+    return _counts(result.labels.tolist(), labels)
+
+
+def panoptic_words(result: PanopticResult, labels: Labels | None) -> list[str]:
     things = [segment.label for segment in result.segments if not segment.was_fused]
     # of_identifier: [segments + 1], the class of each identifier where it is stuff, else -1
     of_identifier = torch.full((len(result.segments) + 1,), -1)
@@ -51,14 +44,14 @@ def _panoptic(result: PanopticResult, labels: Labels | None) -> list[str]:
     return _counts(things, labels) + _shares(stuff[stuff >= 0], labels, stuff.numel())
 
 
-def _depth(result: DepthResult) -> list[str]:
+def depth_words(result: DepthResult, labels: Labels | None) -> list[str]:
     valid = result.depth[result.depth.isfinite()]
     if not len(valid):
         return []
     return [f"depth {float(valid.min()):.3g} to {float(valid.max()):.3g}", f"median {float(valid.median()):.3g}"]
 
 
-def _keypoints(result: KeypointResult) -> list[str]:
+def keypoint_words(result: KeypointResult, labels: Labels | None) -> list[str]:
     found = int(result.keypoints.isfinite().all(dim=-1).sum())
     return [f"{found} of {len(result.keypoints)} keypoints"] if found else []
 
