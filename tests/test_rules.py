@@ -1,6 +1,7 @@
 """Rules for the tests themselves."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.part_tester import PartTester
 
+ROOT = Path(__file__).parent.parent
 FILES = sorted(Path(__file__).parent.rglob("*.py"))
 
 
@@ -41,3 +43,10 @@ def _bare_returns(test: ast.FunctionDef) -> Iterator[int]:
             match block:
                 case [ast.Return(value=None, lineno=line)]:
                     yield line
+
+
+def test_the_security_page_names_tests_that_exist():
+    page = (ROOT / "SECURITY.md").read_text()
+    named = re.findall(r"`(tests/[a-z_/]+\.py)`", page)
+    assert len(named) >= 7
+    assert [name for name in named if not (ROOT / name).is_file()] == []

@@ -69,6 +69,8 @@ class BackboneChoice:
             return self.config
         kwargs = dict(self.kwargs)
         own = {key: kwargs.pop(key) for key in _TIMM_FIELDS & kwargs.keys()}
+        if "in_chans" in kwargs:  # timm's word for it, as releases before 5 write it
+            own["num_channels"] = kwargs.pop("in_chans")
         nested = dict(own.pop("backbone_kwargs", {}))
         return TimmBackboneConfig(
             self.name,

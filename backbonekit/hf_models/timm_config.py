@@ -18,7 +18,7 @@ from backbonekit.hf_models.config_mixin import agreed_indices
 from backbonekit.weights.repository import open_repository
 
 # What transformers writes besides, which follows from the rest.
-_IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features"}
+_IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features", "use_timm_backbone"}
 _UNSET = [-1]  # what transformers writes by default
 # The others have rules of their own: the architecture, its arguments, and the choice of maps.
 _CHECKED = (

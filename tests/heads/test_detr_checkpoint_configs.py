@@ -144,3 +144,15 @@ def test_all_faults_are_told_together():
         recipe(DETR, backbone_config={"model_type": "resnext"}, odd=1, giou_cost=-1, id2label=[])
     assert len(told.value.faults) == 4
     assert all(fault.startswith("DETR config.json: ") for fault in told.value.faults)
+
+
+@pytest.mark.parametrize("extra", [{}, {"output_stride": 16}])
+@pytest.mark.parametrize(("converter", "indices"), [(DETR, [1, 2, 3, 4]), (DEFORMABLE_DETR, [2, 3, 4])])
+def test_backbones_of_timm_as_releases_before_5_write_them(converter, indices, extra):
+    kwargs = {"in_chans": 1, "out_indices": indices, **extra}
+    given = recipe(converter, use_timm_backbone=True, backbone="resnet18", backbone_kwargs=kwargs)
+    assert given["backbone"]["in_channels"] == 1
+    assert given["backbone"]["out_indices"] == indices
+    assert given["backbone"]["args"] == extra
+    nested = {"model_type": "timm_backbone", "backbone": "resnet18", "use_timm_backbone": True, "out_indices": indices}
+    assert recipe(converter, backbone_config=nested)["backbone"]["name"] == "resnet18"

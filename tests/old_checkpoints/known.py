@@ -38,16 +38,6 @@ DIFFERENCES = (
 )  # fmt: skip
 REFUSALS = (
     Known(
-        "^(Detr|DeformableDetr).* on timm by name", ("4.44", "4.57"), "in_chans",
-        "4.x writes `in_chans` into `backbone_kwargs`; backbonekit does not read that field.",
-    ),
-    Known(
-        "on timm by configuration", ("4.44", "4.57"), "use_timm_backbone",
-        "4.x writes `use_timm_backbone` into the configuration of a timm backbone; backbonekit does not read "
-        "that field. Behind it, DETR and Deformable DETR have `_backbone.` in the names of such weights, which is not "
-        "read either.",
-    ),
-    Known(
         "^(RTDetr|RTDetrV2|UperNet).* on timm by name", ("4.44", "4.57"), "backbone='resnet18' is not supported",
         "backbonekit reads a backbone of timm by its name for DETR, Deformable DETR, MaskFormer and Mask2Former only.",
     ),
@@ -57,11 +47,7 @@ REFUSALS = (
         "`class_embed.N`, and the reader of these models looks for `model.decoder.class_embed.N` only.",
     ),
     Known(
-        "^DPTForDepthEstimation on dinov2", ("4.44", "4.57"), "use_autobackbone",
-        "4.x writes `use_autobackbone`; backbonekit does not read that field.",
-    ),
-    Known(
-        "^DPTForDepthEstimation on its own transformer", (), "a transformer of its own|use_autobackbone",
+        "^DPTForDepthEstimation on its own transformer", (), "a transformer of its own",
         "The first DPT, with a transformer of its own, is not built in backbonekit.",
     ),
 )  # fmt: skip

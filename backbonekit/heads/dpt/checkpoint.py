@@ -5,7 +5,7 @@ Source: transformers/models/dpt/{configuration,modeling}_dpt.py.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.dpt import (
@@ -27,6 +27,9 @@ _PROJECTION = 256  # channels of the projection before the head, whatever the fu
 @dataclass(kw_only=True)
 class DPTFields(DPTLikeFields):
     """Fields of DPT. Unused are those of the model's own transformer, of segmentation and of the hybrid."""
+
+    # Releases before 5 write it; whether a `backbone_config` is there decides.
+    ignored: ClassVar[frozenset[str]] = DPTLikeFields.ignored | {"use_autobackbone"}
 
     hidden_size: int = unused(768)
     num_hidden_layers: int = unused(12)

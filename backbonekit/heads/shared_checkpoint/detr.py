@@ -14,7 +14,10 @@ from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 # Prefixes of the backbone: on disk, in every release; and in the memory of newer ones.
-_PREFIXES = ("model.backbone.conv_encoder.model", "model.backbone.model")
+_PREFIXES = (
+    *("model.backbone.conv_encoder.model", "model.backbone.model"),
+    "model.backbone.conv_encoder.model._backbone",  # releases before 5, of a `timm_backbone` in `backbone_config`
+)
 _PROJECTIONS = (
     *(("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value")),
     *(("out_proj", "output"), ("o_proj", "output")),
@@ -87,7 +90,10 @@ def _unnested(config: Mapping[str, Any], faults: list[str], out_indices: list[in
     nested["num_channels"] = config.get("num_channels") or 3
     if config.get("dilation") is True:
         nested["output_stride"] = 16
-    return {**nested, **(kwargs if isinstance(kwargs, Mapping) else {})}
+    given = dict(kwargs) if isinstance(kwargs, Mapping) else {}
+    if "in_chans" in given:  # timm's word for it, as releases before 5 write it
+        given["num_channels"] = given.pop("in_chans")
+    return {**nested, **given}
 
 
 def freezing(backbone: NestedBackbone) -> dict[str, Any]:

@@ -36,7 +36,10 @@ class NestedBackbone:
 class TimmBackboneFields(ModelFields):
     """Of a `timm_backbone` beside the name of the architecture."""
 
-    ignored: ClassVar[frozenset[str]] = frozenset({"stage_names", "use_pretrained_backbone", *_SELECTION})
+    # Releases before 5 write `use_timm_backbone` here too.
+    ignored: ClassVar[frozenset[str]] = frozenset(
+        {"stage_names", "use_pretrained_backbone", "use_timm_backbone", *_SELECTION}
+    )
     read_elsewhere: ClassVar[tuple[str, ...]] = ("backbone",)
 
     num_channels: Channels = 3
