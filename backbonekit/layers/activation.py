@@ -1,4 +1,4 @@
-"""The activations that a recipe can name. What enters belongs to the caller alone and may be written over."""
+"""The activation functions that a recipe can name. They may overwrite their input."""
 
 from collections.abc import Callable
 from typing import Literal

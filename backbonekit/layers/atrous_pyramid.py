@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling: one map seen at several distances and as a whole."""
+"""Atrous spatial pyramid pooling: parallel convolutions with several dilation rates, and the image's average."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,10 +11,11 @@ from backbonekit.layers.separable_convolution import SeparableConvolution
 
 
 class AtrousPyramid(nn.Module):
-    """1x1, dilated 3x3 convolutions and the average of the image side by side; a 1x1 convolution folds them.
+    """Concatenates a 1x1 convolution, dilated 3x3 convolutions and image pooling; a 1x1 convolution merges them.
 
-    `rates`: dilations of the 3x3 convolutions, one branch each; larger ones see further. The paper has 6, 12, 18 at
-    stride 16 and doubles them at stride 8. `separable`: depthwise separable ones, an order of magnitude cheaper.
+    `rates`: dilations of the 3x3 convolutions, one branch each; larger ones have a larger receptive field.
+    The paper has 6, 12, 18 at stride 16 and doubles them at stride 8. `separable`: depthwise separable convolutions,
+    about ten times cheaper.
     `dropout`: share of the result set to zero in training.
 
     Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, section 3.3;

@@ -12,9 +12,9 @@ from backbonekit.errors import ContractError
 
 
 class MultiHeadAttention(nn.Module):
-    """Every query gathers a weighted mean of the values; the weights are the softmax of its products with the keys.
+    """Multi-head scaled dot-product attention with linear projections of queries, keys, values and output.
 
-    `channels`: of queries, keys, values and output. `num_heads`: how many independent weightings; divides `channels`.
+    `channels`: of queries, keys, values and output. `num_heads`: the number of attention heads; divides `channels`.
     `dropout`: on the weights, in training only.
     """
 
@@ -40,16 +40,16 @@ class MultiHeadAttention(nn.Module):
         values: Float[Tensor, "batch keys channels"],
         mask: Bool[Tensor, "#batch #heads #queries keys"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
-        """`mask`: True where a query may look; a query that may look nowhere would give NaN, see `keys_to_look_at`."""
-        mixed = functional.scaled_dot_product_attention(
+        """`mask`: True where a query may attend; a query without any key would result in NaN, see `keys_to_look_at`."""
+        attended = functional.scaled_dot_product_attention(
             self._split(self.query(queries)),
             self._split(self.key(keys)),
             self._split(self.value(values)),
             attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
         )
-        # mixed: [batch, heads, queries, channels per head]
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        # attended: [batch, heads, queries, channels per head]
+        return self.output(attended.transpose(1, 2).flatten(2))
 
     def _split(self, tokens: Tensor) -> Tensor:
         # [batch, tokens, channels] -> [batch, heads, tokens, channels per head]
@@ -61,7 +61,7 @@ def keys_to_look_at(
 ) -> Bool[Tensor, "batch 1 1 keys"] | None:
     """A padding mask as an attention mask over the flattened map.
 
-    An image without a single real pixel looks everywhere, since a softmax over nothing is NaN.
+    An image that is all padding attends to every position, since a softmax over no keys is NaN.
     """
     if mask is None:
         return None

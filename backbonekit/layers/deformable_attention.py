@@ -1,4 +1,4 @@
-"""Attention that looks at a few learned places around a reference instead of everywhere.
+"""Deformable attention: each query samples a few learned positions around its reference point.
 
 Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.1;
 github.com/fundamentalvision/Deformable-DETR, models/ops/modules/ms_deform_attn.py. Different numbers of points a level
@@ -18,11 +18,11 @@ from backbonekit.ops.deformable_sampling import Sampling, deformable_sampling
 
 
 class DeformableAttention(nn.Module):
-    """Every query and head reads a few points of each level; where and how much follows from the query alone.
+    """Each query and head samples a few points of each level; offsets and weights are predicted from the query.
 
-    `channels`: of queries, memory and output. `num_heads`: divides `channels`. `num_points`: how many each level is
-    read at, in the order of levels; more look further at their cost. `offset_scale`: how far points reach, in boxes,
-    where references are boxes. `project`: a linear layer on the values and on the result; D-FINE has none. `sampling`:
+    `channels`: of queries, memory and output. `num_heads`: divides `channels`. `num_points`: the number of
+    sampling points on each level, in the order of levels. `offset_scale`: the scale of offsets, in box sizes, where
+    references are boxes. `project`: a linear layer on the values and on the result; D-FINE has none. `sampling`:
     `nearest` for deployment without bilinear sampling.
     """
 
@@ -46,7 +46,7 @@ class DeformableAttention(nn.Module):
         self.offsets = nn.Linear(channels, num_heads * sum(self.num_points) * 2)
         self.weights = nn.Linear(channels, num_heads * sum(self.num_points))
         if sampling == "nearest":
-            # No gradient reaches them, and distributed training waits for that of every parameter that asks for one.
+            # They receive no gradient, and distributed training waits for one of every parameter that requires it.
             self.offsets.requires_grad_(False)
         self.value = nn.Linear(channels, channels) if project else nn.Identity()
         self.output = nn.Linear(channels, channels) if project else nn.Identity()
@@ -56,13 +56,13 @@ class DeformableAttention(nn.Module):
         self,
         queries: Float[Tensor, "batch queries channels"],
         references: Float[Tensor, "#batch queries #levels coordinates"],
-        memory: Float[Tensor, "batch places channels"],
+        memory: Float[Tensor, "batch positions channels"],
         shapes: Sequence[tuple[int, int]],
-        memory_mask: Bool[Tensor, "batch places"] | None = None,
+        memory_mask: Bool[Tensor, "batch positions"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
-        """`queries`: with their positions. `references`: x, y (or x, y, width, height of a box) in [0, 1] of a level,
-        padding included. `memory`: the maps by row, level after level. `shapes`: (height, width) of each level.
-        `memory_mask`: True on real places; others read as zero."""
+        """`queries`: with their position embedding added. `references`: x, y (or x, y, width, height of a box) in
+        [0, 1] of a level, padding included. `memory`: the flattened maps, level after level. `shapes`: (height, width)
+        of each level. `memory_mask`: False in the padding, which is read as zero."""
         values = self._values(memory)
         if memory_mask is not None:
             values = values.masked_fill(~memory_mask[:, None], 0.0)
@@ -80,16 +80,17 @@ class DeformableAttention(nn.Module):
             )
         )
 
-    def _values(self, memory: Float[Tensor, "batch places channels"]) -> Float[Tensor, "batch channels places"]:
-        """Places last, as they are sampled: the product is as fast that way round, and nothing is turned afterwards."""
-        if type(self.value) is not nn.Linear:  # none, or somebody's in its place
+    def _values(self, memory: Float[Tensor, "batch positions channels"]) -> Float[Tensor, "batch channels positions"]:
+        """The projected values with positions last, as the sampling reads them, so that no transpose is needed."""
+        if type(self.value) is not nn.Linear:  # no projection, or another module in its place
             return self.value(memory).transpose(1, 2)
         weight, bias = self.value.weight, self.value.bias
         return torch.baddbmm(bias[:, None], weight.expand(memory.shape[0], -1, -1), memory.transpose(1, 2))
 
     def _locations(self, references: Tensor, offsets: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """Offsets count places of a level around a point, and shares of the box around a box's centre."""
-        located = []
+        """The sampling locations. Offsets are in pixels of the level around a reference point, and relative to the size
+        of a reference box around its centre."""
+        locations = []
         for level, ((height, columns), offset) in enumerate(
             zip(shapes, offsets.split(self.num_points, dim=3), strict=True)
         ):
@@ -99,11 +100,11 @@ class DeformableAttention(nn.Module):
                 steps = torch.stack((offset[..., 0] / columns, offset[..., 1] / height), dim=-1)
             else:
                 steps = offset * (self.offset_scale / self.num_points[level]) * reference[..., 2:]
-            located.append(reference[..., :2] + steps)
-        return torch.cat(located, dim=3)
+            locations.append(reference[..., :2] + steps)
+        return torch.cat(locations, dim=3)
 
     def _initialise(self) -> None:
-        """As the paper: head h looks in direction h, point k at distance k; all places weigh the same."""
+        """As in the paper: head h points in direction h, point k is at distance k, and all weights are equal."""
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.weights.weight)
         nn.init.zeros_(self.weights.bias)

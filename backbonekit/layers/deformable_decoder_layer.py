@@ -1,4 +1,4 @@
-"""One layer of a deformable decoder: queries look at each other, then at a few places around their boxes.
+"""One layer of a deformable decoder: self-attention among queries, deformable cross-attention, feed-forward.
 
 Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
 github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py; Lv et al., "RT-DETRv2" (2024).
@@ -21,7 +21,7 @@ class DeformableDecoderLayer(nn.Module):
     """Self-attention, deformable cross-attention and feed-forward, each with a shortcut and a norm after it.
 
     Positions are added to queries and keys, never to values.
-    `cross_attention`: how queries look at the maps. `num_heads`: of self-attention. `feedforward_channels`: hidden
+    `cross_attention`: from queries to the feature maps. `num_heads`: of self-attention. `feedforward_channels`: hidden
     width. `dropout`: on each of the three branches. `attention_dropout`: on the weights of self-attention.
     `activation_dropout`: inside the feed-forward.
     """
@@ -52,21 +52,21 @@ class DeformableDecoderLayer(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "batch queries channels"],
-        memory: Float[Tensor, "batch places channels"],
+        memory: Float[Tensor, "batch positions channels"],
         *,
         positions: Float[Tensor, "#batch queries channels"],
         references: Float[Tensor, "#batch queries #levels coordinates"],
         shapes: Sequence[tuple[int, int]],
-        memory_mask: Bool[Tensor, "batch places"] | None = None,
+        memory_mask: Bool[Tensor, "batch positions"] | None = None,
         query_mask: Bool[Tensor, "#batch #heads queries queries"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
-        """`references`, `shapes`, `memory_mask`: of `DeformableAttention`. `query_mask`: True where a query may look at
-        another."""
-        asking = queries + positions
-        seen = self.self_attention(asking, asking, queries, query_mask)
-        queries = self.self_attention_norm(queries + self._drop(seen))
-        seen = self.cross_attention(queries + positions, references, memory, shapes, memory_mask)
-        queries = self.cross_attention_norm(queries + self._drop(seen))
+        """`references`, `shapes`, `memory_mask`: of `DeformableAttention`. `query_mask`: True where a query may
+        attend to another."""
+        with_positions = queries + positions
+        attended = self.self_attention(with_positions, with_positions, queries, query_mask)
+        queries = self.self_attention_norm(queries + self._drop(attended))
+        attended = self.cross_attention(queries + positions, references, memory, shapes, memory_mask)
+        queries = self.cross_attention_norm(queries + self._drop(attended))
         return self.feedforward_norm(queries + self._drop(self.feedforward(queries)))
 
     def _drop(self, branch: Tensor) -> Tensor:

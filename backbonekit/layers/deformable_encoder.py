@@ -1,4 +1,4 @@
-"""Several maps of one image read each other: the encoder of Deformable DETR and of Mask2Former's pixel decoder.
+"""The multi-scale deformable encoder of Deformable DETR and of Mask2Former's pixel decoder.
 
 Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
 github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py.
@@ -23,8 +23,8 @@ from backbonekit.ops.levels import flatten_levels, reference_points, split_level
 class DeformableEncoderLayer(nn.Module):
     """Deformable self-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
 
-    `num_levels`: how many maps there are. `num_points`: how many places of each map a place reads. The rest as in
-    `TransformerEncoderLayer`.
+    `num_levels`: the number of maps. `num_points`: the number of positions that each position samples from each map.
+    The other options are those of `TransformerEncoderLayer`.
     """
 
     def __init__(
@@ -50,26 +50,26 @@ class DeformableEncoderLayer(nn.Module):
 
     def forward(
         self,
-        places: Float[Tensor, "batch places channels"],
+        tokens: Float[Tensor, "batch tokens channels"],
         *,
-        positions: Float[Tensor, "#batch places channels"],
-        references: Float[Tensor, "#batch places levels 2"],
+        positions: Float[Tensor, "#batch tokens channels"],
+        references: Float[Tensor, "#batch tokens levels 2"],
         shapes: Sequence[tuple[int, int]],
-        mask: Bool[Tensor, "batch places"] | None = None,
-    ) -> Float[Tensor, "batch places channels"]:
-        """`references`: of `reference_points`. `mask`: True on real places; the others are read as zero."""
-        seen = self.self_attention(places + positions, references, places, shapes, mask)
-        places = self.self_attention_norm(places + self._drop(seen))
-        return self.feedforward_norm(places + self._drop(self.feedforward(places)))
+        mask: Bool[Tensor, "batch tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens channels"]:
+        """`references`: of `reference_points`. `mask`: False in the padding, which is read as zero."""
+        attended = self.self_attention(tokens + positions, references, tokens, shapes, mask)
+        tokens = self.self_attention_norm(tokens + self._drop(attended))
+        return self.feedforward_norm(tokens + self._drop(self.feedforward(tokens)))
 
     def _drop(self, branch: Tensor) -> Tensor:
         return functional.dropout(branch, self.dropout, self.training)
 
 
 class DeformableEncoder(nn.Module):
-    """Layers in which every place of every map reads a few places of all maps.
+    """Layers of deformable self-attention over the positions of all maps.
 
-    `num_levels`: how many maps, at least 1; each has an embedding that is added to its sine positions. The other
+    `num_levels`: the number of maps, at least 1; each has an embedding that is added to its sine positions. The other
     options are those of `DeformableEncoderLayer`. The maps' order is the order of the weights: Mask2Former's run coarse
     to fine, Deformable DETR's fine to coarse. `position_offset`: see `SinePositions`; 0.5 in Deformable DETR.
     """
@@ -112,18 +112,18 @@ class DeformableEncoder(nn.Module):
     def forward(
         self, maps: Sequence[Float[Tensor, "batch channels _ _"]], canvas: Canvas
     ) -> list[Float[Tensor, "batch channels _ _"]]:
-        """Maps of the same shapes. Padding is not read where the canvas has a mask."""
-        places, shapes = flatten_levels(maps)
+        """Returns maps of the same shapes. Padding is not read where the canvas has a mask."""
+        tokens, shapes = flatten_levels(maps)
         masks = [canvas.mask_at(height, width) for height, width in shapes]
         positions = [
             self.positions(one, mask).flatten(2).transpose(1, 2) + embedding
             for one, mask, embedding in zip(maps, masks, self.level_embedding, strict=True)
         ]
-        real = [mask for mask in masks if mask is not None]
-        mask = torch.cat([one.flatten(1) for one in real], dim=1) if real else None
-        ratios = valid_ratios(real, places.dtype) if real else None
-        references = reference_points(shapes, like=places, ratios=ratios)
+        present_masks = [mask for mask in masks if mask is not None]
+        mask = torch.cat([one.flatten(1) for one in present_masks], dim=1) if present_masks else None
+        ratios = valid_ratios(present_masks, tokens.dtype) if present_masks else None
+        references = reference_points(shapes, like=tokens, ratios=ratios)
         joined = torch.cat(positions, dim=1)
         for layer in self.layers:
-            places = layer(places, positions=joined, references=references, shapes=shapes, mask=mask)
-        return split_levels(places, shapes)
+            tokens = layer(tokens, positions=joined, references=references, shapes=shapes, mask=mask)
+        return split_levels(tokens, shapes)

@@ -1,4 +1,4 @@
-"""Levels folded into one map from the coarsest to the finest, by residual units.
+"""Fusion of pyramid levels into one map with residual units, from the coarsest level to the finest.
 
 Source: Ranftl et al., "Vision Transformers for Dense Prediction" (2021), section 3, figure 1; github.com/isl-org/DPT,
 dpt/blocks.py: FeatureFusionBlock_custom.
@@ -17,7 +17,7 @@ FusionSize = Literal["double", "next_level"]
 
 
 class ResidualUnit(nn.Module):
-    """Twice ReLU, 3x3 convolution and norm, beside a shortcut: what comes in is activated first."""
+    """Pre-activation residual unit: twice ReLU, 3x3 convolution and norm, with a shortcut."""
 
     def __init__(self, channels: Channels, *, norm: Norm = "none", bias: bool | None = None) -> None:
         super().__init__()
@@ -31,7 +31,10 @@ class ResidualUnit(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """One level joins what the coarser ones became, and the sum grows. The coarsest has none to join (`joins`)."""
+    """Adds a level to the fused coarser levels and enlarges the sum.
+
+    `joins`: False for the coarsest level, which has nothing to be added to.
+    """
 
     def __init__(self, channels: Channels, *, joins: bool, norm: Norm = "none", bias: bool | None = None) -> None:
         super().__init__()
@@ -52,14 +55,14 @@ class FusionBlock(nn.Module):
                 level = resize_bilinear(level, (coarser.shape[-2], coarser.shape[-1]))
             fused = coarser + self.level(level)
         fused = self.fused(fused)
-        # The reference resizes first. Projecting each place and mixing places commute, and the small map is cheaper.
+        # The reference resizes first. A 1x1 projection and resizing commute, and the small map is cheaper.
         return resize_between_corners(self.projection(fused), size or (2 * fused.shape[-2], 2 * fused.shape[-1]))
 
 
 class FeatureFusion(nn.Module):
-    """A pyramid of one width, fine to coarse, becomes one map of twice the finest level's size.
+    """Fuses a pyramid of one width, fine to coarse, into one map of twice the finest level's size.
 
-    `num_levels`: how many there are. `norm`: after each 3x3 convolution of the residual units. `bias`: of these
+    `num_levels`: the number of levels. `norm`: after each 3x3 convolution of the residual units. `bias`: of these
     convolutions; None: exactly where there is no norm.
     `size`: "double": a fused map doubles, and the next level is resized to it; "next_level": the fused map is resized
     to the next level, so that odd sizes lose nothing.

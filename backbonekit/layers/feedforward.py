@@ -1,4 +1,4 @@
-"""The position-wise network of a transformer layer.
+"""The position-wise feed-forward network of a transformer layer.
 
 Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.3.
 """
@@ -12,9 +12,9 @@ from backbonekit.layers.activation import ACTIVATIONS, Activation
 
 
 class FeedForward(nn.Module):
-    """Widen, activate, narrow; each token by itself.
+    """Two linear layers with an activation between them, applied to each token.
 
-    `hidden_channels`: width in between. `dropout`: after the activation, in training only. `activation`: which.
+    `hidden_channels`: hidden width. `dropout`: after the activation, in training only. `activation`: its name.
     """
 
     def __init__(

@@ -1,4 +1,8 @@
-"""What the decoders of RT-DETR and D-FINE start from: memory, the best proposals, and in training disturbed truth."""
+"""The input of the decoders of RT-DETR and D-FINE: encoder memory, selected queries and denoising queries.
+
+Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (2024), section 4.3;
+github.com/lyuwenyu/RT-DETR, rtdetr_pytorch/src/zoo/rtdetr/rtdetr_decoder.py, _get_decoder_input.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +28,16 @@ COARSEST = 32
 
 
 @dataclass(slots=True)
-class Start:
-    """`queries`: [batch, disturbed + queries, channels]. `references`: the boxes they start from, in [0, 1] of the
-    canvas, without gradient. `query_mask`: who may look at whom. `memory`, `shapes`, `memory_mask`: the maps as places.
-    `stretch`: [batch or 1, 1, 4], from shares of the canvas to shares of the image without its padding; None where
-    they are the same."""
+class DecoderInput:
+    """The queries, their reference boxes and the flattened feature maps that the decoder reads.
+
+    `queries`: [batch, denoising + selected, channels]; denoising queries come first. `references`: the reference box of
+    each query, in [0, 1] of the canvas, without gradient. `query_mask`: True where a query may attend to another; None
+    without denoising queries. `memory`, `shapes`, `memory_mask`: the flattened maps, their sizes and the positions
+    outside padding, as for `DeformableAttention`. `box_scale`: [batch or 1, 1, 4], converts boxes relative to the
+    canvas into boxes relative to the image without its padding; None where the canvas has no mask. `proposals`: the
+    prediction of the query selection. `denoising`: the boxes of the denoising queries; None without them.
+    """
 
     queries: Tensor
     references: Tensor
@@ -36,34 +45,40 @@ class Start:
     memory: Tensor
     shapes: Sequence[tuple[int, int]]
     memory_mask: Tensor | None
-    stretch: Tensor | None
+    box_scale: Tensor | None
     proposals: BoxQueries
-    disturbed: NoisedBoxes | None
+    denoising: NoisedBoxes | None
 
     def in_image(self, boxes_cxcywh: Tensor) -> Tensor:
-        return boxes_cxcywh if self.stretch is None else boxes_cxcywh * self.stretch
+        """Boxes relative to the canvas, as boxes relative to the image without its padding."""
+        return boxes_cxcywh if self.box_scale is None else boxes_cxcywh * self.box_scale
 
     def prediction(self, layers: Sequence[BoxQueries], *, is_training: bool) -> BoxQueries:
-        """The last of the layers as the prediction, the others beside it; what disturbed queries say by itself."""
-        count = 0 if self.disturbed is None else self.disturbed.target_index.shape[1]
+        """Returns the last layer's prediction; in training with the earlier layers as auxiliary predictions, the
+        proposals, and the predictions of the denoising queries, which are split off.
+
+        `layers`: the prediction of each decoder layer, for all queries.
+        """
+        count = 0 if self.denoising is None else self.denoising.target_index.shape[1]
         *earlier, last = [_part(layer, count, None) for layer in layers] if count else layers
         if not is_training:
             return BoxQueries(last.class_logits, last.boxes_cxcywh)
         last.auxiliary, last.proposals = tuple(earlier) or None, self.proposals
-        if self.disturbed is not None:
+        if self.denoising is not None:
             last.denoising = DenoisingQueries(
                 tuple(_part(layer, 0, count) for layer in layers),
-                self.disturbed.target_index,
-                self.disturbed.is_positive,
+                self.denoising.target_index,
+                self.denoising.is_positive,
             )
         return last
 
 
-class StartingQueries(nn.Module):
-    """Maps of one width as places, the queries selected from them, and disturbed ones before them in training.
+class InitialQueries(nn.Module):
+    """Query selection on the projected feature maps; in training also contrastive denoising queries.
 
-    `head`: whose, for the sentence that refuses too few levels. `num_levels`: how many of the deepest. `project`: a 1x1
-    convolution and batch norm on every level even where it already has the decoder's width. The rest as in the heads.
+    `head`: the head's name for the error message about too few levels. `num_levels`: the number of levels to read,
+    counted from the coarsest. `project`: a 1x1 convolution and batch norm on every level, even where it already has the
+    decoder's width. The other options are those of the heads.
     """
 
     def __init__(
@@ -84,8 +99,8 @@ class StartingQueries(nn.Module):
         super().__init__()
         if len(features.levels) < num_levels:
             raise ContractError(
-                f"head {head}: points has {num_levels} numbers, one for each level, and {len(features.levels)} levels "
-                f"arrive. The fix: fewer numbers, or a neck with more levels."
+                f"head {head}: num_points has {num_levels} numbers, one for each level, but the features have "
+                f"{len(features.levels)} levels. The fix: fewer numbers, or a neck with more levels."
             )
         self.num_levels = num_levels
         self.num_classes = num_classes
@@ -97,7 +112,7 @@ class StartingQueries(nn.Module):
         )
         self.selection = QuerySelection(channels, num_classes=num_classes, num_queries=num_queries)
         self.learned = nn.Embedding(num_queries, channels) if learned_queries else None
-        # The last row stands for no box at all.
+        # The last row is the label of padding queries.
         self.label_embedding = (
             nn.Embedding(num_classes + 1, channels, padding_idx=num_classes) if num_denoising_queries else None
         )
@@ -110,41 +125,43 @@ class StartingQueries(nn.Module):
         if self.learned is not None:
             nn.init.xavier_uniform_(self.learned.weight)
 
-    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Start:
-        """`targets`: only in training, to be disturbed."""
+    def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> DecoderInput:
+        """`targets`: in training, for the denoising queries; otherwise None."""
         projected = [
             project(level) for project, level in zip(self.projections, maps.maps[-self.num_levels :], strict=True)
         ]
         memory, shapes = flatten_levels(projected)
-        memory_mask, stretch = _padding(canvas, shapes, memory)
+        memory_mask, box_scale = _padding(canvas, shapes, memory)
         selected = self.selection(memory, shapes, memory_mask)
         queries = selected.features.detach()
         if self.learned is not None:
             queries = self.learned.weight[: queries.shape[1]].expand(memory.shape[0], -1, -1)
         boxes = selected.box_logits.sigmoid()
-        proposals = BoxQueries(selected.class_logits, boxes if stretch is None else boxes * stretch)
+        proposals = BoxQueries(selected.class_logits, boxes if box_scale is None else boxes * box_scale)
         references = boxes.detach()
-        disturbed, query_mask = None, None
+        denoising, query_mask = None, None
         if targets is not None and self.label_embedding is not None:
-            disturbed = self._disturb(targets, canvas, boxes, stretch)
+            denoising = self._noised_targets(targets, canvas, boxes, box_scale)
             query_mask = denoising_attention_mask(
-                disturbed.labels.shape[1], disturbed.group_size, queries.shape[1], device=memory.device
+                denoising.labels.shape[1], denoising.group_size, queries.shape[1], device=memory.device
             )
-            queries = torch.cat((self.label_embedding(disturbed.labels), queries), dim=1)
-            references = torch.cat((disturbed.box_logits.sigmoid(), references), dim=1)
-        return Start(queries, references, query_mask, memory, shapes, memory_mask, stretch, proposals, disturbed)
+            queries = torch.cat((self.label_embedding(denoising.labels), queries), dim=1)
+            references = torch.cat((denoising.box_logits.sigmoid(), references), dim=1)
+        return DecoderInput(
+            queries, references, query_mask, memory, shapes, memory_mask, box_scale, proposals, denoising
+        )
 
-    def _disturb(self, targets: Targets, canvas: Canvas, like: Tensor, stretch: Tensor | None) -> NoisedBoxes:
-        truth = read_box_targets([_told(target, like) for target in targets], canvas, like=like)
-        assert truth is not None, "every image has been given a truth"
+    def _noised_targets(self, targets: Targets, canvas: Canvas, like: Tensor, box_scale: Tensor | None) -> NoisedBoxes:
+        box_targets = read_box_targets([_with_boxes(target, like) for target in targets], canvas, like=like)
+        assert box_targets is not None, "every target has boxes"
         for target in targets:
             if "labels" in target:
                 check_labels(target["labels"], self.num_classes, key="labels")
-        boxes = truth.boxes_cxcywh if stretch is None else truth.boxes_cxcywh / stretch
+        boxes = box_targets.boxes_cxcywh if box_scale is None else box_targets.boxes_cxcywh / box_scale
         return noised_boxes(
-            truth.labels,
+            box_targets.labels,
             boxes,
-            truth.present,
+            box_targets.present,
             num_classes=self.num_classes,
             count=self.num_denoising_queries,
             label_noise=self.label_noise,
@@ -153,32 +170,32 @@ class StartingQueries(nn.Module):
 
 
 def strides_for(num_levels: int) -> Requirement:
-    """As many levels up to stride 32."""
+    """The given number of levels, the coarsest of stride 32."""
     return Requirement(strides=tuple(max(1, COARSEST >> power) for power in reversed(range(num_levels))))
 
 
-def _told(target: Target, like: Tensor) -> Target:
-    """An image of which nothing is told has nothing to disturb."""
+def _with_boxes(target: Target, like: Tensor) -> Target:
+    """The target itself, or one without boxes where the image is not labelled with boxes."""
     if "labels" in target and "boxes" in target:
         return target
     return {"labels": like.new_zeros(0, dtype=torch.int64), "boxes": like.new_zeros(0, 4)}
 
 
 def _padding(canvas: Canvas, shapes: Sequence[tuple[int, int]], like: Tensor) -> tuple[Tensor | None, Tensor | None]:
-    """Which places are real, and how much larger a box is in its image than on the canvas."""
+    """The mask of positions outside padding, and the scale of boxes from canvas to image; None without a mask."""
     masks = [canvas.mask_at(height, width) for height, width in shapes]
-    real = [mask.flatten(1) for mask in masks if mask is not None]
-    if not real:
+    flat_masks = [mask.flatten(1) for mask in masks if mask is not None]
+    if not flat_masks:
         return None, None
     dtype = torch.promote_types(like.dtype, torch.float32)
     height, width = canvas.size
     sizes = image_sizes(canvas, like.new_empty(0, dtype=dtype))
-    whole = torch.stack((sizes.new_full((), width), sizes.new_full((), height)))
-    return torch.cat(real, dim=1), (whole / sizes).repeat(1, 2)[:, None]
+    canvas_sizes = torch.stack((sizes.new_full((), width), sizes.new_full((), height)))
+    return torch.cat(flat_masks, dim=1), (canvas_sizes / sizes).repeat(1, 2)[:, None]
 
 
 def _part(layer: BoxQueries, first: int, last: int | None) -> BoxQueries:
-    """Some of the queries."""
+    """The predictions of queries `first` to `last`."""
     edges, references = layer.edge_logits, layer.reference_boxes
     return BoxQueries(
         layer.class_logits[:, first:last],

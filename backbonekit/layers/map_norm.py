@@ -27,7 +27,8 @@ def map_norm(kind: Norm, channels: int) -> nn.Module:
 
 
 class GroupNorm(nn.GroupNorm):
-    """torch's, which refuses a group of one value: the coarsest map of a tiny image. Here that becomes the bias."""
+    """Group norm that also accepts a group of one value, as on the coarsest map of a tiny image; it returns the bias
+    there. torch's own raises an error."""
 
     def forward(self, input: Tensor) -> Tensor:
         return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

@@ -1,4 +1,4 @@
-"""One vector out of a feature map, padding left out."""
+"""Pooling of a feature map to one vector; padding is excluded."""
 
 from jaxtyping import Bool, Float
 from timm.layers import AttentionPoolLatent
@@ -12,7 +12,7 @@ def masked_average(
     if mask is None:
         return maps.mean(dim=(-2, -1))
     weight = mask[:, None].to(maps.dtype)
-    # Picked, not multiplied: what stands in the padding may be infinite.
+    # Filled, not multiplied: values in the padding may be infinite.
     total = maps.masked_fill(~mask[:, None], 0).sum(dim=(-2, -1))
     return total / weight.sum(dim=(-2, -1)).clamp(min=1)
 

@@ -1,4 +1,4 @@
-"""The small network on top of queries: DETR's box head, MaskFormer's mask embedder."""
+"""The multilayer perceptron on top of queries: DETR's box head, MaskFormer's mask embedder."""
 
 from itertools import pairwise
 
@@ -11,7 +11,7 @@ from backbonekit.contract.options import Channels, Layers
 class MLP(nn.Module):
     """Linear layers with ReLU between them, none after the last.
 
-    `hidden_channels`: width of all but the last. `num_layers`: how many, at least 1.
+    `hidden_channels`: width of all layers but the last. `num_layers`: the number of layers, at least 1.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), section 3.2;
     github.com/facebookresearch/detr, models/detr.py.

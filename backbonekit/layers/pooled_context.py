@@ -1,4 +1,4 @@
-"""What a map is like as a whole, or in each of a few parts, told to each of its positions."""
+"""Average-pooled context of a map, or of a grid of its regions, resized to the size of the map."""
 
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float
@@ -10,10 +10,10 @@ from backbonekit.ops.true_size_pooling import pool_to_grid, spread_from_grid
 
 
 class PooledContext(nn.Module):
-    """Averages in `side` x `side` cells, 1x1 convolution, norm, ReLU, and bilinearly back to the map's size.
+    """Average pooling to `side` x `side` cells, 1x1 convolution, norm, ReLU, and bilinear resizing to the map's size.
 
     Padding enters no average. In training with one image and one cell a batch norm has a single value a channel,
-    of which there is no variance (torch refuses): that step takes the running statistics and leaves them as they are.
+    which has no variance (torch raises an error): that step uses the running statistics and does not update them.
 
     Source: Zhao et al., "Pyramid Scene Parsing Network", 2017, section 3.2; with one cell the image pooling of Chen et
     al., "Rethinking Atrous Convolution", 2017, section 3.3.
@@ -30,13 +30,13 @@ class PooledContext(nn.Module):
         mask: Bool[Tensor, "batch height width"] | None,
     ) -> Float[Tensor, "batch channels height width"]:
         cells = self.projection.convolution(pool_to_grid(maps, self.side, mask))
-        cells = _norm_of_few(self.projection.norm, cells).relu()
+        cells = _norm_cells(self.projection.norm, cells).relu()
         return spread_from_grid(cells, (maps.shape[-2], maps.shape[-1]), mask)
 
 
-def _norm_of_few(norm: nn.Module, cells: Tensor) -> Tensor:
-    is_alone = cells.shape[0] * cells.shape[2] * cells.shape[3] == 1
-    if isinstance(norm, nn.BatchNorm2d) and norm.training and is_alone:
+def _norm_cells(norm: nn.Module, cells: Tensor) -> Tensor:
+    is_single_value = cells.shape[0] * cells.shape[2] * cells.shape[3] == 1
+    if isinstance(norm, nn.BatchNorm2d) and norm.training and is_single_value:
         return functional.batch_norm(
             cells, norm.running_mean, norm.running_var, norm.weight, norm.bias, training=False, eps=norm.eps
         )

@@ -1,4 +1,4 @@
-"""The convolutions that a dense detector runs over every level with the same weights.
+"""The convolutions of a dense detector, whose weights are shared by all levels.
 
 Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4; Tian et al., "FCOS" (2019), section 3.2.
 """
@@ -15,7 +15,8 @@ from backbonekit.layers.convolution_norm import ConvolutionNorm
 class PredictionTower(nn.Module):
     """3x3 convolutions of one width, each with norm and ReLU; shared by all levels.
 
-    `num_convolutions`: how many. `norm`: after each; the convolutions have a bias all the same, as in the references.
+    `num_convolutions`: the number of convolutions. `norm`: after each; the convolutions have a bias also where a norm
+    follows, as in the references.
     """
 
     def __init__(self, channels: Channels, *, num_convolutions: Layers = 4, norm: Norm = "none") -> None:
@@ -37,20 +38,23 @@ class PredictionTower(nn.Module):
 
 
 def predictor(channels: int, out_channels: int, *, bias: float = 0.0) -> nn.Conv2d:
-    """The 3x3 convolution at the end of a tower. `bias`: what it answers before it has learned anything."""
+    """The 3x3 convolution at the end of a tower. `bias`: the initial bias, which is its output before
+    training."""
     convolution = nn.Conv2d(channels, out_channels, 3, padding=1)
     nn.init.normal_(convolution.weight, std=0.01)
     nn.init.constant_(convolution.bias, bias)  # type: ignore[arg-type]
     return convolution
 
 
-def by_place(maps: Float[Tensor, "batch channels height width"], values: int) -> Float[Tensor, "batch places values"]:
-    """A predictor's map as a list: by row, column, then anchor; `values` a place and anchor."""
+def by_position(
+    maps: Float[Tensor, "batch channels height width"], values: int
+) -> Float[Tensor, "batch positions values"]:
+    """A predictor's map, flattened by row, column, then anchor; `values`: the number of values of each anchor."""
     # [batch, anchors x values, height, width] -> [batch, height, width, anchors, values]
     return maps.unflatten(1, (-1, values)).permute(0, 3, 4, 1, 2).flatten(1, 3)
 
 
 def logit(probability: float) -> float:
-    """The bias whose sigmoid is this probability; of 0 and 1 something large but finite."""
+    """The logit whose sigmoid is the given probability; finite also for 0 and 1."""
     kept = min(max(probability, 1e-6), 1 - 1e-6)
     return math.log(kept / (1 - kept))

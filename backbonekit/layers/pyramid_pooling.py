@@ -1,4 +1,4 @@
-"""Pyramid pooling module: a map beside its averages on grids of several sizes, folded into one."""
+"""Pyramid pooling module: a map concatenated with its averages on grids of several sizes, then merged."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,9 +10,10 @@ from backbonekit.layers.pooled_context import PooledContext
 
 
 class PyramidPooling(nn.Module):
-    """The map and its averages over 1x1, 2x2, 3x3 and 6x6 cells side by side, then 3x3 convolution, norm, ReLU.
+    """Concatenates the map with its averages on square grids, then 3x3 convolution, norm, ReLU.
 
-    `scales`: cells along a side, one pooled branch each; `channels` wide as the result is.
+    `scales`: cells along a side of each grid, one pooled branch each; the paper has 1, 2, 3 and 6. Each branch and the
+    result have `channels`.
 
     Source: Zhao et al., "Pyramid Scene Parsing Network", 2017, figure 3; with the 3x3 convolution as in Xiao et al.,
     "Unified Perceptual Parsing", 2018; transformers/models/upernet/modeling_upernet.py.
@@ -28,5 +29,5 @@ class PyramidPooling(nn.Module):
         maps: Float[Tensor, "batch in_channels height width"],
         mask: Bool[Tensor, "batch height width"] | None,
     ) -> Float[Tensor, "batch channels height width"]:
-        """`mask`: True where the image is; padding enters no average, though it does the 3x3 convolution."""
+        """`mask`: True where the image is; padding enters the 3x3 convolution, but not the averages."""
         return self.merge(torch.cat([maps, *(pooled(maps, mask) for pooled in self.pooled)], dim=1)).relu_()

@@ -1,11 +1,11 @@
-"""The one width that a head which folds levels into each other needs."""
+"""The common width of a pyramid, for heads that add levels to each other."""
 
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.errors import ContractError
 
 
 def pyramid_width(features: FeaturePyramid, head: str) -> int:
-    """Channels of every level. Raises ContractError where they differ, or where there is no level."""
+    """The number of channels that all levels share. Raises ContractError where levels differ or there are none."""
     widths = sorted(set(features.channels))
     if len(widths) != 1:
         given = ", ".join(map(str, features.channels)) or "none"

@@ -1,4 +1,4 @@
-"""RT-DETR's query selection: every place of the maps proposes a box, and the likeliest become queries.
+"""RT-DETR's query selection: a box is proposed at every position, and those with the highest scores become queries.
 
 Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (2024), section 4.3;
 github.com/lyuwenyu/RT-DETR, rtdetr_pytorch/src/zoo/rtdetr/rtdetr_decoder.py, _get_decoder_input.
@@ -16,7 +16,7 @@ from backbonekit.contract.options import Channels, Classes, Queries
 from backbonekit.layers.mlp import MLP
 
 SMALLEST_SIDE = 0.05  # of a proposal on the finest level, as a share of the canvas; doubled on each coarser one
-EDGE = 0.01  # a place whose centre is nearer to the canvas's edge proposes nothing
+EDGE = 0.01  # a position whose centre is nearer to the canvas's edge proposes no box
 PRIOR = 0.01  # how likely a class is at the start of training
 
 
@@ -31,9 +31,9 @@ class SelectedQueries:
 
 
 class QuerySelection(nn.Module):
-    """A class and a box at every place; the places with the highest class score are taken.
+    """Predicts classes and a box at every position, and selects the positions with the highest class score.
 
-    `num_queries`: how many; fewer where the maps have fewer places.
+    `num_queries`: the number of selected positions; fewer where the maps have fewer positions.
     """
 
     def __init__(self, channels: Channels, *, num_classes: Classes, num_queries: Queries) -> None:
@@ -48,11 +48,12 @@ class QuerySelection(nn.Module):
 
     def forward(
         self,
-        memory: Float[Tensor, "batch places channels"],
+        memory: Float[Tensor, "batch positions channels"],
         shapes: Sequence[tuple[int, int]],
-        mask: Bool[Tensor, "batch places"] | None = None,
+        mask: Bool[Tensor, "batch positions"] | None = None,
     ) -> SelectedQueries:
-        """`shapes`: (height, width) of each map, fine to coarse. `mask`: True on real places; others are taken last."""
+        """`shapes`: (height, width) of each map, fine to coarse. `mask`: False in the padding, whose positions
+        are selected last."""
         anchors, inside = anchor_logits(shapes, like=memory)
         if mask is not None:
             inside = inside & mask[..., None]
@@ -67,7 +68,7 @@ class QuerySelection(nn.Module):
         anchors = anchors.expand(memory.shape[0], -1, -1).gather(1, best.expand(-1, -1, 4))
         return SelectedQueries(
             features,
-            # Only of those that were taken: every other box would be predicted in vain.
+            # Boxes are predicted for the selected positions only.
             self.box_predictor(features) + anchors,
             class_logits.gather(1, best.expand(-1, -1, class_logits.shape[-1])),
         )
@@ -75,17 +76,18 @@ class QuerySelection(nn.Module):
 
 def anchor_logits(
     shapes: Sequence[tuple[int, int]], *, like: Tensor
-) -> tuple[Float[Tensor, "1 places 4"], Bool[Tensor, "1 places 1"]]:
-    """A square around every place, as logits of its centre and size on the canvas, and whether it is well inside.
+) -> tuple[Float[Tensor, "1 positions 4"], Bool[Tensor, "1 positions 1"]]:
+    """A square anchor at every position, as logits of its centre and size on the canvas, and whether it is valid.
 
-    One that is not has the largest number there is: its sigmoid is 1 whatever is added, and has no gradient.
+    An anchor is valid if it is not too near to the canvas's edge. The logits of other anchors are the largest finite
+    number: the sigmoid is 1 whatever is added, and has no gradient.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     anchors = []
     for level, (height, width) in enumerate(shapes):
         y = (torch.arange(height, dtype=dtype, device=like.device) + 0.5) / height
         x = (torch.arange(width, dtype=dtype, device=like.device) + 0.5) / width
-        # centres: [places, 2]
+        # centres: [positions, 2]
         centres = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).flatten(0, 1)
         anchors.append(torch.cat((centres, torch.full_like(centres, SMALLEST_SIDE * 2.0**level)), dim=-1))
     joined = torch.cat(anchors)[None]
@@ -94,7 +96,7 @@ def anchor_logits(
 
 
 def initialise_predictors(class_predictor: nn.Linear, box_predictor: MLP) -> None:
-    """Classes start unlikely, boxes where their reference is."""
+    """Initialises predictors: class probabilities start low, and boxes start at their reference."""
     nn.init.constant_(class_predictor.bias, -math.log((1 - PRIOR) / PRIOR))
     nn.init.zeros_(box_predictor.layers[-1].weight)  # type: ignore[arg-type]
     nn.init.zeros_(box_predictor.layers[-1].bias)  # type: ignore[arg-type]

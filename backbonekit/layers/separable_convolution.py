@@ -1,4 +1,4 @@
-"""Depthwise separable convolution: each channel by itself over positions, then channels at each position."""
+"""Depthwise separable convolution: a depthwise, then a pointwise convolution."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from backbonekit.layers.map_norm import map_norm
 class SeparableConvolution(nn.Module):
     """Depthwise 3x3 convolution, 1x1 convolution, norm; no activation. Keeps the size.
 
-    `dilation`: the distance between the nine positions that are read; larger sees further.
+    `dilation`: the distance between the nine positions that are read; a larger one has a larger receptive field.
 
     Source: Chollet, "Xception", 2017, section 2; dilated: Chen et al., "Encoder-Decoder with Atrous Separable
     Convolution", 2018, section 3.1.

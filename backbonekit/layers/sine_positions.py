@@ -1,4 +1,4 @@
-"""Where a place on a map is, as sines and cosines.
+"""Sine and cosine position embeddings of feature maps.
 
 Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.4;
 github.com/facebookresearch/detr, models/position_encoding.py.
@@ -15,18 +15,20 @@ from backbonekit.errors import ContractError
 
 
 class SinePositions(nn.Module):
-    """Row and column of every place, half of the channels each, as sines and cosines of falling frequency.
+    """Position embeddings: row and column, half of the channels each, as sines and cosines of decreasing frequency.
 
     Rows and columns are counted from 1 and scaled so that the image's far end, without its padding, is 2 pi; so
     positions are relative to the image and not to the canvas.
-    `channels`: of the result; an even number. `temperature`: a larger one makes the slowest waves slower. `offset`:
-    taken from every count; with 0.5 a place is where its centre is, as Deformable DETR has it.
+    `channels`: of the result; an even number. `temperature`: a larger one lowers the lowest frequency. `offset`:
+    subtracted from every count; with 0.5 positions are pixel centres, as in Deformable DETR.
     """
 
     def __init__(self, channels: Channels, *, temperature: float = 10_000.0, offset: float = 0.0) -> None:
         super().__init__()
         if channels % 2:
-            raise ContractError(f"channels={channels}: sine positions take an even number; {channels + 1} is the next.")
+            raise ContractError(
+                f"channels={channels}: sine positions require an even number; the next is {channels + 1}."
+            )
         self.channels = channels
         self.temperature = temperature
         self.offset = offset
@@ -36,7 +38,7 @@ class SinePositions(nn.Module):
         maps: Float[Tensor, "batch _ height width"],
         mask: Bool[Tensor, "batch height width"] | None = None,
     ) -> Float[Tensor, "#batch channels height width"]:
-        """Batch of 1 without a mask, since all images then have the same positions. `mask`: True on real places."""
+        """Batch of 1 without a mask, since all images then have the same positions. `mask`: False in the padding."""
         height, width = maps.shape[-2:]
         # Low-precision types cannot count to the width of a map; float64 stays float64.
         dtype = torch.promote_types(maps.dtype, torch.float32)
@@ -54,7 +56,7 @@ class SinePositions(nn.Module):
         return waves.permute(0, 3, 1, 2).to(maps.dtype)
 
     def _waves(self, angles: Tensor) -> Tensor:
-        """[batch, height, width] -> [batch, height, width, channels / 2], sines and cosines by turns."""
+        """[batch, height, width] -> [batch, height, width, channels / 2], sines and cosines alternating."""
         count = self.channels // 2
         pair = torch.arange(count, device=angles.device, dtype=torch.int64).div(2, rounding_mode="floor")
         angles = angles[..., None] / self.temperature ** (2 * pair.to(angles.dtype) / count)

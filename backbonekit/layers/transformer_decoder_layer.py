@@ -1,4 +1,4 @@
-"""One layer of a query decoder: queries look at each other and at the image, then think.
+"""One layer of a transformer decoder: self-attention, cross-attention to the image, feed-forward.
 
 Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.3;
 github.com/facebookresearch/detr, models/transformer.py.
@@ -17,8 +17,8 @@ from backbonekit.layers.feedforward import FeedForward
 class TransformerDecoderLayer(nn.Module):
     """Self-attention, cross-attention and feed-forward, each with a shortcut and a norm after it (post-norm).
 
-    `cross_first`: the image before the other queries, as in Mask2Former, where queries have something to tell only
-    after they looked.
+    `cross_first`: cross-attention before self-attention, as in Mask2Former, whose queries hold no information about the
+    image before it.
     Positions are added to queries and keys, never to values.
     `num_heads`: of both attentions. `feedforward_channels`: hidden width. `dropout`: on each of the three branches.
     `attention_dropout`: on the attention weights. `activation_dropout`: inside the feed-forward.
@@ -51,31 +51,33 @@ class TransformerDecoderLayer(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "batch queries channels"],
-        memory: Float[Tensor, "batch places channels"],
+        memory: Float[Tensor, "batch positions channels"],
         *,
         query_positions: Float[Tensor, "#batch #queries channels"],
-        memory_positions: Float[Tensor, "#batch #places channels"],
-        memory_mask: Bool[Tensor, "batch #heads #queries places"] | None = None,
+        memory_positions: Float[Tensor, "#batch #positions channels"],
+        memory_mask: Bool[Tensor, "batch #heads #queries positions"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
-        """`memory`: the flattened image. `memory_mask`: True where a query may look."""
+        """`memory`: the flattened feature map. `memory_mask`: True where a query may attend."""
         keys = memory + memory_positions
         if self.cross_first:
-            queries = self._look_at_memory(queries, query_positions, keys, memory, memory_mask)
-            queries = self._look_at_queries(queries, query_positions)
+            queries = self._attend_to_memory(queries, query_positions, keys, memory, memory_mask)
+            queries = self._attend_to_queries(queries, query_positions)
         else:
-            queries = self._look_at_queries(queries, query_positions)
-            queries = self._look_at_memory(queries, query_positions, keys, memory, memory_mask)
+            queries = self._attend_to_queries(queries, query_positions)
+            queries = self._attend_to_memory(queries, query_positions, keys, memory, memory_mask)
         return self.feedforward_norm(queries + self._drop(self.feedforward(queries)))
 
-    def _look_at_queries(self, queries: Tensor, positions: Tensor) -> Tensor:
-        asking = queries + positions
-        return self.self_attention_norm(queries + self._drop(self.self_attention(asking, asking, queries)))
+    def _attend_to_queries(self, queries: Tensor, positions: Tensor) -> Tensor:
+        with_positions = queries + positions
+        return self.self_attention_norm(
+            queries + self._drop(self.self_attention(with_positions, with_positions, queries))
+        )
 
-    def _look_at_memory(
+    def _attend_to_memory(
         self, queries: Tensor, positions: Tensor, keys: Tensor, memory: Tensor, mask: Tensor | None
     ) -> Tensor:
-        seen = self.cross_attention(queries + positions, keys, memory, mask)
-        return self.cross_attention_norm(queries + self._drop(seen))
+        attended = self.cross_attention(queries + positions, keys, memory, mask)
+        return self.cross_attention_norm(queries + self._drop(attended))
 
     def _drop(self, branch: Tensor) -> Tensor:
         return functional.dropout(branch, self.dropout, self.training)

@@ -1,4 +1,4 @@
-"""One layer of an encoder: places look at each other, then think.
+"""One layer of a transformer encoder: self-attention over all positions, then a feed-forward network.
 
 Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), appendix A.3;
 github.com/facebookresearch/detr, models/transformer.py.
@@ -44,16 +44,16 @@ class TransformerEncoderLayer(nn.Module):
 
     def forward(
         self,
-        places: Float[Tensor, "batch places channels"],
+        tokens: Float[Tensor, "batch tokens channels"],
         *,
-        positions: Float[Tensor, "#batch #places channels"],
-        mask: Bool[Tensor, "batch #heads #places places"] | None = None,
-    ) -> Float[Tensor, "batch places channels"]:
-        """`mask`: True where a place may look."""
-        asking = places + positions
-        seen = self.self_attention(asking, asking, places, mask)
-        places = self.self_attention_norm(places + self._drop(seen))
-        return self.feedforward_norm(places + self._drop(self.feedforward(places)))
+        positions: Float[Tensor, "#batch #tokens channels"],
+        mask: Bool[Tensor, "batch #heads #tokens tokens"] | None = None,
+    ) -> Float[Tensor, "batch tokens channels"]:
+        """`mask`: True where a token may attend to another."""
+        with_positions = tokens + positions
+        attended = self.self_attention(with_positions, with_positions, tokens, mask)
+        tokens = self.self_attention_norm(tokens + self._drop(attended))
+        return self.feedforward_norm(tokens + self._drop(self.feedforward(tokens)))
 
     def _drop(self, branch: Tensor) -> Tensor:
         return functional.dropout(branch, self.dropout, self.training)

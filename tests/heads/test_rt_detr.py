@@ -127,10 +127,10 @@ class QueryHeadTester(HeadTester):
         whole = head(maps, Canvas(SIZE, torch.ones_like(mask)), None).boxes_cxcywh
         torch.testing.assert_close(whole, head(maps, Canvas(SIZE), None).boxes_cxcywh)
         start = head.start(maps, Canvas(SIZE, mask[:, :, :]), None)
-        torch.testing.assert_close(start.stretch, torch.ones(1, 1, 4))
+        torch.testing.assert_close(start.box_scale, torch.ones(1, 1, 4))
         mask[:, :, 64:] = False
         start = head.start(maps, Canvas(SIZE, mask), None)
-        torch.testing.assert_close(start.stretch, torch.tensor([[[1.5, 1, 1.5, 1]]]))
+        torch.testing.assert_close(start.box_scale, torch.tensor([[[1.5, 1, 1.5, 1]]]))
 
     def test_learned_queries_have_features_of_their_own(self):
         head = self.build(learned_queries=True)
@@ -139,7 +139,8 @@ class QueryHeadTester(HeadTester):
 
     def test_fewer_levels_than_numbers_of_points_are_refused(self):
         with pytest.raises(
-            ContractError, match=r"points has 4 numbers, one for each level, and 3 levels arrive. The fix"
+            ContractError,
+            match=r"num_points has 4 numbers, one for each level, but the features have 3 levels. The fix",
         ):
             self.build(num_points=(1, 1, 1, 1))
 

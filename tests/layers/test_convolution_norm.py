@@ -18,6 +18,6 @@ def test_stride_one_keeps_the_size_and_stride_two_halves_it_rounded_up(kernel_si
     ("norm", "bias", "has_bias"),
     [("none", None, True), ("batch", None, False), ("group", True, True), ("none", False, False)],
 )
-def test_has_a_bias_where_no_norm_follows_or_one_is_asked_for(norm, bias, has_bias):
+def test_has_a_bias_where_no_norm_follows_or_bias_is_set(norm, bias, has_bias):
     layer = ConvolutionNorm(3, 4, kernel_size=1, norm=norm, bias=bias)
     assert (layer.convolution.bias is not None) == has_bias

@@ -1,4 +1,4 @@
-"""The deformable encoder against transformers' Deformable DETR layer, and what its order of levels means."""
+"""The deformable encoder against transformers' Deformable DETR layer, and its level embeddings."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def maps(batch=2, channels=16):
 
 
 @pytest.mark.parity
-def test_a_layer_is_that_of_deformable_detr():
+def test_a_layer_equals_that_of_deformable_detr():
     transformers = pytest.importorskip("transformers")
     module = transformers.models.deformable_detr.modeling_deformable_detr
     config = transformers.DeformableDetrConfig(
@@ -51,13 +51,13 @@ def test_a_layer_is_that_of_deformable_detr():
             for name, tensor in state.items()
         }
     ours.load_state_dict(state)
-    places, shapes = flatten_levels([one.double() for one in maps()])
-    positions = torch.randn_like(places)
-    references = reference_points(shapes, like=places)
-    mask = torch.rand(2, places.shape[1]) > 0.2
+    tokens, shapes = flatten_levels([one.double() for one in maps()])
+    positions = torch.randn_like(tokens)
+    references = reference_points(shapes, like=tokens)
+    mask = torch.rand(2, tokens.shape[1]) > 0.2
     starts = torch.tensor([0, 6, 30])
     expected = theirs(
-        places,
+        tokens,
         attention_mask=mask,
         spatial_position_embeddings=positions,
         reference_points=references.expand(2, -1, -1, -1),
@@ -66,11 +66,11 @@ def test_a_layer_is_that_of_deformable_detr():
         level_start_index=starts,
     )
     expected = expected[0] if isinstance(expected, tuple) else expected
-    given = ours(places, positions=positions, references=references, shapes=shapes, mask=mask)
-    torch.testing.assert_close(given, expected, rtol=1e-10, atol=1e-12)
+    actual = ours(tokens, positions=positions, references=references, shapes=shapes, mask=mask)
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_gives_maps_of_the_same_shapes_and_knows_its_levels_apart():
+def test_returns_maps_of_the_same_shapes_and_depends_on_the_level_embedding():
     encoder = randomise_weights(
         DeformableEncoder(16, num_levels=3, num_layers=1, num_heads=4, feedforward_channels=24)
     ).eval()
@@ -87,6 +87,6 @@ def test_without_layers_maps_pass_through():
     assert all(torch.equal(one, other) for one, other in zip(encoder(given, Canvas((64, 88))), given, strict=True))
 
 
-def test_refuses_heads_that_do_not_divide():
+def test_refuses_a_number_of_heads_that_does_not_divide_the_channels():
     with pytest.raises(ContractError, match="num_heads=5 does not divide channels=16"):
         DeformableEncoder(16, num_levels=3, num_heads=5)

@@ -1,4 +1,4 @@
-"""Layers of semantic segmenters: separable convolution, pooled context, their sizes and their meaning."""
+"""Layers of semantic segmenters: separable convolution, dilated convolution, pooled context, classifier."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_dilated_convolution_keeps_the_size(dilation):
     torch.testing.assert_close(layer(maps), expected)
 
 
-def test_a_single_value_a_channel_takes_the_running_statistics():
+def test_a_single_value_per_channel_is_normalised_with_the_running_statistics():
     layer = randomise_weights(PooledContext(3, 8, side=1)).train()
     maps = torch.randn(1, 3, 4, 5)
     before = {name: tensor.clone() for name, tensor in layer.named_buffers()}
@@ -40,7 +40,7 @@ def test_a_single_value_a_channel_takes_the_running_statistics():
     torch.testing.assert_close(out, layer.eval()(maps, None))
 
 
-def test_two_values_a_channel_are_normalised_with_their_own():
+def test_two_values_per_channel_are_normalised_with_batch_statistics():
     layer = randomise_weights(PooledContext(3, 8, side=1)).train()
     maps = torch.randn(2, 3, 4, 5)
     norm = layer.projection.norm

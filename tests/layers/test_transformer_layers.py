@@ -1,4 +1,4 @@
-"""Attention, feed-forward, decoder layer, MLP and sine positions: laws, and equality with torch where it has them."""
+"""Attention, feed-forward, decoder layer, MLP and sine positions: properties, and equality with torch."""
 
 import math
 
@@ -15,7 +15,7 @@ from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
 from tests.fixed_weights import randomise_weights
 
 
-def into(reference: nn.MultiheadAttention, ours: MultiHeadAttention) -> None:
+def copy_into(reference: nn.MultiheadAttention, ours: MultiHeadAttention) -> None:
     with torch.no_grad():
         reference.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, ours.value.weight]))
         reference.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key.bias, ours.value.bias]))
@@ -23,10 +23,10 @@ def into(reference: nn.MultiheadAttention, ours: MultiHeadAttention) -> None:
 
 
 @pytest.mark.parametrize("is_masked", [False, True])
-def test_attention_equals_torchs(is_masked):
+def test_attention_equals_that_of_torch(is_masked):
     ours = randomise_weights(MultiHeadAttention(12, num_heads=3)).double().eval()
     reference = nn.MultiheadAttention(12, 3, batch_first=True).double().eval()
-    into(reference, ours)
+    copy_into(reference, ours)
     queries, keys, values = (
         torch.randn(2, 4, 12).double(),
         torch.randn(2, 7, 12).double(),
@@ -35,15 +35,15 @@ def test_attention_equals_torchs(is_masked):
     mask = torch.ones(2, 7, dtype=torch.bool)
     mask[1, 3:] = False
     expected = reference(queries, keys, values, key_padding_mask=~mask if is_masked else None)[0]
-    given = ours(queries, keys, values, mask[:, None, None] if is_masked else None)
-    torch.testing.assert_close(given, expected, rtol=1e-10, atol=1e-12)
+    actual = ours(queries, keys, values, mask[:, None, None] if is_masked else None)
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
 
 
-def test_decoder_layer_equals_torchs_where_there_are_no_positions():
+def test_decoder_layer_equals_that_of_torch_without_positions():
     ours = randomise_weights(TransformerDecoderLayer(12, num_heads=3, feedforward_channels=20)).double().eval()
     reference = nn.TransformerDecoderLayer(12, 3, 20, batch_first=True).double().eval()
-    into(reference.self_attn, ours.self_attention)
-    into(reference.multihead_attn, ours.cross_attention)
+    copy_into(reference.self_attn, ours.self_attention)
+    copy_into(reference.multihead_attn, ours.cross_attention)
     for theirs, name in (
         (reference.norm1, "self_attention_norm"),
         (reference.norm2, "cross_attention_norm"),
@@ -53,48 +53,54 @@ def test_decoder_layer_equals_torchs_where_there_are_no_positions():
     ):
         theirs.load_state_dict(ours.get_submodule(name).state_dict())
     queries, memory = torch.randn(2, 4, 12).double(), torch.randn(2, 7, 12).double()
-    nowhere = torch.zeros(1, 1, 12).double()
-    given = ours(queries, memory, query_positions=nowhere, memory_positions=nowhere)
-    torch.testing.assert_close(given, reference(queries, memory), rtol=1e-10, atol=1e-12)
+    no_positions = torch.zeros(1, 1, 12).double()
+    actual = ours(queries, memory, query_positions=no_positions, memory_positions=no_positions)
+    torch.testing.assert_close(actual, reference(queries, memory), rtol=1e-10, atol=1e-12)
 
 
-def test_the_decoder_layer_may_look_at_the_image_first():
-    """Each half by itself: without the weights of one attention the order shows in the other's input."""
+def test_the_decoder_layer_can_attend_to_the_image_first():
+    """The expected result is computed with the layer's own modules in the other order."""
     layer = randomise_weights(
         TransformerDecoderLayer(12, num_heads=3, feedforward_channels=20, cross_first=True)
     ).eval()
     queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
-    positions, places = torch.randn(1, 4, 12), torch.randn(1, 7, 12)
-    seen = layer.cross_attention(queries + positions, memory + places, memory)
-    looked = layer.cross_attention_norm(queries + seen)
-    asking = looked + positions
-    talked = layer.self_attention_norm(looked + layer.self_attention(asking, asking, looked))
-    expected = layer.feedforward_norm(talked + layer.feedforward(talked))
-    given = layer(queries, memory, query_positions=positions, memory_positions=places)
-    torch.testing.assert_close(given, expected)
+    positions, memory_positions = torch.randn(1, 4, 12), torch.randn(1, 7, 12)
+    cross_attended = layer.cross_attention(queries + positions, memory + memory_positions, memory)
+    after_cross = layer.cross_attention_norm(queries + cross_attended)
+    with_positions = after_cross + positions
+    after_self = layer.self_attention_norm(
+        after_cross + layer.self_attention(with_positions, with_positions, after_cross)
+    )
+    expected = layer.feedforward_norm(after_self + layer.feedforward(after_self))
+    actual = layer(queries, memory, query_positions=positions, memory_positions=memory_positions)
+    torch.testing.assert_close(actual, expected)
     layer.cross_first = False
-    other = layer(queries, memory, query_positions=positions, memory_positions=places)
+    other = layer(queries, memory, query_positions=positions, memory_positions=memory_positions)
     assert not torch.allclose(other, expected)
 
 
-def test_every_dropout_of_a_decoder_layer_works_in_training_alone():
+def test_every_dropout_of_a_decoder_layer_is_active_in_training_only():
     queries, memory = torch.randn(2, 4, 12), torch.randn(2, 7, 12)
-    nowhere = torch.zeros(1, 1, 12)
+    no_positions = torch.zeros(1, 1, 12)
     for name in ("dropout", "attention_dropout", "activation_dropout"):
         layer = TransformerDecoderLayer(12, num_heads=3, feedforward_channels=20, **{name: 0.5})
-        once, again = (layer(queries, memory, query_positions=nowhere, memory_positions=nowhere) for _ in range(2))
+        once, again = (
+            layer(queries, memory, query_positions=no_positions, memory_positions=no_positions) for _ in range(2)
+        )
         assert not torch.equal(once, again), name
         layer.eval()
-        once, again = (layer(queries, memory, query_positions=nowhere, memory_positions=nowhere) for _ in range(2))
+        once, again = (
+            layer(queries, memory, query_positions=no_positions, memory_positions=no_positions) for _ in range(2)
+        )
         assert torch.equal(once, again), name
 
 
-def test_heads_that_do_not_divide_are_refused_with_those_that_do():
+def test_a_number_of_heads_that_does_not_divide_is_refused_with_those_that_do():
     with pytest.raises(ContractError, match=r"num_heads=5 does not divide channels=12; heads that do: 1, 2, 4\."):
         MultiHeadAttention(12, num_heads=5)
 
 
-def test_a_image_without_a_real_pixel_looks_everywhere():
+def test_an_image_that_is_all_padding_attends_to_every_position():
     mask = torch.zeros(2, 3, 4, dtype=torch.bool)
     mask[0, :2, :2] = True
     keys = keys_to_look_at(mask)
@@ -147,5 +153,5 @@ def test_positions_of_half_precision_maps_are_counted_in_single():
 
 
 def test_an_odd_number_of_channels_is_refused():
-    with pytest.raises(ContractError, match=r"channels=7.*8 is the next"):
+    with pytest.raises(ContractError, match=r"channels=7.*the next is 8"):
         SinePositions(7)

@@ -15,7 +15,7 @@ from backbonekit.errors import ContractError
 from backbonekit.heads.d_fine.decoder_layer import GatedDecoderLayer, LocationQuality
 from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.initial_queries import StartingQueries, strides_for
+from backbonekit.layers.initial_queries import InitialQueries, strides_for
 from backbonekit.layers.mlp import MLP
 from backbonekit.layers.query_selection import initialise_predictors
 from backbonekit.ops.deformable_sampling import Sampling
@@ -92,7 +92,7 @@ class DFINEHead(nn.Module):
     ) -> None:
         super().__init__()
         _check(num_bins, num_quality_bins)
-        self.start = StartingQueries(
+        self.start = InitialQueries(
             features,
             head="d_fine",
             num_levels=len(num_points),

@@ -12,7 +12,7 @@ from backbonekit.contract.options import Classes, Layers, Norm, Probability, Str
 from backbonekit.contract.predictions import BoxCandidates, Scoring
 from backbonekit.contract.requirements import Requirement, choose_levels, one_width
 from backbonekit.contract.targets import Targets
-from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor
+from backbonekit.layers.prediction_tower import PredictionTower, by_position, logit, predictor
 from backbonekit.ops.anchors import grid_anchors
 from backbonekit.ops.numerics import upcast_to_float32
 
@@ -69,9 +69,9 @@ class FCOSHead(nn.Module):
             level = maps.maps[position]
             shape = (level.shape[-2], level.shape[-1])
             around = self.box_tower(level)
-            classes.append(by_place(self.class_predictor(self.class_tower(level)), self.num_classes))
-            distances.append(by_place(self.box_predictor(around).relu_(), 4))
-            centreness.append(by_place(self.centreness_predictor(around), 1))
+            classes.append(by_position(self.class_predictor(self.class_tower(level)), self.num_classes))
+            distances.append(by_position(self.box_predictor(around).relu_(), 4))
+            centreness.append(by_position(self.centreness_predictor(around), 1))
             anchors.append(grid_anchors(shape, canvas.size, [(side, side)], level))
             boxes.append(boxes_at_distances(distances[-1], anchors[-1]))
         return BoxCandidates(tuple(classes), tuple(boxes), tuple(distances), tuple(anchors), tuple(centreness))

@@ -11,7 +11,7 @@ from backbonekit.contract.predictions import BoxCandidates, Scoring
 from backbonekit.contract.requirements import Requirement, choose_levels, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.layers.prediction_tower import PredictionTower, by_place, logit, predictor
+from backbonekit.layers.prediction_tower import PredictionTower, by_position, logit, predictor
 from backbonekit.ops.anchors import cell_anchors, decode_deltas, grid_anchors
 
 STRIDES = (8, 16, 32, 64, 128)
@@ -73,8 +73,8 @@ class RetinaNetHead(nn.Module):
         for position, cells in zip(self.positions, self.cells, strict=True):
             level = maps.maps[position]
             shape = (level.shape[-2], level.shape[-1])
-            classes.append(by_place(self.class_predictor(self.class_tower(level)), self.num_classes))
-            corrections.append(by_place(self.box_predictor(self.box_tower(level)), 4))
+            classes.append(by_position(self.class_predictor(self.class_tower(level)), self.num_classes))
+            corrections.append(by_position(self.box_predictor(self.box_tower(level)), 4))
             anchors.append(grid_anchors(shape, canvas.size, cells, level))
             boxes.append(decode_deltas(corrections[-1], anchors[-1]))
         return BoxCandidates(tuple(classes), tuple(boxes), tuple(corrections), tuple(anchors))

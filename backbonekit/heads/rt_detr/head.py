@@ -13,7 +13,7 @@ from backbonekit.contract.targets import Targets
 from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_attention import DeformableAttention
 from backbonekit.layers.deformable_decoder_layer import DeformableDecoderLayer
-from backbonekit.layers.initial_queries import StartingQueries, strides_for
+from backbonekit.layers.initial_queries import InitialQueries, strides_for
 from backbonekit.layers.mlp import MLP
 from backbonekit.layers.query_selection import initialise_predictors
 from backbonekit.ops.deformable_sampling import Sampling
@@ -75,7 +75,7 @@ class RTDETRHead(nn.Module):
         box_noise: Noise = 1.0,
     ) -> None:
         super().__init__()
-        self.start = StartingQueries(
+        self.start = InitialQueries(
             features,
             head="rt_detr",
             num_levels=len(num_points),
