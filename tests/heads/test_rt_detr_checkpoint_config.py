@@ -1,4 +1,4 @@
-"""RT-DETR's and D-FINE's config.json as recipes: what is supported, what is refused, and that all faults are told
+"""RT-DETR's and D-FINE's config.json as recipes: what is supported, what is refused, and that all faults are reported
 together."""
 
 import pytest
