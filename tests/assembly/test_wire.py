@@ -99,7 +99,7 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
         ),
         (
             {"backbone": RESNET, "head": {**CLASSIFICATION, "pool": "class_token"}},
-            "pool=class_token wants a class token; level stage4 comes without one.",
+            "pool=class_token requires a class token; level stage4 has none.",
         ),
     ],
 )

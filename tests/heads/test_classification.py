@@ -78,7 +78,7 @@ class TestClassTokenAndAverage(TestClassToken):
 
 
 def test_refuses_a_class_token_that_is_not_there():
-    with pytest.raises(ContractError, match=r"wants a class token; level c5 .* The fix: pool=average"):
+    with pytest.raises(ContractError, match=r"requires a class token; level c5 .* The fix: pool=average"):
         ClassificationHead(FeaturePyramid((Level("c5", 64, 32),)), num_classes=3, pool="class_token")
 
 

@@ -26,7 +26,7 @@ class TestCrossEntropy(CriterionTester):
         picked = prediction.logits.softmax(-1)[torch.arange(3), torch.stack([target["class"] for target in targets])]
         torch.testing.assert_close(self.run(prediction, targets)["cross_entropy"], -picked.log().mean())
 
-    def test_images_without_the_key_count_in_nothing(self):
+    def test_images_without_the_key_add_no_loss(self):
         prediction, targets = self.prediction(3), self.targets(3)
         expected = self.run(self.picked(prediction, [0, 2]), [targets[0], targets[2]])
         given = self.run(prediction, [targets[0], {}, targets[2]])

@@ -104,7 +104,7 @@ class QuerySetTester(CriterionTester):
         )
         assert all(term.isfinite() for term in terms.values())
 
-    def test_a_missing_key_gives_zero_even_where_the_prediction_is_infinite(self) -> None:
+    def test_the_loss_of_a_missing_key_is_zero_even_where_the_prediction_is_infinite(self) -> None:
         def infinite(one):
             return torch.full_like(one, float("inf")) if one.is_floating_point() else one
 
@@ -163,7 +163,7 @@ class TestEdgeBoxSet(QuerySetTester):
         assert not prediction.edge_logits.grad.any()
         assert prediction.auxiliary[1].edge_logits.grad.any()
 
-    def test_a_union_is_what_every_layer_alone_has_where_they_agree(self):
+    def test_the_union_of_equal_matchings_is_the_matching(self):
         prediction, targets = self.prediction(2), self.targets(2)
         prediction.auxiliary = ()
         prediction.proposals = None

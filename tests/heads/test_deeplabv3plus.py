@@ -1,4 +1,4 @@
-"""DeepLabV3PlusHead: the head's contract, its two maps, its auxiliary answer."""
+"""DeepLabV3PlusHead: the head's contract, its two maps, its auxiliary prediction."""
 
 import pytest
 import torch
@@ -42,7 +42,7 @@ def test_reads_stride_4_and_the_deepest_alone():
         assert torch.equal(head(FeatureMaps(tuple(levels)), canvas).logits, before) is not differs
 
 
-def test_auxiliary_logits_come_in_training_and_with_targets():
+def test_auxiliary_logits_are_returned_in_training_and_with_targets():
     tester = TestDeepLabV3Plus()
     head, maps, canvas = tester.build(auxiliary=True), tester.maps((33, 47)), Canvas((33, 47))
     for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
@@ -56,15 +56,15 @@ def test_trains_on_one_image():
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
-def test_asks_for_stride_4_and_the_deepest():
+def test_requires_stride_4_and_the_deepest():
     assert DeepLabV3PlusHead.needs(None) == Requirement(strides=(4,), last=1)
     assert DeepLabV3PlusHead.needs(None, auxiliary=True) == Requirement(strides=(4,), last=2)
 
 
-def test_refuses_what_it_cannot_read():
+def test_refuses_levels_that_it_cannot_read():
     with pytest.raises(ContractError, match=r"requires levels at strides 4; it receives strides 8, so 4 is missing"):
         DeepLabV3PlusHead(FeaturePyramid((Level("a", 4, 8),)), num_classes=3)
-    with pytest.raises(ContractError, match=r"wants 1 level deeper than stride 4; it receives strides 4\."):
+    with pytest.raises(ContractError, match=r"requires 1 level deeper than stride 4; it receives strides 4\."):
         DeepLabV3PlusHead(FeaturePyramid((Level("a", 4, 4),)), num_classes=3)
-    with pytest.raises(ContractError, match=r"wants 2 levels deeper .*auxiliary=false"):
+    with pytest.raises(ContractError, match=r"requires 2 levels deeper .*auxiliary=false"):
         DeepLabV3PlusHead(FeaturePyramid((Level("a", 4, 4), Level("b", 4, 32))), num_classes=3, auxiliary=True)

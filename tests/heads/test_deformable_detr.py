@@ -51,7 +51,7 @@ class TestDeformableDETR(HeadTester):
         assert all(size[name] < 1e-12 for name in idle)
         assert all(size[name] > 1e-8 for name in size.keys() - idle)
 
-    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
+    def test_every_earlier_layer_predicts_like_a_shallower_head(self):
         deep, maps, canvas = self.build(), self.maps((64, 96)), Canvas((64, 96))
         prediction = deep(maps, canvas, [{}, {}])
         assert len(prediction.auxiliary) == 2
@@ -68,7 +68,7 @@ class TestDeformableDETR(HeadTester):
             torch.testing.assert_close(auxiliary.class_logits, expected.class_logits)
             torch.testing.assert_close(auxiliary.boxes_cxcywh, expected.boxes_cxcywh)
 
-    def test_they_come_in_training_and_with_targets_and_change_nothing_else(self):
+    def test_auxiliary_predictions_in_training_and_with_targets_leave_the_others_unchanged(self):
         head, maps, canvas = self.build(), self.maps((64, 64)), Canvas((64, 64))
         alone = head(maps, canvas)
         assert alone.proposals is None
@@ -81,7 +81,7 @@ class TestDeformableDETR(HeadTester):
         assert head(maps, canvas, [{}, {}]).auxiliary is None
 
     def test_padding_is_not_read_and_boxes_are_those_of_the_image_alone(self):
-        """Exactly so where the padding ends between places of every level."""
+        """Exactly equal where the padding ends between positions of every level."""
         head, maps = self.build(), self.maps((256, 192))
         mask = torch.ones(2, 256, 192, dtype=torch.bool)
         mask[1, 128:], mask[1, :, 64:] = False, False
@@ -94,12 +94,12 @@ class TestDeformableDETR(HeadTester):
         assert torch.equal(given.boxes_cxcywh, expected.boxes_cxcywh)
         assert torch.equal(given.class_logits, expected.class_logits)
         by_itself = head(alone, Canvas((128, 64)))
-        # At the image's edge a sample between a place and the padding's zero is one between it and the map's outside.
+        # At the image's edge a sample reads zero padding in one case and the outside of the map in the other.
         torch.testing.assert_close(by_itself.boxes_cxcywh, given.boxes_cxcywh[1:], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(by_itself.class_logits, given.class_logits[1:], rtol=1e-4, atol=1e-5)
 
     @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-    def test_a_image_of_one_pixel_or_none_is_finite(self, real):
+    def test_an_image_of_one_pixel_or_none_is_finite(self, real):
         head, maps = self.build().train(), self.maps((64, 64))
         mask = torch.ones(2, 64, 64, dtype=torch.bool)
         mask[1] = False
@@ -121,17 +121,17 @@ class TestTwoStageDeformableDETR(TestDeformableDETR):
     canvas_sizes = ((64, 64), (33, 47), (8, 8))
 
     def shapes(self, batch, size):
-        places = sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in (8, 16, 32, 64))
-        return {"class_logits": (batch, min(5, places), 3), "boxes_cxcywh": (batch, min(5, places), 4)}
+        positions = sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in (8, 16, 32, 64))
+        return {"class_logits": (batch, min(5, positions), 3), "boxes_cxcywh": (batch, min(5, positions), 4)}
 
-    def test_every_place_proposes_and_the_best_become_queries(self):
+    def test_every_position_proposes_and_the_best_become_queries(self):
         head, maps = self.build(), self.maps((64, 96))
         prediction = head(maps, Canvas((64, 96)), [{}, {}])
-        places = sum(level.shape[-2] * level.shape[-1] for level in maps.maps)
-        assert prediction.proposals.class_logits.shape == (2, places, 3)
+        positions = sum(level.shape[-2] * level.shape[-1] for level in maps.maps)
+        assert prediction.proposals.class_logits.shape == (2, positions, 3)
         scores = prediction.proposals.class_logits[..., 0]
         best = scores.topk(5, dim=1).indices
-        # A head of one layer that corrects nothing answers with the boxes that it started from.
+        # A head of one layer that corrects nothing predicts the boxes that it started from.
         still = self.build(num_layers=1)
         weights = head.state_dict()
         still.load_state_dict({k: weights[k.replace("_predictors.1.", "_predictors.3.")] for k in still.state_dict()})
@@ -171,7 +171,7 @@ def test_refuses_levels_of_several_widths():
         DeformableDETRHead(pyramid, num_classes=3)
 
 
-def test_starts_as_the_paper_does():
+def test_initialisation_is_the_papers():
     head = DeformableDETRHead(TestDeformableDETR().pyramid(), num_classes=3, num_layers=2)
     prediction = head.eval()(TestDeformableDETR().maps((64, 64)), Canvas((64, 64)))
     torch.testing.assert_close(prediction.boxes_cxcywh[..., 2:].mean(), torch.tensor(-2.0).sigmoid())

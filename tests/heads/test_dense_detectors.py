@@ -32,12 +32,12 @@ class DenseDetectorTester(HeadTester):
         return pytree.tree_leaves([prediction.class_logits, prediction.boxes_xyxy, prediction.quality_logits or ()])
 
     def shapes(self, batch, size):
-        places = [ceil(size[0] / stride) * ceil(size[1] / stride) * self.anchors for stride in STRIDES]
+        positions = [ceil(size[0] / stride) * ceil(size[1] / stride) * self.anchors for stride in STRIDES]
         values = {"class_logits": 5, "boxes_xyxy": 4, "regression": 4}
-        shapes = {name: tuple((batch, count, value) for count in places) for name, value in values.items()}
-        shapes["anchors_xyxy"] = tuple((count, 4) for count in places)
+        shapes = {name: tuple((batch, count, value) for count in positions) for name, value in values.items()}
+        shapes["anchors_xyxy"] = tuple((count, 4) for count in positions)
         if self.has_quality:
-            shapes["quality_logits"] = tuple((batch, count, 1) for count in places)
+            shapes["quality_logits"] = tuple((batch, count, 1) for count in positions)
         return shapes
 
     def test_levels_of_different_widths_are_refused(self):
@@ -75,9 +75,9 @@ class TestFCOS(DenseDetectorTester):
             head.box_predictor.bias.copy_(torch.tensor([0.0, 1.0, 2.0, 3.0]))
             prediction = head(self.maps((64, 64)), Canvas((64, 64)))
         for boxes, stride in zip(prediction.boxes_xyxy, STRIDES, strict=True):
-            # the place in row 1, column 1: left, top, right, bottom
-            place = boxes[0].view(64 // stride, 64 // stride, 4)[1, 1] / stride
-            assert torch.equal(place, torch.tensor([1.0, 0.0, 3.0, 4.0]))
+            # the location in row 1, column 1: left, top, right, bottom
+            distances = boxes[0].view(64 // stride, 64 // stride, 4)[1, 1] / stride
+            assert torch.equal(distances, torch.tensor([1.0, 0.0, 3.0, 4.0]))
 
 
 class TestRetinaNet(DenseDetectorTester):

@@ -1,4 +1,4 @@
-"""config.json files of DPT, Depth Anything and ViTPose as recipes: what is honoured, what is refused, all at once."""
+"""config.json files of DPT, Depth Anything and ViTPose as recipes: what is supported, what is refused, all at once."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def faults(converter, **fields):
     return "\n".join(raised.value.faults)
 
 
-def test_every_field_of_dpt_has_its_place():
+def test_every_field_of_dpt_is_converted():
     given = recipe(
         DPT,
         backbone_config=DINOV2,
@@ -63,7 +63,7 @@ def test_every_field_of_dpt_has_its_place():
     assert given["labels"] is None
 
 
-def test_what_dpt_leaves_out_is_what_transformers_fills_in():
+def test_omitted_fields_of_dpt_have_the_defaults_of_transformers():
     given = recipe(DPT, backbone_config=DINOV2)
     assert given["neck"]["level_channels"] == [96, 192, 384, 768]
     assert (given["neck"]["channels"], given["neck"]["readout"]) == (256, "project")
@@ -79,7 +79,7 @@ def test_a_pyramid_enters_the_fusion_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({}, "has a transformer of its own, which is not built here. The fix: a DPT with a backbone_config"),
         ({"is_hybrid": True, "backbone_config": {"model_type": "bit"}}, "is_hybrid=True is not supported: a ResNet"),
@@ -112,11 +112,11 @@ def test_a_pyramid_enters_the_fusion_as_it_is():
         ({"backbone_config": []}, "backbone_config is no mapping"),
     ],
 )
-def test_what_dpt_cannot_be_here_is_said(fields, sentence):
-    assert sentence in faults(DPT, **fields)
+def test_unsupported_fields_of_dpt_are_refused(fields, message):
+    assert message in faults(DPT, **fields)
 
 
-def test_all_faults_come_at_once():
+def test_all_faults_are_reported_together():
     said = faults(DPT, backbone_config=DINOV2, readout_type="sum", hidden_act="relu", fusion_hidden_size=0)
     assert len(said.splitlines()) == 3
     assert all(line.startswith("DPT config.json: ") for line in said.splitlines())
@@ -145,7 +145,7 @@ def test_an_empty_depth_anything_has_the_defaults_of_transformers():
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"patch_size": 16}, "patch_size=16 is not supported: the backbone's patches have 14 pixels"),
         ({"reassemble_hidden_size": 100}, "reassemble_hidden_size=100 is not supported: the backbone's maps have 384"),
@@ -155,8 +155,8 @@ def test_an_empty_depth_anything_has_the_defaults_of_transformers():
         ({"backbone_config": {**DINOV2, "hidden_size": "wide"}}, "hidden_size"),
     ],
 )
-def test_what_depth_anything_cannot_be_here_is_said(fields, sentence):
-    assert sentence in faults(DEPTH_ANYTHING, **fields)
+def test_unsupported_fields_of_depth_anything_are_refused(fields, message):
+    assert message in faults(DEPTH_ANYTHING, **fields)
 
 
 def test_vitpose_with_names_and_without():
@@ -170,7 +170,7 @@ def test_vitpose_with_names_and_without():
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         ({"backbone_config": {"model_type": "vitpose_backbone", "num_experts": 6}}, "mixture of experts of ViTPose++"),
         (
@@ -181,5 +181,5 @@ def test_vitpose_with_names_and_without():
         ({"flip": True}, "flip is no field that is supported"),
     ],
 )
-def test_what_vitpose_cannot_be_here_is_said(fields, sentence):
-    assert sentence in faults(VITPOSE, **fields)
+def test_unsupported_fields_of_vitpose_are_refused(fields, message):
+    assert message in faults(VITPOSE, **fields)

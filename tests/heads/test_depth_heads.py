@@ -42,7 +42,7 @@ class DepthHeadTester(HeadTester):
         with pytest.raises(ContractError, match=r"need one width; it receives 8, 16\. The fix: neck=dpt_reassemble"):
             self.part(uneven)
 
-    def test_asks_for_a_pyramid(self):
+    def test_requires_a_pyramid(self):
         assert self.part.needs(None) == Requirement(strides=(4, 8, 16, 32))
 
 

@@ -45,7 +45,7 @@ class TestDETR(HeadTester):
         assert all(size[name] < 1e-12 for name in idle)
         assert all(size[name] > 1e-6 for name in size.keys() - idle)
 
-    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
+    def test_every_earlier_layer_predicts_like_a_shallower_head(self):
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
         prediction = deep(maps, canvas, [{}, {}])
         assert len(prediction.auxiliary) == 2
@@ -56,7 +56,7 @@ class TestDETR(HeadTester):
             torch.testing.assert_close(auxiliary.class_logits, expected.class_logits)
             torch.testing.assert_close(auxiliary.boxes_cxcywh, expected.boxes_cxcywh)
 
-    def test_they_come_in_training_and_with_targets_and_change_nothing_else(self):
+    def test_auxiliary_predictions_in_training_and_with_targets_leave_the_others_unchanged(self):
         head, maps, canvas = self.build(), self.maps((64, 64)), Canvas((64, 64))
         alone = head(maps, canvas)
         for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
@@ -66,12 +66,12 @@ class TestDETR(HeadTester):
         head.auxiliary = False
         assert head(maps, canvas, [{}, {}]).auxiliary is None
 
-    def test_padding_is_not_looked_at(self):
+    def test_padding_is_not_attended_to(self):
         head, maps = self.build(), self.maps((128, 96))
         mask = torch.ones(2, 128, 96, dtype=torch.bool)
         mask[1, 70:], mask[1, :, 33:] = False, False
         changed = maps.maps[-1].clone()
-        changed[1, :, 3:], changed[1, :, :, 2:] = 50.0, -50.0  # 70 x 33 pixels are 3 x 2 places of stride 32
+        changed[1, :, 3:], changed[1, :, :, 2:] = 50.0, -50.0  # 70 x 33 pixels are 3 x 2 positions of stride 32
         after = replace(maps, maps=(*maps.maps[:-1], changed))
         canvas = Canvas((128, 96), mask)
         assert torch.equal(head(maps, canvas).class_logits, head(after, canvas).class_logits)
@@ -82,7 +82,7 @@ class TestDETRWithNormBetween(TestDETR):
     options: ClassVar = {**SMALL, "norm_between": True}
     golden = (1.890347, 1.492178, 0.181441, -1.226235)
 
-    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
+    def test_every_earlier_layer_predicts_like_a_shallower_head(self):
         """Less the final norm, which it has once already."""
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
         for count, auxiliary in enumerate(deep(maps, canvas, [{}, {}]).auxiliary, 1):
@@ -103,7 +103,7 @@ def test_refuses_heads_that_do_not_divide_the_width():
         TestDETR().build(num_heads=3)
 
 
-def test_starts_as_the_paper_does():
+def test_initialisation_is_the_papers():
     torch.manual_seed(0)
     head = DETRHead(TestDETR().pyramid(), num_classes=3)
     for name, parameter in head.layers.named_parameters():

@@ -1,4 +1,4 @@
-"""DETR's and Deformable DETR's config.json as recipes: what is honoured, what is refused, all faults together."""
+"""DETR's and Deformable DETR's config.json as recipes: what is supported, what is refused, all faults together."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def recipe(converter, **fields):
     return given
 
 
-def test_every_field_of_detr_has_its_place():
+def test_every_field_of_detr_is_converted():
     given = recipe(
         DETR, backbone_config=FOUR, d_model=64, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=99,
         decoder_layers=3, decoder_attention_heads=2, decoder_ffn_dim=77, num_queries=30, activation_function="gelu",
@@ -49,7 +49,7 @@ def test_every_field_of_detr_has_its_place():
     assert given["training"] == {"freeze": {"stages": 2, "norms": True}}
 
 
-def test_every_field_of_deformable_detr_has_its_place():
+def test_every_field_of_deformable_detr_is_converted():
     given = recipe(
         DEFORMABLE_DETR, backbone_config=THREE, d_model=64, encoder_layers=2, encoder_attention_heads=4,
         encoder_ffn_dim=99, encoder_n_points=3, decoder_layers=3, decoder_attention_heads=2, decoder_ffn_dim=77,
@@ -126,7 +126,7 @@ def test_other_backbones_than_resnets_have_their_norms_frozen_alone():
         (DEFORMABLE_DETR, {"decoder_layers": 0}, "decoder_layers: given 0, must be a whole number from 1"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(converter, fields, message):
+def test_unsupported_fields_are_refused_by_name(converter, fields, message):
     with pytest.raises(RecipeError, match=message):
         recipe(
             converter,
@@ -139,11 +139,11 @@ def _plain(fields):
     return {"backbone_config": None} if "backbone" in fields else {}
 
 
-def test_all_faults_are_told_together():
-    with pytest.raises(RecipeError) as told:
+def test_all_faults_are_reported_together():
+    with pytest.raises(RecipeError) as error:
         recipe(DETR, backbone_config={"model_type": "resnext"}, odd=1, giou_cost=-1, id2label=[])
-    assert len(told.value.faults) == 4
-    assert all(fault.startswith("DETR config.json: ") for fault in told.value.faults)
+    assert len(error.value.faults) == 4
+    assert all(fault.startswith("DETR config.json: ") for fault in error.value.faults)
 
 
 @pytest.mark.parametrize("extra", [{}, {"output_stride": 16}])

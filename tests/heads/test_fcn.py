@@ -1,4 +1,4 @@
-"""FCNHead: the head's contract, the auxiliary answer, equality with torchvision."""
+"""FCNHead: the head's contract, the auxiliary prediction, equality with torchvision."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ class TestFCNWithAuxiliary(TestFCN):
     options = {"num_classes": 5, "channels": 6, "auxiliary": True, "auxiliary_channels": 3}
     golden = (0.466248, -0.158876, -0.043525, -0.163285)
 
-    def test_auxiliary_logits_come_in_training_and_with_targets(self):
+    def test_auxiliary_logits_are_returned_in_training_and_with_targets(self):
         head, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
         for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
             assert [tuple(logits.shape) for logits in prediction.auxiliary] == [(2, 5, 33, 47)]
@@ -41,13 +41,13 @@ class TestFCNWithAuxiliary(TestFCN):
         assert not torch.equal(before.auxiliary[0], after.auxiliary[0])
 
 
-def test_asks_for_the_deepest_levels():
+def test_requires_the_deepest_levels():
     assert FCNHead.needs(None) == Requirement(last=1)
     assert FCNHead.needs(None, auxiliary=True) == Requirement(last=2)
 
 
 def test_refuses_an_auxiliary_without_a_second_level():
-    with pytest.raises(ContractError, match=r"wants 2 levels, it receives 1\. The fix: auxiliary=false"):
+    with pytest.raises(ContractError, match=r"requires 2 levels, it receives 1\. The fix: auxiliary=false"):
         FCNHead(FeaturePyramid((Level("c5", 64, 32),)), num_classes=3, auxiliary=True)
 
 

@@ -55,11 +55,11 @@ def test_is_linear_in_the_resized_maps():
     torch.testing.assert_close(head(maps, Canvas((70, 101))).logits, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_asks_for_the_deepest_maps():
+def test_requires_the_deepest_maps():
     assert LinearProbeHead.needs(None) == Requirement(last=1)
     assert LinearProbeHead.needs(None, num_levels=4) == Requirement(last=4)
 
 
 def test_refuses_more_levels_than_there_are():
-    with pytest.raises(ContractError, match=r"num_levels=4, and it receives 1 level\. The fix: num_levels=1"):
+    with pytest.raises(ContractError, match=r"num_levels=4, but it receives 1 level\. The fix: num_levels=1"):
         LinearProbeHead(FeaturePyramid((Level("a", 4, 16),)), num_classes=3, num_levels=4)

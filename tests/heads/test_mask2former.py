@@ -42,7 +42,7 @@ class TestMask2Former(HeadTester):
         head = self.build().train()
         maps = self.maps((64, 64), grad=True)
         sum((tensor * torch.randn_like(tensor)).sum() for tensor in self.run(head, maps, (64, 64))).backward()
-        # A bias that all keys share is nothing to a softmax.
+        # A bias that all keys share does not change a softmax.
         idle = [
             name
             for name, parameter in head.named_parameters()
@@ -52,7 +52,7 @@ class TestMask2Former(HeadTester):
 
 
 class TestMask2FormerAtTheMapsWidth(TestMask2Former):
-    """All levels have the decoder's width and are projected all the same; two of them by turns."""
+    """All levels have the decoder's width and are still projected; the layers attend to two of them in turn."""
 
     options = {**SMALL, "project": True, "num_levels": 2, "activation": "gelu"}
     golden = (0.321988, 0.496856, -0.217501, -0.440022)
@@ -61,7 +61,7 @@ class TestMask2FormerAtTheMapsWidth(TestMask2Former):
         extras = MappingProxyType({"mask_features": Level("mask_features", 12, 4)})
         return FeaturePyramid((Level("p3", 16, 8), Level("p4", 16, 16)), extras)
 
-    def test_without_project_nothing_projects(self):
+    def test_without_project_there_is_no_projection(self):
         assert any("projections" in name for name in self.build().state_dict())
         assert not any("projections" in name for name in self.build(project=False).state_dict())
 
@@ -73,7 +73,7 @@ class TestMask2FormerWithoutLayers(TestMask2Former):
     golden = (-1.492707, -2.008798, -0.379355, 1.200335)
 
     def test_gradient_reaches_every_parameter(self):
-        """The maps have nobody to look at them."""
+        """Without layers no query attends to the maps."""
         head, maps = self.build().train(), self.maps((64, 64))
         prediction = head(maps, Canvas((64, 64)))
         assert prediction.auxiliary is None
@@ -95,7 +95,7 @@ def test_every_earlier_prediction_is_that_of_a_shallower_head():
         torch.testing.assert_close(auxiliary.mask_logits, expected.mask_logits)
 
 
-def test_auxiliary_predictions_come_in_training_and_with_targets_and_change_nothing_else():
+def test_auxiliary_predictions_in_training_and_with_targets_leave_the_others_unchanged():
     tester = TestMask2Former()
     head, maps, canvas = tester.build(), tester.maps((64, 64)), Canvas((64, 64))
     alone = head(maps, canvas)
@@ -106,7 +106,7 @@ def test_auxiliary_predictions_come_in_training_and_with_targets_and_change_noth
     assert tester.build(auxiliary=False).train()(maps, canvas).auxiliary is None
 
 
-def test_levels_are_looked_at_coarse_to_fine_and_round_again():
+def test_levels_are_attended_to_from_coarse_to_fine_in_turn():
     tester = TestMask2Former()
     maps, canvas = tester.maps((64, 64)), Canvas((64, 64))
     for layers, seen in ((0, set()), (1, {3}), (2, {2, 3}), (3, {1, 2, 3}), (4, {1, 2, 3})):
@@ -121,7 +121,7 @@ def test_levels_are_looked_at_coarse_to_fine_and_round_again():
 
 
 def with_masks(head, maps, signs):
-    """Mask features and an embedder that make every query's mask the places where `signs` is positive."""
+    """Mask features and an embedder that make every query's mask the positions where `signs` is positive."""
     for layer in head.mask_embedder.layers:
         torch.nn.init.zeros_(layer.weight)
     torch.nn.init.ones_(head.mask_embedder.layers[-1].bias)
@@ -129,11 +129,11 @@ def with_masks(head, maps, signs):
     return replace(maps, extras={"mask_features": features})
 
 
-def test_queries_look_only_where_their_mask_is():
+def test_queries_attend_only_inside_their_mask():
     tester = TestMask2Former()
     head = tester.build(num_layers=1)
     signs = torch.full((2, 16, 24), -1.0)
-    signs[:, :8, :8] = 1.0  # two rows... of the coarsest map of 2 x 3 places it is the first
+    signs[:, :8, :8] = 1.0  # on the coarsest map of 2 x 3 positions, the first position
     maps = with_masks(head, tester.maps((64, 96)), signs)
     before = head(maps, Canvas((64, 96))).class_logits
     inside, outside = maps.maps[-1].clone(), maps.maps[-1].clone()
@@ -146,7 +146,7 @@ def test_queries_look_only_where_their_mask_is():
     )
 
 
-def test_queries_without_a_mask_look_everywhere():
+def test_queries_with_an_empty_mask_attend_everywhere():
     tester = TestMask2Former()
     head = tester.build(num_layers=1)
     given = tester.maps((64, 96))
@@ -164,7 +164,7 @@ def padded(size, real):
     return Canvas(size, mask)
 
 
-def test_padding_of_the_levels_is_not_looked_at():
+def test_padding_of_the_levels_is_not_attended_to():
     tester = TestMask2Former()
     head, canvas = tester.build(), padded((128, 96), (64, 32))
     maps = tester.maps((128, 96))
@@ -177,7 +177,7 @@ def test_padding_of_the_levels_is_not_looked_at():
     assert not torch.allclose(head(maps, Canvas((128, 96))).class_logits, after.class_logits)
 
 
-def test_a_query_whose_mask_is_padding_alone_looks_at_the_image():
+def test_a_query_whose_mask_is_all_padding_attends_to_the_image():
     tester = TestMask2Former()
     head, canvas = tester.build(num_layers=1), padded((64, 96), (64, 32))
     signs = torch.full((2, 16, 24), -1.0)
@@ -199,7 +199,7 @@ def test_a_mask_without_padding_changes_nothing():
 
 
 @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-def test_a_image_of_one_pixel_or_none_is_finite(real):
+def test_an_image_of_one_pixel_or_none_is_finite(real):
     tester = TestMask2Former()
     head = tester.build().train()
     prediction = head(tester.maps((64, 64)), padded((64, 64), real))
@@ -208,7 +208,7 @@ def test_a_image_of_one_pixel_or_none_is_finite(real):
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
-def test_forward_asks_the_device_for_no_value():
+def test_forward_does_not_synchronise_with_the_device():
     tester = TestMask2Former()
     with FakeTensorMode(allow_non_fake_inputs=False):
         head = tester.part(tester.pyramid(), **tester.options)
@@ -226,7 +226,11 @@ def test_needs_the_deepest_levels_and_mask_features():
     ("extras", "options", "message"),
     [
         ({}, {}, "neck=deformable_pixel_decoder"),
-        ({"mask_features": Level("mask_features", 8, 4)}, {}, r"num_levels=3, but only 1 arrive.*head\.num_levels=1"),
+        (
+            {"mask_features": Level("mask_features", 8, 4)},
+            {},
+            r"num_levels=3, but it receives only 1.*head\.num_levels=1",
+        ),
         (
             {"mask_features": Level("mask_features", 8, 4)},
             {"num_levels": 1, "num_heads": 3},
@@ -239,7 +243,7 @@ def test_refuses_what_it_cannot_decode(extras, options, message):
         Mask2FormerHead(FeaturePyramid((Level("c5", 64, 32),), extras), num_classes=3, **options)
 
 
-def test_starts_as_the_paper_does():
+def test_initialisation_is_the_papers():
     torch.manual_seed(0)
     head = Mask2FormerHead(TestMask2Former().pyramid(), num_classes=3, channels=64)
     for name, parameter in head.layers.named_parameters():

@@ -51,7 +51,7 @@ class TestPointMaskSet(test_mask_set.TestMaskSet):
         assert wrong["mask"] > 70  # now every query is wrong on half of the image
         assert wrong["dice"] > 1
 
-    def test_ignored_pixels_count_in_nothing(self):
+    def test_ignored_pixels_add_no_loss(self):
         prediction = self.prediction(1)
         segmentation = 2 * blobs(1, seed=7)[0].long()
         segmentation[:, 20:] = IGNORE_LABEL
@@ -104,7 +104,7 @@ class TestPointMaskSetOnSegmentations(TestPointMaskSet):
     empty_target = test_mask_set.TestMaskSetOnSegmentations.empty_target
 
     # about `masks`, not `segmentation`, or about a known number of masks
-    test_padding_counts_in_nothing = None
+    test_padding_adds_no_loss = None
     test_masks_may_be_bool_or_uint8_and_smaller_than_the_canvas = None
     test_compiles_with_the_same_draws = None
 

@@ -65,7 +65,7 @@ class TestMaskFormerAtTheMapsWidth(TestMaskFormer):
 class TestMaskFormerWithAuxiliary(TestMaskFormer):
     options = {**SMALL, "auxiliary": "normalised"}
 
-    def test_every_earlier_layer_predictions_like_a_shallower_head(self):
+    def test_every_earlier_layer_predicts_like_a_shallower_head(self):
         deep, maps, canvas = self.build(), self.maps((33, 47)), Canvas((33, 47))
         prediction = deep(maps, canvas, [{}, {}])
         assert len(prediction.auxiliary) == 2
@@ -76,7 +76,7 @@ class TestMaskFormerWithAuxiliary(TestMaskFormer):
             torch.testing.assert_close(auxiliary.class_logits, expected.class_logits)
             torch.testing.assert_close(auxiliary.mask_logits, expected.mask_logits)
 
-    def test_they_come_in_training_and_with_targets_and_change_nothing_else(self):
+    def test_auxiliary_predictions_in_training_and_with_targets_leave_the_others_unchanged(self):
         head, maps, canvas = self.build(dropout=0.0), self.maps((64, 64)), Canvas((64, 64))
         alone = head(maps, canvas)
         for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
@@ -97,13 +97,13 @@ class TestMaskFormerWithRawAuxiliary(TestMaskFormer):
 
 
 class TestMaskFormerWithoutLayers(TestMaskFormer):
-    """The queries' starting values go straight to the predictors; only those have something to learn."""
+    """The initial queries go directly to the predictors; only the predictors have a gradient."""
 
     options = {**SMALL, "num_layers": 0, "auxiliary": "raw"}
     golden = (0.515533, 0.401595, -0.136477, -0.331758)
 
     def test_gradient_reaches_every_parameter(self):
-        """The queries are positions, which only layers read; the map has nobody to look at it."""
+        """Without layers neither the query positions nor the map are read."""
         head, maps = self.build().train(), self.maps((64, 64))
         prediction = head(maps, Canvas((64, 64)))
         (prediction.mask_logits.square().sum() + prediction.class_logits.square().sum()).backward()
@@ -122,12 +122,12 @@ def padded(tester, size, real):
     return tester.maps(size), Canvas(size, mask)
 
 
-def test_padding_of_the_deepest_map_is_not_looked_at():
+def test_padding_of_the_deepest_map_is_not_attended_to():
     tester = TestMaskFormer()
     head = tester.build()
     maps, canvas = padded(tester, (128, 96), (70, 33))
     changed = maps.maps[-1].clone()
-    changed[1, :, 3:], changed[1, :, :, 2:] = 50.0, -50.0  # 70 x 33 pixels are 3 x 2 places of stride 32
+    changed[1, :, 3:], changed[1, :, :, 2:] = 50.0, -50.0  # 70 x 33 pixels are 3 x 2 positions of stride 32
     after = replace(maps, maps=(*maps.maps[:-1], changed))
     assert torch.equal(head(maps, canvas).class_logits, head(after, canvas).class_logits)
     assert not torch.allclose(head(maps, Canvas((128, 96))).class_logits, head(maps, canvas).class_logits)
@@ -159,7 +159,7 @@ def test_a_mask_without_padding_changes_nothing():
 
 
 @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-def test_a_image_of_one_pixel_or_none_is_finite(real):
+def test_an_image_of_one_pixel_or_none_is_finite(real):
     tester = TestMaskFormer()
     head = tester.build().train()
     maps, canvas = padded(tester, (64, 64), real)
@@ -170,7 +170,7 @@ def test_a_image_of_one_pixel_or_none_is_finite(real):
     assert all(parameter.grad.isfinite().all() for parameter in head.parameters())
 
 
-def test_forward_asks_the_device_for_no_value():
+def test_forward_does_not_synchronise_with_the_device():
     tester = TestMaskFormerWithAuxiliary()
     with FakeTensorMode(allow_non_fake_inputs=False):
         head = tester.part(tester.pyramid(), **tester.options)
@@ -184,7 +184,7 @@ def test_needs_the_deepest_level_and_mask_features():
     assert MaskFormerHead.needs(None) == Requirement(last=1, extras=("mask_features",))
 
 
-def test_without_mask_features_it_names_the_neck_that_gives_them():
+def test_without_mask_features_the_error_names_the_neck():
     with pytest.raises(ContractError, match="neck=fpn_pixel_decoder"):
         MaskFormerHead(FeaturePyramid((Level("c5", 64, 32),)), num_classes=3)
 
@@ -196,7 +196,7 @@ def test_refuses_what_cannot_be_split(options, message):
         tester.build(**options)
 
 
-def test_starts_as_the_paper_does():
+def test_initialisation_is_the_papers():
     torch.manual_seed(0)
     tester = TestMaskFormer()
     head = MaskFormerHead(tester.pyramid(), num_classes=3, channels=64)

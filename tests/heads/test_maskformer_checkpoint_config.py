@@ -1,4 +1,4 @@
-"""MaskFormer's config.json as a recipe: what is honoured, what is refused, and that all faults are told together."""
+"""MaskFormer's config.json as a recipe: what is supported, what is refused, and that all faults are reported."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def recipe(**fields):
     return given
 
 
-def test_every_field_has_its_place():
+def test_every_field_is_converted():
     given = recipe(
         backbone_config=RESNET,
         decoder_config={
@@ -102,7 +102,7 @@ def test_maps_that_are_no_pyramid_are_folded_as_they_are():
     assert recipe(backbone_config={**RESNET, "out_features": ["stage2", "stage3"]})["neck"]["num_deepest_levels"] == 2
 
 
-def test_maps_that_nobody_chose_are_left_to_the_wiring():
+def test_maps_without_a_selection_are_chosen_in_assembly():
     given = recipe(backbone_config={key: value for key, value in RESNET.items() if key != "out_features"})
     assert given["backbone"]["out_indices"] == "auto"
     assert "num_deepest_levels" not in given["neck"]
@@ -167,7 +167,7 @@ def test_a_timm_backbones_output_stride_is_an_argument():
         ({"id2label": {"0": "a", "2": "b"}}, "id2label has 2 names and none for 1"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(fields, message):
+def test_unsupported_fields_are_refused_by_name(fields, message):
     with pytest.raises(RecipeError, match=message):
         recipe(**{"backbone_config": RESNET, **fields})
 
@@ -178,16 +178,16 @@ def test_frozen_batch_norm_is_advice_for_training():
     assert recipe(backbone_config=nested)["training"] == {}
 
 
-def test_all_faults_are_told_together():
-    with pytest.raises(RecipeError) as told:
+def test_all_faults_are_reported_together():
+    with pytest.raises(RecipeError) as error:
         recipe(
             backbone_config={"model_type": "resnext"},
             decoder_config={"auxiliary_loss": True, "odd": 1},
             dice_weight=-1,
             id2label=[],
         )
-    assert len(told.value.faults) == 5
-    assert all(fault.startswith("MaskFormer config.json: ") for fault in told.value.faults)
+    assert len(error.value.faults) == 5
+    assert all(fault.startswith("MaskFormer config.json: ") for fault in error.value.faults)
 
 
 @pytest.mark.parametrize(

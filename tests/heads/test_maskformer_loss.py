@@ -80,7 +80,7 @@ class TestMaskSet(CriterionTester):
         torch.testing.assert_close(twice["mask"], once["mask"] * 2)
         torch.testing.assert_close(twice["dice"], once["dice"] * 2)
 
-    def test_images_without_the_keys_count_in_nothing(self):
+    def test_images_without_the_keys_add_no_loss(self):
         prediction, targets = self.prediction(3), self.targets(3)
         expected = self.run(self.picked(prediction, [0, 2]), [targets[0], targets[2]])
         torch.testing.assert_close(self.run(prediction, [targets[0], {}, targets[2]]), expected)
@@ -88,7 +88,7 @@ class TestMaskSet(CriterionTester):
             self.run(prediction, [targets[0], {"labels": torch.tensor([1])}, targets[2]]), expected
         )
 
-    def test_padding_counts_in_nothing(self):
+    def test_padding_adds_no_loss(self):
         prediction, targets = self.prediction(2), self.targets(2)
         mask = torch.ones(2, *SIZE, dtype=torch.bool)
         mask[0, 16:], mask[1, :, 8:] = False, False
@@ -220,7 +220,7 @@ class TestMaskSetOnSegmentations(TestMaskSet):
 
     # about `masks`, not `segmentation`
     test_a_perfect_prediction_costs_almost_nothing = None
-    test_padding_counts_in_nothing = None
+    test_padding_adds_no_loss = None
     test_masks_may_be_bool_or_uint8_and_smaller_than_the_canvas = None
 
     def test_masks_are_never_split_at_full_size(self):

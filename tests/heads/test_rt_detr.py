@@ -1,4 +1,4 @@
-"""RT-DETR's and D-FINE's heads: the head's contract, what queries start from, what rides along in training."""
+"""RT-DETR's and D-FINE's heads: the head's contract, initial queries, denoising queries."""
 
 from typing import ClassVar
 
@@ -25,7 +25,7 @@ SMALL = {
 SIZE = (64, 96)
 
 
-def truth(count, labels=(0, 3, 1, 2)):
+def ground_truth(count, labels=(0, 3, 1, 2)):
     boxes = torch.tensor([[4.0, 8, 40, 30], [10, 10, 90, 60], [50, 0, 60, 20], [0, 0, 96, 64]])
     return {"labels": torch.tensor(labels[:count], dtype=torch.long), "boxes": boxes[:count]}
 
@@ -39,8 +39,8 @@ class QueryHeadTester(HeadTester):
         return FeaturePyramid(tuple(Level(f"p{stride}", 16, stride) for stride in (8, 16, 32)))
 
     def shapes(self, batch, size):
-        places = sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in (8, 16, 32)[3 - self.levels :])
-        queries = min(self.options["num_queries"], places)
+        positions = sum(-(-size[0] // stride) * -(-size[1] // stride) for stride in (8, 16, 32)[3 - self.levels :])
+        queries = min(self.options["num_queries"], positions)
         return {"class_logits": (batch, queries, 4), "boxes_cxcywh": (batch, queries, 4)}
 
     @property
@@ -48,10 +48,10 @@ class QueryHeadTester(HeadTester):
         return len(self.options["num_points"])
 
     def test_gradient_reaches_every_parameter(self) -> None:
-        """In training, where every layer answers."""
+        """In training, where every layer predicts."""
         head = self.build().double().train()
         maps = self.maps(SIZE, noise=lambda *shape: torch.randn(*shape, dtype=torch.float64))
-        prediction = head(maps, Canvas(SIZE), [truth(2), truth(3)])
+        prediction = head(maps, Canvas(SIZE), [ground_truth(2), ground_truth(3)])
         layers = [prediction, *prediction.auxiliary, prediction.proposals, *prediction.denoising.layers]
         sum(
             (part * torch.randn_like(part)).sum() for one in layers for part in (one.class_logits, one.boxes_cxcywh)
@@ -65,35 +65,38 @@ class QueryHeadTester(HeadTester):
         assert boxes.isfinite().all()
         assert (boxes[..., 2:] > 0).all()
 
-    def test_nothing_rides_along_outside_training(self):
+    def test_no_denoising_outside_training(self):
         head = self.build()
         assert set(head(self.maps(SIZE), Canvas(SIZE), None)) == {"class_logits", "boxes_cxcywh"}
-        told = head(self.maps(SIZE), Canvas(SIZE), [truth(1), truth(0)])
-        assert "denoising" not in told
-        assert told.proposals is not None
+        with_targets = head(self.maps(SIZE), Canvas(SIZE), [ground_truth(1), ground_truth(0)])
+        assert "denoising" not in with_targets
+        assert with_targets.proposals is not None
 
-    def test_noise_changes_no_ordinary_prediction(self):
-        """Queries cannot see the disturbed truth."""
+    def test_denoising_queries_change_no_other_prediction(self):
+        """Other queries cannot attend to the noisy copies of the ground truth."""
         head, maps = self.build().train(), self.maps(SIZE)
         for projection in head.start.projections:
             projection.eval()
-        predictions = [head(maps, Canvas(SIZE), [truth(one), truth(other)]) for one, other in ((0, 0), (2, 4), (2, 4))]
+        predictions = [
+            head(maps, Canvas(SIZE), [ground_truth(one), ground_truth(other)])
+            for one, other in ((0, 0), (2, 4), (2, 4))
+        ]
         for prediction in predictions[1:]:
             torch.testing.assert_close(prediction.class_logits, predictions[0].class_logits, rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(prediction.boxes_cxcywh, predictions[0].boxes_cxcywh, rtol=1e-4, atol=1e-5)
         one, other = (prediction.denoising.layers[-1].boxes_cxcywh for prediction in predictions[1:])
         assert not torch.equal(one, other)
 
-    def test_copies_of_the_truth_are_told_apart(self):
-        denoising = self.build().train()(self.maps(SIZE), Canvas(SIZE), [truth(2), {}]).denoising
+    def test_denoising_queries_have_a_target_and_a_sign(self):
+        denoising = self.build().train()(self.maps(SIZE), Canvas(SIZE), [ground_truth(2), {}]).denoising
         assert denoising.target_index[0].tolist() == [0, 1] * 6
         assert denoising.is_positive[0].tolist() == [True, True, False, False] * 3
         assert (denoising.target_index[1] == -1).all()
         assert all(layer.class_logits.shape == (2, 12, 4) for layer in denoising.layers)
 
-    def test_without_a_box_nothing_is_disturbed_and_the_graph_is_whole(self):
+    def test_without_a_box_there_are_no_denoising_queries_but_every_gradient(self):
         head = self.build().train()
-        prediction = head(self.maps(SIZE), Canvas(SIZE), [truth(0), {}])
+        prediction = head(self.maps(SIZE), Canvas(SIZE), [ground_truth(0), {}])
         assert prediction.denoising.layers[-1].class_logits.shape == (2, 0, 4)
         prediction.class_logits.sum().backward()
         assert head.start.label_embedding.weight.grad is not None
@@ -101,14 +104,14 @@ class QueryHeadTester(HeadTester):
     def test_without_denoising_there_is_no_embedding(self):
         head = self.build(num_denoising_queries=0).train()
         assert head.start.label_embedding is None
-        assert "denoising" not in head(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
+        assert "denoising" not in head(self.maps(SIZE), Canvas(SIZE), [ground_truth(2), ground_truth(1)])
 
-    def test_a_label_that_is_no_class_is_told(self):
+    def test_a_label_that_is_no_class_is_refused(self):
         head = self.build().train()
         with pytest.raises(ContractError, match="labels holds the label 4; with num_classes=4 labels run from 0 to 3"):
-            head(self.maps(SIZE), Canvas(SIZE), [truth(2, labels=(0, 4)), truth(1)])
+            head(self.maps(SIZE), Canvas(SIZE), [ground_truth(2, labels=(0, 4)), ground_truth(1)])
 
-    def test_padding_is_neither_selected_nor_read(self):
+    def test_padding_is_neither_selected_nor_attended_to(self):
         head, maps = self.build(), self.maps(SIZE, batch=1)
         mask = torch.ones(1, *SIZE, dtype=torch.bool)
         mask[:, :, 64:] = False
@@ -120,7 +123,7 @@ class QueryHeadTester(HeadTester):
         torch.testing.assert_close(given.boxes_cxcywh, expected.boxes_cxcywh)
 
     def test_boxes_are_relative_to_the_image_without_its_padding(self):
-        """A mask that only says that the right third is padding scales what the canvas has, where nothing is there."""
+        """Predicted boxes are scaled by the size of the canvas over the size of the image without its padding."""
         head, maps = self.build(), self.maps(SIZE, batch=1)
         mask = torch.ones(1, *SIZE, dtype=torch.bool)
         mask[:, 48:, 64:] = False
@@ -153,7 +156,7 @@ class TestRTDETR(QueryHeadTester):
     options: ClassVar[dict] = {**SMALL, "num_points": (2, 2, 2), "num_denoising_queries": 6}
     golden = (-1.047449, -1.027794, -1.046143, 0.601395)
 
-    def test_offsets_without_a_gradient_ask_for_none(self):
+    def test_offsets_of_nearest_sampling_require_no_gradient(self):
         head = self.build(sampling="nearest")
         still = {name for name, one in head.named_parameters() if not one.requires_grad}
         assert still == {f"layers.{i}.cross_attention.offsets.{kind}" for i in (0, 1) for kind in ("weight", "bias")}
@@ -171,7 +174,7 @@ class TestDFINE(QueryHeadTester):
     golden = (-1.078836, -0.657355, -0.462588, -0.063474)
 
     def test_only_predictions_of_layers_have_distributions(self):
-        prediction = self.build().train()(self.maps(SIZE), Canvas(SIZE), [truth(2), truth(1)])
+        prediction = self.build().train()(self.maps(SIZE), Canvas(SIZE), [ground_truth(2), ground_truth(1)])
         first, second = prediction.auxiliary
         assert first.edge_logits is None
         assert second.edge_logits.shape == prediction.edge_logits.shape == (2, 7, 4, 7)
@@ -180,10 +183,10 @@ class TestDFINE(QueryHeadTester):
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"num_bins": 7}, "num_bins=7; .* so it is an even number: 8"),
+            ({"num_bins": 7}, "num_bins=7 must be even.*num_bins=8"),
             ({"num_quality_bins": 9}, "num_quality_bins=9, but an edge has 7"),
         ],
     )
-    def test_bins_that_make_no_sense_are_refused(self, options, message):
+    def test_invalid_bins_are_refused(self, options, message):
         with pytest.raises(ContractError, match=message):
             self.build(**options)

@@ -1,4 +1,4 @@
-"""RT-DETR's and D-FINE's config.json as recipes: what is honoured, what is refused, and that all faults are told
+"""RT-DETR's and D-FINE's config.json as recipes: what is supported, what is refused, and that all faults are reported
 together."""
 
 import pytest
@@ -43,7 +43,7 @@ def recipe(converter, **fields):
     return given
 
 
-def test_every_field_of_rt_detr_has_its_place():
+def test_every_field_of_rt_detr_is_converted():
     given = recipe(RT_DETR, backbone_config=VD, decoder_n_points=3, activation_dropout=0.2, **COMMON)
     assert given["neck"] == {**NECK, "fusion": "csp", "num_blocks": 3, "activation_dropout": 0.2}
     criterion = {"name": "box_set", "classification": "varifocal", **LOSS}
@@ -55,7 +55,7 @@ def test_every_field_of_rt_detr_has_its_place():
     assert given["backbone"]["out_indices"] == [2, 3, 4]
 
 
-def test_every_field_of_d_fine_has_its_place():
+def test_every_field_of_d_fine_is_converted():
     own = {
         "decoder_n_points": [3, 6, 3], "depth_mult": 0.34, "max_num_bins": 16, "reg_scale": 8.0, "up": 0.75,
         "top_prob_values": 3, "lqe_hidden_dim": 32, "lqe_layers": 3, "weight_loss_fgl": 0.2, "weight_loss_ddf": 1.0,
@@ -123,14 +123,14 @@ def test_two_levels_are_the_coarsest():
         (D_FINE, {"eval_idx": -2}, "the last layer gives the prediction"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(converter, fields, message):
+def test_unsupported_fields_are_refused_by_name(converter, fields, message):
     with pytest.raises(RecipeError, match=message):
         recipe(converter, **{"backbone_config": VD, **fields})
 
 
 @pytest.mark.parametrize(("converter", "name"), [(RT_DETR, "RT-DETR"), (D_FINE, "D-FINE")])
-def test_all_faults_are_told_together(converter, name):
-    with pytest.raises(RecipeError) as told:
+def test_all_faults_are_reported_together(converter, name):
+    with pytest.raises(RecipeError) as error:
         recipe(converter, backbone_config={"model_type": "resnext"}, eval_size=3, odd=1, id2label=[])
-    assert len(told.value.faults) == 4
-    assert all(fault.startswith(f"{name} config.json: ") for fault in told.value.faults)
+    assert len(error.value.faults) == 4
+    assert all(fault.startswith(f"{name} config.json: ") for fault in error.value.faults)

@@ -21,7 +21,7 @@ class TestSegFormer(HeadTester):
         return {"logits": (batch, 5, *(-(-side // 4) for side in size))}
 
 
-def test_asks_for_four_strides():
+def test_requires_four_strides():
     assert SegFormerHead.needs(None) == Requirement(strides=(4, 8, 16, 32))
 
 

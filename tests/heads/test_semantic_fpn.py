@@ -22,7 +22,7 @@ class TestSemanticFPN(HeadTester):
 
 
 class TestSemanticFPNAmongMoreLevels(TestSemanticFPN):
-    """Stride 2 and 64 come along for somebody else."""
+    """Levels of stride 2 and 64 are there too and are not read."""
 
     options = {"num_classes": 5, "channels": 6, "norm": "batch"}
     golden = (0.208504, -0.706320, -0.461942, -0.891192)
@@ -31,7 +31,7 @@ class TestSemanticFPNAmongMoreLevels(TestSemanticFPN):
         return FeaturePyramid(tuple(Level(f"p{power}", 8, 2**power) for power in (1, 2, 3, 4, 5, 6)))
 
 
-def test_asks_for_four_strides():
+def test_requires_four_strides():
     assert SemanticFPNHead.needs(None) == Requirement(strides=(4, 8, 16, 32))
 
 

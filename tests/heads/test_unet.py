@@ -47,7 +47,7 @@ def test_every_level_enters():
         assert not torch.equal(head(FeatureMaps(tuple(levels)), canvas).logits, before)
 
 
-def test_asks_for_every_stride_from_the_finest():
+def test_requires_every_stride_from_the_finest():
     assert UNetHead.needs(None) == Requirement(strides=(4, 8, 16, 32))
     assert UNetHead.needs(None, finest_stride=2) == Requirement(strides=(2, 4, 8, 16, 32))
 

@@ -1,4 +1,4 @@
-"""UPerNetHead: the head's contract, its auxiliary answer, which levels it takes, padding."""
+"""UPerNetHead: the head's contract, its auxiliary prediction, which levels it takes, padding."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def auxiliary_head(**options):
     return TestUPerNet().build(auxiliary=True, auxiliary_channels=6, **options)
 
 
-def test_auxiliary_logits_come_in_training_and_with_targets():
+def test_auxiliary_logits_are_returned_in_training_and_with_targets():
     head, maps, canvas = auxiliary_head(), TestUPerNet().maps((33, 47)), Canvas((33, 47))
     assert head(maps, canvas).auxiliary is None
     for prediction in (head(maps, canvas, [{}, {}]), head.train()(maps, canvas)):
@@ -62,18 +62,18 @@ def test_trains_on_one_image():
     head(TestUPerNet().maps((64, 96), batch=1), Canvas((64, 96))).logits.square().sum().backward()
 
 
-def test_asks_for_four_strides_or_the_deepest():
+def test_requires_four_strides_or_the_deepest_levels():
     assert UPerNetHead.needs(None) == Requirement(strides=(4, 8, 16, 32))
     assert UPerNetHead.needs(None, num_deepest_levels=3) == Requirement(last=3)
 
 
-def test_refuses_what_it_cannot_read():
+def test_refuses_levels_that_it_cannot_read():
     pyramid = FeaturePyramid((Level("a", 4, 8), Level("b", 4, 16)))
     with pytest.raises(ContractError, match=r"receives strides 8, 16, so 4, 32 is missing\. The fix: "):
         UPerNetHead(pyramid, num_classes=3)
     with pytest.raises(ContractError, match=r"num_deepest_levels=3, and it receives 2 levels .*num_deepest_levels=2"):
         UPerNetHead(pyramid, num_classes=3, num_deepest_levels=3)
     with pytest.raises(
-        ContractError, match=r"auxiliary_level_index=2, and it takes 2 levels, 0 to 1.*auxiliary_level_index=0"
+        ContractError, match=r"auxiliary_level_index=2, but it takes 2 levels, 0 to 1.*auxiliary_level_index=0"
     ):
         UPerNetHead(pyramid, num_classes=3, num_deepest_levels=2)

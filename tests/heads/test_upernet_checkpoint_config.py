@@ -1,4 +1,4 @@
-"""UPerNet's config.json as a recipe: what is honoured, what is refused, and that all faults are told together."""
+"""UPerNet's config.json as a recipe: what is supported, what is refused, and that all faults are reported together."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def recipe(**fields):
     return given
 
 
-def test_every_field_has_its_place():
+def test_every_field_is_converted():
     given = recipe(
         backbone_config=RESNET,
         hidden_size=64,
@@ -75,7 +75,7 @@ def test_other_strides_are_taken_as_they_are():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"backbone": "resnet50"}, "backbone='resnet50' is not supported: backbone_config must say it."),
         ({"auxiliary_num_convs": 2}, "auxiliary_num_convs=2 is not supported"),
@@ -93,13 +93,13 @@ def test_other_strides_are_taken_as_they_are():
         ({"backbone_config": {**RESNET, "out_features": ["stage3", "stage4"]}}, "gives 2 maps; the auxiliary head"),
     ],
 )
-def test_what_has_no_counterpart_is_refused(fields, said):
+def test_unsupported_fields_are_refused(fields, message):
     with pytest.raises(RecipeError) as caught:
         recipe(**{"backbone_config": RESNET, **fields})
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_all_faults_are_told_together():
+def test_all_faults_are_reported_together():
     with pytest.raises(RecipeError) as caught:
         recipe(backbone_config=RESNET, hidden_size=-1, pool_scales=[], auxiliary_num_convs=3, colour="red")
     assert len(caught.value.faults) == 4

@@ -1,4 +1,4 @@
-"""HeatmapError: the criterion's contract, where the Gaussians stand, what counts in nothing."""
+"""HeatmapError: the criterion's contract, where the Gaussians stand, what adds no loss."""
 
 import math
 
@@ -51,7 +51,7 @@ class TestHeatmapError(CriterionTester):
     def test_without_annotations_the_loss_is_zero(self):
         self.assert_zero_with_a_connected_graph(self.prediction(2), [self.empty_target(), self.empty_target()])
 
-    def test_invisible_and_far_keypoints_teach_nothing(self):
+    def test_invisible_and_far_keypoints_add_no_loss(self):
         prediction, targets = self.prediction(1), self.targets(1)
         targets[0]["keypoints"][0, 2, 2] = 0
         expected = self.run(prediction, targets)
@@ -59,7 +59,7 @@ class TestHeatmapError(CriterionTester):
             targets[0]["keypoints"][0, 2] = torch.tensor([x, 3.0, visibility])
             torch.testing.assert_close(self.run(prediction, targets), expected)
 
-    def test_padding_teaches_nothing(self):
+    def test_padding_adds_no_loss(self):
         prediction, targets = self.prediction(2), self.targets(2)
         mask = torch.ones(2, *SIZE, dtype=torch.bool)
         mask[:, 16:] = False

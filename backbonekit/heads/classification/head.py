@@ -1,4 +1,4 @@
-"""Classification head: one class for the image from the deepest map."""
+"""Classification head: scores of the classes of an image, from the deepest map."""
 
 from typing import ClassVar, Literal
 
@@ -18,14 +18,14 @@ Pool = Literal["average", "attention", "class_token", "class_token_and_average"]
 
 
 class ClassificationHead(nn.Module):
-    """Pools the deepest map to one vector, then a linear layer. Padding does not enter the pool.
+    """Pooling of the deepest map to one vector, then a linear layer. Padding is left out of the pooling.
 
     `pool`: `average` over the map; `attention`: a learned query attends to the map, for probing frozen backbones;
     `class_token`: the first prefix token of a transformer; `class_token_and_average`: both, side by side (the linear
     probe of DINOv2).
     `norm`: layer norm of the pooled vector (ConvNeXt's classifier has one), or none (ResNet's).
     `num_heads`: of the `attention` pool; divides the map's channels.
-    `dropout`: share of the pooled vector set to zero in training; larger regularises more.
+    `dropout`: share of the pooled vector set to zero in training; a larger share regularises more.
 
     Source: He et al., "Deep Residual Learning for Image Recognition", 2016 (average); Liu et al., "A ConvNet for the
     2020s", 2022 (with norm); Oquab et al., "DINOv2", 2023 (token and average); timm/layers/classifier.py.
@@ -46,11 +46,11 @@ class ClassificationHead(nn.Module):
     ) -> None:
         super().__init__()
         if not features.levels:
-            raise ContractError("head classification wants one level, it receives none.")
+            raise ContractError("head classification requires one level, it receives none.")
         level = features.levels[-1]
         if pool in ("class_token", "class_token_and_average") and not level.prefix_tokens:
             raise ContractError(
-                f"head classification: pool={pool} wants a class token; level {level.name} comes without one. The fix: "
+                f"head classification: pool={pool} requires a class token; level {level.name} has none. The fix: "
                 f"pool=average, or a transformer with a class token and no neck between."
             )
         if pool == "attention" and level.channels % num_heads:
@@ -89,5 +89,5 @@ class ClassificationHead(nn.Module):
 
 def _class_token(maps: FeatureMaps) -> Tensor:
     tokens = maps.prefix_tokens[-1]
-    assert tokens is not None  # the level's spec said so, see the constructor
+    assert tokens is not None  # checked in the constructor
     return tokens[:, 0]

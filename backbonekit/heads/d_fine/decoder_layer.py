@@ -1,7 +1,7 @@
-"""The pieces of D-FINE's decoder: a layer that weighs what it sees against what it knew, and a judge of its boxes.
+"""Layers of D-FINE's decoder: a decoder layer with a gate after cross-attention, and an estimate of box quality.
 
 Source: Peng et al., "D-FINE" (2024), section 4 and appendix; Li et al., "Generalized Focal Loss V2" (2021), section
-3.2, for the judge; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_decoder.py.
+3.2, for the quality estimate; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_decoder.py.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LARGEST = 65_504.0  # of float16: a sum beyond it would be infinite there
 
 
 class Gate(nn.Module):
-    """Two things weighed against each other channel by channel, added, and normed. At first both count half."""
+    """A weighted sum of two inputs, with a predicted weight for each channel, then layer norm. Weights start at 0.5."""
 
     def __init__(self, channels: Channels) -> None:
         super().__init__()
@@ -32,14 +32,15 @@ class Gate(nn.Module):
         nn.init.zeros_(self.weights.bias)
 
     def forward(
-        self, known: Float[Tensor, "batch queries channels"], seen: Float[Tensor, "batch queries channels"]
+        self, queries: Float[Tensor, "batch queries channels"], attended: Float[Tensor, "batch queries channels"]
     ) -> Float[Tensor, "batch queries channels"]:
-        of_known, of_seen = self.weights(torch.cat((known, seen), dim=-1)).sigmoid().chunk(2, dim=-1)
-        return self.norm(of_known * known + of_seen * seen)
+        weights = self.weights(torch.cat((queries, attended), dim=-1)).sigmoid()
+        query_weights, attended_weights = weights.chunk(2, dim=-1)
+        return self.norm(query_weights * queries + attended_weights * attended)
 
 
 class GatedDecoderLayer(nn.Module):
-    """Self-attention, deformable cross-attention behind a gate in place of a shortcut, and feed-forward.
+    """Self-attention, deformable cross-attention with a gate instead of a residual sum, then a feed-forward network.
 
     Options and arguments are those of `DeformableDecoderLayer`.
     """
@@ -67,19 +68,19 @@ class GatedDecoderLayer(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "batch queries channels"],
-        memory: Float[Tensor, "batch places channels"],
+        memory: Float[Tensor, "batch positions channels"],
         *,
         positions: Float[Tensor, "#batch queries channels"],
         references: Float[Tensor, "#batch queries #levels coordinates"],
         shapes: Sequence[tuple[int, int]],
-        memory_mask: Bool[Tensor, "batch places"] | None = None,
+        memory_mask: Bool[Tensor, "batch positions"] | None = None,
         query_mask: Bool[Tensor, "#batch #heads queries queries"] | None = None,
     ) -> Float[Tensor, "batch queries channels"]:
-        asking = queries + positions
-        seen = self.self_attention(asking, asking, queries, query_mask)
-        queries = self.self_attention_norm(queries + self._drop(seen))
-        seen = self.cross_attention(queries + positions, references, memory, shapes, memory_mask)
-        queries = self.gate(queries, self._drop(seen))
+        positioned = queries + positions
+        attended = self.self_attention(positioned, positioned, queries, query_mask)
+        queries = self.self_attention_norm(queries + self._drop(attended))
+        attended = self.cross_attention(queries + positions, references, memory, shapes, memory_mask)
+        queries = self.gate(queries, self._drop(attended))
         return self.feedforward_norm((queries + self.feedforward(queries)).clamp(-LARGEST, LARGEST))
 
     def _drop(self, branch: Tensor) -> Tensor:
@@ -87,9 +88,9 @@ class GatedDecoderLayer(nn.Module):
 
 
 class LocationQuality(nn.Module):
-    """How sure a box is of its edges, from the shape of their distributions: added to all class logits of a query.
+    """Quality of a box, estimated from the distributions of its edges; it is added to all class logits of a query.
 
-    `top`: how many of each edge's likeliest bins are looked at, with their mean. `hidden_channels`, `num_layers`: of
+    `top`: how many of the likeliest bins of each edge are read, with their mean. `hidden_channels`, `num_layers`: of
     the network.
     """
 

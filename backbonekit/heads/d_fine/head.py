@@ -1,4 +1,4 @@
-"""D-FINE's decoder: edges of boxes are distributions that every layer refines."""
+"""D-FINE's decoder: every layer refines a distribution over the position of each edge of a box."""
 
 from typing import Annotated, ClassVar
 
@@ -22,7 +22,7 @@ from backbonekit.ops.deformable_sampling import Sampling
 from backbonekit.ops.edge_distributions import distances_to_boxes, expected_distances, weighting_function
 from backbonekit.ops.numerics import inverse_sigmoid
 
-LARGEST_POSITION = 10.0  # of what a box's position is embedded as
+LARGEST_POSITION = 10.0  # largest magnitude in a position embedding
 
 DecoderLayers = Annotated[int, Range(1, 200)]
 Points = Annotated[int, Range(1, 64)]
@@ -34,23 +34,24 @@ Top = Annotated[int, Range(1, 64)]
 
 
 class DFINEHead(nn.Module):
-    """RT-DETR's decoder whose first layer gives a box, and whose layers add up how likely each edge is to be where.
+    """RT-DETR's decoder with distributions over edges: the first layer predicts a box, and all layers sum their logits
+    for the position of each of its edges.
 
-    `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
+    `num_classes`: scores are independent (sigmoid), without "no object". `num_queries`: the largest number of boxes.
     `channels`: width of the decoder. `num_layers`, `num_heads`, `feedforward_channels`: its depth, attention heads and
     hidden width.
-    `num_points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as
-    numbers, the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for
-    deployment without bilinear sampling. `dropout`: on the attentions' branches; `attention_dropout`: on the weights
-    among queries. `num_bins`: an edge's distribution has one more, an even number. `edge_scale`: a larger one makes
-    bins finer around no change. `edge_reach`: how many sides of the first box an edge can move with all but the
-    outermost bins.
-    `num_quality_bins`: how many of each edge's likeliest bins tell how good a box is; `quality_channels`,
-    `num_quality_layers`: of the network that reads them. `learned_queries`: features of queries are learned, only their
-    boxes are selected.
-    `num_denoising_queries`: in training about as many disturbed copies of the truth, and as many negatives, run along;
-    0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how far their edges are
-    moved, in half sides. The criterion wants the same `num_bins`, `edge_scale` and `edge_reach`.
+    `num_points`: how many points of each level a query samples in each attention head, fine to coarse; there are as
+    many levels as numbers, the coarsest of stride 32. `offset_scale`: scale of the sampling offsets, in boxes.
+    `sampling`: `nearest` for deployment without bilinear sampling. `dropout`: on the output of each attention;
+    `attention_dropout`: on the weights of self-attention. `num_bins`: an even number; the distribution of an edge has
+    one bin more. `edge_scale`: a larger value makes the bins around an offset of zero finer. `edge_reach`: the largest
+    offset of an edge without the two outermost bins, in sides of the first box.
+    `num_quality_bins`: how many of the likeliest bins of each edge the quality of a box is estimated from;
+    `quality_channels`, `num_quality_layers`: of the network that reads them. `learned_queries`: the features of queries
+    are learned, and only their boxes are selected from the encoder.
+    `num_denoising_queries`: about this many noisy copies of the ground truth, and as many negatives, are further
+    queries in training; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how
+    far their edges are moved, in half sides. The criterion requires the same `num_bins`, `edge_scale` and `edge_reach`.
 
     Source: Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement" (2024),
     section 4; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_decoder.py.
@@ -134,7 +135,7 @@ class DFINEHead(nn.Module):
             LocationQuality(top=num_quality_bins, hidden_channels=quality_channels, num_layers=num_quality_layers)
             for _ in range(num_layers)
         )
-        # In the weights and not only in the recipe, as in the reference: a checkpoint says what its bins mean.
+        # Buffers in the state dict, as in the reference: the meaning of the bins is part of a checkpoint.
         self.register_buffer("edge_scale", torch.tensor([float(edge_scale)]))
         self.register_buffer("edge_reach", torch.tensor([float(edge_reach)]))
         self.num_bins = num_bins
@@ -144,15 +145,15 @@ class DFINEHead(nn.Module):
     edge_reach: Tensor
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
-        """In training the first auxiliary answer is the first layer's box before any distribution.
+        """In training the first auxiliary prediction is the box of the first layer before any distribution.
 
-        Places in the padding are neither selected nor read where the canvas has a mask.
+        Positions in the padding are neither selected nor attended to where the canvas has a mask.
         """
         is_training = self.training or targets is not None
         start = self.start(maps, canvas, targets if self.training else None)
         distances = weighting_function(self.num_bins, reach=self.edge_reach, scale=self.edge_scale)
         queries, references = start.queries, start.references
-        known, edge_logits, first_boxes = torch.zeros_like(queries), None, references
+        previous, edge_logits, first_boxes = torch.zeros_like(queries), None, references
         predictions = []
         for index, layer in enumerate(self.layers):
             dtype = queries.dtype
@@ -171,10 +172,10 @@ class DFINEHead(nn.Module):
                 if is_training:
                     predictions.append(BoxQueries(self.class_predictors[0](queries), start.in_image(corrected)))
             # [batch, queries, 4 x bins] -> [batch, queries, 4, bins]
-            change = self.edge_predictors[index](queries + known).unflatten(-1, (4, -1))
+            change = self.edge_predictors[index](queries + previous).unflatten(-1, (4, -1))
             edge_logits = change if edge_logits is None else edge_logits + change
             boxes = distances_to_boxes(first_boxes, expected_distances(edge_logits, distances), self.edge_scale)
-            references, known = boxes.detach(), queries.detach()
+            references, previous = boxes.detach(), queries.detach()
             if is_training or index == len(self.layers) - 1:
                 class_logits = self.class_predictors[index](queries) + self.qualities[index](edge_logits)
                 prediction = BoxQueries(class_logits, start.in_image(boxes))
@@ -195,8 +196,8 @@ class DFINEHead(nn.Module):
 def _check(num_bins: int, num_quality_bins: int) -> None:
     if num_bins % 2:
         raise ContractError(
-            f"head d_fine: num_bins={num_bins}; as many lie on either side of no change, so it is an even number: "
-            f"{num_bins + 1}."
+            f"head d_fine: num_bins={num_bins} must be even: half of the bins lie on each side of zero. The fix: "
+            f"num_bins={num_bins + 1}."
         )
     if num_quality_bins > num_bins + 1:
         raise ContractError(f"head d_fine: num_quality_bins={num_quality_bins}, but an edge has {num_bins + 1} bins.")

@@ -29,14 +29,14 @@ class DeepLabV3PlusHead(nn.Module):
         stride 4 -- 1x1 ------------------------'
 
     `channels`: hidden width. `fine_channels`: width that the level of stride 4 is reduced to, so that it does not
-    drown the deep one.
+    outweigh the deep one.
     `rates`: dilations of the atrous pyramid: 6, 12, 18 for a deepest map of stride 16 (`output_stride: 16` in the
     arguments of a timm backbone), twice these at stride 8.
     `separable`: depthwise separable 3x3 convolutions throughout.
-    `dropout`: share of the atrous pyramid's result set to zero in training.
-    `auxiliary`: a fully convolutional head on the level before the deepest, for the loss alone.
+    `dropout`: share of the atrous pyramid's output set to zero in training.
+    `auxiliary`: a fully convolutional head on the second deepest level, for the loss only.
 
-    The pooled branch leaves padding out. Auxiliary logits are computed in training and wherever targets are given.
+    Padding is left out of the pooled branch. Auxiliary logits are computed in training and wherever targets are given.
 
     Source: Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", 2018,
     section 3; the pyramid as in torchvision/models/segmentation/deeplabv3.py.
@@ -59,12 +59,12 @@ class DeepLabV3PlusHead(nn.Module):
     ) -> None:
         super().__init__()
         (self.fine_position,) = choose_levels(features, (FINE,), part="head deeplabv3plus")
-        wanted = 3 if auxiliary else 2
+        required = 3 if auxiliary else 2
         given = ", ".join(f"{stride:g}" for stride in features.strides)
-        if self.fine_position > len(features.levels) - wanted:
+        if self.fine_position > len(features.levels) - required:
             raise ContractError(
-                f"head deeplabv3plus wants {wanted - 1} level{'s' if auxiliary else ''} deeper than stride {FINE}; it "
-                f"receives strides {given}. The fix: backbone.out_indices=auto"
+                f"head deeplabv3plus requires {required - 1} level{'s' if auxiliary else ''} deeper than stride "
+                f"{FINE}; it receives strides {given}. The fix: backbone.out_indices=auto"
                 + (", or auxiliary=false." if auxiliary else ".")
             )
         deepest, fine = features.levels[-1].channels, features.levels[self.fine_position].channels

@@ -1,4 +1,4 @@
-"""Two-stage Deformable DETR: every place of the encoder proposes a box, and the best ones become queries.
+"""Two-stage Deformable DETR: every position of the encoder proposes a box, and the best ones become queries.
 
 Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), appendix A.4;
 github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py, gen_encoder_output_proposals.
@@ -15,23 +15,26 @@ from torch import Tensor, nn
 from backbonekit.contract.predictions import BoxQueries
 
 SMALLEST_SIDE = 0.05  # of a proposal on the finest level, as a share of the image; doubled on each coarser one
-EDGE = 0.01  # a place whose centre is nearer to the image's edge proposes nothing
+EDGE = 0.01  # a position whose centre is nearer to the image's edge proposes no box
 TEMPERATURE = 10_000.0
 
 
 @dataclass(slots=True)
 class Proposed:
-    """`queries`, `query_positions`: [batch, queries, channels]. `boxes`: the boxes that they start from, [batch,
-    queries, 4], without gradient. `all_places`: what every place answers, for the loss."""
+    """Selected queries and the proposals of all positions.
+
+    `queries`, `query_positions`: [batch, queries, channels]. `boxes`: their reference boxes, [batch, queries, 4],
+    without gradient. `all_positions`: the predictions at every position, for the loss.
+    """
 
     queries: Tensor
     query_positions: Tensor
     boxes: Tensor
-    all_places: BoxQueries
+    all_positions: BoxQueries
 
 
 class EncoderProposals(nn.Module):
-    """A prediction at every place of the maps; the first class's logit says that something is there."""
+    """A class and a box predicted at every position of the maps; the first class logit is the objectness."""
 
     def __init__(self, channels: int, *, num_queries: int) -> None:
         super().__init__()
@@ -46,17 +49,17 @@ class EncoderProposals(nn.Module):
 
     def forward(
         self,
-        memory: Float[Tensor, "batch places channels"],
+        memory: Float[Tensor, "batch positions channels"],
         shapes: Sequence[tuple[int, int]],
         masks: Sequence[Bool[Tensor, "batch _ _"]],
         *,
         class_predictor: nn.Module,
         box_predictor: nn.Module,
     ) -> Proposed:
-        """`masks`: True on real places, a map each; empty where nothing is padded. On an image with fewer places than
-        queries there are as many queries as places."""
+        """`masks`: for each level, True outside the padding; empty without padding. With fewer positions than
+        `num_queries` there are as many queries as positions."""
         anchors, inside = _anchors(shapes, masks, like=memory)
-        # An infinite logit is a side of 1 whatever is predicted, and gives the prediction no gradient.
+        # An infinite logit is a side of 1 for every prediction, and has no gradient.
         anchor_logits = (anchors / (1 - anchors)).log().masked_fill(~inside, torch.inf)
         candidates = self.memory_norm(self.memory_projection(memory.masked_fill(~inside, 0.0)))
         class_logits = class_predictor(candidates)
@@ -69,13 +72,13 @@ class EncoderProposals(nn.Module):
 
 def _anchors(
     shapes: Sequence[tuple[int, int]], masks: Sequence[Tensor], *, like: Tensor
-) -> tuple[Float[Tensor, "#batch places 4"], Bool[Tensor, "#batch places 1"]]:
-    """A square around every place, relative to the image without its padding, and whether it is well inside."""
+) -> tuple[Float[Tensor, "#batch positions 4"], Bool[Tensor, "#batch positions 1"]]:
+    """Squares around all positions, relative to the image without its padding, and whether each is inside it."""
     anchors = []
     for level, (height, width) in enumerate(shapes):
         y = torch.arange(height, dtype=like.dtype, device=like.device) + 0.5
         x = torch.arange(width, dtype=like.dtype, device=like.device) + 0.5
-        # centres: [1 or batch, places, 2], x and y
+        # centres: [1 or batch, positions, 2], x and y
         centres = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).flatten(0, 1)[None]
         if masks:
             real = torch.stack((masks[level][:, 0].sum(1), masks[level][:, :, 0].sum(1)), dim=-1)
@@ -91,9 +94,9 @@ def _anchors(
 
 
 def _waves(boxes_cxcywh: Tensor, channels: int) -> Tensor:
-    """[batch, queries, 4] in [0, 1] -> [batch, queries, 2 x channels]: each number as sines and cosines by turns."""
+    """[batch, queries, 4] in [0, 1] -> [batch, queries, 2 x channels]: each number as alternating sines and cosines."""
     count = channels // 2
-    dtype = torch.promote_types(boxes_cxcywh.dtype, torch.float32)  # the slowest waves are too slow for 16 bits
+    dtype = torch.promote_types(boxes_cxcywh.dtype, torch.float32)  # the lowest frequencies are too low for 16 bits
     pair = torch.arange(count, device=boxes_cxcywh.device, dtype=torch.int64).div(2, rounding_mode="floor")
     angles = boxes_cxcywh.to(dtype)[..., None] * (2 * math.pi) / TEMPERATURE ** (2 * pair.to(dtype) / count)
     waves = torch.stack((angles[..., 0::2].sin(), angles[..., 1::2].cos()), dim=-1).flatten(-3)

@@ -1,4 +1,4 @@
-"""Deformable DETR's decoder: queries read a few places of several encoded maps; each gives classes and a box."""
+"""Deformable DETR's decoder: queries attend to a few points of several encoded maps and predict classes and boxes."""
 
 import copy
 import math
@@ -23,24 +23,24 @@ from backbonekit.ops.levels import flatten_levels, valid_ratios
 from backbonekit.ops.numerics import inverse_sigmoid
 
 STRIDES = (8, 16, 32, 64)
-PRIOR = 0.01  # what every class scores at the start, so that the many empty queries cost little
+PRIOR = 0.01  # initial score of every class; small, since most queries match no object
 DecoderLayers = Annotated[int, Range(1, 200)]
 Points = Annotated[int, Range(1, 64)]
 
 
 class DeformableDETRHead(nn.Module):
-    """A query decoder over several levels of one width; channel_mapper and deformable_encoder before it make it the
-    paper's.
+    """A query decoder over several levels of one width. The paper's model has the necks channel_mapper and
+    deformable_encoder before it.
 
-    `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many queries; a query
-    may give several boxes of different classes. `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth,
-    attention heads and hidden width. `num_points`: how many places of each level a query reads. `dropout`: on each
-    branch of a layer;
-    `attention_dropout`: on the weights among queries; `activation_dropout`: inside the feed-forward.
-    `auxiliary`: whether every earlier layer answers too, for the loss.
+    `num_classes`: scores are independent (sigmoid), without "no object". `num_queries`: the number of queries; a query
+    may predict boxes of several classes. `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth,
+    attention heads and hidden width. `num_points`: how many points of each level a query samples. `dropout`: on each
+    branch of a layer; `attention_dropout`: on the weights of self-attention; `activation_dropout`: inside the
+    feed-forward network.
+    `auxiliary`: whether every earlier layer predicts too, for the loss.
     `box_refinement`: each layer corrects the box of the layer before, with predictors of its own.
-    `two_stage`: queries start from what the encoder's places propose; with box_refinement only. Its criterion wants
-    proposals=objectness.
+    `two_stage`: queries start from boxes that the encoder's positions propose; with box_refinement only. The criterion
+    requires proposals=objectness.
     `num_deepest_levels`: 0 takes one level at each of strides 8, 16, 32 and 64; another number takes that many of the
     deepest levels, whatever their strides.
 
@@ -109,10 +109,10 @@ class DeformableDETRHead(nn.Module):
         if two_stage:
             self.proposals = EncoderProposals(channels, num_queries=num_queries)
         else:
-            # Positions and content, side by side.
+            # Position embeddings and features, concatenated.
             self.queries = nn.Embedding(num_queries, channels * 2)
             self.reference_predictor = nn.Linear(channels, 2)
-        # One for all layers, or one each; the proposals' comes last.
+        # One for all layers, or one for each; that of the proposals is the last.
         count = num_layers + two_stage if box_refinement else 1
         class_predictor = nn.Linear(channels, num_classes)
         box_predictor = MLP(channels, hidden_channels=channels, out_channels=4)
@@ -121,11 +121,11 @@ class DeformableDETRHead(nn.Module):
         self._initialise()
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
-        """Boxes are relative to the image without its padding, which is not read where the canvas has a mask."""
+        """Boxes are relative to the image without its padding, which is ignored where the canvas has a mask."""
         memory, shapes = flatten_levels([maps.maps[position] for position in self.positions])
         masks = [mask for mask in (canvas.mask_at(*shape) for shape in shapes) if mask is not None]
         memory_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1) if masks else None
-        # shares: [batch, 1, levels, 2], how much of each level is image
+        # shares: [batch, 1, levels, 2], share of each level that is not padding
         shares = valid_ratios(masks, memory.dtype)[:, None] if masks else memory.new_ones(1, 1, len(shapes), 2)
         is_training = self.training or targets is not None
         queries, query_positions, references, proposals = self._start(memory, shapes, masks)
@@ -155,7 +155,7 @@ class DeformableDETRHead(nn.Module):
     def _start(
         self, memory: Tensor, shapes: list[tuple[int, int]], masks: list[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor, BoxQueries | None]:
-        """Queries, their positions, and the points or boxes that they start from, relative to the image."""
+        """Initial queries, their position embeddings, and their reference points or boxes, relative to the image."""
         if self.proposals is not None:
             proposed = self.proposals(
                 memory,
@@ -164,24 +164,25 @@ class DeformableDETRHead(nn.Module):
                 class_predictor=self.class_predictors[-1],
                 box_predictor=self.box_predictors[-1],
             )
-            return proposed.queries, proposed.query_positions, proposed.boxes, proposed.all_places
+            return proposed.queries, proposed.query_positions, proposed.boxes, proposed.all_positions
         assert self.queries is not None
         assert self.reference_predictor is not None
-        # Looked up, and no view of the weight: counters that hook into modules cannot follow such views.
+        # A lookup and not a view of the weight: FLOP counters that hook into modules cannot follow such views.
         every = torch.arange(self.queries.num_embeddings, device=memory.device)
         positions, queries = self.queries(every)[None].expand(memory.shape[0], -1, -1).chunk(2, dim=-1)
         return queries, positions, self.reference_predictor(positions).sigmoid(), None
 
     def _prediction(self, index: int, queries: Tensor, references: Tensor) -> BoxQueries:
-        """The box is a correction of the reference, whose point is a box's centre."""
+        """The box is the reference plus a correction; a reference point is the centre of a box."""
         which = index if self.box_refinement else 0
         corrections = self.box_predictors[which](queries)
-        known = inverse_sigmoid(references)
-        logits = torch.cat((corrections[..., : known.shape[-1]] + known, corrections[..., known.shape[-1] :]), dim=-1)
+        reference_logits = inverse_sigmoid(references)
+        given = reference_logits.shape[-1]
+        logits = torch.cat((corrections[..., :given] + reference_logits, corrections[..., given:]), dim=-1)
         return BoxQueries(self.class_predictors[which](queries), logits.sigmoid())
 
     def _initialise(self) -> None:
-        """As the paper: no correction at the start, small boxes around points, and every class improbable."""
+        """As in the paper: initial corrections of zero, small boxes around points, and a low score of every class."""
         for parameter in (one for layer in self.layers for one in layer.feedforward.parameters()):  # type: ignore[union-attr]
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -199,5 +200,5 @@ class DeformableDETRHead(nn.Module):
             nn.init.zeros_(last.weight)  # type: ignore[union-attr,arg-type]
             nn.init.zeros_(last.bias)  # type: ignore[union-attr,arg-type]
             if position == 0 and self.proposals is None:
-                # Width and height have no reference yet: they start at 0.12 of the image.
+                # A reference point has no width and height: they start at 0.12 of the image.
                 nn.init.constant_(last.bias[2:], -2.0)  # type: ignore[union-attr,index]

@@ -1,4 +1,4 @@
-"""Depth Anything's head: a pyramid fused at its own sizes, and a depth for every pixel under a patch."""
+"""Depth Anything's head: fusion of a pyramid and a depth for every pixel that a patch covers."""
 
 from typing import Annotated, ClassVar
 
@@ -16,14 +16,15 @@ from backbonekit.ops.resize import resize_between_corners
 
 
 class DepthAnythingHead(nn.Module):
-    """Fusion of all levels and three convolutions, the last two at the size of the canvas.
+    """Fusion of all levels, then three convolutions, the last two of them at the size of the canvas.
 
-    `hidden_channels`: width of the convolutions at full size; larger costs more than anything else here.
+    `hidden_channels`: width of the convolutions at full size; most of the head's cost depends on it.
     `metric`: depth is a distance between 0 and `max_depth` (a sigmoid), to be trained with the criterion metric_depth;
-    else it is near where it is large, up to scale and shift, and never negative (a ReLU).
-    `max_depth`: what the activated answer is multiplied by, in metres where it is metric: 20 indoors, 80 outdoors.
+    otherwise it is an inverse depth up to scale and shift, larger where nearer and never negative (a ReLU).
+    `max_depth`: factor after the sigmoid or ReLU; for metric depth the largest distance in metres, 20 indoors and 80
+    outdoors.
 
-    Depth has the size of the canvas without the pixels beyond the last whole patch, which no map has seen.
+    Depth has the size of the canvas without the pixels beyond the last whole patch, which no map covers.
 
     Source: Yang et al., "Depth Anything" (2024), section 3, and "Depth Anything V2" (2024);
     github.com/DepthAnything/Depth-Anything-V2, depth_anything_v2/dpt.py: DPTHead;
@@ -60,12 +61,14 @@ class DepthAnythingHead(nn.Module):
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseDepth:
         narrow = self.narrow(self.fusion(maps.maps))
-        depth = self.depth(self.hidden(resize_between_corners(narrow, self._seen(maps.maps[0], canvas))).relu_())
+        depth = self.depth(
+            self.hidden(resize_between_corners(narrow, self._covered_size(maps.maps[0], canvas))).relu_()
+        )
         depth = depth.sigmoid() if self.metric else depth.relu()
         return DenseDepth(depth[:, 0] * self.max_depth)
 
-    def _seen(self, finest: Tensor, canvas: Canvas) -> tuple[int, int]:
-        """(height, width) of the canvas's pixels that the maps are of: at least one, at most all."""
+    def _covered_size(self, finest: Tensor, canvas: Canvas) -> tuple[int, int]:
+        """(height, width) of the part of the canvas that the maps cover, in pixels: at least one, at most all."""
         pixels, steps = self.stride
         height, width = (
             max(min(side * pixels // steps, whole), 1)

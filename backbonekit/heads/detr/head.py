@@ -1,4 +1,4 @@
-"""DETR's decoder: learned queries read the encoded map; each gives a class and a box."""
+"""DETR's decoder: learned queries attend to the encoded map; each predicts a class and a box."""
 
 from typing import ClassVar
 
@@ -19,14 +19,15 @@ from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
 
 
 class DETRHead(nn.Module):
-    """A query decoder on the deepest level, as wide as that level; transformer_encoder before it makes it the paper's.
+    """A query decoder on the deepest level, with the width of that level. The paper's model has the neck
+    transformer_encoder before it.
 
-    `num_classes`: without "no object". `num_queries`: how many boxes at most. `num_layers`, `num_heads`,
+    `num_classes`: without "no object". `num_queries`: the largest number of boxes. `num_layers`, `num_heads`,
     `feedforward_channels`: the decoder's depth, attention heads and hidden width. `dropout`: on each branch of a layer;
-    `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward.
-    `auxiliary`: whether every earlier layer answers too, for the loss, through the same norm and predictors.
-    `norm_between`: the final norm also stands between the layers, which is another network: the one that transformers
-    has with auxiliary_loss.
+    `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward network.
+    `auxiliary`: whether every earlier layer predicts too, for the loss, with the same norm and predictors.
+    `norm_between`: whether the final norm is also applied between the layers; this is a different network, the one of
+    transformers with auxiliary_loss.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), section 3.2 and figure 2;
     github.com/facebookresearch/detr, models/detr.py.
@@ -76,13 +77,13 @@ class DETRHead(nn.Module):
         self.box_predictor = MLP(channels, hidden_channels=channels, out_channels=4)
         self.auxiliary = auxiliary
         self.norm_between = norm_between
-        # As the paper: Xavier throughout the transformer; queries and predictors keep torch's own.
+        # As in the paper: Xavier in the transformer; queries and predictors keep torch's initialisation.
         for parameter in self.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
-        """Boxes are relative to the image without its padding, which is not looked at where the canvas has a mask."""
+        """Boxes are relative to the image without its padding, which is ignored where the canvas has a mask."""
         states = decode_queries(
             self.layers,
             self.queries.weight,

@@ -16,14 +16,14 @@ from backbonekit.ops.resize import resize_between_corners
 
 
 class DPTHead(nn.Module):
-    """Fusion of all levels, then convolutions that halve the width and double the size; depth is never negative.
+    """Fusion of all levels, then convolutions at half the width and twice the size; depth is never negative.
 
     `hidden_channels`: width before the last convolution. `norm`: after each 3x3 convolution of the fusion's residual
-    units. `bias`: of these convolutions; null: exactly where there is no norm. `project`: one more 3x3 convolution with
+    units. `bias`: of these convolutions; null: a bias where there is no norm. `project`: one more 3x3 convolution with
     ReLU before the others.
 
-    Depth has four times the size of the finest level. It is near where it is large (up to scale and shift) when trained
-    as the paper does, and a distance with the criterion metric_depth.
+    Depth has four times the size of the finest level. Trained as in the paper it is an inverse depth up to scale and
+    shift, larger where nearer; with the criterion metric_depth it is a distance.
 
     Source: Ranftl et al., "Vision Transformers for Dense Prediction" (2021), section 3 and figure 1;
     github.com/isl-org/DPT, dpt/models.py: DPTDepthModel; transformers/models/dpt/modeling_dpt.py.

@@ -1,6 +1,6 @@
-"""The two stages of an R-CNN: proposals from every level, then a closer look at each of them.
+"""The two stages of an R-CNN: region proposals from every level, then a class and a box for each of them.
 
-Both are torchvision's own; here they are given the contract's levels, sizes and labels.
+Both are torchvision's modules; this file converts levels, sizes and labels to their format.
 
 Source: Ren et al., "Faster R-CNN" (2015); Lin et al., "Feature Pyramid Networks for Object Detection" (2017);
 He et al., "Mask R-CNN" (2017); torchvision/models/detection/{rpn,roi_heads,faster_rcnn,mask_rcnn}.py.
@@ -31,7 +31,7 @@ from backbonekit.errors import ContractError
 from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.ops.targets import check_labels, read_box_targets
 
-BOX_SIDE, MASK_SIDE = 7, 14  # of what is cut out for a box and for a mask, in places
+BOX_SIDE, MASK_SIDE = 7, 14  # of the pooled features for a box and for a mask, in cells
 # torchvision's names of the losses, and ours
 LOSSES = {
     "loss_objectness": "objectness",
@@ -45,8 +45,9 @@ LOSSES = {
 class RegionDetector(nn.Module):
     """Region proposal network and region heads over levels of one width.
 
-    `head`: what the sentences call it. `strides`: of the levels that it takes. `pooled_levels`: how many of them, fine
-    ones first, boxes are cut out of; proposals come from all. The other options are those of the heads that hold it.
+    `head`: its name in error messages. `strides`: of the levels that it requires. `pooled_levels`: how many of them,
+    the finest first, region features are pooled from; proposals come from all. The other options are those of the heads
+    that use it.
     """
 
     def __init__(
@@ -72,10 +73,10 @@ class RegionDetector(nn.Module):
         levels = [features.levels[position] for position in self.positions]
         channels = one_width(levels, part=f"head {head}", fix="neck=fpn")
         if not aspect_ratios:
-            raise ContractError(f"head {head}: aspect_ratios is empty; give one or more, such as [0.5, 1.0, 2.0].")
+            raise ContractError(f"head {head}: aspect_ratios is empty; set one or more, such as [0.5, 1.0, 2.0].")
         self.num_classes = num_classes
         nominal = [level.stride for level in levels]
-        # On the CPU also where a model is made without memory: these few numbers are no weights, and follow the maps.
+        # On the CPU even on the meta device: anchors are not weights, and are moved to the device of the maps.
         with torch.device("cpu"):
             anchors = AnchorGenerator(
                 tuple((anchor_scale * stride,) for stride in nominal), (tuple(aspect_ratios),) * len(nominal)
@@ -100,9 +101,8 @@ class RegionDetector(nn.Module):
         self.regions = RoIHeads(
             _pool(pooled, BOX_SIDE, nominal),
             InOwnPrecision(TwoMLPHead(channels * BOX_SIDE**2, feedforward_channels)),
-            InOwnPrecision(
-                FastRCNNPredictor(feedforward_channels, num_classes + 1)
-            ),  # theirs counts background, as class 0
+            # In torchvision class 0 is background.
+            InOwnPrecision(FastRCNNPredictor(feedforward_channels, num_classes + 1)),
             fg_iou_thresh=0.5,
             bg_iou_thresh=0.5,
             batch_size_per_image=512,
@@ -115,9 +115,9 @@ class RegionDetector(nn.Module):
         )
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> Detections:
-        """Detections in eval mode, none in training, which needs only the losses; these wherever there are targets."""
+        """Detections in eval mode, none in training mode; losses wherever there are targets."""
         levels = [upcast_to_float32(maps.maps[position]) for position in self.positions]
-        sizes = _true_sizes(canvas, levels[0].shape[0])
+        sizes = _image_sizes(canvas, levels[0].shape[0])
         losses = None if targets is None else self._losses(levels, canvas, sizes, targets)
         if self.training:
             empty = [levels[0].new_zeros(0, 4)] * len(sizes)
@@ -131,65 +131,65 @@ class RegionDetector(nn.Module):
     def _losses(
         self, levels: list[Tensor], canvas: Canvas, sizes: list[tuple[int, int]], targets: Targets
     ) -> dict[str, Tensor]:
-        truth = read_box_targets(targets, canvas, like=levels[0])
-        images = [] if truth is None else truth.images
+        box_targets = read_box_targets(targets, canvas, like=levels[0])
+        images = [] if box_targets is None else box_targets.images
         if self.regions.has_mask():
             images = [image for image in images if "masks" in targets[image]]
-        if truth is None or not images:
+        if box_targets is None or not images:
             return self._zeros(levels)
-        check_labels(truth.labels, self.num_classes, key="labels")
-        known = [level[images] for level in levels]
-        shown = [sizes[image] for image in images]
-        told = [_for_torchvision(targets[image], canvas, image, levels[0]) for image in images]
+        check_labels(box_targets.labels, self.num_classes, key="labels")
+        annotated = [level[images] for level in levels]
+        annotated_sizes = [sizes[image] for image in images]
+        converted = [_for_torchvision(targets[image], canvas, image, levels[0]) for image in images]
         with _mode(self.proposals, self.regions, training=True):
-            proposals, first = self.proposals(*_torchvision_inputs(known, canvas, shown), told)
-            _, second = self.regions(_by_name(known), proposals, shown, told)
+            proposals, first = self.proposals(*_torchvision_inputs(annotated, canvas, annotated_sizes), converted)
+            _, second = self.regions(_by_name(annotated), proposals, annotated_sizes, converted)
         return {LOSSES[name]: loss for name, loss in {**first, **second}.items()}
 
     def _zeros(self, levels: list[Tensor]) -> dict[str, Tensor]:
-        """Zeros that every parameter belongs to: nothing is proposed, and nothing of it is judged."""
+        """Losses of zero for images without annotations; they depend on every parameter, so each has a gradient."""
         objectness, corrections = self.proposals.head(levels)
-        nothing = [levels[0].new_zeros(0, 4)] * levels[0].shape[0]
+        no_boxes = [levels[0].new_zeros(0, 4)] * levels[0].shape[0]
         sizes = [(1, 1)] * levels[0].shape[0]
         regions = self.regions
-        cut = regions.box_roi_pool(_by_name(levels), nothing, sizes)
-        scores, shifts = regions.box_predictor(regions.box_head(cut))
-        judged = {"objectness": objectness, "proposal": corrections, "class": [scores], "box": [shifts]}
+        pooled = regions.box_roi_pool(_by_name(levels), no_boxes, sizes)
+        scores, shifts = regions.box_predictor(regions.box_head(pooled))
+        outputs = {"objectness": objectness, "proposal": corrections, "class": [scores], "box": [shifts]}
         if regions.has_mask():
             assert regions.mask_roi_pool is not None
             assert regions.mask_head is not None
             assert regions.mask_predictor is not None
-            cut = regions.mask_roi_pool(_by_name(levels), nothing, sizes)
-            judged["mask"] = [regions.mask_predictor(regions.mask_head(cut))]
+            pooled = regions.mask_roi_pool(_by_name(levels), no_boxes, sizes)
+            outputs["mask"] = [regions.mask_predictor(regions.mask_head(pooled))]
         return {
-            name: torch.cat([one.flatten()[:0] for one in predictions]).sum() for name, predictions in judged.items()
+            name: torch.cat([one.flatten()[:0] for one in predictions]).sum() for name, predictions in outputs.items()
         }
 
 
 class InOwnPrecision(nn.Module):
-    """A module that computes in the type of its weights and answers in at least float32: what becomes of its
-    predictions, boxes in pixels and their overlaps, is too coarse in 16 bits."""
+    """A module that computes in the data type of its weights and returns at least float32, because boxes in pixels and
+    their overlaps are too coarse in 16 bits."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, given: Tensor | list[Tensor]) -> Any:
+    def forward(self, inputs: Tensor | list[Tensor]) -> Any:
         dtype = next(self.module.parameters()).dtype
-        if isinstance(given, Tensor):
-            return _at_least_single(self.module(given.to(dtype)))
-        return _at_least_single(self.module([tensor.to(dtype) for tensor in given]))
+        if isinstance(inputs, Tensor):
+            return _at_least_float32(self.module(inputs.to(dtype)))
+        return _at_least_float32(self.module([tensor.to(dtype) for tensor in inputs]))
 
 
-def _at_least_single(given: Any) -> Any:
-    if isinstance(given, Tensor):
-        return upcast_to_float32(given)
-    return type(given)(_at_least_single(one) for one in given)
+def _at_least_float32(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return upcast_to_float32(outputs)
+    return type(outputs)(_at_least_float32(one) for one in outputs)
 
 
 def _pool(names: list[str], side: int, strides: Sequence[float]) -> MultiScaleRoIAlign:
     pool = MultiScaleRoIAlign(names, output_size=side, sampling_ratio=2)
-    # torchvision guesses the scales from the images of its first batch, which a larger canvas leads astray.
+    # torchvision estimates the scales from the images of its first batch, which is wrong on a larger canvas.
     pool.scales = [1 / stride for stride in strides[: len(names)]]
     octaves = [round(log2(stride)) for stride in strides[: len(names)]]
     pool.map_levels = initLevelMapper(octaves[0], octaves[-1])
@@ -198,7 +198,8 @@ def _pool(names: list[str], side: int, strides: Sequence[float]) -> MultiScaleRo
 
 @contextmanager
 def _mode(*modules: nn.Module, training: bool) -> Iterator[None]:
-    """torchvision's two stages ask their own mode whether to judge or to detect; nothing below them has a mode."""
+    """Sets the mode of torchvision's two stages: losses in training mode, detections in eval mode. Their submodules do
+    not depend on it."""
     before = [module.training for module in modules]
     for module in modules:
         module.training = training
@@ -216,12 +217,12 @@ def _by_name(levels: list[Tensor]) -> dict[str, Tensor]:
 def _torchvision_inputs(
     levels: list[Tensor], canvas: Canvas, sizes: list[tuple[int, int]]
 ) -> tuple[ImageList, dict[str, Tensor]]:
-    # Of the images only their number and sizes are asked.
+    # Only the number of images and their sizes are read.
     return ImageList(levels[0].new_empty(len(sizes), 0, *canvas.size), sizes), _by_name(levels)
 
 
-def _true_sizes(canvas: Canvas, batch: int) -> list[tuple[int, int]]:
-    """(height, width) of each image without its padding, on the host, since proposals are cut to them there."""
+def _image_sizes(canvas: Canvas, batch: int) -> list[tuple[int, int]]:
+    """(height, width) of each image without its padding, on the host, where torchvision clips proposals to them."""
     if canvas.pixel_mask is None:
         return [canvas.size] * batch
     sizes = torch.stack((canvas.pixel_mask.any(2).sum(1), canvas.pixel_mask.any(1).sum(1)), dim=-1)
@@ -229,14 +230,14 @@ def _true_sizes(canvas: Canvas, batch: int) -> list[tuple[int, int]]:
 
 
 def _for_torchvision(target: Any, canvas: Canvas, image: int, like: Tensor) -> dict[str, Tensor]:
-    # theirs counts background, as class 0
-    told = {"labels": target["labels"].to(like.device) + 1, "boxes": target["boxes"].reshape(-1, 4).to(like)}
+    # In torchvision class 0 is background.
+    converted = {"labels": target["labels"].to(like.device) + 1, "boxes": target["boxes"].reshape(-1, 4).to(like)}
     if "masks" in target:
         masks = target["masks"].to(like.device, torch.bool)
         if canvas.pixel_mask is not None:
             masks = masks & canvas.pixel_mask[image].bool()
-        told["masks"] = masks.byte()
-    return told
+        converted["masks"] = masks.byte()
+    return converted
 
 
 def _detections(found: Sequence[dict[str, Any]], *, has_masks: bool, losses: dict[str, Tensor] | None) -> Detections:

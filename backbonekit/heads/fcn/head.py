@@ -18,16 +18,16 @@ from backbonekit.ops.resize import resize_bilinear
 class FCNHead(nn.Module):
     """Fully convolutional network's head: 3x3 convolution, norm, ReLU, 1x1 convolution; logits at the canvas's size.
 
-    `channels`: hidden width; a quarter of the map's own when not given.
-    `dropout`: share of hidden values set to zero in training; larger regularises more.
-    `auxiliary`: a second such head on the map before the deepest, for the loss alone.
-    `auxiliary_channels`: its hidden width; a quarter of its map's own when not given.
+    `channels`: hidden width; a quarter of the map's width when not given.
+    `dropout`: share of hidden values set to zero in training; a larger share regularises more.
+    `auxiliary`: a second such head on the second deepest map, for the loss only.
+    `auxiliary_channels`: its hidden width; a quarter of its map's width when not given.
 
     Logits are resized to the canvas bilinearly, as the reference does; auxiliary logits too. These are computed in
     training and wherever targets are given.
 
     Source: Long et al., "Fully Convolutional Networks for Semantic Segmentation", 2015;
-    torchvision/models/segmentation/fcn.py: FCNHead (stride 8 there: give the backbone `output_stride: 8`).
+    torchvision/models/segmentation/fcn.py: FCNHead (at stride 8: set `output_stride: 8` of the backbone).
     """
 
     criterion: ClassVar[str | None] = "dense_cross_entropy"
@@ -44,10 +44,10 @@ class FCNHead(nn.Module):
         auxiliary_channels: Channels | None = None,
     ) -> None:
         super().__init__()
-        wanted = 2 if auxiliary else 1
-        if len(features.levels) < wanted:
+        required = 2 if auxiliary else 1
+        if len(features.levels) < required:
             raise ContractError(
-                f"head fcn wants {wanted} level{'s' if wanted > 1 else ''}, it receives {len(features.levels)}. "
+                f"head fcn requires {required} level{'s' if required > 1 else ''}, it receives {len(features.levels)}. "
                 + ("The fix: auxiliary=false, or one more level before it." if auxiliary else "")
             )
         self.classifier = DenseClassifier(features.levels[-1].channels, channels, num_classes, dropout)

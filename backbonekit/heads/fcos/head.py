@@ -1,4 +1,4 @@
-"""FCOS: every place of every level says which class it is on and how far the box's four sides are."""
+"""FCOS: every location of every level predicts a class and the distances to the four sides of its box."""
 
 from typing import ClassVar
 
@@ -22,11 +22,11 @@ STRIDES = (8, 16, 32, 64, 128)
 class FCOSHead(nn.Module):
     """Two towers, shared by all levels: one for classes, one for the distances to the sides and for the centre-ness.
 
-    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
-    `num_convolutions`: of each tower. `norm`: after each of them. `prior`: the score that every class has at every
-    place before training; small, since most places are background.
+    `num_classes`: without background. `strides`: of the levels that it requires; finer ones find smaller objects.
+    `num_convolutions`: of each tower. `norm`: after each of them. `prior`: the score of every class at every
+    location before training; small, since most locations are background.
 
-    Distances are counted in strides of the level; a place's anchor is the square of one stride around it.
+    Distances are in strides of the level; the anchor of a location is the square of one stride around it.
 
     Source: Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection" (2019), with centre-ness beside the
     regression as in its follow-up (2020); torchvision/models/detection/fcos.py.
@@ -50,7 +50,7 @@ class FCOSHead(nn.Module):
         levels = [features.levels[position] for position in self.positions]
         channels = one_width(levels, part="head fcos", fix="neck=fpn")
         self.num_classes = num_classes
-        # The sides of the anchors, in pixels: what sizes of boxes a level answers for follows from them.
+        # The sides of the anchors, in pixels; they define the sizes of the boxes that a level is responsible for.
         self.sides = tuple(float(level.stride) for level in levels)
         self.class_tower = PredictionTower(channels, num_convolutions=num_convolutions, norm=norm)
         self.class_predictor = predictor(channels, num_classes, bias=logit(prior))
@@ -68,19 +68,19 @@ class FCOSHead(nn.Module):
         for position, side in zip(self.positions, self.sides, strict=True):
             level = maps.maps[position]
             shape = (level.shape[-2], level.shape[-1])
-            around = self.box_tower(level)
+            box_features = self.box_tower(level)
             classes.append(by_position(self.class_predictor(self.class_tower(level)), self.num_classes))
-            distances.append(by_position(self.box_predictor(around).relu_(), 4))
-            centreness.append(by_position(self.centreness_predictor(around), 1))
+            distances.append(by_position(self.box_predictor(box_features).relu_(), 4))
+            centreness.append(by_position(self.centreness_predictor(box_features), 1))
             anchors.append(grid_anchors(shape, canvas.size, [(side, side)], level))
             boxes.append(boxes_at_distances(distances[-1], anchors[-1]))
         return BoxCandidates(tuple(classes), tuple(boxes), tuple(distances), tuple(anchors), tuple(centreness))
 
 
 def boxes_at_distances(
-    distances: Float[Tensor, "batch places 4"], anchors_xyxy: Float[Tensor, "places 4"]
-) -> Float[Tensor, "batch places 4"]:
-    """xyxy in pixels. `distances`: from the anchor's centre to left, top, right, bottom, in sides of the anchor."""
+    distances: Float[Tensor, "batch locations 4"], anchors_xyxy: Float[Tensor, "locations 4"]
+) -> Float[Tensor, "batch locations 4"]:
+    """Boxes in pixels. `distances`: from the anchor's centre to left, top, right, bottom, in sides of the anchor."""
     distances = upcast_to_float32(distances)
     corners = anchors_xyxy.unflatten(-1, (2, 2))
     centres, sides = corners.mean(-2), corners[..., 1, :] - corners[..., 0, :]

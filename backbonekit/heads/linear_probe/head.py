@@ -1,4 +1,4 @@
-"""Linear probe for semantic segmentation: what a frozen backbone's maps tell without anything between."""
+"""Linear probe for semantic segmentation: a linear classifier on the maps of a frozen backbone."""
 
 from typing import Annotated, ClassVar
 
@@ -18,13 +18,13 @@ LevelCount = Annotated[int, Range(1, 100)]
 
 
 class LinearProbeHead(nn.Module):
-    """The deepest maps side by side, batch norm, dropout, a 1x1 convolution; logits at the finest map's size.
+    """Concatenation of the deepest maps, batch norm, dropout, a 1x1 convolution; logits at the finest map's size.
 
     `num_levels`: how many of the deepest maps; DINOv2 probes the last block alone, or the last four.
     `dropout`: share of values set to zero in training.
 
     Coarser maps are resized to the finest bilinearly. The criterion resizes the logits to the canvas. Train it with
-    the backbone frozen (`freeze`): then the norm and the convolution are all that learns.
+    the backbone frozen (`freeze`): then only the norm and the convolution are trained.
 
     Source: Oquab et al., "DINOv2", 2023, section 7.4; github.com/facebookresearch/dinov2,
     dinov2/eval/segmentation/models/decode_heads/linear_head.py: BNHead.
@@ -45,7 +45,7 @@ class LinearProbeHead(nn.Module):
         count = len(features.levels)
         if num_levels > count:
             raise ContractError(
-                f"head linear_probe: num_levels={num_levels}, and it receives {count} "
+                f"head linear_probe: num_levels={num_levels}, but it receives {count} "
                 f"level{'' if count == 1 else 's'}. The "
                 f"fix: num_levels={count}, or backbone.out_indices=auto."
             )

@@ -1,4 +1,4 @@
-"""Mask2Former's transformer: queries look at one level after another, each only where its last mask was."""
+"""Mask2Former's transformer decoder: each query attends to one level after another, inside its last predicted mask."""
 
 from typing import Annotated, ClassVar
 
@@ -23,16 +23,17 @@ LevelCount = Annotated[int, Range(1, 16)]
 
 
 class Mask2FormerHead(nn.Module):
-    """A decoder with masked attention on the deepest levels, coarse to fine and round again, and the product of its
-    mask embeddings with the extra `mask_features`.
+    """A decoder with masked attention over the deepest levels, coarse to fine and then again from the coarsest. Masks
+    are the product of its mask embeddings with the extra `mask_features`.
 
-    `num_classes`: without "no object". `num_queries`: how many masks at most; each has learned features and positions.
-    `channels`: width of the decoder. `num_levels`: how many of the deepest levels are looked at, one a layer by turns.
+    `num_classes`: without "no object". `num_queries`: the largest number of masks; each query has learned features and
+    a learned position. `channels`: width of the decoder. `num_levels`: how many of the deepest levels it attends to,
+    one in each layer, in turn.
     `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth (the paper counts the prediction before the
     first layer too, so its 10 are 9 here), attention heads and hidden width. `dropout`: on each branch, on attention
-    weights and inside the feed-forward. `project`: a 1x1 convolution on every level even where it already has the
-    decoder's width.
-    `auxiliary`: the untouched queries and every earlier layer answer too, for the loss.
+    weights and inside the feed-forward network. `project`: a 1x1 convolution on every level, also where it already has
+    the decoder's width.
+    `auxiliary`: the initial queries and every earlier layer predict too, for the loss.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2;
     github.com/facebookresearch/Mask2Former,
@@ -65,7 +66,7 @@ class Mask2FormerHead(nn.Module):
         super().__init__()
         _check(features, num_levels)
         self.num_levels = num_levels
-        # Coarse to fine, the order in which they are looked at.
+        # Coarse to fine, the order in which they are attended to.
         self.projections = nn.ModuleList(
             nn.Conv2d(level.channels, channels, 1) if project or level.channels != channels else nn.Identity()
             for level in reversed(features.levels[-num_levels:])
@@ -96,7 +97,7 @@ class Mask2FormerHead(nn.Module):
         self._initialise()
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> MaskQueries:
-        """`mask_logits` have the size of `mask_features`. Padding is not looked at where the canvas has a mask."""
+        """`mask_logits` have the size of `mask_features`. Padding is not attended to where the canvas has a mask."""
         mask_features = maps.extras[MASK_FEATURES]
         states, embeddings = self._decode(maps.maps[-self.num_levels :], mask_features, canvas)
         if not self.auxiliary or not (self.training or targets is not None):
@@ -115,7 +116,7 @@ class Mask2FormerHead(nn.Module):
         and after each."""
         maps = [project(level) for project, level in zip(self.projections, reversed(levels), strict=True)]
         masks = [canvas.mask_at(one.shape[-2], one.shape[-1]) for one in maps]
-        # memories, positions: [batch, places, channels] for each level
+        # memories, positions: [batch, positions, channels] for each level
         memories = [
             one.flatten(2).transpose(1, 2) + embedding
             for one, embedding in zip(maps, self.level_embedding.weight, strict=True)
@@ -124,11 +125,11 @@ class Mask2FormerHead(nn.Module):
             self.positions(one, mask).flatten(2).transpose(1, 2) for one, mask in zip(maps, masks, strict=True)
         ]
         keys = [keys_to_look_at(mask) for mask in masks]
-        # A product with resized features is the resized product, for a small part of its cost.
-        # small: [batch, channels, places] for each level
+        # The product with resized features equals the resized product, at a small part of the cost.
+        # small: [batch, channels, positions] for each level
         small = [resize_bilinear(mask_features.detach(), (one.shape[-2], one.shape[-1])).flatten(2) for one in maps]
 
-        # Copied: hooks that count operations cannot tell a view of a parameter from the parameter.
+        # A copy: FLOP counters that hook into modules cannot distinguish a view of a parameter from the parameter.
         queries = self.query_features.weight.repeat(mask_features.shape[0], 1, 1)
         states = [self.norm(queries)]
         embeddings = [self.mask_embedder(states[0])]
@@ -139,14 +140,14 @@ class Mask2FormerHead(nn.Module):
                 memories[turn],
                 query_positions=self.query_positions.weight[None],
                 memory_positions=positions[turn],
-                memory_mask=_inside(embeddings[-1].detach() @ small[turn], keys[turn]),
+                memory_mask=_attention_mask(embeddings[-1].detach() @ small[turn], keys[turn]),
             )
             states.append(self.norm(queries))
             embeddings.append(self.mask_embedder(states[-1]))
         return states, embeddings
 
     def _initialise(self) -> None:
-        """As the paper's code: Xavier in the decoder's layers, He on the levels, torch's own on the rest."""
+        """As in the paper's code: Xavier in the decoder's layers, He for projections, torch's default otherwise."""
         for parameter in self.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
@@ -156,9 +157,10 @@ class Mask2FormerHead(nn.Module):
                 nn.init.zeros_(projection.bias)  # type: ignore[arg-type]
 
 
-def _inside(mask_logits: Tensor, keys: Tensor | None) -> Tensor:
-    """Where each query may look, bool [batch, 1, queries, places]: inside its mask and on no padding; where that is
-    nowhere, at everything that is no padding. `keys`: bool [batch, 1, 1, places] or None."""
+def _attention_mask(mask_logits: Tensor, keys: Tensor | None) -> Tensor:
+    """Attention mask, bool [batch, 1, queries, positions]: True inside the query's mask and outside the padding; where
+    no position is left, True everywhere outside the padding. `keys`: bool [batch, 1, 1, positions], True outside the
+    padding, or None."""
     inside = (mask_logits >= 0)[:, None]
     if keys is None:
         return inside | ~inside.any(-1, keepdim=True)
@@ -169,11 +171,11 @@ def _inside(mask_logits: Tensor, keys: Tensor | None) -> Tensor:
 def _check(features: FeaturePyramid, num_levels: int) -> None:
     if MASK_FEATURES not in features.extras:
         raise ContractError(
-            "head mask2former wants the extra mask_features, which the part before it does not give. "
+            "head mask2former requires the extra mask_features, which the part before it does not return. "
             "The fix: neck=deformable_pixel_decoder."
         )
     if len(features.levels) < num_levels:
         raise ContractError(
-            f"head mask2former: num_levels={num_levels}, but only {len(features.levels)} arrive. The fix: "
+            f"head mask2former: num_levels={num_levels}, but it receives only {len(features.levels)}. The fix: "
             f"head.num_levels={len(features.levels)}."
         )

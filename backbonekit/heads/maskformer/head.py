@@ -1,4 +1,4 @@
-"""MaskFormer's transformer module: learned queries read the coarsest map; each gives a class and a mask."""
+"""MaskFormer's transformer module: learned queries attend to the coarsest map; each predicts a class and a mask."""
 
 from typing import ClassVar, Literal
 
@@ -20,14 +20,15 @@ from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
 
 
 class MaskFormerHead(nn.Module):
-    """A DETR decoder on the deepest level, and the product of its mask embeddings with the extra `mask_features`.
+    """A DETR decoder on the deepest level; masks are the product of its mask embeddings with the extra `mask_features`.
 
-    `num_classes`: without "no object". `num_queries`: how many masks at most. `channels`: width of the decoder.
+    `num_classes`: without "no object". `num_queries`: the largest number of masks. `channels`: width of the decoder.
     `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth, attention heads and hidden width. `dropout`:
-    on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward.
-    `auxiliary`: which earlier predictions ride along for the loss. "none"; "normalised": every earlier layer through
-    the final norm, as the paper trains; "raw": the initial queries and every earlier layer without that norm, as
-    transformers trains with use_auxiliary_loss.
+    on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward
+    network.
+    `auxiliary`: which earlier predictions are returned too, for the loss. "none"; "normalised": those of every earlier
+    layer after the final norm, as in the paper; "raw": those of the initial queries and of every earlier layer without
+    that norm, as in transformers with use_auxiliary_loss.
 
     Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), figure 2;
     github.com/facebookresearch/MaskFormer, mask_former/modeling/transformer/transformer_predictor.py.
@@ -59,11 +60,11 @@ class MaskFormerHead(nn.Module):
         super().__init__()
         if MASK_FEATURES not in features.extras:
             raise ContractError(
-                "head maskformer wants the extra mask_features, which the part before it does not give. "
+                "head maskformer requires the extra mask_features, which the part before it does not return. "
                 "The fix: neck=fpn_pixel_decoder."
             )
         in_channels = features.levels[-1].channels
-        # As in the reference, a map that already has the decoder's width enters as it is.
+        # As in the reference, a map that already has the decoder's width is not projected.
         self.input_projection = nn.Conv2d(in_channels, channels, 1) if in_channels != channels else nn.Identity()
         self.positions = SinePositions(channels)
         self.queries = nn.Embedding(num_queries, channels)
@@ -88,7 +89,7 @@ class MaskFormerHead(nn.Module):
         self._initialise()
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> MaskQueries:
-        """`mask_logits` have the size of `mask_features`. Padding is not looked at where the canvas has a mask."""
+        """`mask_logits` have the size of `mask_features`. Padding is not attended to where the canvas has a mask."""
         features = self.input_projection(maps.maps[-1])
         states = decode_queries(self.layers, self.queries.weight, features, canvas, positions=self.positions)
         final = self.norm(states[-1])
@@ -105,7 +106,7 @@ class MaskFormerHead(nn.Module):
         return MaskQueries(class_logits[-1], mask_logits[-1], auxiliary or None)
 
     def _initialise(self) -> None:
-        """As the paper's code: Xavier in the decoder, He on the input, torch's own on the two predictors."""
+        """As in the paper's code: Xavier in the decoder, He for the input, torch's default for the two predictors."""
         for parameter in self.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)

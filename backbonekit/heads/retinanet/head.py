@@ -1,4 +1,4 @@
-"""RetinaNet: nine anchors at every place of every level, each with a class and a correction."""
+"""RetinaNet: nine anchors at every position of every level, each with a class and a correction."""
 
 from typing import Annotated, ClassVar
 
@@ -23,10 +23,10 @@ SCALES = tuple(2 ** (third / 3) for third in range(3))  # three sides an octave
 class RetinaNetHead(nn.Module):
     """Two towers, shared by all levels: one scores every class for every anchor, one corrects the anchors.
 
-    `num_classes`: without background. `strides`: of the levels that it asks for; finer ones find smaller things.
+    `num_classes`: without background. `strides`: of the levels that it requires; finer ones find smaller objects.
     `num_convolutions`: of each tower. `norm`: after each of them; the paper has none. `anchor_scale`: the smallest
     anchor's side in strides of its level; two more lie between it and twice that. `aspect_ratios`: height by width of
-    the anchors of each side. `prior`: the score that every class has everywhere before training.
+    the anchors of each side. `prior`: the score of every class at every position before training.
 
     Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4;
     torchvision/models/detection/retinanet.py.
@@ -52,9 +52,9 @@ class RetinaNetHead(nn.Module):
         levels = [features.levels[position] for position in self.positions]
         channels = one_width(levels, part="head retinanet", fix="neck=fpn")
         if not aspect_ratios:
-            raise ContractError("head retinanet: aspect_ratios is empty; give one or more, such as [0.5, 1.0, 2.0].")
+            raise ContractError("head retinanet: aspect_ratios is empty; set one or more, such as [0.5, 1.0, 2.0].")
         self.num_classes = num_classes
-        # Whole pixels, as the reference.
+        # Whole pixels, as in the reference.
         sides = [[float(int(anchor_scale * level.stride * scale)) for scale in SCALES] for level in levels]
         self.cells = tuple(cell_anchors(side, aspect_ratios) for side in sides)
         anchors = len(SCALES) * len(aspect_ratios)

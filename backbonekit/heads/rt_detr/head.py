@@ -1,4 +1,4 @@
-"""RT-DETR's decoder, versions 1 and 2: selected queries refine their boxes, layer by layer."""
+"""RT-DETR's decoder, versions 1 and 2: queries selected from the encoder refine their boxes layer by layer."""
 
 from typing import Annotated, ClassVar
 
@@ -26,19 +26,19 @@ OffsetScale = Annotated[float, Range(0.0, 100.0)]
 
 
 class RTDETRHead(nn.Module):
-    """The likeliest places of the encoder become queries, which look at a few places around their boxes.
+    """A query decoder: the best positions of the encoder become queries, which attend to points around their boxes.
 
-    `num_classes`: scores are independent, so nothing stands for "no object". `num_queries`: how many boxes at most.
+    `num_classes`: scores are independent (sigmoid), without "no object". `num_queries`: the largest number of boxes.
     `channels`: width of the decoder. `num_layers`, `num_heads`, `feedforward_channels`: its depth, attention heads and
     hidden width.
-    `num_points`: how many places of each level a query and head reads, fine to coarse; there are as many levels as
-    numbers, the coarsest of stride 32. `offset_scale`: how far they reach, in boxes. `sampling`: `nearest` for
-    deployment without bilinear sampling. `dropout`: on each branch of a layer; `attention_dropout`: on the weights
-    among queries;
-    `activation_dropout`: inside the feed-forward. `learned_queries`: features of queries are learned, only their boxes
-    are selected. `num_denoising_queries`: in training about as many disturbed copies of the truth, and as many
-    negatives, run along; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`:
-    how far their edges are moved, in half sides.
+    `num_points`: how many points of each level a query samples in each attention head, fine to coarse; there are as
+    many levels as numbers, the coarsest of stride 32. `offset_scale`: scale of the sampling offsets, in boxes.
+    `sampling`: `nearest` for deployment without bilinear sampling. `dropout`: on each branch of a layer;
+    `attention_dropout`: on the weights of self-attention; `activation_dropout`: inside the feed-forward network.
+    `learned_queries`: the features of queries are learned, and only their boxes are selected from the encoder.
+    `num_denoising_queries`: about this many noisy copies of the ground truth, and as many negatives, are further
+    queries in training; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how
+    far their edges are moved, in half sides.
 
     Source: Zhao et al., "DETRs Beat YOLOs on Real-time Object Detection" (2024), section 4;
     Lv et al., "RT-DETRv2: Improved Baseline with Bag-of-Freebies" (2024);
@@ -111,7 +111,7 @@ class RTDETRHead(nn.Module):
         self._initialise()
 
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> BoxQueries:
-        """Places in the padding are neither selected nor read where the canvas has a mask."""
+        """Positions in the padding are neither selected nor attended to where the canvas has a mask."""
         is_training = self.training or targets is not None
         start = self.start(maps, canvas, targets if self.training else None)
         queries, references = start.queries, start.references

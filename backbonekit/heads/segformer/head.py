@@ -1,4 +1,4 @@
-"""SegFormer's all-MLP decoder: every level brought to one width and size, then mixed at each position."""
+"""SegFormer's all-MLP decoder: every level is projected to one width, resized to one size and mixed."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ class SegFormerHead(nn.Module):
     """A linear layer for each of four levels, bilinear resizing to the finest, a linear mix, batch norm, ReLU, classes.
 
     `channels`: hidden width; the paper has 256 with its two smallest encoders and 768 with the others.
-    `dropout`: share of the mix set to zero in training; larger regularises more.
+    `dropout`: share of the mix set to zero in training; a larger share regularises more.
 
     Logits have the size of the finest level, stride 4; the criterion resizes them to the canvas.
 
@@ -55,6 +55,6 @@ class SegFormerHead(nn.Module):
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         levels = [linear(maps.maps[position]) for linear, position in zip(self.linear, self.positions, strict=True)]
         size = (levels[0].shape[-2], levels[0].shape[-1])
-        # Coarse to fine side by side, as the authors' weights have it.
+        # Concatenated coarse to fine, the order of the authors' weights.
         together = torch.cat([*(resize_bilinear(level, size) for level in reversed(levels[1:])), levels[0]], dim=1)
         return DenseLogits(self.classifier(self.dropout(self.mix(together).relu_())))

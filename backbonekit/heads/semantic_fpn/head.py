@@ -1,4 +1,4 @@
-"""Semantic FPN: the levels of a feature pyramid brought to the finest one's size step by step, and added."""
+"""Semantic FPN: the levels of a feature pyramid, upsampled step by step to the finest size and added."""
 
 from typing import ClassVar
 
@@ -26,7 +26,7 @@ class SemanticFPNHead(nn.Module):
     `norm`: after each 3x3 convolution, before its ReLU; the paper has group norm.
     `dropout`: share of the sum set to zero in training; the paper has none.
 
-    Meant for the levels of an `fpn`, and takes any at strides 4, 8, 16 and 32. All resizing is bilinear.
+    Made for the levels of an `fpn`; accepts any levels at strides 4, 8, 16 and 32. All resizing is bilinear.
 
     Source: Kirillov et al., "Panoptic Feature Pyramid Networks", 2019, section 3.1 and figure 3;
     detectron2/modeling/meta_arch/semantic_seg.py: SemSegFPNHead.
@@ -47,7 +47,7 @@ class SemanticFPNHead(nn.Module):
         super().__init__()
         self.positions = choose_levels(features, PYRAMID_STRIDES, part="head semantic_fpn")
         widths = [features.levels[position].channels for position in self.positions]
-        # One convolution for each step to the finest level; that level itself has one too.
+        # One convolution for each step to the finest level, and one for that level.
         self.ascents = nn.ModuleList(
             nn.ModuleList(
                 ConvolutionNorm(channels if step else width, channels, kernel_size=3, norm=norm)
@@ -66,13 +66,13 @@ class SemanticFPNHead(nn.Module):
     def forward(self, maps: FeatureMaps, canvas: Canvas, targets: Targets | None = None) -> DenseLogits:
         levels = [maps.maps[position] for position in self.positions]
         sizes = [(level.shape[-2], level.shape[-1]) for level in levels]
-        total = self._ascended(levels[0], self.ascents[0], sizes[:1])
+        total = self._upsampled(levels[0], self.ascents[0], sizes[:1])
         for index, ascent in enumerate(self.ascents[1:], start=1):
-            total = total + self._ascended(levels[index], ascent, sizes[:index])
+            total = total + self._upsampled(levels[index], ascent, sizes[:index])
         return DenseLogits(resize_bilinear(self.classifier(self.dropout(total)), canvas.size))
 
-    def _ascended(self, level: Tensor, ascent: nn.Module, sizes: list[tuple[int, int]]) -> Tensor:
-        """Through the sizes of all finer levels, coarse to fine."""
+    def _upsampled(self, level: Tensor, ascent: nn.Module, sizes: list[tuple[int, int]]) -> Tensor:
+        """The level, convolved and resized to the size of each finer level, coarse to fine."""
         for convolution, size in zip(ascent.children(), reversed(sizes), strict=True):
             level = convolution(level).relu_()
             if (level.shape[-2], level.shape[-1]) != size:

@@ -1,4 +1,4 @@
-"""U-Net's decoder: back to the image's size step by step, with the encoder's map of each size beside it."""
+"""U-Net's decoder: upsampling step by step to the image's size, with a skip connection at each size."""
 
 from typing import ClassVar, Literal
 
@@ -22,15 +22,15 @@ Finest = Literal[2, 4]
 class UNetHead(nn.Module):
     """U-Net's expanding path; logits at the canvas's size.
 
-        c5 -- x2 -- beside c4 -- two 3x3 -- x2 -- beside c3 -- two 3x3 -- ... -- x2 -- two 3x3 -- 3x3 -- logits
+        c5 -- x2 -- concat c4 -- two 3x3 -- x2 -- concat c3 -- two 3x3 -- ... -- x2 -- two 3x3 -- 3x3 -- logits
 
     `channels`: width after each doubling of the size, coarse to fine: one for every level but the coarsest, and one
     for each doubling from the finest level to the canvas. Five of them for levels down to stride 32.
-    `finest_stride`: stride of the finest level that is read, 4 or 2; stride 2 keeps thinner things, and only
+    `finest_stride`: stride of the finest level that is read, 4 or 2; stride 2 keeps thinner objects, and only
     convolutional backbones have it.
 
-    Maps double by nearest sampling to the size of the map that they are put beside. Every convolution but the last has
-    a batch norm and ReLU.
+    Maps are upsampled by nearest sampling to the size of the map that they are concatenated with. Every convolution
+    but the last has a batch norm and ReLU.
 
     Source: Ronneberger et al., "U-Net", 2015, on a classifier's levels as in segmentation_models.pytorch, decoders/
     unet/decoder.py.
@@ -51,7 +51,7 @@ class UNetHead(nn.Module):
         strides = tuple(stride for stride in STRIDES if stride >= finest_stride)
         self.positions = choose_levels(features, strides, part="head unet")
         levels = [features.levels[position] for position in self.positions]
-        # Doublings that have no map beside them: from the finest level to the canvas.
+        # The doublings from the finest level to the canvas have no skip connection.
         skips = [level.channels for level in reversed(levels[:-1])] + [0] * octave(levels[0].stride)
         if len(channels) != len(skips):
             raise ContractError(
@@ -83,7 +83,7 @@ class UNetHead(nn.Module):
 
 
 class _Step(nn.Module):
-    """One doubling of the size: resized, put beside the skip, convolved twice."""
+    """One doubling of the size: resizing, concatenation with the skip, two convolutions."""
 
     def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:
         super().__init__()
@@ -97,6 +97,6 @@ class _Step(nn.Module):
 
 
 def _halved(size: tuple[int, int], times: int) -> tuple[int, int]:
-    """Rounded up each time, as strided convolutions do."""
+    """The size halved `times` times, rounded up each time as by strided convolutions."""
     height, width = (-(-side // 2**times) for side in size)
     return height, width

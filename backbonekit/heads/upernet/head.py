@@ -1,4 +1,4 @@
-"""UPerNet: pyramid pooling, a feature pyramid and all its levels side by side; a class for every pixel."""
+"""UPerNet: pyramid pooling, a feature pyramid and the concatenation of its levels; a class for every pixel."""
 
 from typing import Annotated, ClassVar
 
@@ -29,15 +29,15 @@ class UPerNetHead(nn.Module):
                     | resized                                   |
         c3 -- 1x1 -- + ------------ 3x3 ----- p3 ---------------'
 
-    `channels`: hidden width; larger costs its square.
-    `scales`: cells along a side of each branch of the pyramid pooling.
+    `channels`: hidden width; the cost grows with its square.
+    `scales`: number of cells along a side, for each branch of the pyramid pooling.
     `dropout`: share of hidden values before both classifiers set to zero in training.
     `num_deepest_levels`: 0 takes one level at each of strides 4, 8, 16 and 32; another number takes that many of the
     deepest levels, whatever their strides (a plain transformer's blocks).
-    `auxiliary`: a fully convolutional head on one level, for the loss alone. `auxiliary_channels`: its hidden width.
-    `auxiliary_level_index`: which of the levels that the head takes it reads, 0 the finest.
+    `auxiliary`: a fully convolutional head on one level, for the loss only. `auxiliary_channels`: its hidden width.
+    `auxiliary_level_index`: the level that it reads, among those that the head takes; 0 is the finest.
 
-    Every convolution but the classifiers has a batch norm and ReLU. Pooling leaves padding out. All resizing is
+    Every convolution but the classifiers has a batch norm and ReLU. Padding is left out of the pooling. All resizing is
     bilinear. Auxiliary logits are computed in training and wherever targets are given.
 
     Source: Xiao et al., "Unified Perceptual Parsing for Scene Understanding", 2018, section 3.1;
@@ -64,7 +64,7 @@ class UPerNetHead(nn.Module):
         self.positions = choose_levels(features, PYRAMID_STRIDES, num_deepest_levels, part="head upernet")
         widths = [features.levels[position].channels for position in self.positions]
         self.pooling = PyramidPooling(widths[-1], channels, scales=scales)
-        # Fine to coarse; the coarsest level has the pooling instead.
+        # Fine to coarse, without the coarsest level, which has the pooling.
         self.lateral = nn.ModuleList(
             ConvolutionNorm(width, channels, kernel_size=1, norm="batch") for width in widths[:-1]
         )
@@ -78,7 +78,7 @@ class UPerNetHead(nn.Module):
         if auxiliary:
             if auxiliary_level_index >= len(widths):
                 raise ContractError(
-                    f"head upernet: auxiliary_level_index={auxiliary_level_index}, and it takes {len(widths)} "
+                    f"head upernet: auxiliary_level_index={auxiliary_level_index}, but it takes {len(widths)} "
                     f"levels, 0 to "
                     f"{len(widths) - 1}. The fix: auxiliary_level_index={max(len(widths) - 2, 0)}, or auxiliary=false."
                 )

@@ -1,4 +1,4 @@
-"""ViTPose's decoders: the deepest map of a transformer becomes one heatmap for each keypoint."""
+"""ViTPose's decoders: one heatmap for each keypoint, from the deepest map of a transformer."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -16,13 +16,13 @@ from backbonekit.ops.resize import resize_bilinear
 
 
 class ViTPoseHead(nn.Module):
-    """Heatmaps of the keypoints of one person, whom the image shows whole.
+    """Heatmaps of the keypoints of one person; the image is a crop around this person.
 
-    `num_classes`: how many keypoints; their names are the model's labels.
+    `num_classes`: the number of keypoints; their names are the model's labels.
     `decoder`: "simple": ReLU, bilinear resizing, a 3x3 convolution; "classic": two transposed convolutions with batch
     norm and ReLU, a 1x1 convolution.
-    `scale`: how much finer than the map the simple decoder's heatmaps are; the classic one's are 4 times as fine.
-    `channels`: width of the classic decoder; larger learns and costs more.
+    `scale`: upsampling factor of the simple decoder; that of the classic decoder is 4.
+    `channels`: width of the classic decoder.
 
     Heatmaps of an image of 256 x 192 over 16-pixel patches are 64 x 48.
 
@@ -45,7 +45,7 @@ class ViTPoseHead(nn.Module):
     ) -> None:
         super().__init__()
         if not features.levels:
-            raise ContractError("head vitpose reads the deepest level, and it receives none.")
+            raise ContractError("head vitpose requires one level, it receives none.")
         width = features.levels[-1].channels
         self.decoder = SimpleDecoder(width, num_classes, scale)
         if decoder == "classic":
@@ -61,7 +61,7 @@ class ViTPoseHead(nn.Module):
 
 
 class SimpleDecoder(nn.Module):
-    """ReLU, resizing by `scale`, one convolution."""
+    """ReLU, bilinear resizing by `scale`, one convolution."""
 
     def __init__(self, in_channels: int, num_keypoints: int, scale: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class SimpleDecoder(nn.Module):
 
 
 class ClassicDecoder(nn.Module):
-    """Two transposed convolutions, each twice as fine as what it receives, and a projection."""
+    """Two transposed convolutions, each of which doubles the size, and a projection."""
 
     def __init__(self, in_channels: int, num_keypoints: int, channels: int) -> None:
         super().__init__()
