@@ -20,13 +20,13 @@ NAMES = (
 
 
 def main() -> int:
-    wanted = sys.argv[1:] or NAMES
-    unknown = [name for name in wanted if name not in NAMES]
+    names = sys.argv[1:] or NAMES
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
         print(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
     rows = []
-    for name in wanted:
+    for name in names:
         print(f"running {name} ...", file=sys.stderr, flush=True)
         rows += import_module(f"benchmarks.{name}").run()
     import timm

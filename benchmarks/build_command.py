@@ -1,6 +1,6 @@
 """(a) The whole `build` command, against a script that does the same with transformers, and against the floor.
 
-The floor is what any tool on these libraries pays: `import timm` and creating the backbone. `build` also runs a
+The floor is the least time of any tool on these libraries: `import timm` and creating the backbone. `build` also runs a
 forward; for the comparison with the floor that forward's own time, which the command reports, is left out.
 """
 
@@ -37,8 +37,8 @@ def run(repeats: int = 5) -> list[Row]:
     ours, floor = [], []
     for _ in range(repeats):
         since = time.perf_counter()
-        told = json.loads(_run([*COMMAND, "format=json"]))
-        ours.append((time.perf_counter() - since - told["totals"]["seconds"]) * 1e3)
+        reported = json.loads(_run([*COMMAND, "format=json"]))
+        ours.append((time.perf_counter() - since - reported["totals"]["seconds"]) * 1e3)
         since = time.perf_counter()
         _run([sys.executable, "-c", FLOOR])
         floor.append((time.perf_counter() - since) * 1e3)

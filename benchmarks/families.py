@@ -97,7 +97,7 @@ OURS = """
 import backbonekit as bk
 load = lambda indices: bk.AutoBackbone.from_pretrained(folder, out_indices=indices).eval()
 """
-# What transformers loads it has not read yet: the file is mapped into memory, and its first forward pays for that.
+# transformers maps the file into memory; the weights are read during the first forward.
 FIGURES = {
     "forward": ("forward", "ms", 1.0),
     "first": ("stage 1 alone", "ms", None),
@@ -117,8 +117,8 @@ def run(repeats: int = 5, families: Sequence[str] = tuple(SMALL)) -> list[Row]:
             theirs = figures_of(COMMON.replace("SETUP", THEIRS), *arguments)
             ours = figures_of(COMMON.replace("SETUP", OURS), *arguments)
         rows += [
-            row(f"(f) {model_type}, {said}", [ours[name]], [theirs[name]], unit=unit, aim=aim)
-            for name, (said, unit, aim) in FIGURES.items()
+            row(f"(f) {model_type}, {title}", [ours[name]], [theirs[name]], unit=unit, aim=aim)
+            for name, (title, unit, aim) in FIGURES.items()
         ]
         over = "peak memory of a load / its weights"
         rows.append(row(f"(f) {model_type}, {over}", [ours["peak"]], [ours["weights"]], unit="MB", aim=1.2))

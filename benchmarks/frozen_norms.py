@@ -1,4 +1,4 @@
-"""(h) What the backward pass of a ResNet-50 with frozen batch norms keeps, and the time of a forward and backward.
+"""(h) Memory kept for the backward pass of a ResNet-50 with frozen batch norms, and time of a forward and backward.
 
 Ours are the norms that `bk.freeze(..., norms=True)` makes; the reference is the same model with `nn.BatchNorm2d` in
 eval mode. Until these norms were modules of their own, they were folded into the kernels of the convolutions before

@@ -1,4 +1,4 @@
-"""Timing two ways of doing one thing, alternately, so that a noisy machine is noisy for both."""
+"""Times two implementations alternately, so that noise of the machine affects both."""
 
 import ctypes
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Row:
-    """`ours` and `theirs`: medians in `unit`. `aim`: the ratio that we want to stay under."""
+    """`ours` and `theirs`: medians in `unit`. `aim`: the highest ratio that meets the goal."""
 
     name: str
     ours: float
@@ -31,7 +31,7 @@ class Row:
 
 def keep_freed_memory() -> None:
     """From now on this process keeps what it frees. By default the C library hands large blocks back to the system, and
-    which side of a comparison pays for getting them again (up to a fifth of a training step) is chance. glibc alone."""
+    it is chance which side of a comparison spends time on new ones (up to a fifth of a training step). Only glibc."""
     if sys.platform == "linux":
         library = ctypes.CDLL(None)
         for parameter in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):

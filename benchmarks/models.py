@@ -6,8 +6,8 @@ import torch
 def maskformer_pair(*, auxiliary: bool = False, same: bool = True):
     """(ours, transformers'), MaskFormer with a ResNet-50, 150 classes, random weights of the same architecture.
 
-    `auxiliary`: both judge every decoder layer in training, as transformers does with `use_auxiliary_loss`. `same`:
-    nothing is frozen in either, as transformers has it; else ours as its recipe says, which is the norms.
+    `auxiliary`: both compute a loss on every decoder layer, as transformers does with `use_auxiliary_loss`. `same`:
+    nothing is frozen in either, as in transformers; else ours is frozen as in its recipe: the norms.
     """
     from transformers import MaskFormerConfig, MaskFormerForInstanceSegmentation, ResNetConfig
 
@@ -35,10 +35,10 @@ def mask2former_pair(*, same: bool = True):
 
 
 def detr_pair(*, same: bool = True):
-    """(ours, transformers'), DETR with a ResNet-50, 91 classes, every decoder layer judged. transformers' network with
-    auxiliary losses has a norm between the layers, so ours has it too.
+    """(ours, transformers'), DETR with a ResNet-50, 91 classes, a loss on every decoder layer. transformers' network
+    with auxiliary losses has a norm between the layers, so ours has it too.
 
-    Ours is frozen as its recipe and the paper say: norms, stem and first stage. transformers freezes the norms alone;
+    Ours is frozen as in its recipe and the paper: norms, stem and first stage. transformers freezes the norms alone;
     with `same` also those stages.
     """
     from transformers import DetrConfig, DetrForObjectDetection, TimmBackboneConfig
@@ -52,7 +52,7 @@ def detr_pair(*, same: bool = True):
 
 
 def deformable_detr_pair(*, same: bool = True):
-    """(ours, transformers'), Deformable DETR with a ResNet-50, 91 classes, every decoder layer judged; frozen as
+    """(ours, transformers'), Deformable DETR with a ResNet-50, 91 classes, a loss on every decoder layer; frozen as
     `detr_pair` is."""
     from transformers import DeformableDetrConfig, DeformableDetrForObjectDetection, TimmBackboneConfig
 
@@ -64,7 +64,7 @@ def deformable_detr_pair(*, same: bool = True):
 
 
 def rt_detr_pair(*, same: bool = True):
-    """(ours, transformers'), RT-DETR v2 with a ResNet-50, 80 classes. Ours is frozen as its recipe says: norms and
+    """(ours, transformers'), RT-DETR v2 with a ResNet-50, 80 classes. Ours is frozen as in its recipe: norms and
     stem. transformers freezes the norms alone; with `same` also the stem."""
     from transformers import RTDetrV2Config, RTDetrV2ForObjectDetection
 
@@ -76,7 +76,7 @@ def rt_detr_pair(*, same: bool = True):
 
 
 def as_advised(model):
-    """Ours, frozen as its recipe says."""
+    """Our model, frozen as in its recipe."""
     import backbonekit as bk
 
     bk.freeze(model, **model.recipe.training["freeze"])
@@ -84,11 +84,11 @@ def as_advised(model):
 
 
 def _frozen(ours, theirs, same: bool):
-    """Ours as its recipe says; of theirs, with `same`, as many stages."""
+    """Our model frozen as in its recipe; with `same`, as many stages of theirs are frozen."""
     stages = ours.recipe.training["freeze"]["stages"]
     as_advised(ours)
     if same:
-        learning = ("layer2", "layer3", "layer4") if stages == 2 else ("encoder",)  # what stands behind those stages
+        learning = ("layer2", "layer3", "layer4") if stages == 2 else ("encoder",)  # the layers behind those stages
         backbone = {name: one for name, one in theirs.named_parameters() if "backbone" in name}
         for name, parameter in backbone.items():
             parameter.requires_grad_(any(part in name for part in learning))

@@ -37,7 +37,7 @@ class Trained:
     theirs_also: Mapping[str, Any] = field(default_factory=dict)
 
 
-_AUXILIARY = {"output_hidden_states": True}  # without them transformers' MaskFormer cannot judge its layers
+_AUXILIARY = {"output_hidden_states": True}  # transformers' MaskFormer requires them for auxiliary losses
 
 TRAINED = {
     "MaskFormer": Trained(maskformer_pair, "masks"),
@@ -68,7 +68,7 @@ def _step(name: str, trained: Trained, repeats: int, size: int) -> Row:
     pixels = image(size, batch=2)
     generator = torch.Generator().manual_seed(1)
     labels = [torch.randint(0, CLASSES, (OBJECTS,), generator=generator) for _ in range(2)]
-    targets, truth = (_masks if trained.reads == "masks" else _boxes)(labels, size, generator)
+    targets, arguments = (_masks if trained.reads == "masks" else _boxes)(labels, size, generator)
 
     def our_step() -> None:
         ours.zero_grad()
@@ -76,7 +76,7 @@ def _step(name: str, trained: Trained, repeats: int, size: int) -> Row:
 
     def their_step() -> None:
         theirs.zero_grad()
-        theirs(pixels, **truth, **trained.theirs_also).loss.backward()
+        theirs(pixels, **arguments, **trained.theirs_also).loss.backward()
 
     what = f"(e) training step, {name}, 2 x {OBJECTS} {trained.reads} at {size}"
     return compare(what, our_step, their_step, repeats=repeats, aim=0.8)
@@ -94,14 +94,14 @@ def _masks(
 def _boxes(
     labels: list[Tensor], size: int, generator: torch.Generator
 ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
-    """Ours are corners in pixels, theirs centre and size in [0, 1]."""
+    """Our targets with corners in pixels, and transformers' arguments with centre and size in [0, 1]."""
     corners = [torch.rand(OBJECTS, 2, 2, generator=generator) for _ in labels]
     ends = [(one.amin(1), one.amax(1)) for one in corners]
     targets = [
         {"labels": some, "boxes": torch.cat(pair, dim=1) * size} for some, pair in zip(labels, ends, strict=True)
     ]
-    truth = [
+    theirs = [
         {"class_labels": some, "boxes": torch.cat(((first + last) / 2, last - first), dim=1)}
         for some, (first, last) in zip(labels, ends, strict=True)
     ]
-    return targets, {"labels": truth}
+    return targets, {"labels": theirs}

@@ -1,4 +1,4 @@
-"""Images composed of real handwritten digits, with the ground truth of each; and what the examples share."""
+"""Images composed of real handwritten digits, with the ground truth of each, and functions that the examples share."""
 
 import time
 from pathlib import Path
@@ -84,8 +84,8 @@ def train(model, digits, *, steps: int, batch: int, seed: int, learning_rate: fl
 
 
 def save_overview(model, images, path: Path) -> None:
-    """The model's predictions, drawn over each image, side by side."""
-    # The processor brings them back to 64 pixels; the predictions come in the enlarged image's own.
+    """Saves an overview of images with the model's predictions drawn on them."""
+    # The processor resizes them to 64 pixels; the predictions have the size of the enlarged image.
     enlarged = [image.resize((256, 256)) for image in images]
     results = model.predict(enlarged, threshold=0.5)
     drawn = [bk.draw(image, result, model.labels) for image, result in zip(enlarged, results, strict=True)]

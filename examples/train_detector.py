@@ -38,7 +38,7 @@ def main() -> None:
 
     model.save_pretrained(options.folder / "model")
     again = bk.load_model(options.folder / "model")
-    assert abs(mean_average_precision(again, images, targets) - score) < 1e-6, "reloading changed it"
+    assert abs(mean_average_precision(again, images, targets) - score) < 1e-6, "reloading changes it"
     save_overview(again, images[:8], options.folder / "overview.png")
     report = {"mean_average_precision": score, "steps": options.steps}
     (options.folder / "score.json").write_text(json.dumps(report) + "\n")
@@ -47,14 +47,14 @@ def main() -> None:
 
 def mean_average_precision(model, images, targets, *, overlap: float = 0.5) -> float:
     """Mean over the ten classes of the area under precision and recall, each precision the best at that recall or more
-    (all points, as Pascal VOC since 2010). A box is right if its IoU with a digit of its class, not yet found by a
+    (all points, as Pascal VOC since 2010). A box is correct if its IoU with a digit of its class, not yet matched by a
     better box, is at least `overlap`."""
     results = model.predict(images, batch_size=16, threshold=0.02)
     return float(np.mean([_average_precision(results, targets, label, overlap) for label in range(10)]))
 
 
 def _average_precision(results, targets, label: int, overlap: float) -> float:
-    claims, total = [], 0
+    detections, total = [], 0
     for result, target in zip(results, targets, strict=True):
         expected = target["boxes"][target["labels"] == label].float()
         total += len(expected)
@@ -66,8 +66,8 @@ def _average_precision(results, targets, label: int, overlap: float) -> float:
             is_right = len(row) > 0 and row.max().item() >= overlap
             if is_right:
                 free[row.argmax()] = False
-            claims.append((score, is_right))
-    right = np.array([is_right for _, is_right in sorted(claims, key=lambda claim: -claim[0])], dtype=bool)
+            detections.append((score, is_right))
+    right = np.array([is_right for _, is_right in sorted(detections, key=lambda one: -one[0])], dtype=bool)
     precision = right.cumsum() / np.arange(1, len(right) + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
     return float(best_from_here[right].sum() / max(total, 1))

@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling as a neck: the deepest level seen at several distances."""
+"""Atrous spatial pyramid pooling as a neck: convolutions of several dilation rates on the deepest level."""
 
 from torch import nn
 
@@ -14,13 +14,14 @@ class AtrousPyramidNeck(nn.Module):
     """Atrous spatial pyramid pooling on the deepest level; the others pass through.
 
     `channels`: width of the new deepest level and of each branch.
-    `rates`: dilation of each 3x3 branch; larger sees further. 6, 12, 18 suit a map of stride 16; twice these stride 8.
-    `norm`: after each convolution. With `group` batches of one image train as larger ones do.
+    `rates`: dilation of each 3x3 branch; a larger rate reads a larger region. 6, 12, 18 suit a map of stride 16; twice
+    these suit stride 8.
+    `norm`: after each convolution. `group` does not depend on the batch size.
     `separable`: depthwise separable branches, an order of magnitude cheaper.
     `dropout`: share of the result set to zero in training.
 
-    The average of an image is that of its own part of the canvas. Publishes the levels that it receives. With `batch`
-    and one image in training the averaged branch has one value a channel and takes the running statistics.
+    Averages are taken over each image's own part of the canvas. Publishes the levels that it receives. With `batch` and
+    one image in training the averaged branch has one value in each channel and uses the running statistics.
 
     Source: Chen et al., "Rethinking Atrous Convolution for Semantic Image Segmentation", 2017, section 3.3;
     torchvision/models/segmentation/deeplabv3.py: ASPP.
@@ -45,7 +46,7 @@ class AtrousPyramidNeck(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None) -> Requirement:
-        """What is wanted of it; the deepest level when nobody asks."""
+        """The levels required of the neck; the deepest level where no part requires any."""
         return required_with_deepest(wanted)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:

@@ -30,14 +30,14 @@ class BiFPN(nn.Module):
         p3 in -------- + ---- p3 out
 
     `channels`: width of every published level.
-    `num_repeats`: how often both paths run, each time with weights of their own; larger exchanges more between levels.
+    `num_repeats`: how often both paths run, each time with weights of their own; more of them mix the levels more.
     `num_extra_levels`: levels coarser than the coarsest input: a 1x1 convolution of it and max pooling, then max
-    pooling alone. Where a head asks for certain strides, the coarsest of them are the extra ones.
+    pooling only. Where a head requires certain strides, the coarsest of them are the extra ones.
     `norm`: after each convolution.
 
-    A sum weighs its maps by learned weights of at least 0, divided by their total; SiLU and a depthwise separable 3x3
-    convolution follow. In the first run every backbone map but the finest is projected twice, once for each sum that
-    it enters. Publishes p3, p4, ... by octave, in the strides that it receives; extras pass through.
+    A sum multiplies its maps by learned weights of at least 0, divided by their total; SiLU and a depthwise separable
+    3x3 convolution follow. In the first run every backbone map but the finest is projected twice, once for each sum
+    that it enters. Publishes p3, p4, ... by octave, in the strides that it receives; extras pass through.
 
     Source: Tan et al., "EfficientDet", 2020, section 3; github.com/google/automl,
     efficientdet/tf2/efficientdet_keras.py.
@@ -75,7 +75,7 @@ class BiFPN(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
-        """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
+        """The required strides without those that the neck makes itself; 4, 8, 16, 32 where no part requires any."""
         return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:

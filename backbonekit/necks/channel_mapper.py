@@ -1,4 +1,4 @@
-"""Channel mapper: every level brought to one width, each by itself."""
+"""Channel mapper: every level is projected to one width, separately."""
 
 from torch import Tensor, nn
 
@@ -11,12 +11,12 @@ from backbonekit.necks.octave_levels import ExtraLevels, octave_levels, required
 
 
 class ChannelMapper(nn.Module):
-    """A 1x1 convolution and a norm for each level; no path between levels. What deformable encoders start from.
+    """A 1x1 convolution and a norm for each level; no path between levels. Deformable encoders read these levels.
 
     `channels`: width of every published level.
     `norm`: after each convolution; the paper has group norm.
     `num_extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2, the first on the
-    coarsest input map, each further one on the level before. Where a head asks for certain strides, the coarsest of
+    coarsest input map, each further one on the level before. Where a head requires certain strides, the coarsest of
     them are the extra ones.
 
     Publishes p2, p3, ... by octave, in the strides that it receives; extras pass through.
@@ -57,7 +57,7 @@ class ChannelMapper(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
-        """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
+        """The required strides without those that the neck makes itself; 4, 8, 16, 32 where no part requires any."""
         return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:

@@ -1,4 +1,4 @@
-"""Deformable DETR's encoder as a neck: several maps of one width read each other."""
+"""Deformable DETR's encoder as a neck: multi-scale deformable attention over several maps of one width."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -12,16 +12,16 @@ from backbonekit.contract.requirements import Requirement, one_width
 from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_encoder import DeformableEncoder
 
-STRIDES = (8, 16, 32)  # what it asks for when nobody says what is wanted
+STRIDES = (8, 16, 32)  # required of the backbone where no part requires any level
 Points = Annotated[int, Range(1, 64)]
 
 
 class DeformableEncoderNeck(nn.Module):
-    """Layers in which every place of every map reads a few learned places of all maps; padding is not read.
+    """Deformable attention layers: each position reads a few learned positions of every map.
 
-    All levels have one width, which channel_mapper before it gives them; they are published as they came, encoded.
+    Padding is not read. All levels must have one width, as from channel_mapper. Publishes the same levels, encoded.
     `num_layers`, `num_heads`, `feedforward_channels`: depth, attention heads and hidden width. `num_points`: how many
-    places of each map one place reads. `dropout`: on each branch of a layer; `activation_dropout`: inside the
+    positions of each map one position reads. `dropout`: on each branch of a layer; `activation_dropout`: inside the
     feed-forward.
 
     Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;

@@ -1,4 +1,4 @@
-"""Mask2Former's pixel decoder: the coarse maps read each other, the finest becomes per-pixel embeddings."""
+"""Mask2Former's pixel decoder: deformable attention over the coarse maps, per-pixel embeddings from the finest."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -30,15 +30,15 @@ class DeformablePixelDecoder(nn.Module):
                                             | resized
         c2 -- 1x1 ------------------------- + -- 3x3, ReLU -- 1x1 --> mask_features
 
-    Publishes the encoded levels under the names they came with, and the extra `mask_features`.
-    `channels`: width of all of it, a multiple of 32 and of `num_heads`. `mask_channels`: width of the mask features.
+    Publishes the encoded levels under their own names, and the extra `mask_features`.
+    `channels`: width of all levels, a multiple of 32 and of `num_heads`. `mask_channels`: width of the mask features.
     `num_encoded_levels`: how many of the coarsest levels the encoder reads: 3 are the strides 8, 16 and 32.
     `mask_stride`: of the mask features, the paper's common stride; every level from there to the encoded ones takes
     part.
     `num_deepest_levels`: 0 takes one level in each octave from `mask_stride` to 32; another number takes that many of
     the deepest levels, whatever their strides, and the mask features are as fine as the first of them.
-    `num_layers`, `num_heads`, `num_points`, `feedforward_channels`: of the encoder; `num_points` is how many places of
-    each map one place reads.
+    `num_layers`, `num_heads`, `num_points`, `feedforward_channels`: of the encoder; `num_points` is how many positions
+    of each map one position reads.
     `dropout`: on each branch and inside the feed-forward.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2.1 and
@@ -135,7 +135,7 @@ class DeformablePixelDecoder(nn.Module):
         return FeatureMaps(tuple(reversed(coarse)), extras=extras)
 
     def _initialise(self) -> None:
-        """As the paper's code: Xavier on what enters the encoder, He on the pyramid; the encoder starts by itself."""
+        """As the paper's code: Xavier on what enters the encoder, He on the pyramid; the encoder initialises itself."""
         for projection in self.projections:
             nn.init.xavier_uniform_(projection.convolution.weight)  # type: ignore[union-attr,arg-type]
             nn.init.zeros_(projection.convolution.bias)  # type: ignore[union-attr,arg-type]
@@ -160,24 +160,24 @@ def _positions(
         if num_deepest_levels < num_encoded_levels or count < num_deepest_levels:
             raise ContractError(
                 f"neck deformable_pixel_decoder: num_deepest_levels={num_deepest_levels}; it encodes "
-                f"{num_encoded_levels} "
-                f"levels and receives {count} (strides {given}), so num_deepest_levels must lie between."
+                f"{num_encoded_levels} levels and receives {count} (strides {given}), so num_deepest_levels must lie "
+                f"between."
             )
         return tuple(range(count - num_deepest_levels, count))
     finest_encoded = COARSEST >> (num_encoded_levels - 1)
     if mask_stride not in (1, 2, 4, 8, 16, 32) or mask_stride > finest_encoded:
         raise ContractError(
-            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with "
-            f"num_encoded_levels={num_encoded_levels} the finest level that "
-            f"is encoded has stride {finest_encoded}, and the mask features are that fine or finer by powers of two."
+            f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with num_encoded_levels={num_encoded_levels} "
+            f"the finest level that is encoded has stride {finest_encoded}, and the mask features are that fine or "
+            f"finer by powers of two."
         )
-    wanted = _strides(num_encoded_levels, mask_stride)
-    found = {stride: features.index_at(stride) for stride in wanted}
+    required = _strides(num_encoded_levels, mask_stride)
+    found = {stride: features.index_at(stride) for stride in required}
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         raise ContractError(
-            f"neck deformable_pixel_decoder wants levels at strides {', '.join(map(str, wanted))}; it receives strides "
-            f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
+            f"neck deformable_pixel_decoder requires levels at strides {', '.join(map(str, required))}; it receives "
+            f"strides {given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
             f"num_deepest_levels={len(features.levels)} to take the levels as they are."
         )
     return tuple(position for position in found.values() if position is not None)

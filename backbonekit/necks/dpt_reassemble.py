@@ -16,7 +16,7 @@ from backbonekit.errors import ContractError, RecipeError
 Factor = Annotated[float, Range(1 / 32, 32)]
 Readout = Literal["ignore", "add", "project"]
 _FINEST_OCTAVE = 2  # stride 4, from which levels go down by one octave each
-_LEVELS = 4  # where no option says how many
+_LEVELS = 4  # the default, without `level_channels` and `factors`
 
 
 class DPTReassemble(nn.Module):
@@ -27,12 +27,12 @@ class DPTReassemble(nn.Module):
     `channels`: width of every published level.
     `level_channels`: widths between projection and resizing, one for each level; null leaves four levels at their own
     width, unprojected, which a pyramid (Swin) can do without.
-    `factors`: what each level is resized by, a whole number or one divided by such; null gives the octaves of the
+    `factors`: what each level is resized by, a whole number or one divided by such; null makes the octaves of the
     strides 4, 8, 16 and 32, so that a pyramid's levels stay as they are.
-    `readout`: what becomes of the class token: "ignore"; "add" to every place; "project": a linear layer with GELU over
-    each place and the token side by side.
+    `readout`: how the class token is used: "ignore"; "add" to every position; "project": a linear layer with GELU over
+    each position concatenated with the token.
 
-    Of a plain transformer it takes levels spread evenly over the depth, of a hierarchical backbone the deepest ones.
+    Reads levels spread evenly over the depth of a plain transformer, or the deepest levels of a hierarchical backbone.
     Publishes p2, p3, ... by octave of their nominal strides; extras pass through.
 
     Source: Ranftl et al., "Vision Transformers for Dense Prediction" (2021), section 3.1; github.com/isl-org/DPT,
@@ -79,8 +79,8 @@ class DPTReassemble(nn.Module):
         factors: tuple[Factor, ...] | None = None,
     ) -> Requirement:
         """As many levels as there are widths or factors."""
-        said = level_channels or factors
-        return Requirement(spread=len(said) if said else _LEVELS, extras=wanted.extras if wanted else ())
+        explicit = level_channels or factors
+        return Requirement(spread=len(explicit) if explicit else _LEVELS, extras=wanted.extras if wanted else ())
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         levels = []
@@ -102,9 +102,9 @@ class DPTReassemble(nn.Module):
         token = tokens[:, 0, :, None, None]
         if self.readout == "add":
             return level + token
-        # beside: [batch, height, width, 2 * channels]
-        beside = torch.cat([level, token.expand_as(level)], dim=1).permute(0, 2, 3, 1)
-        return functional.gelu(self.readouts[index](beside)).permute(0, 3, 1, 2)
+        # concatenated: [batch, height, width, 2 * channels]
+        concatenated = torch.cat([level, token.expand_as(level)], dim=1).permute(0, 2, 3, 1)
+        return functional.gelu(self.readouts[index](concatenated)).permute(0, 3, 1, 2)
 
 
 def _factors(levels: tuple[Level, ...]) -> tuple[float, ...]:
@@ -120,7 +120,7 @@ def _resize(channels: int, factor: float) -> nn.Module:
 
 
 def _names(strides: list[float]) -> list[str]:
-    """By octave; two levels of one octave, which explicit factors can give, are told apart by their place."""
+    """By octave; where two levels have one octave, which explicit factors can cause, with the index of the level."""
     names = [f"p{octave(stride)}" for stride in strides]
     return names if len(set(names)) == len(names) else [f"{name}_{index}" for index, name in enumerate(names)]
 

@@ -17,7 +17,7 @@ Extra = Literal["max_pool", "convolution", "convolution_of_input"]
 
 
 class FeaturePyramidNetwork(nn.Module):
-    """Feature pyramid network: every level gets one width and what the coarser levels know.
+    """Feature pyramid network: every level is projected to one width and added to the upsampled coarser level.
 
         c5 -- 1x1 ------------------ 3x3 --> p5 --> p6, p7
                      | x2 nearest
@@ -25,9 +25,9 @@ class FeaturePyramidNetwork(nn.Module):
                      | x2 nearest
         c3 -- 1x1 -- + ------------- 3x3 --> p3
 
-    `channels`: width of every published level; larger costs its square.
+    `channels`: width of every published level; the cost grows with its square.
     `norm`: after each convolution; the paper has none.
-    `num_extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head asks for certain
+    `num_extra_levels`: levels coarser than the coarsest input, each of half the size. Where a head requires certain
     strides, the coarsest of them are the extra ones.
     `extra`: how they are made: every second position of the level before (`max_pool`, as in the paper), or 3x3
     convolutions of stride 2 with ReLU between them, the first on the coarsest published level (`convolution`, as in
@@ -73,7 +73,7 @@ class FeaturePyramidNetwork(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
-        """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
+        """The required strides without those that the neck makes itself; 4, 8, 16, 32 where no part requires any."""
         return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
@@ -93,7 +93,7 @@ class FeaturePyramidNetwork(nn.Module):
         if self.extra == "max_pool":
             extra: list[Tensor] = []
             for _ in range(self.num_extra_levels):
-                # A window of one position: a pick, not a maximum. The name is the paper's.
+                # A window of one position selects it, without a maximum. The name is the paper's.
                 extra.append(functional.max_pool2d(extra[-1] if extra else coarsest, kernel_size=1, stride=2))
             return extra
         extra = []

@@ -1,4 +1,4 @@
-"""MaskFormer's pixel decoder: a pyramid folded into one fine map of per-pixel embeddings."""
+"""MaskFormer's pixel decoder: a feature pyramid merged into one fine map of per-pixel embeddings."""
 
 import torch.nn.functional as functional
 from torch import nn
@@ -96,7 +96,7 @@ def _positions(features: FeaturePyramid, num_deepest_levels: int) -> tuple[int, 
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         raise ContractError(
-            f"neck fpn_pixel_decoder wants levels at strides {', '.join(map(str, PYRAMID_STRIDES))}; it receives "
+            f"neck fpn_pixel_decoder requires levels at strides {', '.join(map(str, PYRAMID_STRIDES))}; it receives "
             f"strides {given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
             f"num_deepest_levels={len(features.levels)} to fold the levels as they are."
         )

@@ -1,4 +1,4 @@
-"""RT-DETR's encoder: attention on the coarsest level alone, convolutions between the levels."""
+"""RT-DETR's encoder: self-attention on the coarsest level only, convolutions between the levels."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -41,7 +41,7 @@ class HybridEncoder(nn.Module):
     `num_layers`: of the transformer; 0 for none. `num_heads`, `feedforward_channels`: of it. `dropout`: on each of its
     branches and on attention weights. `activation_dropout`: inside its feed-forward. `activation`: inside its
     feed-forward.
-    `temperature`: of its positions. `fusion`: what happens where two levels meet, `csp` as RT-DETR or `elan` as
+    `temperature`: of its positions. `fusion`: the block that merges two levels, `csp` as in RT-DETR or `elan` as in
     D-FINE, which also halves maps more cheaply. `expansion`: width inside a fusion block, relative to `channels`.
     `num_blocks`: how deep it is. `fusion_activation`: inside it.
 
@@ -76,7 +76,7 @@ class HybridEncoder(nn.Module):
         super().__init__()
         if channels % 4:
             raise ContractError(
-                f"neck hybrid_encoder: channels={channels}; its positions take a multiple of 4, and "
+                f"neck hybrid_encoder: channels={channels}; its positions require a multiple of 4, and "
                 f"{max(4, round(channels / 4) * 4)} is the nearest."
             )
         self.positions = _positions(features, num_levels)
@@ -124,7 +124,7 @@ class HybridEncoder(nn.Module):
         )
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
-        """Attention reads no padding where the canvas has a mask; convolutions see it."""
+        """Attention does not read padding where the canvas has a mask; convolutions do."""
         levels = [
             project(maps.maps[position]) for project, position in zip(self.projections, self.positions, strict=True)
         ]
@@ -145,14 +145,14 @@ class HybridEncoder(nn.Module):
         height, width = level.shape[-2:]
         mask = keys_to_look_at(canvas.mask_at(height, width))
         positions = unscaled_sine_positions(level, temperature=self.temperature)
-        places = level.flatten(2).transpose(1, 2)
+        sequence = level.flatten(2).transpose(1, 2)
         for layer in self.layers:
-            places = layer(places, positions=positions, mask=mask)
-        return places.transpose(1, 2).unflatten(2, (height, width))
+            sequence = layer(sequence, positions=positions, mask=mask)
+        return sequence.transpose(1, 2).unflatten(2, (height, width))
 
 
 def _as_large_as(level: Tensor, other: Tensor) -> Tensor:
-    """The other map on the grid of `level`. Twice as large where sizes are even, as the reference has it always."""
+    """The other map, resized to the grid of `level`. The reference always resizes by 2: the same for even sizes."""
     size = (level.shape[-2], level.shape[-1])
     return other if other.shape[-2:] == size else resize_nearest(other, size)
 
@@ -162,14 +162,14 @@ def _strides(num_levels: int) -> tuple[int, ...]:
 
 
 def _positions(features: FeaturePyramid, num_levels: int) -> tuple[int, ...]:
-    wanted = _strides(num_levels)
-    found = {stride: features.index_at(stride) for stride in wanted}
+    required = _strides(num_levels)
+    found = {stride: features.index_at(stride) for stride in required}
     missing = [stride for stride, position in found.items() if position is None]
     if missing:
         given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
         raise ContractError(
-            f"neck hybrid_encoder: num_levels={num_levels} wants strides {', '.join(map(str, wanted))}; it receives "
-            f"strides "
-            f"{given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto."
+            f"neck hybrid_encoder: num_levels={num_levels} requires strides {', '.join(map(str, required))}; "
+            f"it receives strides {given}, so {', '.join(map(str, missing))} is missing. The fix: "
+            f"backbone.out_indices=auto."
         )
     return tuple(position for position in found.values() if position is not None)

@@ -1,4 +1,4 @@
-"""Levels named by octave (p2 for stride 4, p3 for 8), and what a neck with extra levels asks of the part below."""
+"""Levels named by octave (p2 for stride 4, p3 for 8), and the requirement of a neck with extra levels."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -12,9 +12,9 @@ ExtraLevels = Annotated[int, Range(0, 8)]  # eight more on top of stride 32 is o
 
 
 def required_below(wanted: Requirement | None, num_extra_levels: int) -> Requirement:
-    """What a neck asks for that turns each level into one level and adds `num_extra_levels` coarser ones.
+    """Requirement of a neck that turns each level into one level and adds `num_extra_levels` coarser ones.
 
-    The coarsest `num_extra_levels` of the wanted levels are its own work and not asked for; at least one level is.
+    The neck makes the coarsest `num_extra_levels` of the wanted levels itself and requires the others, at least one.
     """
     if wanted is None:
         return Requirement(strides=PYRAMID_STRIDES)
@@ -26,19 +26,19 @@ def required_below(wanted: Requirement | None, num_extra_levels: int) -> Require
 
 
 def octave_levels(features: FeaturePyramid, channels: int, num_extra_levels: int, *, neck: str) -> FeaturePyramid:
-    """What such a neck publishes: all levels of one width, each extra one of twice the stride; extras are passed on.
+    """Levels that such a neck publishes: all of one width, each extra one of twice the stride; extras pass through.
 
     Raises ContractError where there is no level, or two of one octave, which no top-down path can connect.
     """
     octaves = [octave(level.stride) for level in features.levels]
     strides = ", ".join(f"{level.stride:g}" for level in features.levels)
     if not octaves:
-        raise ContractError(f"neck {neck} receives no level; it wants one or more, fine to coarse.")
+        raise ContractError(f"neck {neck} receives no level; it requires one or more, fine to coarse.")
     if octaves != sorted(set(octaves)):
         raise ContractError(
-            f"neck {neck} wants one level in each octave (strides such as 4, 8, 16, 32), fine to coarse; it receives "
-            f"strides {strides}. The fix: out_strides with each stride once, or simple_feature_pyramid before it for a "
-            f"backbone of a single stride."
+            f"neck {neck} requires one level in each octave (strides such as 4, 8, 16, 32), fine to coarse; it "
+            f"receives strides {strides}. The fix: out_strides with each stride once, or simple_feature_pyramid before "
+            f"it for a backbone of a single stride."
         )
     levels = [Level(f"p{octave(level.stride)}", channels, level.stride) for level in features.levels]
     for _ in range(num_extra_levels):

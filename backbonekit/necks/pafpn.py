@@ -14,7 +14,7 @@ from backbonekit.ops.resize import resize_nearest
 
 
 class PathAggregationNetwork(nn.Module):
-    """Path aggregation feature pyramid: what the fine levels know goes back up by a short way.
+    """Path aggregation network: a feature pyramid network, then a bottom-up path from fine to coarse levels.
 
         fpn p4 --------- + -- 3x3 --> p4 --> p5, p6
                          | 3x3, stride 2
@@ -22,13 +22,13 @@ class PathAggregationNetwork(nn.Module):
                          | 3x3, stride 2
         fpn p2 ---------------------> p2
 
-    `channels`: width of every published level; larger costs its square.
+    `channels`: width of every published level; the cost grows with its square.
     `norm`: after each convolution of both paths; the paper has none.
     `num_extra_levels`: levels coarser than the coarsest input, by 3x3 convolutions of stride 2 with ReLU between them.
-    Where a head asks for certain strides, the coarsest of them are the extra ones.
+    Where a head requires certain strides, the coarsest of them are the extra ones.
 
-    The way up carries the sums before their 3x3 convolution. Publishes p2, p3, ... by octave, in the strides that it
-    receives; extras pass through.
+    The bottom-up path reads the sums before their 3x3 convolution. Publishes p2, p3, ... by octave, in the strides
+    that it receives; extras pass through.
 
     Source: Liu et al., "Path Aggregation Network for Instance Segmentation", 2018, section 3.1; without the ReLU after
     each convolution, as mmdetection's mmdet/models/necks/pafpn.py.
@@ -61,7 +61,7 @@ class PathAggregationNetwork(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None, *, num_extra_levels: ExtraLevels = 0) -> Requirement:
-        """The wanted strides less those that it makes itself; 4, 8, 16, 32 when nobody asks."""
+        """The required strides without those that the neck makes itself; 4, 8, 16, 32 where no part requires any."""
         return required_below(wanted, num_extra_levels)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:

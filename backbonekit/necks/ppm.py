@@ -1,4 +1,4 @@
-"""Pyramid pooling module as a neck: the deepest level learns what the image is like as a whole and in its parts."""
+"""Pyramid pooling module as a neck: the deepest level joined with its averages over regions of several sizes."""
 
 from torch import nn
 
@@ -14,7 +14,7 @@ class PyramidPoolingNeck(nn.Module):
     """Pyramid pooling on the deepest level; the others pass through.
 
     `channels`: width of the new deepest level and of each pooled branch; the paper has a quarter of the map's own.
-    `scales`: cells along a side of each pooled branch. More and larger ones tell more places apart.
+    `scales`: cells along a side of each pooled branch. A larger number keeps more spatial detail.
     `norm`: after each convolution.
 
     Averages are taken over each image's own part of the canvas. Publishes the levels that it receives.
@@ -38,7 +38,7 @@ class PyramidPoolingNeck(nn.Module):
 
     @classmethod
     def needs(cls, wanted: Requirement | None) -> Requirement:
-        """What is wanted of it; the deepest level when nobody asks."""
+        """The levels required of the neck; the deepest level where no part requires any."""
         return required_with_deepest(wanted)
 
     def forward(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:

@@ -1,4 +1,4 @@
-"""The fusion blocks of the hybrid encoder, with and without RT-DETR's names: what happens where two levels meet.
+"""The fusion blocks of the hybrid encoder, of RT-DETR and of D-FINE: they merge two levels.
 
 Source: Ding et al., "RepVGG: Making VGG-style ConvNets Great Again" (2021); Wang et al., "CSPNet" (2020);
 github.com/lyuwenyu/RT-DETR, rtdetr_pytorch/src/zoo/rtdetr/hybrid_encoder.py; Wang et al., "YOLOv9" (2024), for GELAN;
@@ -49,7 +49,7 @@ class RepBlock(nn.Module):
 class CSPBlock(nn.Module):
     """Two paths from one map, added: one through `num_blocks` of `RepBlock`, one past them.
 
-    `hidden_channels`: width of both paths; where it is that of the result, nothing follows the sum.
+    `hidden_channels`: width of both paths; where it equals `channels`, no convolution follows the sum.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class CSPBlock(nn.Module):
 
 
 class ELANBlock(nn.Module):
-    """Two halves of one map, of which the second goes through two `CSPBlock`s; all four stages are joined.
+    """Two halves of one map, of which the second goes through two `CSPBlock`s; all four results are concatenated.
 
-    `hidden_channels`: width of what each of the two gives. `num_blocks`: `RepBlock`s in each.
+    `hidden_channels`: width of the output of each `CSPBlock`. `num_blocks`: `RepBlock`s in each.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class SeparableDownsample(nn.Module):
 def fusion_block(
     fusion: Fusion, channels: Channels, *, expansion: float, num_blocks: Count, activation: Activation
 ) -> CSPBlock | ELANBlock:
-    """From two maps of `channels`, joined, to one of `channels`. `expansion`: hidden width; of `elan` half of that."""
+    """Block from two concatenated maps of `channels` to one. `expansion`: hidden width; for `elan` half of that."""
     if fusion == "csp":
         hidden = max(1, int(channels * expansion))
         return CSPBlock(2 * channels, channels, hidden_channels=hidden, num_blocks=num_blocks, activation=activation)

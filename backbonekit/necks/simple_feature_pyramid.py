@@ -14,7 +14,7 @@ from backbonekit.layers.map_norm import map_norm
 
 
 class SimpleFeaturePyramid(nn.Module):
-    """Simple feature pyramid: each level made from the one map of a plain, single-stride backbone.
+    """Simple feature pyramid: each level is computed from the one map of a plain, single-stride backbone.
 
         map of stride 16 -- transposed convolution, norm, GELU, transposed convolution -- 1x1, 3x3 --> p2
                          -- transposed convolution --------------------------------------- 1x1, 3x3 --> p3
@@ -22,11 +22,11 @@ class SimpleFeaturePyramid(nn.Module):
                          -- 2x2 max pooling ---------------------------------------------- 1x1, 3x3 --> p5
 
     `channels`: width of every published level.
-    `strides`: one level in each of these octaves, ascending. Each is a power of two away from the map that comes in, so
-    14-pixel patches give 3.5, 7, 14 and 28.
+    `strides`: one level in each of these octaves, ascending. Each published stride is that of the input map times a
+    power of two, so 14-pixel patches become strides 3.5, 7, 14 and 28.
     `norm`: between transposed convolutions and after the 1x1 and 3x3 ones; the paper has layer norm.
 
-    Reads the deepest level alone. Pooling rounds sizes up, so that the last row and column of an odd map count.
+    Reads only the deepest level. Pooling rounds sizes up, so that the last row and column of an odd map are read too.
     Publishes p2, p3, ... by octave; extras pass through.
 
     Source: Li et al., "Exploring Plain Vision Transformer Backbones for Object Detection", 2022, section 3 and figure

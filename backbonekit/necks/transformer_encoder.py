@@ -1,4 +1,4 @@
-"""DETR's encoder: every place of the deepest map looks at every other."""
+"""DETR's encoder as a neck: self-attention over all positions of the deepest map."""
 
 from dataclasses import replace
 
@@ -15,12 +15,12 @@ from backbonekit.layers.transformer_encoder_layer import TransformerEncoderLayer
 
 
 class TransformerEncoder(nn.Module):
-    """A 1x1 convolution to the encoder's width and self-attention layers over the deepest map, without its padding.
+    """A 1x1 convolution to the encoder's width and self-attention layers over the deepest map, with padding masked out.
 
-    Publishes the incoming levels with the deepest one encoded; what is finer passes on as it is.
+    Publishes the incoming levels with the deepest one encoded; the finer levels pass through unchanged.
     `channels`: width of the encoder and of the encoded level. `num_layers`, `num_heads`, `feedforward_channels`: depth,
-    attention heads and hidden width; every layer compares all places with all, so its cost grows with the square of
-    their number.
+    attention heads and hidden width; every layer attends from each position to all positions, so its cost grows with
+    the square of their number.
     `dropout`: on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the
     feed-forward.
 
@@ -72,11 +72,11 @@ class TransformerEncoder(nn.Module):
         features = self.input_projection(maps.maps[-1])
         height, width = features.shape[-2:]
         mask = canvas.mask_at(height, width)
-        # [batch, channels, height, width] -> [batch, places, channels]
+        # [batch, channels, height, width] -> [batch, positions, channels]
         positions = self.positions(features, mask).flatten(2).transpose(1, 2)
-        places = features.flatten(2).transpose(1, 2)
+        sequence = features.flatten(2).transpose(1, 2)
         for layer in self.layers:
-            places = layer(places, positions=positions, mask=keys_to_look_at(mask))
-        encoded = places.transpose(1, 2).unflatten(2, (height, width))
+            sequence = layer(sequence, positions=positions, mask=keys_to_look_at(mask))
+        encoded = sequence.transpose(1, 2).unflatten(2, (height, width))
         tokens = (*maps.prefix_tokens[:-1], None) if maps.prefix_tokens else ()
         return FeatureMaps((*maps.maps[:-1], encoded), maps.extras, tokens)

@@ -44,7 +44,7 @@ def test_publishes_the_levels_of_efficientdet():
     assert neck.features.strides == (8, 16, 32, 64, 128)
 
 
-def test_asks_for_what_it_uses_and_no_more():
+def test_requires_only_what_it_uses():
     wanted = Requirement(strides=(8, 16, 32, 64, 128))
     assert BiFPN.needs(wanted, num_extra_levels=2) == Requirement(strides=(8, 16, 32))
 

@@ -23,7 +23,7 @@ class TestChannelMapperWithExtraLevels(NeckTester):
     golden = (-0.068049, -0.581945, 0.797756, 1.300314)
 
 
-def test_asks_for_what_it_uses_and_no_more():
+def test_requires_only_what_it_uses():
     assert ChannelMapper.needs(Requirement(strides=(8, 16, 32, 64)), num_extra_levels=1) == Requirement(
         strides=(8, 16, 32)
     )

@@ -1,4 +1,4 @@
-"""DeformableEncoderNeck: the neck's contract, padding, the width it asks for."""
+"""DeformableEncoderNeck: the neck's contract, padding, the width that it requires."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -36,7 +36,7 @@ class TestDeformableEncoder(NeckTester):
             assert torch.equal(one[0], other[0])
             assert torch.equal(one[1, :, :rows, :columns], other[1, :, :rows, :columns])
 
-    def test_asks_for_what_is_asked_of_it(self):
+    def test_requires_what_its_consumer_requires(self):
         assert DeformableEncoderNeck.needs(Requirement(strides=(4, 64))) == Requirement(strides=(4, 64))
 
     def test_refuses_levels_of_several_widths(self):

@@ -47,7 +47,7 @@ class TestDeformablePixelDecoderOverTwo(TestDeformablePixelDecoder):
 
 
 class TestDeformablePixelDecoderOverOneStride(TestDeformablePixelDecoder):
-    """The blocks of a plain transformer as they are, with class tokens that nobody reads."""
+    """The blocks of a plain transformer as they are; their class tokens are not read."""
 
     options = {**TestDeformablePixelDecoder.options, "num_deepest_levels": 4}
     golden = (-0.476447, -0.458685, -1.180831, 1.129825)
@@ -82,7 +82,7 @@ def padded(real, size=(128, 96)):
 
 
 def test_the_encoder_reads_no_padding():
-    """Noise in the padding of what enters the encoder changes nothing on real places."""
+    """Noise in the padding of what enters the encoder does not change the result on real positions."""
     tester = TestDeformablePixelDecoder()
     encoder, canvas = tester.build().encoder, padded((64, 33))
     maps = [torch.randn(2, 32, *shape) for shape in ((4, 3), (8, 6), (16, 12))]
@@ -109,14 +109,14 @@ def test_a_padded_image_is_encoded_like_the_image_alone():
 
 
 @pytest.mark.parametrize("real", [(1, 1), (0, 0)])
-def test_a_image_of_one_pixel_or_none_is_finite(real):
+def test_an_image_of_one_pixel_or_none_is_finite(real):
     tester = TestDeformablePixelDecoder()
     out = tester.build()(tester.maps((128, 96)), padded(real))
     assert all(one.isfinite().all() for one in (*out.maps, *out.extras.values()))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "options", "asked"),
+    ("wanted", "options", "required"),
     [
         (None, {}, Requirement(strides=(4, 8, 16, 32))),
         (Requirement(last=3, extras=("mask_features", "memory")), {}, Requirement((4, 8, 16, 32), extras=("memory",))),
@@ -127,8 +127,8 @@ def test_a_image_of_one_pixel_or_none_is_finite(real):
         (None, {"num_deepest_levels": 5}, Requirement(last=5)),
     ],
 )
-def test_asks_for_every_octave_down_to_the_mask_features(wanted, options, asked):
-    assert DeformablePixelDecoder.needs(wanted, **options) == asked
+def test_requires_every_octave_down_to_the_mask_features(wanted, options, required):
+    assert DeformablePixelDecoder.needs(wanted, **options) == required
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""DPTReassemble: the neck's contract over transformers and pyramids, what becomes of the class token, its refusals."""
+"""DPTReassemble: the neck's contract over transformers and pyramids, how the class token is used, refusals."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ class TestOfAPyramid(NeckTester):
     options = {"channels": 16, "level_channels": (6, 8, 10, 12)}
     golden = (0.495542, -0.177257, 0.525478, 0.151144)
 
-    def test_levels_stay_where_they_are(self):
+    def test_levels_keep_their_strides(self):
         neck = self.build()
         assert neck.features.strides == (4, 8, 16, 32)
         given, received = neck(self.maps((64, 96)), Canvas((64, 96))).maps, self.maps((64, 96)).maps
@@ -53,20 +53,20 @@ class TestThatAddsTheToken(TestOfATransformer):
 
 
 @pytest.mark.parametrize("readout", ["ignore", "add", "project"])
-def test_the_class_token_counts_where_it_is_read_and_registers_never(readout):
+def test_the_class_token_is_read_and_registers_never(readout):
     tester = TestOfATransformer()
     neck, maps = tester.build(readout=readout), tester.maps((56, 56))
     before = neck(maps, Canvas((56, 56))).maps
-    for place in (0, 1):
+    for index in (0, 1):
         tokens = tuple(tensor.clone() for tensor in maps.prefix_tokens)
         for tensor in tokens:
-            tensor[:, place] += 1
+            tensor[:, index] += 1
         after = neck(FeatureMaps(maps.maps, prefix_tokens=tokens), Canvas((56, 56))).maps
         same = [torch.equal(one, other) for one, other in zip(before, after, strict=True)]
-        assert same == [place == 1 or readout == "ignore"] * 4
+        assert same == [index == 1 or readout == "ignore"] * 4
 
 
-def test_adding_the_token_is_adding_it_to_every_place():
+def test_add_adds_the_token_to_every_position():
     tester = TestOfATransformer()
     neck, maps = tester.build(readout="add"), tester.maps((56, 56))
     ignoring = tester.build(readout="ignore")
@@ -86,7 +86,7 @@ def test_adding_the_token_is_adding_it_to_every_place():
         ((4, 8, 16, 32), (4, 8, 16, 32)),
     ],
 )
-def test_strides_that_nobody_chose_are_those_of_a_pyramid(strides, published):
+def test_default_strides_are_those_of_a_pyramid(strides, published):
     pyramid = FeaturePyramid(tuple(Level(f"l{index}", 8, stride) for index, stride in enumerate(strides)))
     neck = DPTReassemble(pyramid, channels=4)
     assert neck.features.strides == published

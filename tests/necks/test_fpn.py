@@ -43,7 +43,7 @@ def test_levels_are_named_by_octave_and_keep_their_strides():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "extra_levels", "asked"),
+    ("wanted", "extra_levels", "required"),
     [
         (None, 0, Requirement(strides=(4, 8, 16, 32))),
         (None, 2, Requirement(strides=(4, 8, 16, 32))),
@@ -55,8 +55,8 @@ def test_levels_are_named_by_octave_and_keep_their_strides():
         (Requirement(last=1), 2, Requirement(last=1)),
     ],
 )
-def test_asks_for_what_it_uses_and_no_more(wanted, extra_levels, asked):
-    assert FeaturePyramidNetwork.needs(wanted, num_extra_levels=extra_levels) == asked
+def test_requires_only_what_it_uses(wanted, extra_levels, required):
+    assert FeaturePyramidNetwork.needs(wanted, num_extra_levels=extra_levels) == required
 
 
 def test_refuses_two_levels_of_one_octave():

@@ -1,4 +1,4 @@
-"""FPNPixelDecoder: the neck's contract, which levels it folds, what it passes on."""
+"""FPNPixelDecoder: the neck's contract, which levels it merges, levels that pass through."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ class TestFPNPixelDecoder(NeckTester):
     golden = (1.332474, 1.535801, 2.216872, 0.456261)
 
     def call(self, part, maps, canvas):
-        # What it computes first, so that the golden slice is of that; the levels pass through.
+        # The computed map first, so that the golden slice is taken from it; the levels pass through.
         out = part(maps, canvas)
         return [out.extras["mask_features"], *(out.maps if any(one.requires_grad for one in maps.maps) else ())]
 
@@ -58,7 +58,7 @@ def test_of_more_levels_it_folds_one_an_octave():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "deepest", "asked"),
+    ("wanted", "deepest", "required"),
     [
         (None, 0, Requirement(strides=(4, 8, 16, 32))),
         (Requirement(last=1, extras=("mask_features",)), 0, Requirement(strides=(4, 8, 16, 32), last=1)),
@@ -66,8 +66,8 @@ def test_of_more_levels_it_folds_one_an_octave():
         (Requirement(strides=(64,)), 0, Requirement(strides=(4, 8, 16, 32, 64))),
     ],
 )
-def test_asks_for_four_octaves_and_what_its_consumer_asks_beyond_them(wanted, deepest, asked):
-    assert FPNPixelDecoder.needs(wanted, num_deepest_levels=deepest) == asked
+def test_requires_four_octaves_and_the_other_requirements_of_its_consumer(wanted, deepest, required):
+    assert FPNPixelDecoder.needs(wanted, num_deepest_levels=deepest) == required
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""HybridEncoder: the neck's contract, levels that are not twice as large, padding, what is refused."""
+"""HybridEncoder: the neck's contract, levels that are not twice as large, padding, refusals."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ class HybridEncoderTester(NeckTester):
     part = HybridEncoder
 
     def test_gradient_reaches_every_parameter(self) -> None:
-        """In training a batch norm takes away what is added to all places: here its statistics are fixed."""
+        """In training a batch norm removes a constant that is added to all positions: here its statistics are fixed."""
         part = self.build()
         maps = self.maps((64, 64), grad=True)
         tensors = self.run(part, maps, (64, 64))
@@ -47,14 +47,14 @@ class TestHybridEncoderWithoutATransformer(HybridEncoderTester):
     golden = (0.608953, 0.429914, 1.302560, 0.379950)
 
 
-def test_asks_for_as_many_levels_as_it_encodes():
+def test_requires_as_many_levels_as_it_encodes():
     assert HybridEncoder.needs(None) == Requirement(strides=(8, 16, 32))
     assert HybridEncoder.needs(Requirement(strides=(16, 32), extras=("memory",)), num_levels=2) == Requirement(
         strides=(16, 32), extras=("memory",)
     )
 
 
-def test_levels_of_any_size_meet_on_the_finer_ones_grid():
+def test_levels_of_any_size_are_resized_to_the_finer_one():
     pyramid = FeaturePyramid((Level("a", 8, 8), Level("b", 8, 14), Level("c", 8, 32)))
     neck = HybridEncoder(pyramid, channels=16, num_heads=2, num_blocks=1).eval()
     maps = FeatureMaps((torch.randn(1, 8, 17, 11), torch.randn(1, 8, 7, 6), torch.randn(1, 8, 5, 2)))
@@ -79,12 +79,15 @@ def test_attention_reads_no_padding():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 18}, r"channels=18; its positions take a multiple of 4, and 16 is the nearest"),
+        ({"channels": 18}, r"channels=18; its positions require a multiple of 4, and 16 is the nearest"),
         ({"num_heads": 3}, "num_heads=3 does not divide channels=16"),
-        ({"num_levels": 5}, r"wants strides 2, 4, 8, 16, 32; .* so 2 is missing. The fix: backbone.out_indices=auto"),
+        (
+            {"num_levels": 5},
+            r"requires strides 2, 4, 8, 16, 32; .* so 2 is missing.*backbone.out_indices=auto",
+        ),
     ],
 )
-def test_what_does_not_fit_is_refused(options, message):
+def test_refuses_options_that_do_not_fit(options, message):
     with pytest.raises(ContractError, match=message):
         HybridEncoder(TestHybridEncoder().pyramid(), **{"channels": 16, **options})
 

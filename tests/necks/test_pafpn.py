@@ -32,7 +32,7 @@ class TestPAFPNOnOneLevel(NeckTester):
         return FeaturePyramid((Level("c5", 12, 32),))
 
 
-def test_asks_for_what_it_uses_and_no_more():
+def test_requires_only_what_it_uses():
     wanted = Requirement(strides=(8, 16, 32, 64, 128))
     assert PathAggregationNetwork.needs(wanted, num_extra_levels=2) == Requirement(strides=(8, 16, 32))
 
@@ -55,7 +55,7 @@ def test_both_paths_by_hand():
     torch.testing.assert_close(given[1], expected)
 
 
-def test_what_the_finest_level_knows_reaches_the_coarsest_by_the_second_path():
+def test_the_finest_level_reaches_the_coarsest_by_the_second_path():
     neck, maps = TestPAFPN().build(), TestPAFPN().maps((64, 64))
     changed = FeatureMaps((maps.maps[0] + 1, *maps.maps[1:]))
     before, after = (neck(given, Canvas((64, 64))).maps[-1] for given in (maps, changed))

@@ -1,4 +1,4 @@
-"""PyramidPoolingNeck: the neck's contract, what padding does to it."""
+"""PyramidPoolingNeck: the neck's contract, averages without padding."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ class TestPPMOnTokens(NeckTester):
         return FeaturePyramid((Level("a", 12, 16, prefix_tokens=1), Level("b", 12, 16, prefix_tokens=1)))
 
 
-def test_asks_for_what_is_wanted_of_it():
+def test_requires_what_its_consumer_requires():
     assert PyramidPoolingNeck.needs(None) == Requirement(last=1)
     assert PyramidPoolingNeck.needs(Requirement(strides=(8, 32))) == Requirement(strides=(8, 32))
     assert PyramidPoolingNeck.needs(Requirement(extras=("memory",))) == Requirement(last=1, extras=("memory",))
@@ -58,7 +58,7 @@ def test_refuses_no_level():
 
 
 def test_trains_on_one_image():
-    """The branch of a single cell has one value a channel, which a batch norm has no variance of."""
+    """The branch of a single cell has one value a channel, of which a batch norm computes no variance."""
     neck = TestPPM().build().train()
     before = {name: tensor.clone() for name, tensor in neck.named_buffers()}
     out = neck(TestPPM().maps((64, 96), batch=1), Canvas((64, 96)))

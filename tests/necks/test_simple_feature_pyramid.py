@@ -51,7 +51,7 @@ def test_strides_are_a_power_of_two_away_from_the_map(stride, strides, published
         assert given.shape[-2] == -(-source * stride // level.stride)
 
 
-def test_asks_for_the_deepest_map_alone():
+def test_requires_only_the_deepest_map():
     assert SimpleFeaturePyramid.needs(None) == Requirement(last=1)
     assert SimpleFeaturePyramid.needs(Requirement(strides=(4, 8))) == Requirement(last=1)
 

@@ -1,4 +1,4 @@
-"""TransformerEncoder: the neck's contract, padding, what passes on."""
+"""TransformerEncoder: the neck's contract, padding, levels that pass through."""
 
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ class TestTransformerEncoder(NeckTester):
         encoded = neck(maps, Canvas((131, 87))).maps[-1]
         (encoded * torch.randn_like(encoded)).sum().backward()
         size = {name: parameter.grad.abs().max().item() for name, parameter in neck.named_parameters()}
-        # In a softmax nothing depends on what all keys share.
+        # A softmax does not depend on a constant that is added to all keys.
         idle = {name for name in size if name.endswith("attention.key.bias")}
         assert all(size[name] < 1e-12 for name in idle)
         assert all(size[name] > 1e-6 for name in size.keys() - idle)
@@ -38,7 +38,7 @@ class TestTransformerEncoder(NeckTester):
         assert all(one is other for one, other in zip(out.maps[:-1], maps.maps[:-1], strict=True))
         assert out.maps[-1].shape == (2, 16, 2, 2)
 
-    def test_padding_is_not_looked_at(self):
+    def test_padding_is_not_read(self):
         neck, maps = self.build(), self.maps((128, 96))
         mask = torch.ones(2, 128, 96, dtype=torch.bool)
         mask[1, 64:], mask[1, :, 32:] = False, False
@@ -49,6 +49,6 @@ class TestTransformerEncoder(NeckTester):
         assert torch.equal(given[0], expected[0])
         assert torch.equal(given[1, :, :2, :1], expected[1, :, :2, :1])
 
-    def test_needs_the_deepest_level_whatever_else_is_wanted(self):
+    def test_always_requires_the_deepest_level(self):
         assert TransformerEncoder.needs(None) == Requirement(last=1)
         assert TransformerEncoder.needs(Requirement(strides=(4, 8))) == Requirement(strides=(4, 8), last=1)
