@@ -87,9 +87,8 @@ def _is_single(images: Any) -> bool:
 def _check_pose(model: Predictor, task: str | None) -> None:
     """Raises ContractError for a model that cannot read boxes of persons, before it runs."""
     check_fixed_size(model.processor.processing)
-    name = (
-        task if task is not None and task in model.tasks else ""
-    )  # of several tasks, one that finds keypoints must be named
+    # Of several tasks, one that finds keypoints must be named.
+    name = task if task is not None and task in model.tasks else ""
     if name not in model.tasks or model.prediction_kind(name) is not Heatmaps:
         raise ContractError(
             "boxes= is for models that find the keypoints of persons, such as model=vitpose_base; "
