@@ -122,7 +122,7 @@ def select_built(
 ) -> tuple[int, ...]:
     """Sorted, unique positions among the first `built` stages of an architecture.
 
-    `name`: the architecture's; `builder`: the start of the call that builds it, for the sentence that names the fix.
+    `name`: the architecture's; `builder`: the start of the call that builds it, for the message that names the fix.
 
     Raises ContractError for what `normalise_indices` refuses, for a stage that exists by name only, and for one that
     was cut off when the backbone was built.

@@ -287,9 +287,7 @@ def test_norms_of_maps_that_were_never_trained_start_plain(tmp_path: Path) -> No
 def test_another_number_of_channels_adapts_the_stem(tmp_path: Path) -> None:
     theirs = original("ResNetBackbone", RESNET, tmp_path)
     backbone, report = load(plan(None, str(tmp_path), in_channels=1), True, [4])
-    assert report.adapted == [
-        ("body.embedder.embedder.convolution.weight", "summed over 3 input channels for 1"),
-    ]
+    assert report.adapted == [("body.embedder.embedder.convolution.weight", "summed over 3 input channels for 1")]
     grey = image(64, 64, channels=1)
     with torch.no_grad():
         assert_equal(backbone(grey).maps, theirs(grey.expand(-1, 3, -1, -1)).feature_maps)
@@ -383,7 +381,7 @@ def test_images_of_other_channels_are_refused() -> None:
         plan(RESNET).construct([1])(image(32, 32, channels=4))
 
 
-def test_a_missing_library_is_a_sentence_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_reported_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(RecipeError, match=r"pip install 'backbonekit\[transformers\]'"):
         bk.build_model({"backbone": {"source": "transformers", "config": RESNET}})
