@@ -1,4 +1,4 @@
-"""What every backbone module has: levels of which some are returned, and the order in which its weights are used."""
+"""Base class of backbone modules: the levels, the selection of returned maps, and the order of the weights."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _BODY = "body."
 
 
 class BackboneModule(nn.Module, ABC):
-    """The role `Backbone` over a `body`, the model that computes: one of timm's or of transformers'.
+    """The role `Backbone` on a `body`, which is a model of timm or of transformers.
 
     `levels`: every level of the architecture, built or not. `forbidden`: positions that have a stage name but no
     feature map. `name`: the architecture's; `builder`: the start of the call that builds it, for messages.
@@ -108,7 +108,7 @@ class BackboneModule(nn.Module, ABC):
         )
 
     def _selection_changed(self) -> None:
-        """Called after another choice of levels."""
+        """Called after `out_indices` was set."""
 
 
 def select_built(
@@ -131,7 +131,7 @@ def select_built(
     positions = normalise_indices(out_indices, names)
     missing = [position for position in positions if position in forbidden]
     if missing:
-        raise ContractError(f"{name} gives no map at {missing[0]} ({names[missing[0]]}); leave it out of out_indices.")
+        raise ContractError(f"{name} has no map at {missing[0]} ({names[missing[0]]}); leave it out of out_indices.")
     cut = [position for position in positions if position >= built]
     if cut:
         raise ContractError(

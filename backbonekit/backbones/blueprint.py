@@ -1,4 +1,4 @@
-"""What blueprints that a `config.json` describes have in common: where weights and preprocessing are, and which fit."""
+"""Base class of blueprints read from a `config.json`: where weights and preprocessing are, and whether they fit."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,9 +18,11 @@ CONFIG = "config.json"
 
 
 class DescribedBlueprint(ABC):
-    """`identifier`: a Hub id or a folder, where the recipe names one. `repository`: where the configuration was read
-    from, which is then where the weights are too, of the same commit. `levels`: every map, in network order.
-    `forbidden`: positions that exist by name only.
+    """A blueprint of a backbone that a `config.json` describes.
+
+    `identifier`: a Hub id or a folder, where the recipe names one. `repository`: where the configuration was read from;
+    the weights are then read from the same commit. `levels`: every map, in network order. `forbidden`: positions that
+    have a stage name but no feature map.
     """
 
     levels: tuple[Level, ...]
@@ -61,7 +63,7 @@ class DescribedBlueprint(ABC):
     @property
     @abstractmethod
     def _builder(self) -> str:
-        """The start of the call that builds it, for sentences."""
+        """The start of the call that builds it, for messages."""
 
     @abstractmethod
     def _described(self, repository: Repository) -> dict[str, Any]:
@@ -72,7 +74,7 @@ class DescribedBlueprint(ABC):
         """Fields in which a configuration of this model_type describes another architecture."""
 
     def _stored(self, pretrained: bool | str, revision: str | None) -> Checkpoint:
-        """The weights as they lie. Raises RecipeError where their `config.json` describes another architecture."""
+        """The weights as stored. Raises RecipeError where their `config.json` describes another architecture."""
         own = self.repository if pretrained is True else None
         where = own or locate(pretrained, revision, self._identifier)
         if isinstance(where, Repository):
@@ -108,7 +110,7 @@ class DescribedBlueprint(ABC):
 
 
 def own_names(checkpoint: Checkpoint) -> Checkpoint | None:
-    """The checkpoint as it is where it was saved from a module of ours, else None."""
+    """The checkpoint, unchanged, where it was saved from a module of this library, else None."""
     for prefix in ("", "backbone."):
         if any(key.startswith(f"{prefix}body.") for key in checkpoint.tensors):
             return checkpoint.under(prefix)

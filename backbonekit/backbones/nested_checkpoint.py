@@ -1,4 +1,4 @@
-"""The backbone within what transformers saves of a whole model: its nested configuration, its weights' prefix."""
+"""The backbone inside a whole model of transformers: its nested configuration and the prefix of its weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,18 +19,17 @@ _PREFIXES = (
 
 
 def backbone_config_of(config: Mapping[str, Any], backbones: tuple[str, ...], shown: str) -> Mapping[str, Any]:
-    """The `backbone_config` of a whole model's `config.json`; of a backbone's own, or of one made of nothing else, the
-    same mapping.
+    """The `backbone_config` of a whole model's `config.json`; any other `config.json` is returned unchanged.
 
-    `backbones`: model types that are backbones. `shown`: what it was read from, for sentences. Raises RecipeError where
-    the backbone within is timm's.
+    `backbones`: model types that are backbones. `shown`: what it was read from, for messages. Raises RecipeError where
+    the nested backbone is timm's.
     """
     if config.get("model_type") in backbones:
         return config
     within = config.get("backbone_config")
     name = config.get("backbone")
     if isinstance(within, Mapping) and within.get("model_type") != _TIMM:
-        # MaskFormer runs its own Swin, of the same fields, whatever its configuration calls it.
+        # MaskFormer uses its own Swin, with the same fields, even where its configuration names `swin`.
         is_its_swin = config.get("model_type") == "maskformer" and within.get("model_type") == "swin"
         return {**within, "model_type": "maskformer-swin"} if is_its_swin else within
     if isinstance(within, Mapping):
@@ -46,8 +45,7 @@ def backbone_config_of(config: Mapping[str, Any], backbones: tuple[str, ...], sh
 def backbone_alone(checkpoint: Checkpoint) -> Checkpoint:
     """The tensors of a whole model's backbone, named as the backbone alone names them.
 
-    A checkpoint without a prefix of whole models is one of a backbone, or of a model that is little else, and stays as
-    it is.
+    A checkpoint without such a prefix is one of a backbone and is returned unchanged.
     """
     for prefix in _PREFIXES:
         if any(key.startswith(prefix) for key in checkpoint):

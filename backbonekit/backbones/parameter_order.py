@@ -9,7 +9,7 @@ from torch import nn
 
 from backbonekit.contract.roles import ParameterOrder
 
-_UNMATCHED = "\0"  # no weight has this name, so timm's patterns put it behind everything
+_UNMATCHED = "\0"  # no weight has this name, so timm's patterns put it after all others
 
 
 @runtime_checkable
@@ -34,12 +34,13 @@ class ListsUndecayed(Protocol):
 
 
 def body_layers(body: nn.Module) -> ParameterOrder:
-    """A layer is a block. What is used behind all blocks is left out."""
+    """The layer of each weight, where a layer is a block. Weights after all blocks are left out."""
     return _by_patterns(body, coarse=False)
 
 
 def body_stages(body: nn.Module) -> ParameterOrder:
-    """A stage is what timm calls so; of a plain transformer, each block. What is used behind all stages is left out."""
+    """The stage of each weight, as timm groups them; in a plain transformer, each block. Those after all stages are
+    left out."""
     stages = _by_patterns(body, coarse=True)
     return _ended_at_maps(body, groups=stages.count) or stages
 
@@ -50,7 +51,7 @@ def undecayed(body: nn.Module) -> frozenset[str]:
 
 
 def names_of(module: nn.Module) -> list[str]:
-    """Parameters and buffers in the order of definition; those of one module stand together."""
+    """Parameters and buffers in the order of definition; those of one module are adjacent."""
     owned: Iterable[tuple[str, nn.Module]] = module.named_modules()
     return [
         f"{prefix}.{name}" if prefix else name
@@ -60,7 +61,7 @@ def names_of(module: nn.Module) -> list[str]:
 
 
 def _by_patterns(body: nn.Module, *, coarse: bool) -> ParameterOrder:
-    """By timm's own patterns; names that match none are left out."""
+    """The order from timm's own patterns; names that match none are left out."""
     names = names_of(body)
     if isinstance(body, HasLayerPatterns):
         try:
@@ -75,8 +76,8 @@ def _by_patterns(body: nn.Module, *, coarse: bool) -> ParameterOrder:
 
 
 def _by_numbers(names: list[str]) -> ParameterOrder:
-    """Without patterns: the longest numbered list of modules (`stages.0`, `stages.1`, ...) is the trunk, one layer
-    each; what is defined before it is the stem."""
+    """The order without patterns: the longest numbered list of modules (`stages.0`, `stages.1`, ...) is the trunk, one
+    layer each; what is defined before it is the stem."""
     numbered: dict[str, list[int]] = {}
     for name in names:
         found = re.match(r"(\w+)\.(\d+)\.", name)

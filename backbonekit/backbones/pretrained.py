@@ -1,4 +1,4 @@
-"""Pretrained weights: where they are, and how stem and pixel statistics are made for other numbers of channels."""
+"""Pretrained weights: finding them, and adapting the stem and the pixel statistics to other numbers of channels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,9 @@ from backbonekit.weights.repository import Repository, open_repository
 
 
 def locate(pretrained: bool | str, revision: str | None, own: str | None) -> Repository | Path:
-    """`own`: the backbone's name, which `pretrained: true` stands for. `revision` is of a Hub repository.
+    """The repository or the file with the pretrained weights.
+
+    `own`: the backbone's name, used for `pretrained: true`. `revision`: of a Hub repository.
 
     Raises RecipeError where there is no name, StorageError where nothing is found.
     """
@@ -32,8 +34,8 @@ def locate(pretrained: bool | str, revision: str | None, own: str | None) -> Rep
 def adapt_stem(weight: Tensor, channels: int, *, pretrained_channels: int) -> tuple[Tensor, str] | None:
     """A convolution's kernel [out, in, height, width] for `channels` input channels and how it was made, or None.
 
-    One channel gets the sum over the pretrained ones, more get them in turn, scaled so that the response keeps its
-    size. Source: timm's `adapt_input_conv` (timm/models/_manipulate.py).
+    A single channel is the sum over the pretrained ones; more channels repeat them in turn, scaled so that the response
+    keeps its size. Source: timm's `adapt_input_conv` (timm/models/_manipulate.py).
     """
     if weight.ndim != 4 or channels == pretrained_channels:
         return None
@@ -48,7 +50,7 @@ def adapt_stem(weight: Tensor, channels: int, *, pretrained_channels: int) -> tu
 def with_channels(processing: Processing, channels: int) -> Processing:
     """The same processing for images of `channels` channels.
 
-    As pretrained stems are adapted: one channel stands for all of them together, more repeat them in turn.
+    As for pretrained stems: a single channel has the mean of the values, more channels repeat them in turn.
     """
     if channels == len(processing.mean):
         return processing

@@ -164,9 +164,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("config", "sentence"), REFUSED)
-def test_what_is_not_built_is_refused_by_name(config: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(RecipeError, match=sentence):
+@pytest.mark.parametrize(("config", "message"), REFUSED)
+def test_what_is_not_built_is_refused_by_name(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         blueprint(None, config=config, revision=None, in_channels=3, args={})
 
 

@@ -68,7 +68,7 @@ def test_the_defaults_of_every_field_are_those_of_transformers(model_type: str) 
 
 
 @pytest.mark.parametrize(
-    ("config", "sentence"),
+    ("config", "message"),
     [
         ({}, "no model_type"),
         ({"model_type": "rezenet"}, "did you mean 'resnet'?"),
@@ -91,13 +91,13 @@ def test_the_defaults_of_every_field_are_those_of_transformers(model_type: str) 
         ({**DINOV2, "num_hidden_layers": True}, "whole number"),
     ],
 )
-def test_wrong_configurations(config: dict[str, Any], sentence: str) -> None:
+def test_wrong_configurations(config: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         plan(config=config)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_all_faults_of_a_configuration_are_told_together() -> None:
+def test_all_faults_of_a_configuration_are_reported_together() -> None:
     with pytest.raises(RecipeError) as caught:
         plan(config={**RESNET, "depths": [0], "num_channels": 0, "embedding_size": "64"})
     assert len(caught.value.faults) == 3
@@ -125,7 +125,7 @@ def test_arguments_are_checked() -> None:
 def test_the_stem_of_maskformer_swin_is_a_name_only() -> None:
     source = plan(config={**SWIN, "model_type": "maskformer-swin"})
     assert source.forbidden == {0}
-    with pytest.raises(ContractError, match="gives no map at 0"):
+    with pytest.raises(ContractError, match="has no map at 0"):
         source.construct([0, 1])
 
 
@@ -165,14 +165,14 @@ def test_norms_that_a_checkpoint_lacks_start_plain_and_are_reported(folder) -> N
     assert ("norms.stage2.bias", "not in the checkpoint: starts as plain normalisation") in report.adapted
 
 
-def test_norms_of_unwanted_kind_are_left_unread(folder) -> None:
+def test_norms_of_another_kind_are_left_unread(folder) -> None:
     where = folder(SWIN, [0, 1, 2])
     backbone, report = load(plan(where, norm="none"), True, [2])
     assert not list(backbone.norms)
     assert report.surplus == []
 
 
-def test_only_norms_of_given_maps_are_trained() -> None:
+def test_only_norms_of_returned_maps_are_trained() -> None:
     backbone = plan(config=SWIN).construct([1, 2])
     trained = {name for name, parameter in backbone.norms.named_parameters() if parameter.requires_grad}
     assert trained == {"stage1.weight", "stage1.bias", "stage2.weight", "stage2.bias"}
@@ -210,7 +210,7 @@ def test_weights_of_our_own_saving_are_read_as_they_are(folder, tmp_path: Path) 
         assert torch.equal(again.body.conv1.weight, backbone.body.conv1.weight)
 
 
-def test_weights_that_do_not_fit_are_told(folder) -> None:
+def test_weights_that_do_not_fit_are_reported(folder) -> None:
     where = folder(RESNET, [2])
     tensors = load_file(f"{where}/model.safetensors")
     tensors["embedder.embedder.extra"] = tensors.pop("embedder.embedder.convolution.weight")

@@ -17,7 +17,7 @@ VITPOSE = {"model_type": "vitpose_backbone"}
 
 
 @pytest.mark.parametrize(
-    ("config", "sentence"),
+    ("config", "message"),
     [
         ({"model_type": "dinov2_with_registers", "use_mask_token": True}, "'use_mask_token' is not supported"),
         ({"model_type": "dinov2_with_registers", "image_size": [56, 70]}, "dinov2_with_registers config: image_size"),
@@ -54,7 +54,7 @@ VITPOSE = {"model_type": "vitpose_backbone"}
         ({**VITPOSE, "image_size": [268, 192]}, "do not go together"),
     ],
 )
-def test_wrong_configurations(config: dict[str, Any], sentence: str) -> None:
+def test_wrong_configurations(config: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         blueprint(None, config=config, revision=None, in_channels=3, args={})
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Every architecture of timm tells the truth about its maps: one of each module here, all of them when asked for."""
+"""The stated maps of every timm architecture are correct: one of each module here, all of them in the slow tests."""
 
 import runpy
 from pathlib import Path

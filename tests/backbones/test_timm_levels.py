@@ -1,4 +1,4 @@
-"""The static table of maps tells the truth for every kind of architecture in timm; run on the meta device."""
+"""The static table of maps is correct for every kind of architecture in timm; run on the meta device."""
 
 import pytest
 import torch

@@ -39,7 +39,7 @@ def saved(tmp_path: Path, name: str, **arguments) -> tuple[torch.nn.Module, str]
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
+    ("name", "message"),
     [
         ("resnet5", "timm has no architecture 'resnet5'; did you mean"),
         ("resnet50.a9_in1k", "timm has no weights 'a9_in1k' of resnet50; did you mean 'resnet50."),
@@ -47,17 +47,17 @@ def saved(tmp_path: Path, name: str, **arguments) -> tuple[torch.nn.Module, str]
         (None, "backbone.name is needed"),
     ],
 )
-def test_wrong_names(name: str | None, sentence: str) -> None:
+def test_wrong_names(name: str | None, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         plan(name)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_name_with_timms_prefix_is_the_same() -> None:
     assert plan("timm/resnet18.a1_in1k").levels == plan("resnet18").levels
 
 
-def test_wrong_arguments_are_told_together() -> None:
+def test_wrong_arguments_are_reported_together() -> None:
     with pytest.raises(RecipeError) as caught:
         plan("resnet18", drop_path_rat=0.1, num_classes=3, checkpoint_path="x", act_layer=lambda x: x, in_chans=1)
     assert len(caught.value.faults) == 5
@@ -85,7 +85,7 @@ def test_a_config_is_refused() -> None:
         plan("resnet18", config={"model_type": "resnet"})
 
 
-def test_timms_own_refusal_becomes_a_sentence() -> None:
+def test_timms_own_error_becomes_a_contract_error() -> None:
     with pytest.raises(ContractError, match="timm does not build resnet18"):
         plan("resnet18", output_stride=7)
 
@@ -160,7 +160,7 @@ def test_older_names_are_converted_as_timm_does(tmp_path: Path) -> None:
         assert torch.equal(backbone.state_dict()[f"body.{name}"], model.state_dict()[name])
 
 
-def test_weights_that_do_not_fit_are_told(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_reported(tmp_path: Path) -> None:
     _, path = saved(tmp_path, "test_resnet")
     tensors = _tensors(path)
     tensors["stray.weight"] = tensors.pop("layer1.0.conv1.weight")

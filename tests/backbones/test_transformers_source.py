@@ -116,7 +116,7 @@ def assert_equal(given: Any, expected: Any) -> None:
     ],
     ids=lambda value: value["model_type"] if isinstance(value, dict) else "",
 )
-def test_gives_the_maps_that_it_publishes(config: Any, channels: Any, strides: Any, sizes: Any) -> None:
+def test_returns_the_maps_that_it_publishes(config: Any, channels: Any, strides: Any, sizes: Any) -> None:
     source = plan(config)
     if channels is not None and config is not TEXTNET:
         assert tuple(level.channels for level in source.levels) == channels
@@ -171,8 +171,8 @@ def test_indices_can_be_set_among_those_it_was_built_with() -> None:
         backbone.out_indices = [-1]
         assert_equal(backbone(image(32, 32)).maps, expected[1:])
     assert backbone.features.names == ("stage2",)
-    for wrong, sentence in ([1], "was built to give"), ([2, 0], "not in network order"), ([7], "out of range"):
-        with pytest.raises(ContractError, match=sentence):
+    for wrong, message in ([1], "was built to return"), ([2, 0], "not in network order"), ([7], "out of range"):
+        with pytest.raises(ContractError, match=message):
             backbone.out_indices = wrong
     assert backbone.out_indices == (2,)
 
@@ -302,7 +302,7 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     file = str(tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match=r"in surplus: encoder\.stages\.1\.layers\.1\."):
         plan({**RESNET, "depths": [1, 1, 1, 1]}).checkpoint(file, None, [4])
-    with pytest.raises(WeightsError, match=r"is \[5\], wanted \[6\]"):
+    with pytest.raises(WeightsError, match=r"is \[5\], expected \[6\]"):
         plan({**RESNET, "hidden_sizes": [8, 12, 16, 24]}).checkpoint(file, None, [4])
     with pytest.raises(WeightsError, match=r"stages\.2\.layers\.1"):
         load(plan({**RESNET, "depths": [1, 2, 2, 1]}), file, [4])
@@ -352,7 +352,7 @@ def test_what_the_native_source_refuses_is_built_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "args", "sentence"),
+    ("config", "args", "message"),
     [
         ({"model_type": "vit"}, {}, "has no backbone of model_type 'vit'; did you mean"),
         ({}, {}, "backbone.config has no model_type"),
@@ -368,10 +368,10 @@ def test_what_the_native_source_refuses_is_built_here() -> None:
         (RESNET, {"num_channels": 1}, "backbone.args.num_channels"),
     ],
 )
-def test_refusals_are_sentences(config: Any, args: Any, sentence: str) -> None:
+def test_refused_configurations_and_arguments(config: Any, args: Any, message: str) -> None:
     with pytest.raises((RecipeError, ContractError)) as caught:
         plan(config, **args)
-    assert sentence in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_images_of_other_channels_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""A backbone of transformers: a timm model run stage by stage, tapped where transformers taps its own."""
+"""A backbone of transformers: a timm model run stage by stage, with the maps that transformers returns."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from backbonekit.contract.maps import FeatureMaps
 
 
 class StagedBackbone(BackboneModule):
-    """Images to the maps of the stages in `out_indices`, where 0 is the stem if the family has one.
+    """A network from images to the maps of the stages in `out_indices`, where 0 is the stem if the family has one.
 
     `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
-    stage; those of stages that are not given take no gradient. `stage_names`: every stage of the architecture, built or
-    not.
+    stage; those of stages whose maps are not returned take no gradient. `stage_names`: every stage of the
+    architecture, built or not.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class StagedBackbone(BackboneModule):
         self.gradient_checkpointing = enabled
 
     def stage_of(self, name: str) -> int:
-        """The stage of a parameter or buffer of this module; what is used behind all stages belongs to the last."""
+        """The stage of a parameter or buffer of this module; what comes after all stages belongs to the last."""
         owner, _, rest = name.partition(".")
         if owner == "norms":
             return self.stage_names.index(rest.partition(".")[0])
@@ -69,12 +69,12 @@ class StagedBackbone(BackboneModule):
         check_channels(pixel_values, self.in_channels, self.name)
         x, grid = self.family.embed(self.body, pixel_values)
         units = self.family.units(self.body)
-        beside = self.family.beside(self.body, x, grid)
+        extra_inputs = self.family.extra_inputs(self.body, x, grid)
         first = 1 if self.family.has_stem else 0
         outputs: dict[int, Tensor] = {}
         for index in range(max(indices) + 1):
             if index >= first:
-                x = self._through(units[index - first], x, beside)
+                x = self._run_units(units[index - first], x, extra_inputs)
             if index in indices:
                 outputs[index] = x
         return outputs, grid
@@ -94,10 +94,10 @@ class StagedBackbone(BackboneModule):
             prefix_tokens=prefix_tokens if any(tokens is not None for tokens in prefix_tokens) else (),
         )
 
-    def _through(self, units: Sequence[nn.Module], x: Tensor, beside: tuple[Any, ...]) -> Tensor:
+    def _run_units(self, units: Sequence[nn.Module], x: Tensor, extra_inputs: tuple[Any, ...]) -> Tensor:
         recompute = self.gradient_checkpointing and self.training
         for unit in units:
-            x = checkpoint(unit, x, *beside, use_reentrant=False) if recompute else unit(x, *beside)  # type: ignore
+            x = checkpoint(unit, x, *extra_inputs, use_reentrant=False) if recompute else unit(x, *extra_inputs)  # type: ignore
         return x
 
     def _normalised(self, x: Tensor, index: int) -> Tensor:
@@ -109,7 +109,7 @@ class StagedBackbone(BackboneModule):
         return x
 
     def _selection_changed(self) -> None:
-        # A parameter that takes a gradient and never gets one stops distributed training.
+        # Distributed training fails on parameters that require a gradient and never receive one.
         names = {self.levels[index].name for index in self._out_indices}
         trains = any(parameter.requires_grad for parameter in self.body.parameters())
         for name, norm in self.norms.items():

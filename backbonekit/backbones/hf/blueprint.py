@@ -1,4 +1,4 @@
-"""The `hf` source: backbones that transformers has, from its `config.json` and weights, on timm modules."""
+"""The `hf` source: backbones of transformers, read from its `config.json` and weights, built of timm modules."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,10 +32,10 @@ def blueprint(
     args: Mapping[str, Any],
 ) -> "HFBlueprint":
     """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both. Of a whole model
-    that holds one (`backbone_config`) it is the backbone alone.
+    with a `backbone_config` only the backbone is built.
 
-    `args`: `norm` (what is done to the maps: none, final, last, which is the final norm on the last stage alone, or
-    per_stage; each family has its default) and the fields of the configuration that matter in training only, such as
+    `args`: `norm`, the normalisation of the maps (none, final, per_stage, or last: the final norm on the last stage
+    alone; each family has its default), and the fields of the configuration that matter in training only, such as
     `drop_path_rate`. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
     ContractError, StorageError.
     """
@@ -55,7 +55,7 @@ def blueprint(
 
 
 class HFBlueprint(DescribedBlueprint):
-    """A backbone of transformers before it exists: see `contract.roles.Blueprint`."""
+    """A backbone of transformers before it is constructed: see `contract.roles.Blueprint`."""
 
     source = "hf"
 
@@ -73,9 +73,9 @@ class HFBlueprint(DescribedBlueprint):
         self.architecture = config
         self.norm: OutputNorm = _checked_args(family, config, args)
         self._built = replace(config, **{key: value for key, value in args.items() if key != "norm"})
-        # With the images' own channels, because of some families they are the first level's.
-        seen: Any = {"num_channels": in_channels}
-        self.levels: tuple[Level, ...] = family.levels(replace(config, **seen))
+        # With the images' own number of channels: in some families it is also that of the first level.
+        image_channels: Any = {"num_channels": in_channels}
+        self.levels: tuple[Level, ...] = family.levels(replace(config, **image_channels))
         self.forbidden = family.forbidden
         self.canvas = family.canvas(config)
 
@@ -146,7 +146,7 @@ class HFBlueprint(DescribedBlueprint):
         return list(self.architecture.differences(self.family.config_class.from_mapping(stored)))
 
     def builds(self, name: str, out_indices: Sequence[int]) -> bool:
-        """Whether a weight of the whole architecture, by our name, is part of what `construct` gives."""
+        """Whether a weight of the whole architecture, by our name, is part of the module that `construct` returns."""
         positions = self._positions(out_indices)
         owner, _, rest = name.partition(".")
         if owner == "norms":
@@ -154,16 +154,16 @@ class HFBlueprint(DescribedBlueprint):
                 level.name for level in self.levels[: positions[-1] + 1]
             }
         if owner != "body":
-            return True  # no name of ours: filling reports it
+            return True  # an unknown name: filling reports it
         stage = self.family.stage_of(name)
         return self._has_final_norm(positions) if stage is None else stage <= positions[-1]
 
     def _cut(self, checkpoint: Checkpoint, positions: tuple[int, ...]) -> dict[str, StoredTensor]:
-        """Without what belongs to stages that are not built, and to norms that are not wanted."""
+        """The tensors without those of stages and norms that are not built."""
         return {key: entry for key, entry in checkpoint.tensors.items() if self.builds(key, positions)}
 
     def norms_by_name(self, out_indices: Sequence[int]) -> tuple[str, ...]:
-        """The weights of the built stages' output norms. Checkpoints mostly lack them; `adapt` makes plain ones."""
+        """The weights of the built stages' output norms. `adapt` initialises those that a checkpoint lacks."""
         if self.norm != "per_stage":
             return ()
         return tuple(

@@ -1,7 +1,8 @@
-"""The table of families: model types of transformers, and how their classes are called. No torch here.
+"""The table of families: model types of transformers and the names of their classes. It does not import torch.
 
-A family stands in the module of its model type, `-` written `_`: `pvt_v2` in `pvt_v2.py`, with `PvtV2Architecture` and
-`FAMILY`. Its classes of the Hugging Face guide, `PvtV2Config` and `PvtV2Backbone`, follow from this line.
+A family is defined in the module of its model type, with `-` written as `_`: `pvt_v2` in `pvt_v2.py`, which contains
+`PvtV2Architecture` and `FAMILY`. The names of its Hugging Face classes, `PvtV2Config` and `PvtV2Backbone`, follow from
+its line in this table.
 """
 
 CLASS_NAMES = {
@@ -28,15 +29,15 @@ CLASS_NAMES = {
 
 
 def module_name(model_type: str) -> str:
-    """Where a family is written, below this package."""
+    """The module of a family, below `families`."""
     return model_type.replace("-", "_")
 
 
 def config_name(model_type: str) -> str:
-    """`PvtV2Config`."""
+    """The configuration class of a model type, such as `PvtV2Config`."""
     return f"{CLASS_NAMES[model_type]}Config"
 
 
 def backbone_name(model_type: str) -> str:
-    """`PvtV2Backbone`, and `VitPoseBackbone` where the name says it already."""
+    """The backbone class of a model type, such as `PvtV2Backbone`; `VitPoseBackbone` keeps a single `Backbone`."""
     return f"{CLASS_NAMES[model_type].removesuffix('Backbone')}Backbone"

@@ -63,7 +63,7 @@ class ArchitectureConfig:
         return {"model_type": self.model_type, **plain}
 
     def differences(self, other: "ArchitectureConfig") -> list[str]:
-        """Where another configuration describes other weights: `field: ours here, theirs there`, one each."""
+        """Where another configuration describes other weights: one `field: ours here, theirs there` each."""
         assert type(self) is type(other)
         return [
             f"{item.name}: {getattr(self, item.name)!r} here, {getattr(other, item.name)!r} there"
@@ -72,11 +72,11 @@ class ArchitectureConfig:
         ]
 
     def _supported(self) -> list[str]:
-        """Sentences on values that are legal in transformers and not built here. A family overrides it."""
+        """A message for each value that is legal in transformers but not supported here. A family overrides it."""
         return []
 
     def _refusals(self, allowed: Mapping[str, Sequence[Any]]) -> list[str]:
-        """A sentence for every field whose value is not among the allowed ones."""
+        """A message for every field whose value is not among the allowed ones."""
         return [
             f"{self.model_type} config: {name}={getattr(self, name)!r} is not supported, only"
             f" {', '.join(repr(value) for value in values)}. Use source: transformers for it."

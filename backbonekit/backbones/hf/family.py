@@ -1,4 +1,4 @@
-"""What a family of backbones consists of: one such value stands in each family's file."""
+"""The description of a family of backbones: each family's file defines one as `FAMILY`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ OutputNorm = Literal["none", "final", "last", "per_stage"]
 class BodyPlan:
     """How much of an architecture is built. `last`: the deepest level's position; mostly 0 is the stem alone.
 
-    `final_norm`: whether the architecture's own last normalisation is wanted.
+    `final_norm`: whether the architecture's own last normalisation is built.
     """
 
     in_channels: int
@@ -28,13 +28,13 @@ class BodyPlan:
     final_norm: bool
 
 
-def nothing_beside(body: nn.Module, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
-    """Of units that take their input alone."""
+def no_extra_inputs(body: nn.Module, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
+    """The extra inputs of units that take the feature map alone: none."""
     return ()
 
 
-def as_it_is(body: nn.Module, x: Tensor, index: int) -> Tensor:
-    """A stage's output in the layout that it has."""
+def unchanged(body: nn.Module, x: Tensor, index: int) -> Tensor:
+    """A stage's output in its own layout."""
     return x
 
 
@@ -43,18 +43,18 @@ def channels_first(body: nn.Module, x: Tensor, index: int) -> Tensor:
     return x.permute(0, 3, 1, 2).contiguous()
 
 
-def flat_places(body: nn.Module, x: Tensor, index: int) -> Tensor:
+def flatten_positions(body: nn.Module, x: Tensor, index: int) -> Tensor:
     """[batch, height, width, channels] -> [batch, height * width, channels]."""
     return x.flatten(1, 2)
 
 
-def weights_as_they_are(module: nn.Module, weights: Tensor) -> Tensor:
-    """Already [batch, heads, queries, keys]."""
+def unchanged_weights(module: nn.Module, weights: Tensor) -> Tensor:
+    """Attention weights that are already [batch, heads, queries, keys]."""
     return weights
 
 
-def as_normalisation_starts(config: Any) -> tuple[float, float]:
-    """Weight and bias that change nothing."""
+def identity_norm_start(config: Any) -> tuple[float, float]:
+    """Weight 1 and bias 0: a scale and a shift that change nothing."""
     return 1.0, 0.0
 
 
@@ -62,22 +62,22 @@ def as_normalisation_starts(config: Any) -> tuple[float, float]:
 class Family:
     """A model type of transformers on a timm architecture. The functions take the family's own configuration class.
 
-    `levels`: every map, the stem first where there is one. `forbidden`: positions that transformers names and does not
-    give.
-    `construct_body`: the timm model, cut after `BodyPlan.last`; nothing of it lies idle.
+    `levels`: every map, the stem first where there is one. `forbidden`: positions that transformers names but has no
+    map for.
+    `construct_body`: the timm model, cut after `BodyPlan.last`, without unused modules.
     `embed(body, pixel_values)`: the stem's output in `layout` and its grid (height, width).
     `units(body)`: for each stage after the stem, the modules that it runs through; each can be checkpointed.
-    `has_stem`: whether position 0 is the stem. Where it is not, what `embed` gives runs through the first of `units`.
-    `beside(body, x, grid)`: what the units take beside their input, such as rotations; made once for each forward.
+    `has_stem`: whether position 0 is the stem. Where it is not, the first of `units` takes the output of `embed`.
+    `extra_inputs(body, x, grid)`: further inputs of every unit, such as rotary embeddings, computed once a forward.
     `key_map`: transformers' un-prefixed names to those of the constructed module (`body.` and `norms.`).
     `stage_of(name)`: the position of the level that a weight of `body` belongs to; None for the final normalisation.
-    `stem`: the weight that sees the pixels. `position_table`: the weight whose size follows the image's, or None.
-    `default_norm`: what transformers does to the maps. `final_norm`: the stages that the final norm fits.
+    `stem`: the weight applied to the pixels. `position_table`: the weight whose size depends on the image's, or None.
+    `default_norm`: how transformers normalises the maps. `final_norm`: the stages that the final norm fits.
     `norm_epsilon`: of per-stage norms. `norm_start`: weight and bias of those that a checkpoint lacks.
     `resample_positions(table, size)`: the table of the same architecture made for another number of positions.
     `hidden_state(body, x, index)`: a stage's output in the layout of transformers' `hidden_states`.
-    `attentions(body)`: the modules whose weights transformers gives as `attentions`, in that order; None where it
-    gives none. `attention_weights(module, weights)`: what such a module computed, in the shape that transformers gives.
+    `attentions(body)`: the modules whose weights transformers returns as `attentions`, in that order; None where it
+    returns none. `attention_weights(module, weights)`: such a module's weights, in the shape that transformers returns.
     """
 
     config_class: type[ArchitectureConfig]
@@ -94,22 +94,22 @@ class Family:
     processing: Processing
     canvas: Callable[[Any], tuple[int, int]]
     norm_epsilon: float = 1e-5
-    norm_start: Callable[[Any], tuple[float, float]] = as_normalisation_starts
+    norm_start: Callable[[Any], tuple[float, float]] = identity_norm_start
     has_stem: bool = True
-    beside: Callable[[Any, Tensor, tuple[int, int]], tuple[Any, ...]] = nothing_beside
+    extra_inputs: Callable[[Any, Tensor, tuple[int, int]], tuple[Any, ...]] = no_extra_inputs
     forbidden: frozenset[int] = frozenset()
     position_table: str | None = None
     resample_positions: Callable[[Tensor, int], Tensor] | None = None
-    hidden_state: Callable[[Any, Tensor, int], Tensor] = as_it_is
+    hidden_state: Callable[[Any, Tensor, int], Tensor] = unchanged
     attentions: Callable[[Any], Sequence[nn.Module]] | None = None
-    attention_weights: Callable[[Any, Tensor], Tensor] = weights_as_they_are
+    attention_weights: Callable[[Any, Tensor], Tensor] = unchanged_weights
 
     @property
     def model_type(self) -> str:
         return self.config_class.model_type
 
     def __reduce__(self) -> tuple[Callable[[str], "Family"], tuple[str]]:
-        # A pickled or copied model refers to its family by the module that defines it, as to a class.
+        # A pickled or copied model refers to its family by the module that defines it, as pickle does for a class.
         return _family_in, (self.config_class.__module__,)
 
 

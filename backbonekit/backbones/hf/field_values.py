@@ -1,4 +1,4 @@
-"""What the fields of several families stand for: squares, activations, rates of stochastic depth."""
+"""Field values that several families share: image sizes, activations, rates of stochastic depth."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,7 +12,7 @@ Square = Side | tuple[Side, Side]
 
 
 def sides(value: int | tuple[int, int]) -> tuple[int, int]:
-    """(height, width)."""
+    """A field's one or two values as (height, width)."""
     return (value, value) if isinstance(value, int) else value
 
 
@@ -28,8 +28,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def rate_of_last_built(rate: float, built: Sequence[int], whole: Sequence[int]) -> float:
-    """Rates rise linearly from 0 to `rate` over all blocks, so the deepest of those that are built has less.
+    """The drop path rate of the deepest block that is built. Rates rise linearly from 0 to `rate` over all blocks.
 
-    `built`, `whole`: blocks of each stage that is built, and of each stage.
+    `built`: number of blocks in each built stage. `whole`: number of blocks in each stage of the architecture.
     """
     return rate * max(sum(built) - 1, 0) / max(sum(whole) - 1, 1)

@@ -77,5 +77,5 @@ GENERIC_FIELDS = frozenset(
     ]
 )
 
-# Which maps are wanted is a matter of the build, not of the architecture.
+# Which maps are returned is decided when a backbone is built, not by the architecture.
 SELECTION_FIELDS = frozenset({"out_features", "out_indices", "_out_features", "_out_indices", "stage_names"})

@@ -1,4 +1,4 @@
-"""The families of the table in `class_names.py`, each imported when asked for."""
+"""The families of the table in `class_names.py`, each imported on first use."""
 
 from importlib import import_module
 

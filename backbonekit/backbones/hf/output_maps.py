@@ -1,4 +1,4 @@
-"""The layouts that transformer and convolutional stages work in, and normalisation of a map in each."""
+"""The layouts of stage outputs (NCHW, NHWC, tokens): conversion to feature maps, and normalisation in each."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from backbonekit.errors import ContractError
 
 
 def normalised(x: Tensor, layout: Layout, norm: nn.Module) -> Tensor:
-    """A LayerNorm over the channels, wherever the layout has them."""
+    """A stage's output after a LayerNorm over its channels."""
     if layout == "NCHW":
         return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return norm(x)
@@ -19,15 +19,15 @@ def normalised(x: Tensor, layout: Layout, norm: nn.Module) -> Tensor:
 def to_map(x: Tensor, layout: Layout, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
     """A stage's output as [batch, channels, height, width], and its prefix tokens [batch, tokens, channels] if any.
 
-    A view, in memory as the stage left it. `grid`: (height, width) of the token layout, whose tokens end with one for
-    each place of the grid.
+    A view without a copy. `grid`: (height, width) of the token layout, in which the last height * width tokens are the
+    positions of the grid.
     """
     if layout == "NCHW":
         return x, None
     if layout == "NHWC":
         return x.permute(0, 3, 1, 2), None
-    places = grid[0] * grid[1]
-    prefix = x.shape[1] - places
+    positions = grid[0] * grid[1]
+    prefix = x.shape[1] - positions
     # [batch, tokens, channels] -> [batch, height, width, channels]
     spatial = x[:, prefix:].unflatten(1, grid)
     return spatial.permute(0, 3, 1, 2), x[:, :prefix] if prefix else None
@@ -42,8 +42,8 @@ def check_output_norm(family: Family, norm: OutputNorm) -> None:
 def stage_norms(family: Family, levels: Sequence[Level], norm: OutputNorm) -> nn.ModuleDict:
     """A LayerNorm over the channels of each stage, by the stage's name; empty unless `norm` is per_stage.
 
-    transformers makes them for the stages that are asked for, and most checkpoints have none: they start with weight 1
-    and bias 0.
+    transformers builds them for the selected stages alone, and most checkpoints have none: they start with weight 1 and
+    bias 0.
     """
     if norm != "per_stage":
         return nn.ModuleDict()

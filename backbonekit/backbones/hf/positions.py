@@ -1,4 +1,4 @@
-"""Tables of positions: resized to the grid of an image, or checked against it."""
+"""Position embeddings: interpolated to the grid of an image, or checked against it."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from backbonekit.errors import ContractError
 
 
 def check_grid(given: Sequence[int], expected: Sequence[int], model_type: str) -> None:
-    """Raises ContractError where a grid (height, width) is not the one that the positions are made for."""
+    """Raises ContractError where a grid (height, width) is not the one that the position table is made for."""
     if tuple(given) != tuple(expected):
         raise ContractError(
             f"{model_type} takes images of its configuration's image_size alone: its positions are a grid of"
@@ -21,17 +21,18 @@ def check_grid(given: Sequence[int], expected: Sequence[int], model_type: str) -
 def interpolated_positions(
     table: Tensor, grid: tuple[int, int], *, prefix: int, antialias: bool = False, in_float32: bool = True
 ) -> Tensor:
-    """A position table [1, prefix + side * side, channels] for another grid (height, width).
+    """A position table [1, prefix + side * side, channels] interpolated to another grid (height, width).
 
-    Bicubic to a size, as transformers does and timm does not. The prefix stays. `antialias`: smooth before making it
-    smaller, which the older models do not. `in_float32`: whatever the table's type, which some models do not.
+    Bicubic to a size, as in transformers and unlike in timm. The prefix is kept. `antialias`: smooth before
+    downsampling, which older models do not. `in_float32`: interpolate in float32 whatever the table's type, which some
+    models do not.
     Source: DINOv2, https://github.com/facebookresearch/dinov2, dinov2/models/vision_transformer.py,
     interpolate_pos_encoding.
     """
-    tokens, places = table[:, :prefix], table[:, prefix:]
-    side = round(places.shape[1] ** 0.5)
+    tokens, positions = table[:, :prefix], table[:, prefix:]
+    side = round(positions.shape[1] ** 0.5)
     # [1, side * side, channels] -> [1, channels, side, side]
-    square = places.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    square = positions.unflatten(1, (side, side)).permute(0, 3, 1, 2)
     square = square.float() if in_float32 else square
     resized = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False, antialias=antialias)
     resized = resized.to(table.dtype)

@@ -1,4 +1,4 @@
-"""A plain timm model as a backbone: cut after the last map that is asked for, every map NCHW."""
+"""A plain timm model as a backbone: cut after the last selected map, every map NCHW."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from backbonekit.backbones.backbone import BackboneModule, check_channels
 from backbonekit.backbones.parameter_order import body_stages, names_of
-from backbonekit.backbones.timm.levels import is_better_asked_for_tokens
+from backbonekit.backbones.timm.levels import needs_maps_from_tokens
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.roles import ParameterOrder
@@ -14,9 +14,9 @@ from backbonekit.errors import ContractError
 
 
 class TimmBackbone(BackboneModule):
-    """Images to the maps in `out_indices`, in timm's own numbering (that of `features_only`).
+    """A network from images to the maps in `out_indices`, in timm's own numbering (that of `features_only`).
 
-    `body`: the timm model, whose weights have their names in timm's checkpoints. `stage_names`: every map of the
+    `body`: the timm model, whose weights have the names of timm's checkpoints. `stage_names`: every map of the
     architecture, built or not. `fixed_size`: (height, width) where the architecture takes no other image, or None.
     """
 
@@ -60,12 +60,12 @@ class TimmBackbone(BackboneModule):
     def _maps(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
         check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
-            raise ContractError(self._size_sentence(pixel_values))
-        if is_better_asked_for_tokens(self.body):
+            raise ContractError(self._size_message(pixel_values))
+        if needs_maps_from_tokens(self.body):
             tokens = self.body.forward_intermediates(  # type: ignore[operator]
                 pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, output_fmt="NLC"
             )
-            # These architectures take whole patches alone, so the division leaves no rest.
+            # These architectures take whole patches alone, so the division has no remainder.
             grid = [round(side / self.levels[0].stride) for side in pixel_values.shape[-2:]]
             # [batch, height * width, channels] -> [batch, channels, height, width]
             return FeatureMaps(maps=tuple(each.transpose(1, 2).unflatten(2, grid) for each in tokens))
@@ -73,29 +73,29 @@ class TimmBackbone(BackboneModule):
             maps = self.body.forward_intermediates(  # type: ignore[operator]
                 pixel_values, indices=list(indices), stop_early=True, intermediates_only=True
             )
-            return self._sound(FeatureMaps(maps=tuple(maps)), indices)
+            return self._checked(FeatureMaps(maps=tuple(maps)), indices)
         pairs = self.body.forward_intermediates(  # type: ignore[operator]
             pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, return_prefix_tokens=True
         )
         maps = FeatureMaps(
             maps=tuple(feature_map for feature_map, _ in pairs), prefix_tokens=tuple(tokens for _, tokens in pairs)
         )
-        return self._sound(maps, indices)
+        return self._checked(maps, indices)
 
-    def _sound(self, maps: FeatureMaps, indices: Sequence[int]) -> FeatureMaps:
-        # Behind a convolutional stem timm folds tokens into a grid of another size, without a word, where a side of
-        # the image is no multiple of the stride.
+    def _checked(self, maps: FeatureMaps, indices: Sequence[int]) -> FeatureMaps:
+        # After a convolutional stem timm silently folds tokens into a grid of another size where a side of the image
+        # is no multiple of the stride.
         for index, feature_map in zip(indices, maps.maps, strict=True):
             level = self.levels[index]
             if feature_map.shape[1] != level.channels:
                 raise ContractError(
-                    f"{self.name} gives {list(feature_map.shape)} for {level.name}, of {level.channels} channels: it"
+                    f"{self.name} returns {list(feature_map.shape)} for {level.name}, of {level.channels} channels: it"
                     f" takes images with sides that are multiples of {level.stride:g} only. The fix:"
                     f" processing.size_divisor={level.stride:g}."
                 )
         return maps
 
-    def _size_sentence(self, pixel_values: Tensor) -> str:
+    def _size_message(self, pixel_values: Tensor) -> str:
         assert self.fixed_size is not None
         height, width = self.fixed_size
         return (

@@ -1,4 +1,4 @@
-"""The `timm` source: any architecture of timm that gives feature maps, in timm's own numbering."""
+"""The `timm` source: any architecture of timm that returns feature maps, in timm's own numbering."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,7 +13,13 @@ from backbonekit.backbones.backbone import select_built
 from backbonekit.backbones.pretrained import adapt_stem, locate, with_channels
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.config import any_size_arguments, body_class, check_arguments, create_body
-from backbonekit.backbones.timm.levels import cut, idle_parameters, levels_of, may_idle, takes_any_size
+from backbonekit.backbones.timm.levels import (
+    cut,
+    levels_of,
+    may_leave_unused_parameters,
+    takes_any_size,
+    unused_parameters,
+)
 from backbonekit.backbones.timm.names import TimmIdentity, identify, processing_of
 from backbonekit.backbones.timm.weights import ConvertedWeights, open_weights, own_names
 from backbonekit.contract.processing import Processing
@@ -33,8 +39,8 @@ def blueprint(
 ) -> "TimmBlueprint":
     """A timm architecture by name, with or without a tag of weights, or a folder or Hub id in timm's format.
 
-    `args`: arguments of the architecture's constructor. `config` is of the `hf` source and must be None. Builds the
-    model on the meta device. Raises RecipeError, ContractError, StorageError.
+    `args`: arguments of the architecture's constructor. `config` belongs to the `hf` source and must be None. Builds
+    the model on the meta device. Raises RecipeError, ContractError, StorageError.
     """
     if config:
         raise RecipeError(
@@ -50,7 +56,7 @@ def blueprint(
 
 
 class TimmBlueprint:
-    """A timm backbone before it exists: see `contract.roles.Blueprint`."""
+    """A timm backbone before it is constructed: see `contract.roles.Blueprint`."""
 
     source = "timm"
     config = None
@@ -68,7 +74,7 @@ class TimmBlueprint:
         accepted = get_model_input_config(body)
         self.canvas: tuple[int, int] = tuple(accepted["input_size"][-2:])
         self.fixed_size = None if takes_any_size(body, is_fixed=accepted["fixed_input_size"]) else self.canvas
-        self._may_idle = may_idle(body)
+        self._may_leave_unused = may_leave_unused_parameters(body)
         self._changed: dict[str, Any] = {}
 
     @property
@@ -79,8 +85,8 @@ class TimmBlueprint:
         positions = self._positions(out_indices)
         body = create_body(self.identity.architecture, self.in_channels, self.arguments)
         cut(body, positions)
-        if self._may_idle:
-            self._still_idle_parameters(body, positions)
+        if self._may_leave_unused:
+            self._freeze_unused_parameters(body, positions)
         return TimmBackbone(
             body,
             levels=self.levels,
@@ -97,14 +103,14 @@ class TimmBlueprint:
         converted = ConvertedWeights(stored, self._whole)
         self._changed = {f"body.{key}": load for key, load in converted.changed.items()}
         positions = self._positions(out_indices or self.default_indices)
-        wanted = self._names_after(positions)
+        needed = self._names_after(positions)
         whole = set(self._whole.state_dict())
-        # timm's own publications carry leftovers of older code; of anybody else's weights each must be accounted for.
+        # timm's own checkpoints contain leftovers of older code; in any other checkpoint an unknown weight is an error.
         is_published = pretrained is True and self.identity.repository is None
         kept = {
             f"body.{key}": entry
             for key, entry in converted.checkpoint.tensors.items()
-            if key in wanted or not (is_published or key in whole or self._is_classifier(key))
+            if key in needed or not (is_published or key in whole or self._is_classifier(key))
         }
         return converted.checkpoint.replaced(kept)
 
@@ -131,10 +137,10 @@ class TimmBlueprint:
             builder=f"AutoBackbone.from_pretrained({self.name!r}, use_timm_backbone=True",
         )
 
-    def _still_idle_parameters(self, body: nn.Module, positions: tuple[int, ...]) -> None:
-        idle = idle_parameters(self.identity.architecture, self.in_channels, self.arguments, positions, self.canvas)
+    def _freeze_unused_parameters(self, body: nn.Module, positions: tuple[int, ...]) -> None:
+        unused = unused_parameters(self.identity.architecture, self.in_channels, self.arguments, positions, self.canvas)
         for name, parameter in body.named_parameters():
-            if name in idle:
+            if name in unused:
                 parameter.requires_grad_(False)
 
     def _locate(self, pretrained: bool | str, revision: str | None) -> Repository | Path:
@@ -152,7 +158,7 @@ class TimmBlueprint:
 
     @cached_property
     def _whole(self) -> nn.Module:
-        """The model uncut and with its classifier, on the meta device: what checkpoints are made for."""
+        """The model uncut and with its classifier, on the meta device, as checkpoints are made for it."""
         classes = self.identity.pretrained.num_classes
         with shapes_alone():
             return timm.create_model(

@@ -1,4 +1,4 @@
-"""Arguments of timm's constructors: which an architecture takes, and those that open it to images of any size."""
+"""Arguments of timm's constructors: those that an architecture takes, and those that allow images of any size."""
 
 import inspect
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from backbonekit.contract.option_values import PLAIN_DATA, faults_of, shown
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.weights.construct import shapes_alone
 
-# Decided elsewhere, or a way to files and code.
+# Set elsewhere, or they would load files or code.
 _FORBIDDEN = {
     "in_chans": "use backbone.in_channels",
     "num_classes": "a head decides it",
@@ -35,7 +35,7 @@ _FORBIDDEN = {
     "exportable": "torch.compile and torch.export need no such switch",
     "no_jit": "torch.compile and torch.export need no such switch",
     "weight_init": "the architecture's own rule is used",
-    "cfg": "give its fields one by one",
+    "cfg": "set its fields one by one",
 }
 _SIDE = {"type": "integer", "minimum": 1, "maximum": 16_384}  # pixels; such a position table still fits into memory
 _IMAGE_SIZE = {"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 1, "maxItems": 2}]}
@@ -49,7 +49,7 @@ def body_class(architecture: str) -> type[nn.Module]:
 
 
 def constructor_arguments(body: type[nn.Module]) -> dict[str, inspect.Parameter]:
-    """What a recipe may set: the constructor's named arguments, and the fields of a configuration that it takes."""
+    """Arguments that a recipe may set: those of the constructor by name, and the fields of a configuration it takes."""
     parameters = inspect.signature(body.__init__).parameters
     named = {
         name: parameter
@@ -92,10 +92,10 @@ def any_size_arguments(body: type[nn.Module]) -> dict[str, Any]:
 
 
 def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any]) -> nn.Module:
-    """The plain timm model without classifier, on the active device. Raises ContractError with timm's own words."""
+    """The plain timm model without classifier, on the active device. Raises ContractError with timm's own message."""
     try:
         body = timm.create_model(architecture, num_classes=0, in_chans=in_channels, **arguments)
-    except Exception as error:  # a foreign constructor refuses its arguments in any way it likes
+    except Exception as error:  # timm's constructors raise errors of many classes
         listed = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
         raise ContractError(
             f"timm does not build {architecture} with {in_channels} input channels"

@@ -13,13 +13,13 @@ WRAPPER = "_backbone"
 
 
 def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int], *, wrapped: bool = True) -> KeyMap:
-    """Reads both sets of names off models on the meta device.
+    """The map from a wrapper's names to ours; both sets of names are read from models on the meta device.
 
-    `wrapped`: whether the names stand under the wrapper's own, as everywhere but in DETR, which takes its inside out.
+    `wrapped`: whether the names have the wrapper's prefix, as everywhere but in DETR, which unwraps its backbone.
 
     timm's wrappers name weights in three ways: as the model does (ResNet), with the dots of top-level containers
-    written as underscores (`stages_0` in ConvNeXt), or all under `model` (vision transformers). What the wrapper keeps
-    and the cut model has not, such as a final norm, is left unread.
+    written as underscores (`stages_0` in ConvNeXt), or all under `model` (vision transformers). What only the
+    wrapper has, such as a final norm, is left unread.
     """
     with torch.device("meta"):
         try:
@@ -33,7 +33,7 @@ def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int], *, 
             )
         except (RuntimeError, TypeError, AttributeError) as error:
             raise RecipeError(
-                f"backbone_config.backbone={blueprint.name!r}: timm gives no maps of it: {error}"
+                f"backbone_config.backbone={blueprint.name!r}: timm returns no maps of it: {error}"
             ) from error
         ours = set(blueprint.construct(out_indices).state_dict())
     rules, unread = [], []
@@ -49,5 +49,5 @@ def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int], *, 
 
 def _spellings(name: str) -> tuple[str, ...]:
     top, _, rest = name.partition(".")
-    container, _, place = top.rpartition("_")
-    return name, f"{container}.{place}.{rest}", name.removeprefix("model.")
+    container, _, position = top.rpartition("_")
+    return name, f"{container}.{position}.{rest}", name.removeprefix("model.")

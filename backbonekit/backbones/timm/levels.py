@@ -1,4 +1,4 @@
-"""What maps a timm architecture gives, read off its `feature_info`, and what of it that table does not tell."""
+"""The feature maps of a timm architecture, read from its `feature_info`, with corrections where that table is wrong."""
 
 import inspect
 from collections import Counter
@@ -12,16 +12,16 @@ from backbonekit.backbones.timm.config import create_body
 from backbonekit.contract.features import Level
 from backbonekit.weights.construct import shapes_alone
 
-# Architectures by module of timm. The table is wrong: TResNet's stem folds 4 x 4 pixels into channels.
+# By module of timm. The table is wrong here: TResNet's stem folds 4 x 4 pixels into channels.
 _STRIDE_CORRECTIONS: dict[str, dict[int, int]] = {"tresnet": {0: 4}}
 
-# Published with a fixed input size, but their forward takes any.
+# Published with a fixed input size, but their forward pass takes any.
 _ANY_SIZE = frozenset({"efficientvit_msra", "mvitv2", "sequencer", "swiftformer", "twins", "xcit"})
 
-# Some parameters of what is left after cutting reach no map: fusion into branches that nobody asked for.
-_IDLE_PARAMETERS = frozenset({"coat", "crossvit", "efficientvim", "hrnet"})
+# After cutting, some of their parameters affect no map, such as the fusion into branches that are not selected.
+_UNUSED_PARAMETERS = frozenset({"coat", "crossvit", "efficientvim", "hrnet"})
 
-# They find the grid of their maps by reading values, which waits for the device and which the meta device has none of.
+# They compute the grid of their maps from values, which waits for the device and fails on the meta device.
 _TOKENS_ALONE = frozenset({"gemma4_vit"})
 
 
@@ -36,7 +36,7 @@ def levels_of(body: nn.Module) -> tuple[Level, ...]:
     entries = list(table if isinstance(table, list | tuple) else table.info)
     modules = Counter(entry["module"] for entry in entries)
     corrections = _STRIDE_CORRECTIONS.get(module_of(body), {})
-    prefix_tokens = int(body.num_prefix_tokens) if gives_prefix_tokens(body) else 0  # type: ignore[arg-type]
+    prefix_tokens = int(body.num_prefix_tokens) if returns_prefix_tokens(body) else 0  # type: ignore[arg-type]
     return tuple(
         Level(
             entry["module"] if modules[entry["module"]] == 1 else f"{entry['module']}:{index}",
@@ -48,28 +48,31 @@ def levels_of(body: nn.Module) -> tuple[Level, ...]:
     )
 
 
-def gives_prefix_tokens(body: nn.Module) -> bool:
-    """Whether class and register tokens can be had along with the maps."""
+def returns_prefix_tokens(body: nn.Module) -> bool:
+    """Whether class and register tokens can be returned along with the maps."""
     parameters = inspect.signature(type(body).forward_intermediates).parameters  # type: ignore[attr-defined]
     return "return_prefix_tokens" in parameters and bool(body.num_prefix_tokens)
 
 
-def is_better_asked_for_tokens(body: nn.Module) -> bool:
-    """Whether maps are better made here of a transformer's tokens than by timm."""
+def needs_maps_from_tokens(body: nn.Module) -> bool:
+    """Whether the maps are built here from a transformer's tokens instead of by timm."""
     return module_of(body) in _TOKENS_ALONE
 
 
 def takes_any_size(body: nn.Module, *, is_fixed: bool) -> bool:
-    """`is_fixed`: what timm states for the published weights and the switches that are on."""
+    """Whether an architecture takes images of any size.
+
+    `is_fixed`: what timm states for the published weights and the switches that are on.
+    """
     return not is_fixed or module_of(body) in _ANY_SIZE
 
 
-def may_idle(body: nn.Module) -> bool:
+def may_leave_unused_parameters(body: nn.Module) -> bool:
     """Whether cutting can leave parameters that no map depends on."""
-    return module_of(body) in _IDLE_PARAMETERS
+    return module_of(body) in _UNUSED_PARAMETERS
 
 
-def idle_parameters(
+def unused_parameters(
     architecture: str, in_channels: int, arguments: Mapping[str, Any], indices: Sequence[int], size: tuple[int, int]
 ) -> frozenset[str]:
     """Names of parameters without a gradient, found by one backward pass on the meta device."""
@@ -86,5 +89,5 @@ def idle_parameters(
 
 
 def cut(body: nn.Module, indices: Sequence[int]) -> None:
-    """Removes what stands behind the last wanted map."""
+    """Removes the modules after the last selected map."""
     body.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)  # type: ignore[operator]

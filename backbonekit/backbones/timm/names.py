@@ -1,4 +1,4 @@
-"""Names of timm architectures, repositories in timm's own format, and what timm states of the weights of a name."""
+"""Names of timm architectures, repositories in timm's own format, and what timm states about the weights of a name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,8 +18,9 @@ _PREFIXES = ("hf-hub:", "hf_hub:", "timm/")
 
 @dataclass(frozen=True, slots=True)
 class TimmIdentity:
-    """`architecture`: without a tag. `pretrained`: what timm knows of the weights that the tag names.
+    """A timm architecture and its weights.
 
+    `architecture`: without a tag. `pretrained`: what timm states about the weights that the tag names.
     `repository`: a folder or Hub repository with weights of its own, or None. `model_args`: as saved there.
     """
 
@@ -30,8 +31,8 @@ class TimmIdentity:
 
 
 def identify(name: str | None, revision: str | None) -> TimmIdentity:
-    """What a name means: `resnet50`, `resnet50.a1_in1k`, `timm/resnet50.a1_in1k`, or a folder or Hub id of a model in
-    timm's format. Raises RecipeError with the nearest name, StorageError.
+    """The architecture and weights of a name: `resnet50`, `resnet50.a1_in1k`, `timm/resnet50.a1_in1k`, or a folder or
+    Hub id of a model in timm's format. Raises RecipeError with the nearest name, StorageError.
     """
     if not name:
         raise RecipeError("backbone.name is needed with source: timm, such as resnet50 or convnext_tiny.fb_in1k.")
@@ -53,7 +54,7 @@ def identify(name: str | None, revision: str | None) -> TimmIdentity:
 
 
 def _architectures() -> frozenset[str]:
-    # Asked anew each time: a user's own code may have registered more.
+    # Not cached: a user's own code may register more.
     return frozenset(timm.list_models())
 
 
@@ -76,7 +77,7 @@ def _from_repository(repository: Repository) -> TimmIdentity:
     )
 
 
-# What of a saved `pretrained_cfg` says something about the weights; never a place to load from.
+# The fields of a saved `pretrained_cfg` that describe the weights, without those that say where to load them from.
 _CFG_FIELDS = frozenset(
     {"tag", "input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"}
     | {"num_classes", "first_conv", "classifier", "license"}
@@ -88,7 +89,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def processing_of(pretrained: PretrainedCfg, size: tuple[int, int]) -> Processing:
-    """`size`: (height, width) that the model takes.
+    """The preprocessing of timm's evaluation. `size`: (height, width) that the model takes.
 
     Source: timm/data/transforms_factory.py, transforms_imagenet_eval: resize to size / `crop_pct`, cut the centre.
     """

@@ -1,4 +1,4 @@
-"""Weights in timm's format as those of a cut model: timm's own conversions applied, the classifier left out."""
+"""Weights in timm's format for a cut model: timm's own conversions applied, the classifier left out."""
 
 import inspect
 import sys
@@ -13,12 +13,12 @@ from backbonekit.weights.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository
 from backbonekit.weights.stored_tensors import StoredTensor
 
-# What a module of timm calls its conversion of older or original checkpoints, and of other sizes.
+# The names of timm's functions that convert older or original checkpoints, and those of other sizes.
 _CONVERSIONS = ("checkpoint_filter_fn", "checkpoint_filter_fn_classifier")
 
 
 def open_weights(where: Any, pretrained: PretrainedCfg) -> Checkpoint:
-    """The weights of a repository, also under another name than the usual where timm says so."""
+    """The weights of a repository, also under another file name where timm states one."""
     filename = pretrained.hf_hub_filename
     if isinstance(where, Repository) and filename and not where.has(WEIGHTS):
         safe = filename.replace("_pytorch_model.bin", "_model.safetensors").replace(".bin", ".safetensors")
@@ -29,7 +29,7 @@ def open_weights(where: Any, pretrained: PretrainedCfg) -> Checkpoint:
 
 
 def own_names(checkpoint: Checkpoint) -> Checkpoint:
-    """Without the prefixes that a model of ours puts before timm's names."""
+    """The checkpoint without the prefixes that this library puts before timm's names."""
     for prefix in ("backbone.body.", "body."):
         if any(key.startswith(prefix) for key in checkpoint.tensors):
             return checkpoint.under(prefix)
@@ -39,8 +39,8 @@ def own_names(checkpoint: Checkpoint) -> Checkpoint:
 class ConvertedWeights:
     """timm's conversion of a checkpoint for a whole model on the meta device.
 
-    `checkpoint`: under the model's names; what the conversion only renamed is still unread and as it was stored.
-    `changed`: tensors that it made of another shape; the checkpoint still has them as stored.
+    `checkpoint`: under the model's names; what the conversion only renames is not read yet.
+    `changed`: tensors whose shape the conversion changes; the checkpoint still has them as stored.
     """
 
     def __init__(self, checkpoint: Checkpoint, whole: nn.Module) -> None:
@@ -64,7 +64,7 @@ class ConvertedWeights:
                 made[key] = tensor
 
         def load(key: str) -> Tensor:
-            # Only what the conversion computes with is read; the rest goes through it without memory.
+            # Only tensors that the conversion computes with are read; the others are passed on the meta device.
             given = {name: planned[name] if name in renamed else checkpoint.tensor(name) for name in planned}
             return convert(given, whole)[key]
 

@@ -1,4 +1,4 @@
-"""A backbone of transformers, as that library runs it, behind our contract: maps in network order, every map NCHW."""
+"""A backbone run by the library transformers, under our contract: maps in network order, every map NCHW."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,16 @@ from backbonekit.errors import ContractError
 
 
 class TransformersBackbone(BackboneModule):
-    """Images to the maps in `out_indices`, in transformers' numbering.
+    """A network from images to the maps in `out_indices`, in transformers' numbering.
 
-    `body`: the backbone of transformers, whole: it computes its later stages too, and those parameters that no map
-    depends on take no gradient. `stages`: for each parameter of the body the first map that depends on it.
+    `body`: the backbone of transformers, uncut: it computes its later stages too, and parameters that no map depends
+    on take no gradient. `stages`: for each parameter of the body the first map that depends on it.
     `fixed_size`: (height, width) where the architecture takes no other image, or None. `grid`: (height, width) of the
-    maps where the body gives tokens instead of them, or None.
+    maps where the body returns tokens instead of maps, or None.
 
-    Where an architecture takes sizes of some multiple alone (the windows of LW-DETR and RF-DETR), the error is
-    transformers' own: processing.size_divisor is the fix. Some bodies hold hooks of transformers that pickle refuses;
-    `copy.deepcopy` takes them.
+    Where an architecture takes multiples of some size only (the windows of LW-DETR and RF-DETR), the error is
+    transformers' own; the fix is processing.size_divisor. Some bodies hold hooks that cannot be pickled;
+    `copy.deepcopy` works.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class TransformersBackbone(BackboneModule):
             in_channels=in_channels,
             forbidden=forbidden,
         )
-        self.built = len(self.levels)  # its library cuts nothing off, but gives the maps alone that it was built for
+        self.built = len(self.levels)  # nothing is cut off, but only the maps in `given` are returned
         self.given = out_indices
         self.stages = dict(stages)
         self.fixed_size = fixed_size
@@ -62,28 +62,28 @@ class TransformersBackbone(BackboneModule):
         absent = [position for position in positions if position not in self.given]
         if absent:
             raise ContractError(
-                f"out_indices {list(positions)}: {self.name} was built to give {list(self.given)} and not"
+                f"out_indices {list(positions)}: {self.name} was built to return {list(self.given)} and not"
                 f" {self.levels[absent[0]].name}. Build it again: backbone.out_indices={list(positions)}."
             )
         return positions
 
     def stage_of(self, name: str) -> int:
-        """The first map that depends on a parameter; of a buffer, that of the parameters beside it.
+        """The first map that depends on a parameter; of a buffer, the first map of the parameters next to it.
 
-        What no map depends on counts as the last.
+        What no map depends on belongs to the last.
         """
         key = name.removeprefix("body.")
         while key:
-            beside = [stage for other, stage in self.stages.items() if other == key or other.startswith(f"{key}.")]
-            if beside:
-                return min(beside)
-            if key in self._idle:
+            neighbours = [stage for other, stage in self.stages.items() if other == key or other.startswith(f"{key}.")]
+            if neighbours:
+                return min(neighbours)
+            if key in self._unused:
                 break
             key = key.rpartition(".")[0]
         return len(self.levels) - 1
 
     @property
-    def _idle(self) -> set[str]:
+    def _unused(self) -> set[str]:
         return {key for key, _ in self.body.named_parameters() if key not in self.stages}
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
@@ -113,7 +113,7 @@ class TransformersBackbone(BackboneModule):
 
 
 def as_map(tokens: Tensor, grid: tuple[int, int] | None) -> Tensor:
-    """[batch, tokens, channels] as [batch, channels, height, width] on the grid; a map stays what it is."""
+    """[batch, tokens, channels] as [batch, channels, height, width] on the grid; a map is unchanged."""
     if grid is None:
         return tokens
     assert tokens.shape[1] == prod(grid)

@@ -1,6 +1,6 @@
 """The `transformers` source: any backbone that the library transformers builds, run by that library itself.
 
-The optional extra, and the one module that imports it, inside functions alone.
+This module alone imports that optional library, and only inside functions.
 """
 
 import logging
@@ -38,8 +38,8 @@ def blueprint(
 ) -> "TransformersBlueprint":
     """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both.
 
-    `args`: fields laid over the configuration. Reads `config.json` alone, and only where `config` is not given; code
-    that a repository brings is never run. Builds the model on the meta device. Raises RecipeError, ContractError,
+    `args`: values that replace fields of the configuration. Reads `config.json` alone, and only where `config` is not
+    given; code in a repository is never run. Builds the model on the meta device. Raises RecipeError, ContractError,
     StorageError; RecipeError too where transformers is not installed.
     """
     repository = None
@@ -49,7 +49,7 @@ def blueprint(
             raise RecipeError("backbone.name or backbone.config is needed: a Hub id, a folder, or a model_type.")
         repository = open_repository(name, revision=revision)
         given = repository.json(CONFIG)
-    given = _vision_half(given)
+    given = _vision_config(given)
     model_type = given.get("model_type")
     body_class = _body_class(model_type, given, name)
     parsed = _config(model_type, given, strict=config is not None)
@@ -57,7 +57,7 @@ def blueprint(
 
 
 class TransformersBlueprint(DescribedBlueprint):
-    """A backbone of transformers before it exists: see `contract.roles.Blueprint`."""
+    """A backbone of transformers before it is constructed: see `contract.roles.Blueprint`."""
 
     source = "transformers"
 
@@ -119,7 +119,7 @@ class TransformersBlueprint(DescribedBlueprint):
         if ours is not None:
             return ours
         positions = self.default_indices if out_indices is None else self._positions(out_indices)
-        # With the channels of its own images; `adapt` makes the stem fit ours.
+        # With the checkpoint's own number of channels; `adapt` adapts the stem to ours.
         config = self.architecture.make(self.args, positions)
         with _quiet():
             return converted(stored, self.body_class, config)
@@ -134,7 +134,7 @@ class TransformersBlueprint(DescribedBlueprint):
 
     @property
     def _overlay(self) -> dict[str, Any]:
-        """What is laid over the configuration to build: arguments, and the images' own channels."""
+        """The values that replace fields of the configuration: the arguments and the images' number of channels."""
         channels = {"num_channels": self.in_channels} if "num_channels" in self.architecture.own else {}
         return {**self.args, **channels}
 
@@ -150,13 +150,13 @@ class TransformersBlueprint(DescribedBlueprint):
         return f"build_model({{'backbone': {{'source': 'transformers', 'name': {self._identifier!r}}}}}"
 
     def _described(self, repository: Repository) -> dict[str, Any]:
-        return dict(_vision_half(repository.json(CONFIG)))
+        return dict(_vision_config(repository.json(CONFIG)))
 
     def _differences(self, stored: dict[str, Any]) -> list[str]:
         return list(self.architecture.differences(_config(self.model_type, stored, strict=False)))
 
 
-def _vision_half(given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _vision_config(given: Mapping[str, Any]) -> Mapping[str, Any]:
     """The vision tower's configuration within that of a model of images and text (TIPSv2), else the same."""
     vision = given.get("vision_config")
     if given.get("model_type") == "tipsv2":
@@ -188,7 +188,7 @@ def _body_class(model_type: Any, given: Mapping[str, Any], name: str | None) -> 
     if model_type not in known:
         if isinstance(given.get("backbone_config"), Mapping):
             raise RecipeError(
-                f"{name} is a whole model ({model_type}) and no backbone: open it with load_model, or give its"
+                f"{name} is a whole model ({model_type}) and no backbone: open it with load_model, or use its"
                 " backbone_config as backbone.config."
             )
         raise RecipeError(
@@ -207,7 +207,7 @@ def _config(model_type: Any, given: Mapping[str, Any], *, strict: bool) -> Trans
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the loading report and progress bar of transformers: what was loaded is told by ours."""
+    """A context without the loading report and progress bar of transformers; this library reports what was loaded."""
     from transformers.utils import logging as its_logging
 
     logger = logging.getLogger("transformers")

@@ -51,7 +51,7 @@ class TransformersConfig:
         self.given = deepcopy(own)
 
     def checked_args(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields to lay over the configuration. Raises RecipeError for what is none."""
+        """The arguments, which replace fields of the configuration. Raises RecipeError for what is not a field."""
         allowed = [key for key in self.own if key != "num_channels"]
         faults = [
             f"backbone.args.{key}: {self.model_type} has no such field; {nearest(str(key), allowed)}"
@@ -67,11 +67,11 @@ class TransformersConfig:
         self._check_values(overlay)
         values: dict[str, Any] = {**deepcopy(self.given), **deepcopy(dict(overlay))}
         if "reshape_hidden_states" in self.own:
-            values["reshape_hidden_states"] = True  # maps leave as maps
+            values["reshape_hidden_states"] = True  # maps are returned as maps
         chosen = {} if out_indices is None else {"out_indices": list(out_indices)}
         try:
             made = self.config_class(**values, **chosen)
-            # Some defaults are tuples that the library itself then fails to join to lists.
+            # Some defaults are tuples, which the library itself then fails to concatenate with lists.
             tuples = {key: list(vars(made)[key]) for key in self.own if isinstance(vars(made).get(key), tuple)}
             return self.config_class(**{**values, **tuples}, **chosen) if tuples else made
         except Exception as error:  # its validation raises errors of many classes
@@ -85,7 +85,7 @@ class TransformersConfig:
             raise RecipeError(faults)
 
     def to_mapping(self) -> dict[str, Any]:
-        """Plain data that gives the same configuration again: what was given, without what is the default."""
+        """Plain data that rebuilds the same configuration: the given values that differ from the defaults."""
         values = _plain(self.make())
         defaults = _plain(TransformersConfig(self.model_type, self.config_class, self.base, {}, strict=True).make())
         kept = {key: values[key] for key in self.own if key in values and values[key] != defaults.get(key)}
@@ -102,7 +102,7 @@ class TransformersConfig:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of somebody else's error, with its kind."""
+    """The first lines of another library's error, with its class."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)[:300]}" if lines else type(error).__name__
 
@@ -112,7 +112,7 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _faults_of_field(path: str, name: str, value: Any) -> list[str]:
-    """Plain data whose numbers are sizes or, in fields named so, numbers of layers."""
+    """The faults of a field's plain data. Its numbers are sizes or, in fields named so, numbers of layers."""
     is_depth = name == "depths" or name.endswith(("num_hidden_layers", "num_layers"))
     faults = faults_of(f"{path}.{name}", value, _DEPTHS if is_depth else _SIZES)
     if faults or not isinstance(value, Mapping):

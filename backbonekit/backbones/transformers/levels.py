@@ -1,4 +1,4 @@
-"""What a backbone of transformers gives, read from tensors without memory: channels, strides, who depends on whom."""
+"""The feature maps of a backbone of transformers, found on the meta device: channels, strides, dependent parameters."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,18 @@ from backbonekit.contract.features import Level
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.weights.private_random import seeded
 
-# Bodies by the indices that they give; called on the meta device.
+# Builds a body that returns the maps at some indices; called on the meta device.
 MakeBody = Callable[[Sequence[int]], nn.Module]
 _Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """`levels`, `forbidden`: as of a blueprint. `fixed_size`, `grid`: as of `TransformersBackbone`.
+    """The result of `probe`.
 
-    `device`: where it runs without weights: meta, or cpu for the few that make tensors of their own in forward.
+    `levels`, `forbidden`: as in a blueprint. `fixed_size`, `grid`: as in `TransformersBackbone`.
+
+    `device`: where it runs without weights: meta, or cpu for the few that create tensors in forward.
     """
 
     levels: tuple[Level, ...]
@@ -31,7 +33,7 @@ class Probed:
 
 
 def probe(make_body: MakeBody, stage_names: Sequence[str], channels: int, size: _Size, name: str) -> Probed:
-    """One forward at the configuration's own image size and one at twice that. Raises ContractError."""
+    """The levels, found by forward passes at the configuration's image size and at twice that. Raises ContractError."""
     every = tuple(range(len(stage_names)))
     forbidden: frozenset[int] = frozenset()
     device = "meta"
@@ -40,7 +42,7 @@ def probe(make_body: MakeBody, stage_names: Sequence[str], channels: int, size: 
     except RecipeError:
         raise
     except Exception as error:  # whatever its modules raise
-        # MaskFormer's Swin lists a stem that it never gives.
+        # MaskFormer's Swin lists a stem that it never returns.
         try:
             body, shapes, device = _try(make_body, every[1:], channels, size)
         except Exception:
@@ -60,7 +62,7 @@ def probe(make_body: MakeBody, stage_names: Sequence[str], channels: int, size: 
     grid = None
     if any(len(shape) == 3 for shape in shapes):
         if larger_shapes is not None or not (grid := _grid(shapes[0][1], size)):
-            raise ContractError(f"{name} gives tokens and not maps; another backbone is needed.")
+            raise ContractError(f"{name} returns tokens and not maps; use another backbone.")
         shapes = [(shape[0], shape[2], *grid) for shape in shapes]
     levels = tuple(
         Level(stage, shape[1], _stride(shape, None if larger_shapes is None else larger_shapes[index], size))
@@ -75,7 +77,7 @@ def first_dependents(
     """For each parameter that some map depends on: the first of `indices` whose map does."""
     body = _body(make_body, indices, device)
     with torch.device(device), torch.enable_grad():
-        # A gradient for the image, so that there is a graph where it is itself a map.
+        # The image requires a gradient, so that there is a graph where it is itself a map.
         maps = body(torch.zeros(1, channels, *size, requires_grad=True)).feature_maps
     names = {id(parameter): name for name, parameter in body.named_parameters()}
     found: dict[str, int] = {}
@@ -108,13 +110,13 @@ def _try(
 
 
 def _body(make_body: MakeBody, indices: Sequence[int], device: str) -> nn.Module:
-    # Whatever is drawn here is thrown away, so the global generator must not notice.
+    # The random values drawn here are discarded, so the global generator keeps its state.
     with torch.device(device), seeded(0):
         return make_body(indices).eval()
 
 
 def _shapes(body: nn.Module, channels: int, size: _Size, device: str) -> list[tuple[int, ...]]:
-    # The device is the context's too: some backbones make tensors in forward.
+    # The context sets the device too, because some backbones create tensors in forward.
     with torch.device(device), torch.no_grad():
         return [tuple(each.shape) for each in body(torch.zeros(1, channels, *size)).feature_maps]
 
@@ -126,7 +128,7 @@ def _grid(tokens: int, size: _Size) -> _Size | None:
 
 
 def _stride(shape: tuple[int, ...], larger: tuple[int, ...] | None, size: _Size) -> float:
-    """Pixels a step, of the side with the longer ones; between two sizes, so that rounding plays no part."""
+    """The stride in pixels, the larger of both sides; from the difference of two sizes, so rounding has no effect."""
     strides = []
     for axis, length in enumerate(size):
         steps = shape[2 + axis] if larger is None else larger[2 + axis] - shape[2 + axis]

@@ -1,4 +1,4 @@
-"""Weights that transformers wrote, under the names of the module that it builds: its own conversion, our strictness."""
+"""Weights saved by transformers under the names of its module: converted by transformers, checked strictly here."""
 
 import re
 from collections.abc import Sequence
@@ -18,15 +18,16 @@ _SHOWN = 10
 def converted(checkpoint: Checkpoint, body_class: Any, config: Any) -> Checkpoint:
     """The checkpoint as transformers' loader reads it into `body_class(config)`, named as that module names it.
 
-    What it cannot fill is left out, so that filling our module reports it; a norm of a map that was never trained is an
-    empty tensor. Heads and other surplus are left out too, but not layers beyond those that the configuration has.
+    Weights that the checkpoint lacks are left out, so that filling our module reports them; a norm of a map that was
+    never trained is an empty tensor. Heads and other surplus weights are left out too, but layers beyond those of the
+    configuration are an error.
 
     Raises WeightsError.
     """
     tensors = {key: checkpoint.tensor(key) for key in checkpoint}
     try:
         with seeded(0), torch.no_grad():
-            body, told = body_class.from_pretrained(
+            body, loading_info = body_class.from_pretrained(
                 None,
                 config=config,
                 state_dict=tensors,
@@ -41,20 +42,21 @@ def converted(checkpoint: Checkpoint, body_class: Any, config: Any) -> Checkpoin
         ) from error
     state = body.state_dict()
     faults = [
-        f"{name} is {list(given)}, wanted {list(wanted)}" for name, given, wanted in sorted(told["mismatched_keys"])
+        f"{name} is {list(given)}, expected {list(expected)}"
+        for name, given, expected in sorted(loading_info["mismatched_keys"])
     ]
-    beyond = _beyond(told["unexpected_keys"], state)
+    beyond = _surplus_layers(loading_info["unexpected_keys"], state)
     if beyond:
         faults.append(f"in surplus: {_listed(beyond)}")
     if faults:
         raise WeightsError(
             f"{checkpoint.origin} is of another architecture than the configuration: {'; '.join(faults[:_SHOWN])}."
         )
-    missing = set(told["missing_keys"])
+    missing = set(loading_info["missing_keys"])
     entries: dict[str, StoredTensor] = {}
     for name, tensor in state.items():
         if name in checkpoint and checkpoint.shape(name) == tuple(tensor.shape):
-            # A name that is ours already needs no conversion; where Pixio's two final norms are, it mixes them up.
+            # A name that is ours already needs no conversion, which would swap the two final norms of Pixio.
             entries[f"body.{name}"] = checkpoint.tensors[name]
         elif name not in missing:
             entries[f"body.{name}"] = stored(name, tensor)
@@ -63,8 +65,8 @@ def converted(checkpoint: Checkpoint, body_class: Any, config: Any) -> Checkpoin
     return checkpoint.replaced(entries)
 
 
-def _beyond(surplus: Sequence[str], state: Any) -> list[str]:
-    """Surplus names that are those of our weights but for a number: blocks or stages that we do not have."""
+def _surplus_layers(surplus: Sequence[str], state: Any) -> list[str]:
+    """Surplus names that differ from those of our weights in a number only: blocks or stages that we do not have."""
     forms = {_form(name) for name in state}
     return sorted(name for name in surplus if any(_form(name).endswith(form) for form in forms if "#" in form))
 

@@ -288,6 +288,6 @@ FAMILY = Family(
     final_norm="never",
     processing=Processing(size=(224, 224), interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     canvas=lambda config: sides(config.image_size),
-    beside=_biases,
+    extra_inputs=_biases,
     attentions=_attentions,
 )

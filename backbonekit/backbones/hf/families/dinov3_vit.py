@@ -267,6 +267,6 @@ FAMILY = Family(
     final_norm="every",
     processing=Processing(size=(224, 224), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
-    beside=_rotations,
+    extra_inputs=_rotations,
     attentions=_attentions,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from backbonekit.backbones.hf.families import swin
-from backbonekit.backbones.hf.family import Family, flat_places
+from backbonekit.backbones.hf.family import Family, flatten_positions
 from backbonekit.contract.processing import Processing
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
@@ -43,6 +43,6 @@ FAMILY = Family(
     processing=Processing(size=(224, 224), interpolation="bicubic"),
     canvas=swin.canvas,
     forbidden=frozenset({0}),
-    hidden_state=flat_places,
+    hidden_state=flatten_positions,
     attentions=swin.attentions,
 )

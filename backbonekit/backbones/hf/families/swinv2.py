@@ -16,7 +16,7 @@ from torch import Tensor, nn, roll
 from torch.nn.functional import pad
 
 from backbonekit.backbones.hf.families import swin
-from backbonekit.backbones.hf.family import BodyPlan, Family, flat_places
+from backbonekit.backbones.hf.family import BodyPlan, Family, flatten_positions
 from backbonekit.backbones.hf.field_values import rate_of_last_built, sides
 from backbonekit.contract.options import Range
 from backbonekit.contract.processing import Processing
@@ -163,6 +163,6 @@ FAMILY = Family(
     final_norm="last",
     processing=Processing(size=(256, 256), interpolation="bicubic"),
     canvas=swin.canvas,
-    hidden_state=flat_places,
+    hidden_state=flatten_positions,
     attentions=swin.attentions,
 )
