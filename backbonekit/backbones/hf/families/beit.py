@@ -1,7 +1,6 @@
-"""BEiT, as transformers' `beit` checkpoints have it: a plain ViT that knows places by a bias of attention.
+"""BEiT, as transformers' `beit` checkpoints have it: a plain ViT with a relative position bias in attention.
 
-Bias tables and position tables are stretched to the image in every forward, and maps are given as the blocks leave
-them.
+Bias tables and position tables are interpolated to the image in every forward pass, and no norm is applied to the maps.
 
 Source: "BEiT: BERT Pre-Training of Image Transformers", https://arxiv.org/abs/2106.08254;
 transformers/models/beit/modeling_beit.py; timm/models/beit.py.
@@ -33,12 +32,12 @@ _TABLE = "relative_position_bias_table"
 
 @dataclass(kw_only=True)
 class BeitArchitecture(ArchitectureConfig):
-    """`use_absolute_position_embeddings`: a position table beside the class token. `use_relative_position_bias`: a bias
-    of attention in each block. `use_shared_relative_position_bias`: one for all blocks. `layer_scale_init_value`: what
-    the scales of the branches start at, 0 for none. `drop_path_rate`: of the deepest block in training.
+    """`use_absolute_position_embeddings`: a position table. `use_relative_position_bias`: a relative position bias
+    in each block. `use_shared_relative_position_bias`: one for all blocks. `layer_scale_init_value`: initial value of
+    the layer scales, 0 for none. `drop_path_rate`: of the deepest block in training.
 
     `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the class token
-    is handed along in `prefix_tokens`.
+    is returned in `prefix_tokens`.
     """
 
     model_type: ClassVar[str] = "beit"
@@ -95,15 +94,16 @@ class BeitArchitecture(ArchitectureConfig):
 
     @property
     def side(self) -> int:
-        """Places along one side of the grid that the tables are made for."""
+        """Positions along one side of the grid that the tables are made for."""
         return sides(self.image_size)[0] // self.patch_size
 
 
-_OF_CLASS_TOKEN = 3  # the last rows of a table: class to places, places to class, class to class
+_CLASS_TOKEN_ROWS = 3  # the last rows of a table: class to positions, positions to class, class to class
 
 
 class GridPositionBias(nn.Module):
-    """One number for each head and each way between two places of a square grid, stretched to the grid it is asked for.
+    """A relative position bias: one value for each head and each offset between two positions of a square grid,
+    interpolated to other grids.
 
     Source: "BEiT: BERT Pre-Training of Image Transformers", https://arxiv.org/abs/2106.08254; for other grids "MiDaS
     v3.1", https://arxiv.org/abs/2307.14460.
@@ -111,45 +111,45 @@ class GridPositionBias(nn.Module):
 
     def __init__(self, side: int, heads: int) -> None:
         super().__init__()
-        self.ways = 2 * side - 1
-        self.relative_position_bias_table = nn.Parameter(torch.zeros(self.ways**2 + _OF_CLASS_TOKEN, heads))
+        self.offsets = 2 * side - 1
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(self.offsets**2 + _CLASS_TOKEN_ROWS, heads))
 
     def forward(self, index: Int[Tensor, "tokens tokens"], grid: tuple[int, int]) -> Float[Tensor, "1 heads t t"]:
-        """`index`: what `way_index` gives for this grid (height, width)."""
+        """The bias for a grid (height, width). `index`: the `relative_position_index` of that grid."""
         table = self.relative_position_bias_table
-        # [ways * ways, heads] -> [1, heads, ways, ways]
-        square = table[:-_OF_CLASS_TOKEN].unflatten(0, (self.ways, self.ways)).permute(2, 0, 1).unsqueeze(0)
-        stretched = interpolate(square, size=(2 * grid[0] - 1, 2 * grid[1] - 1), mode="bilinear")
+        # [offsets * offsets, heads] -> [1, heads, offsets, offsets]
+        square = table[:-_CLASS_TOKEN_ROWS].unflatten(0, (self.offsets, self.offsets)).permute(2, 0, 1).unsqueeze(0)
+        resized = interpolate(square, size=(2 * grid[0] - 1, 2 * grid[1] - 1), mode="bilinear")
         # [1, heads, rows, columns] -> [rows * columns, heads]
-        places = stretched[0].permute(1, 2, 0).flatten(0, 1)
-        fitted = torch.cat((places, table[-_OF_CLASS_TOKEN:]))
+        rows = resized[0].permute(1, 2, 0).flatten(0, 1)
+        fitted = torch.cat((rows, table[-_CLASS_TOKEN_ROWS:]))
         return fitted[index].permute(2, 0, 1).contiguous().unsqueeze(0)
 
 
-def way_index(grid: tuple[int, int], device: torch.device) -> Int[Tensor, "tokens tokens"]:
-    """The row of a grid's table for each pair of tokens, the class token first."""
+def relative_position_index(grid: tuple[int, int], device: torch.device) -> Int[Tensor, "tokens tokens"]:
+    """The row of a grid's bias table for each pair of tokens, the class token first."""
     height, width = grid
     rows = torch.arange(height, device=device).repeat_interleave(width)
     columns = torch.arange(width, device=device).repeat(height)
     down = rows[:, None] - rows + height - 1
     right = columns[:, None] - columns + width - 1
     index = down * (2 * width - 1) + right
-    ways = (2 * height - 1) * (2 * width - 1)
-    from_class = index.new_full((1, height * width), ways)
-    to_class = index.new_full((height * width, 1), ways + 1)
-    corner = index.new_full((1, 1), ways + 2)
+    offsets = (2 * height - 1) * (2 * width - 1)
+    from_class = index.new_full((1, height * width), offsets)
+    to_class = index.new_full((height * width, 1), offsets + 1)
+    corner = index.new_full((1, 1), offsets + 2)
     return torch.cat((torch.cat((corner, from_class), 1), torch.cat((to_class, index), 1)))
 
 
 class GridBiasBlock(Block):
-    """timm's block with a bias that is made for the grid of the moment. `position_bias`: its own, or None."""
+    """timm's block with a bias for the grid of the current image. `position_bias`: its own, or None."""
 
     position_bias: GridPositionBias | None
 
     def forward(  # type: ignore[override]
         self, x: Tensor, shared: Tensor | None, index: Tensor | None, grid: tuple[int, int]
     ) -> Tensor:
-        """x: [batch, tokens, channels]. `shared`: a bias that all blocks have in common."""
+        """x: [batch, tokens, channels]. `shared`: the bias of all blocks, or None. `index`, `grid`: of its own bias."""
         bias = shared
         if self.position_bias is not None and index is not None:
             own = self.position_bias(index, grid)
@@ -193,7 +193,7 @@ def _bias(config: BeitArchitecture) -> GridPositionBias:
 
 
 def _embed(body: Beit, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """[batch, 1 + height * width, channels], the class token first. Pixels beyond the last whole patch are left out."""
+    """[batch, 1 + height * width, channels], the class token first. Pixels after the last whole patch are dropped."""
     x = body.patch_embed.proj(pixel_values)
     grid = (x.shape[-2], x.shape[-1])
     # [batch, channels, height, width] -> [batch, height * width, channels]
@@ -202,16 +202,16 @@ def _embed(body: Beit, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
     table = body.pos_embed
     if table is None:
         return x, grid
-    # transformers resamples wherever the image is no square, also onto the table's own number of places.
+    # transformers interpolates wherever the image is not square, even to the same number of positions.
     is_native = pixel_values.shape[-2] == pixel_values.shape[-1] and x.shape[1] == table.shape[1]
     return x + (table if is_native else interpolated_positions(table, grid, prefix=1, in_float32=False)), grid
 
 
 def _biases(body: Beit, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
-    """The shared bias and what a block needs to make its own."""
+    """The shared bias, and the index and grid from which a block computes its own."""
     shared: Any = body.rel_pos_bias
     has_own = any(block.position_bias is not None for block in body.blocks)
-    index = way_index(grid, x.device) if has_own or shared is not None else None
+    index = relative_position_index(grid, x.device) if has_own or shared is not None else None
     return None if shared is None else shared(index, grid), index, grid
 
 
@@ -270,7 +270,7 @@ def _stage_of(name: str) -> int | None:
 
 
 def _attentions(body: Any) -> Sequence[nn.Module]:
-    """Each block's."""
+    """The attention of each block."""
     return [block.attn for block in body.blocks]
 
 

@@ -1,6 +1,6 @@
 """Big Transfer's ResNet, as transformers' `bit` checkpoints have it: standardised convolutions and group normalisation.
 
-Maps are the stages' own outputs; the norm behind the last stage is not applied to them.
+Maps are the stages' own outputs; the norm after the last stage is not applied to them.
 
 Source: "Big Transfer (BiT): General Visual Representation Learning", https://arxiv.org/abs/1912.11370;
 transformers/models/bit/modeling_bit.py; timm/models/resnetv2.py.
@@ -34,7 +34,7 @@ _STAGES = 4  # a fifth would go beyond the output stride of 32
 @dataclass(kw_only=True)
 class BitArchitecture(ArchitectureConfig):
     """`hidden_sizes` and `depths`: channels and blocks of each stage. `layer_type`: normalise before a convolution
-    (preactivation) or behind it. `global_padding`: SAME pads as TensorFlow does, null symmetrically.
+    (preactivation) or after it. `global_padding`: SAME pads as TensorFlow does, null symmetrically.
     `embedding_dynamic_padding`: the stem's pooling pads as TensorFlow does. `num_groups`: of each norm.
     `drop_path_rate`: of the deepest block in training.
     """
@@ -62,7 +62,7 @@ class BitArchitecture(ArchitectureConfig):
         super().__post_init__()
 
     def _supported(self) -> list[str]:
-        # What is refused does not run in transformers either, but for smaller output strides, where it forgets to
+        # What is not supported does not run in transformers either, except smaller output strides, where it does not
         # dilate.
         faults = self._refusals(
             {
@@ -86,7 +86,7 @@ class BitArchitecture(ArchitectureConfig):
 
 
 class ZeroPaddedMaxPool2d(nn.MaxPool2d):
-    """Pads so that every `stride` places give one, with zeros that take part in the maximum; timm pads with -inf.
+    """A max pooling padded to whole strides with zeros, which take part in the maximum; timm pads with -inf.
 
     Source: "Big Transfer", https://arxiv.org/abs/1912.11370; transformers/models/bit/modeling_bit.py, BitMaxPool2d.
     """
@@ -128,7 +128,7 @@ def _construct_body(config: BitArchitecture, plan: BodyPlan) -> nn.Module:
 
 
 def _stem(parts: dict[str, nn.Module], config: BitArchitecture) -> nn.Sequential:
-    """Unlike in timm, zeros are added in front of the norm, and the pooling itself adds zeros or nothing."""
+    """The stem. Unlike in timm, zeros are added before the norm, and the pooling itself adds zeros or nothing."""
     stem = OrderedDict(conv=parts["conv"])
     if config.global_padding != "SAME":
         stem["pad"] = nn.ConstantPad2d(1, 0.0)
@@ -154,7 +154,7 @@ def _key_map(config: BitArchitecture) -> KeyMap:
         Rename("encoder.stages.{i}.layers.{j}", "body.stages.{i}.blocks.{j}"),
     ]
     whole = KeyMap(rules, drop=["norm.*", "classifier.*"])
-    # Under `bit` in a backbone and in a classifier, which is also how it is written back; a lone model has no prefix.
+    # With the prefix `bit` in a backbone and in a classifier, also when written back; a lone model has no prefix.
     return combine(whole.under("bit", ""), whole)
 
 

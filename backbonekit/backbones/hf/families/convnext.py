@@ -30,7 +30,7 @@ EPSILON = 1e-6  # of every LayerNorm but the classifier's
 class ConvNextArchitecture(ArchitectureConfig):
     """`hidden_sizes`, `depths`: channels and blocks of each of `num_stages` stages. `drop_path_rate`: of the deepest
     block in training. `layer_scale_init_value`: 0 for blocks without a scale. `layer_norm_eps`: of the classifier's
-    norm, which no map passes.
+    norm, which the maps do not use.
     """
 
     model_type: ClassVar[str] = "convnext"
@@ -58,7 +58,7 @@ class ConvNextArchitecture(ArchitectureConfig):
 
 
 def stage_faults(model_type: str, stages: int, hidden_sizes: Sequence[int], depths: Sequence[int]) -> list[str]:
-    """A sentence where the lists of a ConvNeXt's configuration are not one value for each stage."""
+    """A message where the lists of a ConvNeXt's configuration are not one value for each stage."""
     if len(hidden_sizes) == len(depths) == stages <= _STAGES:
         return []
     return [
@@ -100,13 +100,13 @@ def construct_convnext(
     epsilon: float,
     drop_path_rate: float,
 ) -> ConvNeXt:
-    """timm's ConvNeXt without what is behind the last stage."""
+    """timm's ConvNeXt without the modules after the last built stage."""
     absent = _STAGES - plan.last
     built = tuple(depths[: plan.last])
     body = ConvNeXt(
         in_chans=plan.in_channels,
         num_classes=0,
-        # Stages that are not wanted have no blocks and one channel until they are taken away.
+        # Stages that are not built have no blocks and one channel until they are removed.
         depths=(*built, *(0,) * absent),
         dims=(*hidden_sizes[: max(plan.last, 1)], *(1,) * (_STAGES - max(plan.last, 1))),
         ls_init_value=scale,
@@ -121,7 +121,7 @@ def construct_convnext(
 
 
 def set_patch(body: ConvNeXt, patch: tuple[int, int]) -> None:
-    """Another patch for the stem, with timm's initial values."""
+    """Sets another patch size in the stem, with timm's initial values."""
     if patch == _PATCH:
         return
     old: nn.Conv2d = body.stem[0]  # type: ignore[assignment]
@@ -132,18 +132,18 @@ def set_patch(body: ConvNeXt, patch: tuple[int, int]) -> None:
 
 
 def embed(body: ConvNeXt, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """[batch, channels, height, width]. Pixels beyond the last whole patch are left out."""
+    """[batch, channels, height, width]. Pixels after the last whole patch are dropped."""
     x = body.stem(pixel_values)
     return x, (x.shape[-2], x.shape[-1])
 
 
 def units(body: ConvNeXt) -> Sequence[Sequence[nn.Module]]:
-    """Each stage starts with its downsampling; that of the first is the identity."""
+    """The modules of each stage. A stage starts with its downsampling; that of the first is the identity."""
     return [[stage.downsample, *stage.blocks] for stage in body.stages]  # type: ignore[union-attr]
 
 
 def rules() -> list[Rule]:
-    """Of what both versions of ConvNeXt have."""
+    """The rules that both versions of ConvNeXt have in common."""
     block, ours = "encoder.stages.{i}.layers.{j}", "body.stages.{i}.blocks.{j}"
     return [
         Rename("embeddings.patch_embeddings", "body.stem.0"),
@@ -163,7 +163,7 @@ def _key_map(config: ConvNextArchitecture) -> KeyMap:
 
 
 def stage_of(name: str) -> int:
-    """From `body.stages.N`."""
+    """The stage of a weight, read from `body.stages.N`."""
     found = re.match(r"body\.stages\.(\d+)\.", name)
     return int(found.group(1)) + 1 if found else 0
 

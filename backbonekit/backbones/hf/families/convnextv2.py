@@ -1,4 +1,4 @@
-"""ConvNeXt V2, as transformers' `convnextv2` checkpoints have it: response normalisation in place of a layer scale.
+"""ConvNeXt V2, as transformers' `convnextv2` checkpoints have it: response normalisation instead of a layer scale.
 
 Source: "ConvNeXt V2: Co-designing and Scaling ConvNets with Masked Autoencoders", https://arxiv.org/abs/2301.00808;
 transformers/models/convnextv2/modeling_convnextv2.py; the rest as in `convnext.py`.
@@ -21,7 +21,7 @@ from backbonekit.weights.key_map import KeyMap, Reshape, Rule
 @dataclass(kw_only=True)
 class ConvNextV2Architecture(ArchitectureConfig):
     """`hidden_sizes`, `depths`: channels and blocks of each of `num_stages` stages. `drop_path_rate`: of the deepest
-    block in training. `layer_norm_eps`: of the classifier's norm, which no map passes.
+    block in training. `layer_norm_eps`: of the classifier's norm, which the maps do not use.
     """
 
     model_type: ClassVar[str] = "convnextv2"

@@ -1,6 +1,6 @@
-"""DINOv2, as transformers' `dinov2` checkpoints have it: a plain ViT whose maps all pass the final norm.
+"""DINOv2, as transformers' `dinov2` checkpoints have it: a plain ViT with the final norm on every map.
 
-Position tables are resampled to the image in every forward, and stochastic depth has one rate for all blocks.
+Position tables are interpolated to the image in every forward pass, and stochastic depth has one rate for all blocks.
 
 Source: "DINOv2: Learning Robust Visual Features without Supervision", https://arxiv.org/abs/2304.07193;
 transformers/models/dinov2/modeling_dinov2.py; timm/models/vision_transformer.py.
@@ -31,8 +31,8 @@ from backbonekit.weights.key_map import Join, KeyMap, Rename, Rule
 class Dinov2Fields(ArchitectureConfig):
     """The fields that the model types of DINOv2 have in common.
 
-    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the tokens
-    before the places are handed along in `prefix_tokens`.
+    `reshape_hidden_states` changes nothing here: maps are always [batch, channels, height, width], and the class
+    and register tokens are returned in `prefix_tokens`.
     """
 
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
@@ -84,7 +84,7 @@ class Dinov2Fields(ArchitectureConfig):
 @dataclass(kw_only=True)
 class Dinov2Architecture(Dinov2Fields):
     """`use_swiglu_ffn`: gated feed-forward of two thirds the width. `apply_layernorm`: the final norm on every map.
-    `use_mask_token`: whether transformers keeps a token for masked training, which has no part in the maps.
+    `use_mask_token`: whether transformers keeps a token for masked training, which the maps do not use.
     """
 
     model_type: ClassVar[str] = "dinov2"
@@ -100,7 +100,7 @@ def levels(config: Dinov2Fields, prefix_tokens: int = 1) -> tuple[Level, ...]:
 
 
 def construct_body(config: Dinov2Fields, plan: BodyPlan) -> nn.Module:
-    """timm's ViT with the blocks that are wanted."""
+    """timm's ViT, cut after the last built block."""
     width = int(config.hidden_size * config.mlp_ratio)
     if config.use_swiglu_ffn:
         # Two thirds, rounded up to a multiple of 8; timm's packed layer holds gate and value.
@@ -119,7 +119,7 @@ def construct_body(config: Dinov2Fields, plan: BodyPlan) -> nn.Module:
         qkv_bias=config.qkv_bias,
         init_values=config.layerscale_value,
         norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),
-        # The block hands its activation to the layer, and a gate wants SiLU.
+        # The block passes its activation to the layer, and SwiGLU uses SiLU.
         act_layer=nn.SiLU if config.use_swiglu_ffn else nn.GELU,
         mlp_layer=SwiGLUPacked if config.use_swiglu_ffn else Mlp,  # type: ignore[arg-type]
     )
@@ -132,14 +132,14 @@ def construct_body(config: Dinov2Fields, plan: BodyPlan) -> nn.Module:
 
 
 def embed(body: VisionTransformer, pixel_values: Tensor, *, antialias: bool = False) -> tuple[Tensor, tuple[int, int]]:
-    """[batch, 1 + height * width, channels], the class token first. Pixels beyond the last whole patch are left out."""
+    """[batch, 1 + height * width, channels], the class token first. Pixels after the last whole patch are dropped."""
     x = body.patch_embed.proj(pixel_values)
     grid = (x.shape[-2], x.shape[-1])
     # [batch, channels, height, width] -> [batch, height * width, channels]
     x = x.flatten(2).transpose(1, 2)
     x = torch.cat((body.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # type: ignore[union-attr]
     table: Tensor = body.pos_embed  # type: ignore[assignment]
-    # transformers resamples wherever the image is no square, also onto the table's own number of places.
+    # transformers interpolates wherever the image is not square, even to the same number of positions.
     is_native = grid[0] == grid[1] and pixel_values.shape[-2] == pixel_values.shape[-1] and x.shape[1] == table.shape[1]
     return x + (table if is_native else interpolated_positions(table, grid, prefix=1, antialias=antialias)), grid
 
@@ -150,12 +150,12 @@ def _resample_positions(table: Tensor, size: int) -> Tensor:
 
 
 def units(body: VisionTransformer) -> Sequence[Sequence[nn.Module]]:
-    """One block a stage."""
+    """The modules of each stage; a stage is one block."""
     return [[block] for block in body.blocks]
 
 
 def rules(config: Dinov2Fields) -> list[Rule]:
-    """Everything that the model types have in common."""
+    """The rules that the model types of DINOv2 have in common."""
     block, ours = "encoder.layer.{i}", "body.blocks.{i}"
     found: list[Rule] = [
         Rename("embeddings.cls_token", "body.cls_token"),
@@ -192,7 +192,7 @@ def _key_map(config: Dinov2Architecture) -> KeyMap:
 
 
 def stage_of(name: str) -> int | None:
-    """From `body.blocks.N`; the final norm belongs to none."""
+    """The stage of a weight, read from `body.blocks.N`; the final norm belongs to none."""
     if name.startswith("body.norm."):
         return None
     found = re.match(r"body\.blocks\.(\d+)\.", name)
@@ -200,7 +200,7 @@ def stage_of(name: str) -> int | None:
 
 
 def attentions(body: Any) -> Sequence[nn.Module]:
-    """Each block's."""
+    """The attention of each block."""
     return [block.attn for block in body.blocks]
 
 

@@ -1,7 +1,7 @@
 """DINOv2 with registers, as transformers' `dinov2_with_registers` checkpoints have it: `dinov2` with more tokens.
 
-Registers stand between the class token and the places and have no position. Position tables are resampled with
-antialiasing, which `dinov2` does without.
+Registers come between the class token and the patch tokens and have no position embedding. Position tables are
+interpolated with antialiasing, unlike in `dinov2`.
 
 Source: "Vision Transformers Need Registers", https://arxiv.org/abs/2309.16588;
 transformers/models/dinov2_with_registers/modeling_dinov2_with_registers.py; the rest as in `dinov2.py`.
@@ -27,7 +27,7 @@ from backbonekit.weights.key_map import KeyMap, Rename
 @dataclass(kw_only=True)
 class Dinov2WithRegistersArchitecture(dinov2.Dinov2Fields):
     """`use_swiglu_ffn`: gated feed-forward of two thirds the width. `apply_layernorm`: the final norm on every map.
-    `num_register_tokens`: tokens without a place, handed along in `prefix_tokens` after the class token.
+    `num_register_tokens`: register tokens, returned in `prefix_tokens` after the class token.
     """
 
     model_type: ClassVar[str] = "dinov2_with_registers"
@@ -47,7 +47,7 @@ def _levels(config: Dinov2WithRegistersArchitecture) -> tuple[Level, ...]:
 def _construct_body(config: Dinov2WithRegistersArchitecture, plan: BodyPlan) -> nn.Module:
     body = dinov2.construct_body(config, plan)
     if config.num_register_tokens:
-        # Made here, because timm's own registers have positions or take those of the class token away.
+        # Added here, because timm's own registers have position embeddings, or remove that of the class token.
         body.reg_token = nn.Parameter(torch.zeros(1, config.num_register_tokens, config.hidden_size))
     return body
 
@@ -67,7 +67,7 @@ def _resample_positions(table: Tensor, size: int) -> Tensor:
 
 def _key_map(config: Dinov2WithRegistersArchitecture) -> KeyMap:
     name = "embeddings.register_tokens"
-    # Without registers transformers stores a tensor of none.
+    # Without registers transformers stores an empty tensor.
     return KeyMap(
         [*dinov2.rules(config), *([Rename(name, "body.reg_token")] if config.num_register_tokens else [])],
         drop=[*dinov2.DROPPED, *([] if config.num_register_tokens else [name])],

@@ -1,7 +1,7 @@
-"""DINOv3's ViT, as transformers' `dinov3_vit` checkpoints have it: rotary positions, registers, a final norm.
+"""DINOv3's ViT, as transformers' `dinov3_vit` checkpoints have it: rotary position embeddings, registers, a final norm.
 
-Places are turned by their own coordinates, so an image may have any size; in training the coordinates are rescaled at
-random as `pos_embed_rescale` says. Stochastic depth has one rate for all blocks.
+The embeddings depend on the coordinates of the patches, so an image may have any size; in training the coordinates are
+rescaled at random by up to `pos_embed_rescale`. Stochastic depth has one rate for all blocks.
 
 Source: "DINOv3", https://arxiv.org/abs/2508.10104; transformers/models/dinov3_vit/modeling_dinov3_vit.py;
 timm/models/eva.py.
@@ -33,11 +33,11 @@ _REGISTERS = "embeddings.register_tokens"
 @dataclass(kw_only=True)
 class DINOv3ViTArchitecture(ArchitectureConfig):
     """`use_gated_mlp`: gated feed-forward. `apply_layernorm`: the final norm on every map, not on the last one alone.
-    `num_register_tokens`: tokens without a place, handed along in `prefix_tokens` after the class token.
-    `pos_embed_shift`, `pos_embed_jitter`, `pos_embed_rescale`: how far coordinates are moved or stretched in training.
+    `num_register_tokens`: register tokens, returned in `prefix_tokens` after the class token.
+    `pos_embed_shift`, `pos_embed_jitter`, `pos_embed_rescale`: how far coordinates are shifted or scaled in training.
 
     `reshape_hidden_states` and `return_class_token` change nothing here: maps are always [batch, channels, height,
-    width], and the class token is handed along.
+    width], and the class token is returned in `prefix_tokens`.
     """
 
     model_type: ClassVar[str] = "dinov3_vit"
@@ -84,7 +84,7 @@ class DINOv3ViTArchitecture(ArchitectureConfig):
         if self.hidden_size % (4 * self.num_attention_heads):
             faults.append(
                 f"dinov3_vit config: hidden_size={self.hidden_size} must be a multiple of 4 * num_attention_heads ="
-                f" {4 * self.num_attention_heads}, for two coordinates to turn pairs of channels."
+                f" {4 * self.num_attention_heads}, for two coordinates to rotate pairs of channels."
             )
         biases = (self.query_bias, self.key_bias, self.value_bias)
         if biases not in ((True, False, True), (True, True, True), (False, False, False)):
@@ -96,38 +96,39 @@ class DINOv3ViTArchitecture(ArchitectureConfig):
 
 
 def frequencies(head_channels: int, theta: float) -> Tensor:
-    """[head_channels / 4]: how fast each pair of channels turns, from 1 down to about 1 / `theta`."""
+    """The rotary frequencies [head_channels / 4] of pairs of channels, from 1 down to about 1 / `theta`."""
     return 1 / theta ** torch.arange(0, 1, 4 / head_channels, dtype=torch.float32)
 
 
-def centers(grid: tuple[int, int], device: torch.device) -> Tensor:
-    """[height * width, 2]: row and column of every place, from -1 to 1 between the image's borders."""
+def patch_centers(grid: tuple[int, int], device: torch.device) -> Tensor:
+    """Row and column of every patch [height * width, 2], from -1 to 1 between the image's borders."""
     rows, columns = (torch.arange(0.5, length, dtype=torch.float32, device=device) / length for length in grid)
-    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
-    return 2.0 * places.flatten(0, 1) - 1.0
+    coordinates = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)
+    return 2.0 * coordinates.flatten(0, 1) - 1.0
 
 
-def disturbed(places: Tensor, *, shift: float | None, jitter: float | None, rescale: float | None) -> Tensor:
-    """Places as training sees them: moved by up to `shift`, each axis stretched by up to `jitter` and both together by
-    up to `rescale` or as much shrunken."""
+def augmented(coordinates: Tensor, *, shift: float | None, jitter: float | None, rescale: float | None) -> Tensor:
+    """Coordinates augmented for training: shifted by up to `shift`, each axis scaled by a factor between 1 / `jitter`
+    and `jitter`, both axes together by one between 1 / `rescale` and `rescale`."""
     if shift is not None:
-        places = places + places.new_empty((1, 2)).uniform_(-shift, shift)
+        coordinates = coordinates + coordinates.new_empty((1, 2)).uniform_(-shift, shift)
     if jitter is not None:
         bound = math.log(jitter)
-        places = places * places.new_empty((1, 2)).uniform_(-bound, bound).exp()
+        coordinates = coordinates * coordinates.new_empty((1, 2)).uniform_(-bound, bound).exp()
     if rescale is not None:
         bound = math.log(rescale)
-        places = places * places.new_empty(1).uniform_(-bound, bound).exp()
-    return places
+        coordinates = coordinates * coordinates.new_empty(1).uniform_(-bound, bound).exp()
+    return coordinates
 
 
-def rotations(places: Tensor, turns: Tensor, dtype: torch.dtype) -> Tensor:
-    """[height * width, 2 * head_channels]: sines, then cosines, each with both halves of the channels alike.
+def rotary_embedding(coordinates: Tensor, turns: Tensor, dtype: torch.dtype) -> Tensor:
+    """The rotary embedding [height * width, 2 * head_channels]: sines, then cosines, each repeated for both halves of
+    the channels.
 
-    `turns`: what `frequencies` gives.
+    `turns`: the result of `frequencies`.
     """
-    # [places, 2, channels / 4] -> [places, channels / 2] -> [places, channels]
-    angles = (2 * math.pi * places[:, :, None] * turns).flatten(1).tile(2)
+    # [positions, 2, channels / 4] -> [positions, channels / 2] -> [positions, channels]
+    angles = (2 * math.pi * coordinates[:, :, None] * turns).flatten(1).tile(2)
     return torch.cat((angles.sin(), angles.cos()), dim=-1).to(dtype)
 
 
@@ -152,7 +153,7 @@ def _construct_body(config: DINOv3ViTArchitecture, plan: BodyPlan) -> nn.Module:
         # Half a unit more, because timm rounds the product down.
         mlp_ratio=(config.intermediate_size + 0.5) / config.hidden_size,
         swiglu_mlp=config.use_gated_mlp,
-        swiglu_align_to=1,  # to no multiple, and as two matrices
+        swiglu_align_to=1,  # no rounding of the width, and two separate matrices
         norm_layer=partial(nn.LayerNorm, eps=config.layer_norm_eps),  # type: ignore[arg-type]
         init_values=config.layerscale_value,
         num_reg_tokens=config.num_register_tokens,
@@ -163,7 +164,7 @@ def _construct_body(config: DINOv3ViTArchitecture, plan: BodyPlan) -> nn.Module:
         _complete(block, config)
     turns = frequencies(config.hidden_size // config.num_attention_heads, config.rope_theta)
     body.register_buffer("turns", turns, persistent=False)
-    body.disturbance = {  # type: ignore[assignment]
+    body.coordinate_augmentation = {  # type: ignore[assignment]
         "shift": config.pos_embed_shift,
         "jitter": config.pos_embed_jitter,
         "rescale": config.pos_embed_rescale,
@@ -174,7 +175,7 @@ def _construct_body(config: DINOv3ViTArchitecture, plan: BodyPlan) -> nn.Module:
 
 
 def _complete(block: Any, config: DINOv3ViTArchitecture) -> None:
-    """What timm's constructor does not take."""
+    """Sets what timm's constructor has no argument for."""
     attention, feed_forward = block.attn, block.mlp
     if config.key_bias:
         attention.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
@@ -190,7 +191,7 @@ def _complete(block: Any, config: DINOv3ViTArchitecture) -> None:
 
 
 def _embed(body: Eva, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """[batch, 1 + registers + height * width, channels]. Pixels beyond the last whole patch are left out."""
+    """[batch, 1 + registers + height * width, channels]. Pixels after the last whole patch are dropped."""
     x = body.patch_embed.proj(pixel_values)
     grid = (x.shape[-2], x.shape[-1])
     tokens = [body.cls_token, *([] if body.reg_token is None else [body.reg_token])]
@@ -199,11 +200,11 @@ def _embed(body: Eva, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
     return torch.cat([*(token.expand(x.shape[0], -1, -1) for token in tokens), x], dim=1), grid  # type: ignore
 
 
-def _rotations(body: Eva, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
-    places = centers(grid, x.device)
+def _rotary_embedding(body: Eva, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
+    coordinates = patch_centers(grid, x.device)
     if body.training:
-        places = disturbed(places, **body.disturbance)  # type: ignore[arg-type]
-    return (rotations(places, body.turns, x.dtype),)  # type: ignore[arg-type]
+        coordinates = augmented(coordinates, **body.coordinate_augmentation)  # type: ignore[arg-type]
+    return (rotary_embedding(coordinates, body.turns, x.dtype),)  # type: ignore[arg-type]
 
 
 def _units(body: Eva) -> Sequence[Sequence[nn.Module]]:
@@ -236,7 +237,7 @@ def _key_map(config: DINOv3ViTArchitecture) -> KeyMap:
         rules.append(Rename(f"{block}.mlp.up_proj", f"{ours}.mlp.fc1"))
     if config.num_register_tokens:
         rules.append(Rename(_REGISTERS, "body.reg_token"))
-    # Without registers transformers stores a tensor of none.
+    # Without registers transformers stores an empty tensor.
     drop = ["embeddings.mask_token", *([] if config.num_register_tokens else [_REGISTERS])]
     return KeyMap(rules, drop=drop, prefixes=["model"])
 
@@ -249,7 +250,7 @@ def _stage_of(name: str) -> int | None:
 
 
 def _attentions(body: Any) -> Sequence[nn.Module]:
-    """Each block's."""
+    """The attention of each block."""
     return [block.attn for block in body.blocks]
 
 
@@ -267,6 +268,6 @@ FAMILY = Family(
     final_norm="every",
     processing=Processing(size=(224, 224), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
-    extra_inputs=_rotations,
+    extra_inputs=_rotary_embedding,
     attentions=_attentions,
 )

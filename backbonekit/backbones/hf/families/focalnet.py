@@ -1,7 +1,7 @@
 """FocalNet, as transformers' `focalnet` checkpoints have it.
 
-A stage ends with the downsampling in front of the next one, so the maps have strides of 4, 8, 16, 32 and 32, and the
-channels of what follows. Images and maps are padded to whole patches, also in front of overlapping convolutions.
+A stage ends with the downsampling in front of the next one, so the maps have strides of 4, 8, 16, 32 and 32, and
+the channels of the next stage. Images and maps are padded to whole patches, also before overlapping convolutions.
 
 Source: "Focal Modulation Networks", https://arxiv.org/abs/2203.11926;
 transformers/models/focalnet/modeling_focalnet.py; timm/models/focalnet.py.
@@ -32,10 +32,10 @@ _PATCH = 4  # written into timm's FocalNet
 @dataclass(kw_only=True)
 class FocalNetArchitecture(ArchitectureConfig):
     """`embed_dim`: channels of the first stage's blocks, doubled by each further one. `depths`, `focal_levels`,
-    `focal_windows`: for each stage, its blocks, the contexts that each looks at, and the side of the smallest.
-    `use_conv_embed`: overlapping patches. `use_post_layernorm`: normalise behind a branch instead of in front of it.
-    `normalize_modulator`: the mean of the contexts instead of their sum. `drop_path_rate`: of the deepest block in
-    training. `hidden_sizes`: read by nobody.
+    `focal_windows`: for each stage, its blocks, the focal levels of each block, and the window of the smallest.
+    `use_conv_embed`: overlapping patches. `use_post_layernorm`: normalise after a branch instead of before it.
+    `normalize_modulator`: the mean of the focal levels instead of their sum. `drop_path_rate`: of the deepest block in
+    training. `hidden_sizes`: not used.
     """
 
     model_type: ClassVar[str] = "focalnet"
@@ -85,7 +85,7 @@ class FocalNetArchitecture(ArchitectureConfig):
 
 
 class PaddedDownsample(Downsample):
-    """timm's patches of a map that is padded to whole ones with zeros, on the right and below.
+    """timm's downsampling of a map that is padded with zeros to whole patches, on the right and below.
 
     Source: transformers/models/focalnet/modeling_focalnet.py, FocalNetPatchEmbeddings.
     """
@@ -107,7 +107,7 @@ def _levels(config: FocalNetArchitecture) -> tuple[Level, ...]:
 
 def _construct_body(config: FocalNetArchitecture, plan: BodyPlan) -> nn.Module:
     built = config.depths[: plan.last]
-    # A stage without blocks behind the last one: the downsampling that transformers counts as the last one's.
+    # One more stage without blocks: its downsampling is the end of the last stage in transformers.
     depths = built if plan.last == len(config.depths) else (*built, 0)
     body = FocalNet(
         in_chans=plan.in_channels,
@@ -128,7 +128,7 @@ def _construct_body(config: FocalNetArchitecture, plan: BodyPlan) -> nn.Module:
     body.norm, body.head = nn.Identity(), nn.Identity()  # type: ignore[assignment]
     for module in body.modules():
         if isinstance(module, Downsample):
-            module.__class__ = PaddedDownsample  # no new state, only a step in front
+            module.__class__ = PaddedDownsample  # no new state, only padding before it
     if config.hidden_act != "gelu":
         for layer in body.layers:
             for block in layer.blocks:  # type: ignore[union-attr]
@@ -148,7 +148,7 @@ def _units(body: FocalNet) -> Sequence[Sequence[nn.Module]]:
 
 
 def _linear(foreign: str, ours: str) -> list[Rule]:
-    """A linear layer there, a convolution of one pixel here."""
+    """Rules from a linear layer of transformers to a 1 x 1 convolution here."""
     weight = Reshape(
         f"{foreign}.weight",
         f"{ours}.weight",

@@ -1,7 +1,7 @@
 """HGNetV2, the backbone of D-FINE, as transformers' `hgnet_v2` checkpoints have it.
 
-The channels that are published here are those of the maps. transformers publishes `embedding_size` and `hidden_sizes`
-instead, which its own default configuration does not set to what its maps have.
+The levels have the channels of the maps. transformers states `embedding_size` and `hidden_sizes` instead, which in its
+own default configuration are not those of its maps.
 
 Source: PP-HGNet V2, https://github.com/PaddlePaddle/PaddleClas, ppcls/arch/backbone/legendary_models/pp_hgnet_v2.py;
 "D-FINE", https://arxiv.org/abs/2410.13842; transformers/models/hgnet_v2/modeling_hgnet_v2.py; timm/models/hgnet.py.
@@ -44,11 +44,11 @@ Stride = Annotated[int, Range(1, 64)]
 @dataclass(kw_only=True)
 class HGNetV2Architecture(ArchitectureConfig):
     """The lists hold one value for each stage: channels that enter it, of each layer inside a block, and that leave it;
-    `stage_num_blocks` blocks of `stage_numb_of_layers` layers, of which all are joined at a block's end.
+    `stage_num_blocks` blocks of `stage_numb_of_layers` layers, whose outputs are concatenated at the block's end.
     `stage_downsample`: whether a stage starts by halving. `stage_light_block`: layers of a pointwise and a depthwise
-    convolution. `stem_channels`: of the images (`num_channels` is what counts), inside the stem, and behind it.
-    `hidden_act`: of the stem; in the stages it is always ReLU. `use_learnable_affine_block`: a scale and a shift behind
-    each activation. `embedding_size`, `depths`, `hidden_sizes`: read by nobody, but for the number of stages.
+    convolution. `stem_channels`: of the images (`num_channels` is used instead), inside the stem, and after it.
+    `hidden_act`: of the stem; in the stages it is always ReLU. `use_learnable_affine_block`: a scale and a shift after
+    each activation. `embedding_size`, `depths`, `hidden_sizes`: not used, except for the number of stages.
     """
 
     model_type: ClassVar[str] = "hgnet_v2"
@@ -74,7 +74,7 @@ class HGNetV2Architecture(ArchitectureConfig):
     use_learnable_affine_block: bool = False
 
     def to_mapping(self) -> dict[str, Any]:
-        """With the images' channels in both places where transformers looks for them."""
+        """With the images' number of channels in both fields that transformers reads."""
         return {**super().to_mapping(), "stem_channels": [self.num_channels, *self.stem_channels[1:]]}
 
     def _supported(self) -> list[str]:
@@ -111,7 +111,7 @@ def _levels(config: HGNetV2Architecture) -> tuple[Level, ...]:
 
 
 def _construct_body(config: HGNetV2Architecture, plan: BodyPlan) -> nn.Module:
-    # Stages that are not wanted have no blocks and hardly a channel until they are taken away.
+    # Stages that are not built have no blocks and one or two channels until they are removed.
     stages: list[list[int | bool]] = [[1, 1, 2, 0, False, False, 1, 1] for _ in range(_STAGES)]
     for index in range(plan.last):
         stages[index] = [getattr(config, name)[index] for name in _LISTS]
@@ -144,7 +144,7 @@ def _units(body: HighPerfGpuNet) -> Sequence[Sequence[nn.Module]]:
 
 
 def _layer(foreign: str, ours: str) -> list[Rule]:
-    """Convolution, norm and affine block: what every layer consists of."""
+    """Rules for the convolution, the norm and the affine block of a layer."""
     return [
         Rename(f"{foreign}.convolution", f"{ours}.conv"),
         Rename(f"{foreign}.normalization", f"{ours}.bn"),

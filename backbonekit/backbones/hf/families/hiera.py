@@ -1,7 +1,7 @@
-"""Hiera, as transformers' `hiera` checkpoints have it: pooling attention in units, a LayerNorm for every map.
+"""Hiera, as transformers' `hiera` checkpoints have it: pooling attention in mask units, a LayerNorm for every map.
 
-The maps are those of transformers' `HieraModel`. Its `HieraBackbone` does not bring the tokens into the order that the
-units are cut in, so that it attends and pools across the image; that is not repeated here. Images have the
+The maps are those of transformers' `HieraModel`. Its `HieraBackbone` does not sort the tokens by mask units, so it
+attends and pools across the image; that is not reproduced here. Images have the
 configuration's size.
 
 Source: "Hiera: A Hierarchical Vision Transformer without the Bells-and-Whistles", https://arxiv.org/abs/2306.00989;
@@ -34,8 +34,8 @@ class HieraArchitecture(ArchitectureConfig):
     """`embed_dim`: channels of the first stage, doubled by each further one. `depths`, `num_heads`: one for each stage.
     `num_query_pool`: how many stages after the first shrink the map, by `query_stride`. `masked_unit_size`: side of a
     unit, in tokens of the stem. `masked_unit_attention`: for each stage, whether attention stays in a unit.
-    `drop_path_rate`: of the deepest block in training. `layer_norm_init`, `initializer_range`: weight and bias that the
-    maps' norms start with where the weights have none.
+    `drop_path_rate`: of the deepest block in training. `layer_norm_init`, `initializer_range`: initial weight and
+    bias of the maps' norms where a checkpoint has none.
     """
 
     model_type: ClassVar[str] = "hiera"
@@ -110,11 +110,11 @@ class HieraArchitecture(ArchitectureConfig):
         return []
 
     def attends_in_units(self, index: int) -> bool:
-        """Whether any block of a stage does: the first one pools as the stage before attends."""
+        """Whether any block of a stage attends in units; its first block pools as the stage before attends."""
         return self.masked_unit_attention[index] or self.masked_unit_attention[max(index - 1, 0)]
 
     def poolings(self, index: int) -> int:
-        """How often the map is pooled up to a stage, that stage included."""
+        """Number of poolings up to a stage, that stage included."""
         return min(index, self.num_query_pool)
 
     def unit_tokens(self, index: int) -> int:
@@ -134,8 +134,9 @@ class HieraArchitecture(ArchitectureConfig):
 class ToUnitOrder(nn.Module):
     """A map [batch, height, width, channels] as tokens [batch, height * width, channels] in the order of `poolings`.
 
-    The first stride * stride parts of the tokens are what the first pooling brings together, each ordered so for the
-    next. `poolings`: how often `stride` (down, right) is still taken out of the map, which must be a multiple of it.
+    The tokens are stride * stride equal parts, whose tokens at the same index are pooled together by the first pooling;
+    each part is sorted in the same way for the next. `poolings`: number of poolings by `stride` (down, right) that
+    follow; the map must be a multiple of their product.
 
     Source: "Hiera: A Hierarchical Vision Transformer without the Bells-and-Whistles", https://arxiv.org/abs/2306.00989.
     """
@@ -149,7 +150,7 @@ class ToUnitOrder(nn.Module):
         height, width = x.shape[1] // down**self.poolings, x.shape[2] // right**self.poolings
         steps = range(self.poolings)
         x = x.unflatten(2, (width, *(right for _ in steps))).unflatten(1, (height, *(down for _ in steps)))
-        # Of each axis the place in the last pooling's map comes first, then the last stride and so on to the first.
+        # On each axis the position in the last pooled map comes first, then the strides from the last to the first.
         rows, columns = 1, 2 + self.poolings
         strides = [axis + step for step in reversed(range(1, 1 + self.poolings)) for axis in (rows, columns)]
         return x.permute(0, *strides, rows, columns, x.ndim - 1).flatten(1, -2)
@@ -208,7 +209,7 @@ def _construct_body(config: HieraArchitecture, plan: BodyPlan) -> nn.Module:
         for position, block in enumerate(own):
             _complete(block, config, index, is_first=position == 0)
         body.stages.append(_in_order(own, config, index))
-    # The stages have the blocks now, and the head's norm has no part in the maps.
+    # The blocks are in the stages now, and the maps do not use the head's norm.
     body.blocks = nn.ModuleList()
     body.head = nn.Identity()  # type: ignore[assignment]
     body.unroll = ToUnitOrder(config.query_stride, len(config.depths) - 1)  # type: ignore[assignment]
@@ -219,7 +220,7 @@ def _construct_body(config: HieraArchitecture, plan: BodyPlan) -> nn.Module:
 
 
 def _in_order(blocks: Sequence[nn.Module], config: HieraArchitecture, index: int) -> nn.Sequential:
-    """A stage from map to map."""
+    """A stage that takes and returns a map."""
     whole = len(config.depths) - 1
     return nn.Sequential(
         ToUnitOrder(config.query_stride, whole - config.poolings(max(index - 1, 0))),
@@ -229,7 +230,7 @@ def _in_order(blocks: Sequence[nn.Module], config: HieraArchitecture, index: int
 
 
 def _complete(block: Any, config: HieraArchitecture, index: int, *, is_first: bool) -> None:
-    """What timm's constructor takes for all stages at once, or in another way."""
+    """Sets what timm's constructor takes for all stages at once, or in another form."""
     block.norm1.eps = block.norm2.eps = config.layer_norm_eps
     block.mlp.act = ACTIVATIONS[config.hidden_act]()
     attention = block.attn
@@ -254,7 +255,7 @@ def _units(body: Any) -> Sequence[Sequence[nn.Module]]:
 
 
 def _key_map(config: HieraArchitecture) -> KeyMap:
-    # Before the blocks of a stage stands what orders the tokens.
+    # The first module of a stage sorts the tokens, so its blocks start at 1.
     block, ours = "encoder.stages.{i}.layers.{j}", "body.stages.{i}.{j+1}"
     return KeyMap(
         [
@@ -285,7 +286,7 @@ def _hidden_state(body: Any, x: Tensor, index: int) -> Tensor:
 
 
 def _attentions(body: Any) -> Sequence[nn.Module]:
-    """Of each stage the last block's, behind which the map is put together."""
+    """The attention of the last block of each stage; after it the stage restores the map."""
     return [stage[-2].attn for stage in body.stages]
 
 

@@ -21,7 +21,7 @@ class MaskFormerSwinArchitecture(swin.SwinArchitecture):
 
 def _key_map(config: MaskFormerSwinArchitecture) -> KeyMap:
     norms = [Rename("hidden_states_norms.{i}", "norms.stage{i+1}")]
-    # Everything but the norms stands under `model`, which is also how it is written back; a lone model has no prefix.
+    # Everything but the norms has the prefix `model`, also when written back; a lone model has no prefix.
     return combine(
         KeyMap(swin.block_rules(), drop=swin.DROPPED).under("model", ""),
         KeyMap([*swin.block_rules(), *norms], drop=swin.DROPPED),

@@ -28,7 +28,7 @@ Count = Annotated[int, Range(1, 1_024)]
 @dataclass(kw_only=True)
 class PvtV2Architecture(ArchitectureConfig):
     """`hidden_sizes`, `depths`, `num_attention_heads`, `mlp_ratios`: one for each stage. `sr_ratios`: by how much each
-    stage shrinks the map that it attends to. `linear_attention`: shrink it to 7 x 7 instead, whatever its size.
+    stage reduces its keys and values. `linear_attention`: pool them to 7 x 7 instead, whatever their size.
     `drop_path_rate`: of the deepest block in training.
     """
 
@@ -87,7 +87,7 @@ class PvtV2Architecture(ArchitectureConfig):
 
 
 class MapBlock(Block):
-    """timm's block, which works on tokens and is told the map's size."""
+    """timm's block on a map; timm's own takes tokens and the map's size."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """x: [batch, height, width, channels]. The same shape."""
@@ -96,7 +96,7 @@ class MapBlock(Block):
 
 
 class MapPatchEmbed(OverlapPatchEmbed):
-    """timm's overlapping patches, of a map in the layout that it gives itself."""
+    """timm's overlapping patch embedding of a map in NHWC, the layout that it returns."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [batch, height, width, channels]. The map of the next stage, in the same layout."""
@@ -152,7 +152,7 @@ def _key_map(config: PvtV2Architecture) -> KeyMap:
     block, our_block = f"{stage}.blocks.{{j}}", f"{ours}.blocks.{{j}}"
     return KeyMap(
         [
-            # The first stage's patches stand before all stages.
+            # timm has the first stage's patch embedding outside the stages.
             Rename("encoder.layers.0.patch_embedding.proj", "body.patch_embed.proj"),
             Rename("encoder.layers.0.patch_embedding.layer_norm", "body.patch_embed.norm"),
             Rename(f"{stage}.patch_embedding.proj", f"{ours}.downsample.proj"),

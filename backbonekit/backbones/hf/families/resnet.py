@@ -1,4 +1,4 @@
-"""ResNet, as transformers' `resnet` checkpoints have it: basic or bottleneck, stride where the flags put it.
+"""ResNet, as transformers' `resnet` checkpoints have it: basic or bottleneck blocks, strides set by two flags.
 
 Source: "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385;
 transformers/models/resnet/modeling_resnet.py; timm/models/resnet.py.
@@ -62,7 +62,7 @@ class ResNetArchitecture(ArchitectureConfig):
 
     @property
     def expansion(self) -> int:
-        """Channels of a block's output over those inside it."""
+        """Ratio of the channels of a block's output to those inside it."""
         return 4 if self.layer_type == "bottleneck" else 1
 
 
@@ -82,9 +82,9 @@ def _construct_body(config: ResNetArchitecture, plan: BodyPlan) -> nn.Module:
 
 
 def construct_stages(config: ResNetArchitecture, plan: BodyPlan, *, deep_stem_width: int | None = None) -> ResNet:
-    """timm's ResNet without what is behind the last stage.
+    """timm's ResNet without the modules after the last built stage.
 
-    `deep_stem_width`: channels of the first two of three small convolutions in place of a large one.
+    `deep_stem_width`: channels of the first two of three small convolutions instead of one large one.
     """
     stages = max(plan.last, 1)  # timm's ResNet has at least one,
     is_lone_block = sum(config.depths[:stages]) == 1  # and at least two blocks
@@ -103,7 +103,7 @@ def construct_stages(config: ResNetArchitecture, plan: BodyPlan, *, deep_stem_wi
 
 
 def finish_body(body: ResNet, config: ResNetArchitecture, plan: BodyPlan) -> None:
-    """Activations and strides where the configuration wants them; no stage for the stem alone."""
+    """Sets activations and strides as in the configuration, and removes the stage where only the stem is built."""
     if config.downsample_in_bottleneck and config.layer_type == "bottleneck":
         for _, layer in _layers(body):
             first = layer.get_submodule("0")
@@ -115,7 +115,7 @@ def finish_body(body: ResNet, config: ResNetArchitecture, plan: BodyPlan) -> Non
 
 
 def _halve(block: nn.Module, config: ResNetArchitecture) -> None:
-    """Gives a stride of 2 to a block that timm builds with a stride of 1."""
+    """Sets a stride of 2 in a block that timm builds with a stride of 1."""
     convolution = block.conv2 if config.layer_type == "bottleneck" else block.conv1
     convolution.stride = (2, 2)  # type: ignore[union-attr]
     if block.downsample is None:
@@ -144,7 +144,7 @@ def embed(body: ResNet, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
 
 
 def units(body: nn.Module) -> Sequence[Sequence[nn.Module]]:
-    """A stage is its blocks."""
+    """The blocks of each stage."""
     return [list(layer.children()) for _, layer in _layers(body)]
 
 
@@ -166,7 +166,7 @@ def _key_map(config: ResNetArchitecture) -> KeyMap:
 
 
 def stage_of(name: str) -> int:
-    """From `body.layerN`."""
+    """The stage of a weight, read from `body.layerN`."""
     found = re.match(r"body\.layer(\d+)\.", name)
     return int(found.group(1)) if found else 0
 

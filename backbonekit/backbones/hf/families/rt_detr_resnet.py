@@ -1,8 +1,8 @@
 """The ResNet inside RT-DETR, as transformers' `rt_detr_resnet` has it.
 
-Its stem has three convolutions, and its shortcuts average before they project.
-Of basic blocks, the first of a stage always projects its shortcut, also where the channels stay the same, and then
-strides instead of averaging.
+Its stem has three convolutions, and its shortcuts pool by averages before they project. With basic blocks, the first
+block of a stage always projects its shortcut; where the channels stay the same, the projection has the stride and there
+is no pooling.
 
 Source: "DETRs Beat YOLOs on Real-time Object Detection", https://arxiv.org/abs/2304.08069;
 transformers/models/rt_detr/modeling_rt_detr_resnet.py; the rest as in `resnet.py`.
@@ -46,7 +46,7 @@ def _stride(config: resnet.ResNetArchitecture, stage: int) -> int:
 
 
 def _channels(config: resnet.ResNetArchitecture, stage: int) -> tuple[int, int]:
-    """That enter and leave a stage, counted from 0."""
+    """The channels that enter and leave a stage, counted from 0."""
     sizes = (config.embedding_size, *config.hidden_sizes)
     return sizes[stage], sizes[stage + 1]
 
@@ -67,7 +67,7 @@ def _construct_body(config: RTDetrResNetArchitecture, plan: BodyPlan) -> nn.Modu
 
 
 def _set_shortcut(body: ResNet, config: RTDetrResNetArchitecture, stage: int) -> None:
-    """Strides of a stage's first block, and a shortcut in place of timm's, which has other ideas of when it is due."""
+    """Sets the strides of a stage's first block and its shortcut, for which timm has other conditions."""
     entering, leaving = _channels(config, stage)
     stride = _stride(config, stage)
     first = body.get_submodule(f"layer{stage + 1}.0")
@@ -94,7 +94,7 @@ def _rules(config: RTDetrResNetArchitecture) -> list[Rule]:
         found.append(Rename(f"embedder.embedder.{index}.convolution", f"body.{convolution}"))
         found.append(Rename(f"embedder.embedder.{index}.normalization", f"body.{norm}"))
     for stage in range(len(config.depths)):
-        # Behind the averaging, where there is one.
+        # After the average pooling, where there is one.
         foreign = f"encoder.stages.{stage}.layers.0.shortcut" + (".1" if _is_pooled(config, stage) else "")
         found.append(Rename(f"{foreign}.convolution", f"body.layer{stage + 1}.0.downsample.1"))
         found.append(Rename(f"{foreign}.normalization", f"body.layer{stage + 1}.0.downsample.2"))

@@ -1,7 +1,7 @@
 """Swin Transformer, as transformers' `swin` checkpoints have it.
 
 Windows keep their size on maps smaller than a window, every map has a LayerNorm of its own, and stochastic depth drops
-the attention branch alone.
+only the attention branch.
 
 Source: "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", https://arxiv.org/abs/2103.14030;
 transformers/models/swin/modeling_swin.py; timm/models/swin_transformer.py.
@@ -78,8 +78,8 @@ class SwinArchitecture(ArchitectureConfig):
 
 
 class PadThenShiftBlock(SwinTransformerBlock):
-    """timm's block shifts the map and then pads it to whole windows; the original for detection, and transformers with
-    it, pad first. The two agree where the map is a multiple of the window and nowhere else.
+    """A block that pads the map to whole windows before it shifts it, as do the original for detection and
+    transformers; timm's shifts first. The two agree only where the map is a multiple of the window.
 
     Source: "Swin Transformer", https://arxiv.org/abs/2103.14030;
     https://github.com/SwinTransformer/Swin-Transformer-Object-Detection, mmdet/models/backbones/swin_transformer.py.
@@ -112,7 +112,7 @@ def levels(config: SwinArchitecture) -> tuple[Level, ...]:
 
 
 def construct_body(config: SwinArchitecture, plan: BodyPlan) -> nn.Module:
-    """timm's Swin without what is behind the last stage."""
+    """timm's Swin without the modules after the last built stage."""
     stages = max(plan.last, 1)  # timm's Swin has at least one
     depths = config.depths[:stages]
     body = SwinTransformer(
@@ -134,7 +134,7 @@ def construct_body(config: SwinArchitecture, plan: BodyPlan) -> nn.Module:
     for stage in body.layers:
         for block in stage.blocks:  # type: ignore[union-attr]
             block.__class__ = PadThenShiftBlock  # no new state, only the order of two steps
-            block.attn.fused_attn = True  # timm leaves it off; torch's own is faster, and what transformers runs
+            block.attn.fused_attn = True  # off in timm; torch's own is faster, and used by transformers
             block.drop_path2 = nn.Identity()
             block.norm1.eps = block.norm2.eps = config.layer_norm_eps
     is_whole = stages == len(config.depths)
@@ -153,12 +153,12 @@ def embed(body: SwinTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple[in
 
 
 def units(body: SwinTransformer) -> Sequence[Sequence[nn.Module]]:
-    """Each stage starts with its merging of patches; that of the first is the identity."""
+    """The modules of each stage. A stage starts with its patch merging; that of the first is the identity."""
     return [[stage.downsample, *stage.blocks] for stage in body.layers]  # type: ignore[union-attr]
 
 
 def block_rules() -> list[Rule]:
-    """Everything but the names of the output norms."""
+    """The rules for all weights but those of the output norms."""
     block, ours = "encoder.layers.{i}.blocks.{j}", "body.layers.{i}.blocks.{j}"
     table = "relative_position_bias_table"
     classic = [f"{block}.attention.self.{name}" for name in ("query", "key", "value")]
@@ -196,7 +196,7 @@ def _key_map(config: SwinArchitecture) -> KeyMap:
 
 
 def stage_of(name: str) -> int | None:
-    """From `body.layers.N`; the final norm belongs to none."""
+    """The stage of a weight, read from `body.layers.N`; the final norm belongs to none."""
     if name.startswith("body.norm."):
         return None
     found = re.match(r"body\.layers\.(\d+)\.", name)
@@ -209,7 +209,7 @@ def canvas(config: SwinArchitecture) -> tuple[int, int]:
 
 
 def attentions(body: Any) -> Sequence[nn.Module]:
-    """Of each stage the last block's."""
+    """The attention of the last block of each stage."""
     return [stage.blocks[-1].attn for stage in body.layers]
 
 

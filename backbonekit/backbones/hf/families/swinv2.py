@@ -1,7 +1,7 @@
 """Swin Transformer V2, as transformers' `swinv2` checkpoints have it.
 
 A stage whose map, at the configuration's `image_size`, is no larger than the window has one window of the map's height
-and no shift; images of other sizes keep these windows. Maps are given as the stages leave them.
+and no shift; images of other sizes keep these windows. No norm is applied to the maps.
 
 Source: "Swin Transformer V2: Scaling Up Capacity and Resolution", https://arxiv.org/abs/2111.09883;
 transformers/models/swinv2/modeling_swinv2.py; timm/models/swin_transformer_v2.py; the rest as in `swin.py`.
@@ -26,8 +26,8 @@ from backbonekit.weights.key_map import Join, KeyMap, Rename
 @dataclass(kw_only=True)
 class Swinv2Architecture(swin.SwinArchitecture):
     """`embed_dim`: channels of the first stage, doubled by each further one. `depths`, `num_heads`: one for each stage.
-    `window_size`: side of an attention window, in tokens. `pretrained_window_sizes`: the side that positions are
-    measured in, for each stage; 0 for the window's own. `drop_path_rate`: of the deepest block in training.
+    `window_size`: side of an attention window, in tokens. `pretrained_window_sizes`: the window size that scales
+    the relative positions, for each stage; 0 for the window's own. `drop_path_rate`: of the deepest block in training.
     """
 
     model_type: ClassVar[str] = "swinv2"
@@ -42,7 +42,7 @@ class Swinv2Architecture(swin.SwinArchitecture):
                 f" {len(self.depths)}; they are one for each stage."
             )
         if 1 in self.pretrained_window_sizes:
-            faults.append("swinv2 config: a pretrained window of 1 has no positions to measure in; give 0.")
+            faults.append("swinv2 config: a pretrained window of 1 has no positions to measure in; use 0.")
         if self.depths and self.map_height(len(self.depths) - 1) < 1:
             faults.append(
                 f"swinv2 config: image_size={self.image_size} leaves nothing of the map in {len(self.depths)} stages;"
@@ -56,10 +56,10 @@ class Swinv2Architecture(swin.SwinArchitecture):
 
 
 class PadThenShiftV2Block(SwinTransformerV2Block):
-    """timm's block shifts the map and then pads it to whole windows; transformers pads first. The two agree where the
-    map is a multiple of the window and nowhere else.
+    """A block that pads the map to whole windows before it shifts it, as in transformers; timm's shifts first. The two
+    agree only where the map is a multiple of the window.
 
-    transformers adds the mask between shifted windows twice, in its whole model as in its backbone, and so does this.
+    transformers adds the mask between shifted windows twice, in its whole model and in its backbone, as here.
 
     Source: "Swin Transformer V2", https://arxiv.org/abs/2111.09883; transformers/models/swinv2/modeling_swinv2.py.
     """

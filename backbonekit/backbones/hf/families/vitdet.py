@@ -1,4 +1,4 @@
-"""ViTDet's ViT, as transformers' `vitdet` checkpoints have it: windows in some blocks, no class token, no norm.
+"""ViTDet's ViT, as transformers' `vitdet` checkpoints have it: windows in some blocks, no class token, no final norm.
 
 Source: "Exploring Plain Vision Transformer Backbones for Object Detection", https://arxiv.org/abs/2203.16527;
 transformers/models/vitdet/modeling_vitdet.py; timm/models/vision_transformer_sam.py.
@@ -30,8 +30,8 @@ Index = Annotated[int, Range(0, 199)]
 @dataclass(kw_only=True)
 class VitDetArchitecture(ArchitectureConfig):
     """`window_size`: side of an attention window, in tokens, in the blocks of `window_block_indices`; 0 for none.
-    `residual_block_indices`: blocks that end in convolutions. `pretrain_image_size`: what the position table is made
-    for. `image_size`: what the relative positions of blocks without windows are made for.
+    `residual_block_indices`: blocks that end in convolutions. `pretrain_image_size`: image size of the position table.
+    `image_size`: image size of the relative positions of blocks without windows.
     `drop_path_rate`: of the deepest block in training.
     """
 
@@ -102,7 +102,7 @@ class ResidualBottleneck(nn.Module):
         self.act2 = activation()
         self.conv3 = nn.Conv2d(half, channels, 1, bias=False)
         self.norm3 = LayerNorm2d(channels)
-        nn.init.zeros_(self.norm3.weight)  # the identity at first
+        nn.init.zeros_(self.norm3.weight)  # the identity at initialisation
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [batch, height, width, channels]. The same shape."""
@@ -113,7 +113,7 @@ class ResidualBottleneck(nn.Module):
 
 
 class WindowThenDropBlock(Block):
-    """timm's block drops a branch for each window by itself; the original, and transformers with it, for each image.
+    """A block with stochastic depth for each image, as in the original and in transformers; timm's is for each window.
 
     `residual`: a `ResidualBottleneck` or the identity.
     """
@@ -169,14 +169,14 @@ def _construct_body(config: VitDetArchitecture, plan: BodyPlan) -> nn.Module:
             ResidualBottleneck(config.hidden_size, ACTIVATIONS[config.hidden_act]) if has_residual else nn.Identity()
         )
     side = sides(config.pretrain_image_size)[0] // sides(config.patch_size)[0]
-    # As it is stored: with the position of a class token that is not there.
+    # As it is stored: with the position of a class token, which this model does not have.
     table = torch.zeros(1, 1 + side * side, config.hidden_size)
     body.pos_embed = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
     return body
 
 
 def _embed(body: VisionTransformerSAM, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """[batch, height, width, channels]. Pixels beyond the last whole patch are left out."""
+    """[batch, height, width, channels]. Pixels after the last whole patch are dropped."""
     x = body.patch_embed.proj(pixel_values).permute(0, 2, 3, 1)  # type: ignore
     grid = (x.shape[1], x.shape[2])
     table: Tensor = body.pos_embed  # type: ignore[assignment]
@@ -208,12 +208,12 @@ def _stage_of(name: str) -> int | None:
 
 
 def _attentions(body: Any) -> Sequence[nn.Module]:
-    """Each block's."""
+    """The attention of each block."""
     return [block.attn for block in body.blocks]
 
 
 def _heads_apart(module: Any, weights: Tensor) -> Tensor:
-    """[windows * heads, queries, keys] -> [windows, heads, queries, keys], one window where there are none."""
+    """[windows * heads, queries, keys] -> [windows, heads, queries, keys], with one window where there are none."""
     return weights.unflatten(0, (-1, module.num_heads))
 
 

@@ -1,6 +1,6 @@
 """ViTPose's ViT, as transformers' `vitpose_backbone` checkpoints have it: padded patches, no class token, a final norm.
 
-The maps are [batch, channels, height, width], where transformers gives tokens. Images have the configuration's size.
+The maps are [batch, channels, height, width], where transformers returns tokens. Images have the configuration's size.
 
 Source: "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation", https://arxiv.org/abs/2204.12484;
 transformers/models/vitpose_backbone/modeling_vitpose_backbone.py; timm/models/vision_transformer.py.
@@ -25,12 +25,12 @@ from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
 from backbonekit.weights.key_map import Join, KeyMap, Rename
 
-_PADDING = 2  # of the patches, in pixels, on every side
+_PADDING = 2  # of the patch embedding, in pixels, on every side
 
 
 @dataclass(kw_only=True)
 class VitPoseBackboneArchitecture(ArchitectureConfig):
-    """`image_size`: (height, width) of every image. `part_features` is of mixtures of experts, which are refused."""
+    """`image_size`: (height, width) of every image. `part_features`: of mixtures of experts, which are refused."""
 
     model_type: ClassVar[str] = "vitpose_backbone"
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
@@ -66,11 +66,11 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
                 f"vitpose_backbone config: num_attention_heads={self.num_attention_heads} does not divide"
                 f" hidden_size={self.hidden_size}."
             )
-        for size, patch, places in zip(sides(self.image_size), sides(self.patch_size), self.grid, strict=True):
-            if not places or (size + 2 * _PADDING - patch) // patch + 1 != places:
+        for size, patch, positions in zip(sides(self.image_size), sides(self.patch_size), self.grid, strict=True):
+            if not positions or (size + 2 * _PADDING - patch) // patch + 1 != positions:
                 faults.append(
                     f"vitpose_backbone config: image_size={self.image_size} and patch_size={self.patch_size} do not"
-                    f" go together: with a padding of {_PADDING} the patches are more than their positions."
+                    f" go together: with a padding of {_PADDING} there are more patches than positions."
                 )
                 break
         return faults
@@ -108,7 +108,7 @@ def _construct_body(config: VitPoseBackboneArchitecture, plan: BodyPlan) -> nn.M
         act_layer=ACTIVATIONS[config.hidden_act],
     )
     body.patch_embed.proj.padding = (_PADDING, _PADDING)
-    # As it is stored: with a first one that is added to all.
+    # As it is stored: the first position is added to all others.
     table = torch.zeros(1, 1 + config.grid[0] * config.grid[1], config.hidden_size)
     body.pos_embed = nn.Parameter(nn.init.trunc_normal_(table, std=0.02))
     body.grid = config.grid  # type: ignore[assignment]
@@ -157,7 +157,7 @@ def _stage_of(name: str) -> int | None:
 
 
 def _attentions(body: Any) -> Sequence[nn.Module]:
-    """Each block's."""
+    """The attention of each block."""
     return [block.attn for block in body.blocks]
 
 
