@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from backbonekit.backbones.backbone import select_built
@@ -13,6 +12,7 @@ from backbonekit.errors import RecipeError
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.untrusted_files import user_path
 
 CONFIG = "config.json"
 
@@ -49,7 +49,7 @@ class DescribedBlueprint(ABC):
     @property
     def _processing(self) -> Processing:
         repository = self.repository
-        if repository is None and self._identifier is not None and Path(self._identifier).expanduser().is_dir():
+        if repository is None and self._identifier is not None and user_path(self._identifier).is_dir():
             repository = open_repository(self._identifier)
         if repository is None or not repository.has(PREPROCESSOR_CONFIG):
             return self._usual_processing

@@ -10,6 +10,7 @@ from torch import Tensor
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError
 from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.untrusted_files import user_path
 
 
 def locate(pretrained: bool | str, revision: str | None, own: str | None) -> Repository | Path:
@@ -25,7 +26,7 @@ def locate(pretrained: bool | str, revision: str | None, own: str | None) -> Rep
         return open_repository(own, revision=revision)
     if not isinstance(pretrained, str) or not pretrained:
         raise RecipeError(f"pretrained must be true, a folder, a file or a Hub id, got {pretrained!r}.")
-    path = Path(pretrained).expanduser()
+    path = user_path(pretrained)
     if path.suffix == ".safetensors" or path.is_file():
         return path
     return open_repository(pretrained, revision=None if path.is_dir() else revision)

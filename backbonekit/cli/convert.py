@@ -2,10 +2,10 @@
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from backbonekit.cli.text import count, printable
 from backbonekit.errors import RecipeError
+from backbonekit.weights.untrusted_files import user_path
 
 USAGE = """usage: backbonekit convert FILE DIR
 
@@ -28,7 +28,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     if len(words) != 2:
         raise RecipeError(f"convert takes a file and a folder; {len(words)} words were given. {USAGE.splitlines()[0]}")
-    file, folder = Path(words[0]).expanduser(), Path(words[1]).expanduser()
+    file, folder = user_path(words[0]), user_path(words[1])
     from backbonekit.hub.saved_model import is_weights
     from backbonekit.weights.checkpoint import WEIGHTS
     from backbonekit.weights.pickled import read_pickled

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
-from pathlib import Path
 from typing import Any
 
 from backbonekit.errors import ContractError
@@ -11,6 +10,7 @@ from backbonekit.hf_models.auto_backbone import config_of
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import BackboneRecipe
+from backbonekit.weights.untrusted_files import user_path
 
 BackboneConfig = BackboneConfigMixin | TimmBackboneConfig
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
@@ -57,7 +57,7 @@ class BackboneChoice:
                     if part == "use_pretrained_backbone" and isinstance(self.config, TimmBackboneConfig):
                         fix = "use_pretrained_backbone=True in the TimmBackboneConfig"
                     raise ContractError(f"{part} without backbone says nothing about any backbone. The fix: {fix}.")
-        elif not self.is_timm and "/" not in self.name and not Path(self.name).expanduser().is_dir():
+        elif not self.is_timm and "/" not in self.name and not user_path(self.name).is_dir():
             raise ContractError(
                 f"backbone={self.name!r} is no folder, and Hub repositories are named owner/name. The fix for an"
                 " architecture of timm: use_timm_backbone=True."

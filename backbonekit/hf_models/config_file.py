@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from backbonekit.errors import RecipeError, StorageError, nearest
+from backbonekit.weights.untrusted_files import user_path
 
 FILE = "config.json"
 Config = TypeVar("Config", bound=type)
@@ -20,7 +21,7 @@ def is_weight_file(name: str) -> bool:
 
 def write_config(content: Mapping[str, Any], folder: str | Path, *, name: str = FILE) -> None:
     """Into a folder, which is made if needed. Raises StorageError."""
-    path = Path(folder).expanduser()
+    path = user_path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

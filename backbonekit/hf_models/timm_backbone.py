@@ -21,6 +21,7 @@ from backbonekit.weights.construct import finish, without_weights
 from backbonekit.weights.fill import FillReport, fill
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import StoredTensor
+from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.write_folder import replacing
 from backbonekit.weights.write_tensors import save_tensors
 
@@ -138,7 +139,7 @@ def _saved_backbone(name: str | Path, revision: str | None) -> Repository | None
     """A folder or Hub repository whose config.json is a TimmBackbone's; None for names of timm and its own format."""
     text = str(name)
     is_hub = "/" in text and not text.startswith(("timm/", "hf-hub:", "hf_hub:"))
-    if not is_hub and not Path(text).expanduser().is_dir():
+    if not is_hub and not user_path(text).is_dir():
         return None
     repository = open_repository(name, revision=revision)
     is_saved = repository.has(FILE) and repository.json(FILE).get("model_type") == TimmBackboneConfig.model_type

@@ -16,6 +16,7 @@ from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields, write_config
 from backbonekit.hf_models.config_mixin import agreed_indices
 from backbonekit.weights.repository import open_repository
+from backbonekit.weights.untrusted_files import user_path
 
 # What transformers writes besides, which follows from the rest.
 _IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features", "use_timm_backbone"}
@@ -162,7 +163,7 @@ class TimmBackboneConfig:
 
 def _is_repository(name: str) -> bool:
     """A folder or a Hub repository, which is not opened before it is needed."""
-    return "/" in name.removeprefix("timm/").removeprefix("hf-hub:timm/") or Path(name).expanduser().is_dir()
+    return "/" in name.removeprefix("timm/").removeprefix("hf-hub:timm/") or user_path(name).is_dir()
 
 
 @lru_cache(maxsize=64)

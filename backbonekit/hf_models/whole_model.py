@@ -34,6 +34,7 @@ from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.model_names import MODELS
 from backbonekit.training.freeze import freeze
 from backbonekit.weights.repository import open_repository
+from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.weight_report import WeightReport
 from backbonekit.weights.write_folder import replacing
 from backbonekit.weights.write_tensors import save_tensors
@@ -141,7 +142,7 @@ class WholeModel(nn.Module):
                 f"{type(self).__name__}: transformers has no such model: {error} The fix, which saves it as a recipe: "
                 "model.model.save_pretrained(folder)."
             ) from error
-        path = Path(folder).expanduser()
+        path = user_path(folder)
         with replacing(path, stale=is_weight_file, last=FILE) as temporary:
             write_config(content, temporary)
             # A joined matrix is written as its parts, which must not share memory.

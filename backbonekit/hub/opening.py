@@ -12,6 +12,7 @@ from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG
 from backbonekit.registry.lookup import is_known, names, resolve
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.untrusted_files import user_path
 
 _TRANSFORMERS_CONFIG = "config.json"
 _YAML = (".yaml", ".yml")
@@ -35,7 +36,7 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
     `revision`: a branch, tag or commit of a Hub repository. `verify`: compare saved weights with their sha256.
     Raises StorageError, WeightsError, and RecipeError for a recipe or an architecture that is unknown.
     """
-    path = Path(where).expanduser()
+    path = user_path(where)
     if path.suffix.lower() in _YAML and not path.is_dir():
         if revision is not None:
             raise StorageError(f"{where} is a local file and has no revision {revision!r}.")

@@ -12,6 +12,7 @@ from backbonekit.hub.saved_model import CARD, RECIPE, is_ours, is_weights, read_
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.weights.hub import call, check_identifier
+from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.write_folder import file_in, files_in
 
 _PATH_LIKE = re.compile(r"(~|\.{1,2})?[/\\]|[A-Za-z]:[/\\]|~$")
@@ -33,7 +34,7 @@ def push_folder(
     Returns the commit's address. Raises StorageError, and RecipeError for a recipe that is none.
     """
     check_identifier(identifier)
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     contents = _contents(folder)
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from backbonekit.errors import RecipeError
+from backbonekit.errors import RecipeError, StorageError
+from backbonekit.weights.untrusted_files import beginning, user_path
 
 MAX_BYTES = 1_048_576  # the names of ImageNet-21k's classes take about 500,000
 MAX_EVENTS = 60_000  # two for each of its names would be 44,000
@@ -32,13 +33,10 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 def read_yaml_file(path: str | Path) -> dict[str, Any]:
     """The mapping that a YAML file holds. Raises RecipeError for what cannot be read, is no mapping or over a limit."""
-    path = Path(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RecipeError(f"{str(path)!r} could not be read: {reason}.") from error
+        content = beginning(user_path(path), MAX_BYTES + 1)
+    except StorageError as error:
+        raise RecipeError(str(error)) from error
     return read_yaml(content, origin=str(path))
 
 

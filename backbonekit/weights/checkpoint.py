@@ -11,6 +11,7 @@ from torch import Tensor
 from backbonekit.errors import StorageError, WeightsError, nearest
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import CONVERT, MAX_TENSORS, StoredTensor, read_safetensors, stored
+from backbonekit.weights.untrusted_files import user_path
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -89,7 +90,7 @@ def open_checkpoint(where: Repository | Path) -> Checkpoint:
     Raises WeightsError where they are malformed, or only pickled; StorageError where there are none.
     """
     if isinstance(where, Path):
-        where = where.expanduser()
+        where = user_path(where)
         if not where.is_dir():
             return _open_file(where)
         where = open_repository(where)

@@ -7,11 +7,12 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from backbonekit.errors import StorageError
-from backbonekit.weights.untrusted_files import sha256_of
+from backbonekit.weights.untrusted_files import git_hash_of, sha256_of
 
 Result = TypeVar("Result")
 
@@ -22,6 +23,11 @@ _IDENTIFIER = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][\w.\-/]{0,199}", re.ASCII)
 _WAITS = (0.5, 2.0)  # seconds before another try where the Hub failed itself; its client tries 429 again, but not 500
 _TIMEOUT = 10.0  # seconds for the first response; a dead proxy should not hold a build for minutes
+_PATIENCE = (
+    60.0  # seconds for a whole request without its file: a server that sends a byte now and then never times out
+)
+_SLOWEST = 20_000  # bytes a second; a file that arrives more slowly is given up
+_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # the cache's names of files: git's sha1 of a small one, else a sha256
 
 
 def is_identifier(text: str) -> bool:
@@ -76,9 +82,9 @@ def file_names(identifier: str, revision: str) -> tuple[str, frozenset[str]]:
     from huggingface_hub import HfApi
 
     info = _call(lambda: HfApi().model_info(identifier, revision=revision, timeout=_TIMEOUT), identifier, revision, "")
-    if info.sha is None or COMMIT.fullmatch(info.sha) is None:
+    if not isinstance(info.sha, str) or COMMIT.fullmatch(info.sha) is None:
         raise StorageError(f"{identifier}: the Hub named no commit for revision {revision!r}; try again later.")
-    return info.sha, frozenset(entry.rfilename for entry in info.siblings or ())
+    return info.sha, frozenset(str(entry.rfilename) for entry in info.siblings or ())
 
 
 def cached_path(identifier: str, filename: str, commit: str) -> Path | None:
@@ -90,20 +96,34 @@ def cached_path(identifier: str, filename: str, commit: str) -> Path | None:
 
 
 def download(identifier: str, filename: str, commit: str) -> Path:
-    """A file of one commit: from the cache, else downloaded into it and compared with its sha256."""
+    """A file of one commit: from the cache, else downloaded into it; its content is compared with the hash that the
+    Hub announced. Raises StorageError."""
     cached = cached_path(identifier, filename, commit)
     if cached is not None:
+        _check_blob(cached, identifier, filename)
         return cached
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
+    address = hf_hub_url(identifier, filename, revision=commit)
+    announced = _call(lambda: get_hf_file_metadata(address, timeout=_TIMEOUT), identifier, commit, filename)
+    # The client makes it a file name, with whatever path is in it.
+    if _BLOB.fullmatch(announced.etag or "") is None:
+        raise StorageError(f"{identifier}: {filename}: the Hub named no hash of it (its ETag is {announced.etag!r}).")
+    since = time.time_ns()
     path = Path(
         _call(
             lambda: hf_hub_download(identifier, filename, revision=commit, cache_dir=constants.HF_HUB_CACHE),
             identifier,
             commit,
             filename,
+            patience=_PATIENCE + (announced.size or 0) / _SLOWEST,
         )
     )
+    if not path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
+        if path.resolve().stat().st_mtime_ns >= since:
+            path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise StorageError(f"{identifier}: {filename}: the Hub named a place outside the cache for it; it was removed.")
     _check_blob(path, identifier, filename)
     return path
 
@@ -131,15 +151,21 @@ class UnreachableError(StorageError):
 
 def call(action: Callable[[], Result], identifier: str, what: str) -> Result:
     """Runs one request of the client, once; what it raises becomes a StorageError about `identifier`."""
-    return _call(action, identifier, MAIN, what, waits=())
+    return _call(action, identifier, MAIN, what, waits=(), patience=None)
 
 
 def _call(
-    action: Callable[[], Result], identifier: str, revision: str, filename: str, *, waits: Sequence[float] = _WAITS
+    action: Callable[[], Result],
+    identifier: str,
+    revision: str,
+    filename: str,
+    *,
+    waits: Sequence[float] = _WAITS,
+    patience: float | None = _PATIENCE,
 ) -> Result:
     for wait in (*waits, None):
         try:
-            return action()
+            return action() if patience is None else _within(patience, action)
         except StorageError:
             raise
         # Every version of the client raises errors of another HTTP library, so the classes cannot be listed.
@@ -148,6 +174,27 @@ def _call(
                 raise _as_storage_error(error, identifier, revision, filename) from error
             time.sleep(wait)
     raise AssertionError("the last try returns or raises")
+
+
+def _within(seconds: float, action: Callable[[], Result]) -> Result:
+    """What `action` returns or raises. Raises TimeoutError when it does neither in time; it then ends by itself."""
+    outcome: list[tuple[bool, Any]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((True, action()))
+        except BaseException as error:
+            outcome.append((False, error))
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"not finished after {seconds:.0f} seconds")
+    succeeded, value = outcome[0]
+    if not succeeded:
+        raise value
+    return value
 
 
 def _is_passing(error: Exception) -> bool:
@@ -223,14 +270,17 @@ def _reference(identifier: str, revision: str) -> Path:
 
 
 def _check_blob(path: Path, identifier: str, filename: str) -> None:
-    # The cache names a large file by its sha256 (a small one by a git hash), but compares only the length.
+    """Raises StorageError where a file of the cache is not what its name, a hash of its content, says."""
     blob = path.resolve()
-    if re.fullmatch(r"[0-9a-f]{64}", blob.name) is None or sha256_of(blob) == blob.name:
+    if _BLOB.fullmatch(blob.name) is None or blob.parent.name != "blobs":
+        return  # a cache without links, or one that somebody copied: nothing says what is in its files
+    found = sha256_of(blob) if len(blob.name) == 64 else git_hash_of(blob)
+    if found == blob.name:
         return
     # If kept, the next opening would use it.
     for damaged in {path, blob}:
         damaged.unlink(missing_ok=True)
+    kind = "sha256" if len(blob.name) == 64 else "git hash"
     raise StorageError(
-        f"{identifier}: {filename} arrived damaged (its sha256 is not {blob.name[:12]}...) and was removed again; try"
-        " once more."
+        f"{identifier}: {filename} is damaged (its {kind} is not {blob.name[:12]}...) and was removed; try once more."
     )

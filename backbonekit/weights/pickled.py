@@ -1,9 +1,9 @@
 """Reading a pickled checkpoint, once, to write it again as safetensors. Nothing else in the project opens a pickle."""
 
 import argparse
-import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.untrusted_files import read_json
+from backbonekit.weights.untrusted_files import open_regular, read_json
 
 SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
 _WHOLE = "pytorch_model.bin"
@@ -28,6 +28,8 @@ _CONTAINERS = (
 _LIGHTNING = "pytorch-lightning_version"
 # What wrappers put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+_MAX_NESTED = 8  # containers inside containers; the deepest known is {"ema": {"module": weights}}
+_MAX_TENSORS = 50_000  # as many as a safetensors file may have
 # Plain data of training programs: a parsed command line holds values and runs nothing.
 _HARMLESS: list[Any] = [argparse.Namespace]
 
@@ -71,6 +73,7 @@ def _read_file(path: Path) -> Pickled:
     key_path, tensors = _tensors_in(content, ())
     if not tensors:
         raise WeightsError(f"{path} holds no tensors by name{_top_keys(content)}.")
+    _check_sizes(tensors, path)
     # Lightning saves the module around the model, which is one of its attributes. Elsewhere a first word that all names
     # share can be the model's own.
     stripped = _shared_word(tensors) if isinstance(content, Mapping) and _LIGHTNING in content else ""
@@ -88,7 +91,9 @@ def _read_shards(folder: Path) -> Pickled:
         if _SHARD.fullmatch(shard) is None or ".." in shard:
             raise WeightsError(f"{folder / _INDEX} names {shard!r}; a shard is a .bin file beside its index.")
         files.append(folder / shard)
-        tensors |= _tensors_in(_unpickled(folder / shard), ())[1]
+        read = _tensors_in(_unpickled(folder / shard), ())[1]
+        _check_sizes(read, folder / shard)
+        tensors |= read
     absent = [name for name in weight_map if name not in tensors]
     if absent:
         raise WeightsError(f"{folder / _INDEX} lists {absent[0]!r}, which no shard holds ({len(absent)} such tensors).")
@@ -97,28 +102,70 @@ def _read_shards(folder: Path) -> Pickled:
 
 
 def _unpickled(path: Path) -> Any:
-    if not path.is_file():
-        raise StorageError(f"The file {str(path)!r} does not exist.")
+    with open_regular(path, shown=f"The file {str(path)!r}"):
+        pass  # only to refuse what is no regular file, which torch would wait for
+    _check_archive(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
             warnings.simplefilter("ignore")  # torch warns of old formats; reading them is the point
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError, OSError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a malformed stream raises whatever the step that it breaks raises
+        reason = _reason(error)
         raise WeightsError(
-            f"{path} holds more than tensors, or is damaged, and is not opened: {reason[:200]} The fix: load it where"
+            f"{path} holds more than tensors, or is damaged, and is not opened: {reason} The fix: load it where"
             " it was made, and save its state_dict alone."
         ) from error
+    return content
+
+
+def _reason(error: Exception) -> str:
+    """One line of what the unpickler said, without torch's own advice, which is to trust the file."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    own = [line for line in lines if "weights_only" not in line]
+    line = next(iter(own), type(error).__name__)
+    return f"{line[:200].rstrip('. ')}."
+
+
+def _check_archive(path: Path) -> None:
+    """Raises WeightsError for a zip file whose content is larger than itself. torch stores without compression."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise WeightsError(f"{path} is a damaged zip file: {error}. Download or save it again.") from error
+    if size > path.stat().st_size:
+        raise WeightsError(
+            f"{path} is a zip file of {path.stat().st_size:,} bytes that announces {size:,} bytes of content; torch"
+            " writes without compression, so torch did not write it. It is not opened."
+        )
 
 
 def _tensors_in(content: Any, key_path: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, Tensor]]:
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or len(key_path) > _MAX_NESTED:
         return key_path, {}
     for name in _CONTAINERS:
         deeper, inner = _tensors_in(content.get(name), (*key_path, name))
         if inner:
             return deeper, inner
-    return key_path, {str(name): value.detach() for name, value in content.items() if isinstance(value, Tensor)}
+    return key_path, {
+        name: value.detach() for name, value in content.items() if isinstance(value, Tensor) and isinstance(name, str)
+    }
+
+
+def _check_sizes(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raises WeightsError where the tensors are more than the file can hold: a stream may announce any size."""
+    if len(tensors) > _MAX_TENSORS:
+        raise WeightsError(f"{path} holds {len(tensors):,} tensors; at most {_MAX_TENSORS:,} are read.")
+    size = path.stat().st_size
+    for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            raise WeightsError(f"{path}: the tensor {name!r} is sparse or without numbers; dense ones are read.")
+        if tensor.numel() * tensor.element_size() > size:
+            raise WeightsError(
+                f"{path}: the tensor {name!r} is to have {tensor.numel():,} numbers; the file has {size:,} bytes."
+            )
 
 
 def _shared_word(names: Iterable[str]) -> str:
@@ -148,4 +195,4 @@ def _unwrapped(name: str) -> str:
 def _top_keys(content: Any) -> str:
     if not isinstance(content, Mapping):
         return ""
-    return f"; its keys are {', '.join(map(repr, list(content)[:8]))}"
+    return f"; its keys are {', '.join(repr(key)[:60] for key in list(content)[:8])}"

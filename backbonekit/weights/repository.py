@@ -8,11 +8,11 @@ from typing import Any
 
 from backbonekit.errors import StorageError, nearest
 from backbonekit.weights import hub
-from backbonekit.weights.untrusted_files import read_json
+from backbonekit.weights.untrusted_files import beginning, read_json, user_path
 from backbonekit.weights.write_folder import file_in, files_in
 
 _LICENCE = re.compile(r"^licen[sc]e:[ \t]*['\"]?([\w.+\-]{1,60})['\"]?[ \t]*$", re.MULTILINE)
-_CARD_HEADER = 20_000  # characters of a model card within which its header has to end
+_CARD_HEADER = 20_000  # bytes of a model card within which its header has to end
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Repository:
         try:
             if not self.has("README.md"):
                 return None
-            text = self.path("README.md").read_text(encoding="utf-8", errors="replace")[:_CARD_HEADER]
+            text = beginning(self.path("README.md"), _CARD_HEADER).decode("utf-8", errors="replace")
         except OSError:
             return None
         header = re.match(r"\ufeff?---\r?\n(.*?)\r?\n---", text, re.DOTALL)
@@ -100,8 +100,8 @@ def open_repository(identifier: str | Path, *, revision: str | None = None) -> R
     """
     if not str(identifier):
         raise StorageError("An empty name was given where a folder or a Hub repository (owner/name) is expected.")
-    folder = Path(identifier).expanduser()
-    if _is_folder(folder):
+    folder = user_path(identifier)
+    if folder.is_dir():
         if revision is not None:
             raise StorageError(f"{identifier} is a local folder and has no revisions; given: revision {revision!r}.")
         return Repository(str(identifier), folder, None)
@@ -113,13 +113,6 @@ def open_repository(identifier: str | Path, *, revision: str | None = None) -> R
     commit, listed = hub.resolve_commit(identifier, revision)
     branch = None if listed is None else revision or hub.MAIN
     return Repository(identifier, None, commit, listed, branch)
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # names that no file system takes: too long, NUL
-        return False
 
 
 def _looks_like_path(text: str) -> bool:

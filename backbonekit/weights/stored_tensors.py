@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.untrusted_files import parse_json
+from backbonekit.weights.untrusted_files import open_regular, parse_json
 
 MAX_TENSORS = 50_000  # the largest published vision models have some 5,000; 200,000 empty ones take the parser 16 s
 _MAX_HEADER = 16 * 2**20  # bytes; 50,000 entries of 300 bytes
@@ -103,7 +103,7 @@ def _header(path: Path, name: str) -> tuple[dict[str, Any], int]:
     """The file's header (name, type, shape and offsets of each tensor) and the byte at which the data begins."""
     # Read here first because the parser lets a repeated key pass and takes any number of tensors.
     try:
-        with path.open("rb") as file:
+        with open_regular(path, shown=name) as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             # A pickle's 0x80 is also the low byte of one plausible header length in 32.
@@ -116,6 +116,8 @@ def _header(path: Path, name: str) -> tuple[dict[str, Any], int]:
                     f" (2 to {_MAX_HEADER:,} are read)."
                 )
             text = file.read(length)
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{name} could not be read: {error.strerror}.") from error
     if len(text) < length:

@@ -1,9 +1,13 @@
-"""Files that somebody else wrote: JSON bounded in size and depth, with no key twice; and the sha256 of any file."""
+"""Files that somebody else wrote: only regular ones are opened, within a bound of size; JSON bounded in depth, with no
+key twice; and the sha256 of any file."""
 
 import hashlib
 import json
+import os
+import stat
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from backbonekit.errors import StorageError
 
@@ -15,16 +19,63 @@ def read_json(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> d
     """A JSON file that holds an object. `shown`: its name in error messages. Raises StorageError."""
     name = shown or str(path)
     try:
-        if path.stat().st_size > limit:
-            raise StorageError(f"{name} has {path.stat().st_size:,} bytes; more than {limit:,} are not read.")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, shown=name, limit=limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise StorageError(f"{name} is no UTF-8 text.") from error
-    except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"{name} could not be read: {error.strerror}.") from error
     return parse_json(text, shown=name)
+
+
+def user_path(given: str | Path) -> Path:
+    """A path as a person types it, with `~` expanded. It need not exist. Raises StorageError for what no file system
+    can take, and for a path inside a folder that may not be read."""
+    text = str(given)
+    if "\0" in text:
+        raise StorageError(f"{text!r} is no path: it holds a NUL character.")
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except RuntimeError as error:  # `~name` of nobody on this machine
+        raise StorageError(f"{text!r}: this machine has no home folder for {text.split('/')[0]!r}.") from error
+    except OSError as error:
+        raise StorageError(f"{text!r} cannot be opened: {error.strerror}.") from error
+    return path
+
+
+def open_regular(path: Path, *, shown: str | None = None) -> BinaryIO:
+    """A regular file, opened to read its bytes. A pipe, a device, a socket or a folder is refused without waiting for
+    it, whatever its name looks like. Raises StorageError."""
+    name = shown or str(path)
+    try:
+        # Without O_NONBLOCK the opening of a pipe waits until somebody writes into it.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError as error:
+        raise StorageError(f"{name} does not exist.") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise StorageError(f"{name} could not be read: {reason}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StorageError(f"{name} is no regular file but a pipe, a device, a socket or a folder; it is not opened.")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> bytes:
+    """The content of a regular file of at most `limit` bytes. Raises StorageError."""
+    name = shown or str(path)
+    with open_regular(path, shown=name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise StorageError(f"{name} has {size:,} bytes; more than {limit:,} are not read.")
+        try:
+            return file.read(size)  # not until the end: files of the system have size 0 and never end
+        except OSError as error:
+            raise StorageError(f"{name} could not be read: {error.strerror}.") from error
+
+
+def beginning(path: Path, count: int) -> bytes:
+    """The first `count` bytes of a regular file of any size. Raises StorageError."""
+    with open_regular(path) as file:
+        return file.read(min(count, os.fstat(file.fileno()).st_size))
 
 
 def parse_json(text: str, *, shown: str) -> dict[str, Any]:
@@ -50,9 +101,24 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def sha256_of(path: Path) -> str:
-    """The hexadecimal sha256 of a file, read in pieces. Raises OSError."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
+    """The hexadecimal sha256 of a regular file; one that did not change is not read again. Raises OSError."""
+    state = path.stat()
+    return _sha256(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    return _hashed(path, hashlib.sha256())
+
+
+def git_hash_of(path: Path) -> str:
+    """The name that git gives to the content of a file: the sha1 of its kind, length and bytes. Raises OSError."""
+    header = f"blob {path.stat().st_size}\0".encode()
+    return _hashed(path, hashlib.sha1(header, usedforsecurity=False))
+
+
+def _hashed(path: Path, digest: Any) -> str:
+    with open_regular(path) as file:
         while piece := file.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()

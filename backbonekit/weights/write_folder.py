@@ -32,7 +32,7 @@ from typing import Any
 from uuid import uuid4
 
 from backbonekit.errors import StorageError
-from backbonekit.weights.untrusted_files import read_json
+from backbonekit.weights.untrusted_files import read_json, user_path
 
 fcntl: Any
 try:
@@ -58,7 +58,7 @@ def replacing(folder: Path, *, stale: Callable[[str], bool], last: str) -> Itera
 
     Raises StorageError where the folder cannot be written.
     """
-    folder = Path(folder).expanduser().resolve()
+    folder = user_path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise StorageError(f"{folder} is a file; a folder to save to is expected.")
     with ExitStack() as locks:

@@ -1,5 +1,6 @@
 """Files that somebody else might have written."""
 
+import hashlib
 import json
 import struct
 from collections.abc import Callable
@@ -31,8 +32,8 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         snapshot = folder / "snapshots" / COMMIT
         (folder / "blobs").mkdir(parents=True, exist_ok=True)
         snapshot.mkdir(parents=True, exist_ok=True)
-        for number, (name, content) in enumerate(files.items()):
-            blob = folder / "blobs" / f"{number:040x}"
+        for name, content in files.items():
+            blob = folder / "blobs" / hashlib.sha256(content).hexdigest()
             blob.write_bytes(content)
             (snapshot / name).symlink_to(Path("../../blobs") / blob.name)
         if branch is not None:

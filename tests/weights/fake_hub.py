@@ -10,13 +10,14 @@ from typing import Any
 
 
 class FakeHub:
-    """`commits`: file contents by commit. `branches`: commits by branch. `requests`: what the client asked for, and
-    `tokens`, what it said about itself each time. `gate`: the status (401, 403) with which the repository is refused.
+    """`commits`: file contents by commit. `branches`: commits by branch. `requests`: what the client requested, and
+    `tokens`, the token that it sent each time. `gate`: the status (401, 403) with which the repository is refused.
     `elsewhere`: the address of another host that large files are sent to.
 
-    `faults`: file name -> "cut" (the connection ends halfway), "cut once" (after which the rest is sent when asked
-    for), "flip" (one wrong bit), "short" (half of it, honestly announced), "slow" (seconds go by), "500", "500 once",
-    "elsewhere" (redirected).
+    `faults`: file name -> "cut" (the connection ends halfway), "cut once" (after which the rest is sent on request),
+    "flip" (one wrong bit), "short" (half of it, honestly announced), "slow" (seconds go by), "500", "500 once",
+    "elsewhere" (redirected), "drip" (a byte now and then, without end). `etags`: file name -> the ETag that is sent
+    instead of the content's sha256. `described`: what the description of a commit holds instead of the right values.
     """
 
     def __init__(self, identifier: str = "owner/name") -> None:
@@ -24,6 +25,8 @@ class FakeHub:
         self.commits: dict[str, dict[str, bytes]] = {}
         self.branches: dict[str, str] = {}
         self.faults: dict[str, str] = {}
+        self.etags: dict[str, str] = {}
+        self.described: dict[str, Any] = {}
         self.gate: int | None = None
         self.elsewhere = ""
         self.requests: list[str] = []
@@ -32,10 +35,10 @@ class FakeHub:
 
         class Handler(BaseHTTPRequestHandler):
             def do_HEAD(self) -> None:
-                hub.prediction(self, with_body=False)
+                hub.respond(self, with_body=False)
 
             def do_GET(self) -> None:
-                hub.prediction(self, with_body=True)
+                hub.respond(self, with_body=True)
 
             def log_message(self, *arguments: Any) -> None:
                 pass
@@ -55,7 +58,7 @@ class FakeHub:
         self.server.shutdown()
         self.server.server_close()
 
-    def prediction(self, handler: BaseHTTPRequestHandler, *, with_body: bool) -> None:
+    def respond(self, handler: BaseHTTPRequestHandler, *, with_body: bool) -> None:
         path = handler.path.split("?")[0]
         self.requests.append(f"{handler.command} {path}")
         self.tokens.append(handler.headers.get("Authorization"))
@@ -74,9 +77,8 @@ class FakeHub:
         if commit not in self.commits:
             return self._refuse(handler, 404, "RevisionNotFound")
         siblings = [{"rfilename": name} for name in self.commits[commit]]
-        body = json.dumps(
-            {"id": self.identifier, "modelId": self.identifier, "sha": commit, "siblings": siblings}
-        ).encode()
+        described = {"id": self.identifier, "modelId": self.identifier, "sha": commit, "siblings": siblings}
+        body = json.dumps(described | self.described).encode()
         self._reply(handler, 200, {"Content-Type": "application/json", "Content-Length": str(len(body))}, body)
         return None
 
@@ -95,21 +97,23 @@ class FakeHub:
         if fault == "slow":
             time.sleep(3)
         headers = {
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "ETag": f'"{self.etags.get(name, hashlib.sha256(content).hexdigest())}"',
             "X-Repo-Commit": commit,
             "Content-Length": str(len(content)),
         }
         status = 200
+        if fault == "drip":
+            return self._drip(handler, headers)
         if fault == "flip":
             content = bytes([content[0] ^ 1]) + content[1:]
         if fault == "short":
             content = content[: len(content) // 2]
             headers["Content-Length"] = str(len(content))
-        asked = handler.headers.get("Range")
+        range_header = handler.headers.get("Range")
         if fault in ("cut", "cut once"):
             content = content[: len(content) // 2]
-        elif asked is not None:
-            start = int(asked.removeprefix("bytes=").split("-")[0])
+        elif range_header is not None:
+            start = int(range_header.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             content = content[start:]
             headers["Content-Length"] = str(len(content))
@@ -117,6 +121,15 @@ class FakeHub:
         self._reply(handler, status, headers, content if with_body else b"")
         handler.close_connection = handler.close_connection or fault in ("cut", "cut once")
         return None
+
+    def _drip(self, handler: BaseHTTPRequestHandler, headers: dict[str, str]) -> None:
+        self._reply(handler, 200, {**headers, "Content-Length": "1000000"}, b"")
+        try:
+            while True:
+                handler.wfile.write(b".")
+                time.sleep(0.2)
+        except OSError:  # the client went away
+            handler.close_connection = True
 
     def _redirect(self, handler: BaseHTTPRequestHandler, commit: str, name: str, content: bytes) -> None:
         headers = {

@@ -97,7 +97,7 @@ def test_one_commit_for_all_files_and_a_message_for_every_fault(tmp_path: Path):
     assert "owner/other does not exist on the Hub" in other
     assert "owner/name has no branch, tag or commit 'v9'" in revision
     assert "owner/name has no file 'absent.json'" in absent
-    assert "damaged.bin arrived damaged" in damaged
+    assert "damaged.bin is damaged" in damaged
     assert again == damaged
     assert "owner/name: failing.bin: the Hub failed with status 500" in failing
     assert "hf_marker" not in output + errors + "".join(hub.requests)

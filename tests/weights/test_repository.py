@@ -138,9 +138,10 @@ def test_refusals_of_the_hub_have_messages(error: str, message: str, hub_cache, 
 
 
 def test_a_damaged_download_is_reported_and_removed(tmp_path: Path):
-    blob = tmp_path / ("a" * 64)
+    blob = tmp_path / "blobs" / ("a" * 64)
+    blob.parent.mkdir()
     blob.write_bytes(b"other bytes")
-    with pytest.raises(StorageError, match=r"model.safetensors arrived damaged .* removed again; try once more"):
+    with pytest.raises(StorageError, match=r"model.safetensors is damaged .* removed; try once more"):
         hub._check_blob(blob, "owner/name", "model.safetensors")
     assert not blob.exists()
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import floor
-from pathlib import Path
 from typing import Any, get_args
 
 import timm
@@ -12,6 +11,7 @@ from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_
 from backbonekit.contract.processing import Interpolation, Processing
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.untrusted_files import user_path
 
 _PREFIXES = ("hf-hub:", "hf_hub:", "timm/")
 
@@ -48,7 +48,7 @@ def identify(name: str | None, revision: str | None) -> TimmIdentity:
                 + (nearest(short, known) if known else "it has none at all; leave the tag out.")
             )
         return TimmIdentity(architecture, get_pretrained_cfg(short) or PretrainedCfg(architecture=architecture))
-    if "/" in short or Path(name).expanduser().is_dir():
+    if "/" in short or user_path(name).is_dir():
         return _from_repository(open_repository(short, revision=revision))
     raise RecipeError(f"timm has no architecture {architecture!r}; {nearest(architecture, _architectures())}")
 
