@@ -1,4 +1,4 @@
-"""The four errors that reach a user, and the nearest-name helper that their sentences share."""
+"""The four errors that reach a user, and the nearest-name helper that their messages share."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 class RecipeError(ValueError):
     """A recipe that cannot be built. Holds every fault found, not only the first.
 
-    `faults`: one sentence each: what, given, allowed, the fix.
+    `faults`: one message each: what, given, allowed, the fix.
     """
 
     def __init__(self, faults: str | Sequence[str]) -> None:
@@ -16,7 +16,7 @@ class RecipeError(ValueError):
 
 
 class ContractError(ValueError):
-    """Two parts that do not fit: the sentence names producer, consumer, what is missing and the fix."""
+    """Two parts that do not fit: the message names producer, consumer, what is missing and the fix."""
 
 
 class WeightsError(Exception):
@@ -28,7 +28,7 @@ class StorageError(OSError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The end of a sentence that helps with a misspelt name: `did you mean 'x'?`, or the list of what is allowed."""
+    """The end of a message that helps with a misspelt name: `did you mean 'x'?`, or the list of what is allowed."""
     names = sorted(str(candidate) for candidate in allowed)
     match = get_close_matches(str(name), names, n=1, cutoff=0.6)
     if match:

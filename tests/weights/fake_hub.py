@@ -10,7 +10,7 @@ from typing import Any
 
 
 class FakeHub:
-    """`commits`: file contents by commit. `branches`: commits by branch. `requests`: what the client asked for, and
+    """`commits`: file contents by commit. `branches`: commits by branch. `requests`: what the client requested, and
     `tokens`, what it said about itself each time. `gate`: the status (401, 403) with which the repository is refused.
     `elsewhere`: the address of another host that large files are sent to.
 
@@ -105,11 +105,11 @@ class FakeHub:
         if fault == "short":
             content = content[: len(content) // 2]
             headers["Content-Length"] = str(len(content))
-        asked = handler.headers.get("Range")
+        requested = handler.headers.get("Range")
         if fault in ("cut", "cut once"):
             content = content[: len(content) // 2]
-        elif asked is not None:
-            start = int(asked.removeprefix("bytes=").split("-")[0])
+        elif requested is not None:
+            start = int(requested.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             content = content[start:]
             headers["Content-Length"] = str(len(content))
