@@ -30,7 +30,7 @@ HEADER = """# Architectures of timm
 
 {surveyed} of the {count} architectures that timm {version} lists were built on the meta device by `source: timm` and
 run there. Each map has the channels that were published before it existed, and the stride up to rounding at the
-border; it leaves as batch, channels, height, width; a cut after the first map gives that map; and every
+border; it leaves as batch, channels, height, width; a cut after the first map returns that map; and every
 parameter that takes a gradient has a map that depends on it.
 
 `maps`: strides, and how many architectures have them (*12 of 16*: twelve maps of stride 16, one for each block).

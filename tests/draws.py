@@ -10,7 +10,7 @@ from backbonekit.ops import point_sampling
 
 
 class _FixedDraws:
-    """torch as a module sees it, but for `rand` of [..., points, 2], which gives the same points in every row."""
+    """torch as a module sees it, but for `rand` of [..., points, 2], which returns the same points in every row."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

@@ -7,8 +7,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def cache_repository(cache: Path, identifier: str, folder: Path) -> None:
     """The files of `folder` as the Hub repository `identifier` at `COMMIT`."""
-    place = cache / ("models--" + identifier.replace("/", "--"))
-    (place / "refs").mkdir(parents=True)
-    (place / "refs" / "main").write_text(COMMIT)
-    (place / "snapshots").mkdir()
-    (place / "snapshots" / COMMIT).symlink_to(folder.resolve())
+    repository = cache / ("models--" + identifier.rerepository("/", "--"))
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / COMMIT).symlink_to(folder.resolve())

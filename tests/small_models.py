@@ -1,4 +1,4 @@
-"""Models that prediction by rule, so that what comes out of prediction can be told from the image."""
+"""Models that predict by a rule, so that a test can compute the expected result from the image."""
 
 import torch
 import torch.nn.functional as functional

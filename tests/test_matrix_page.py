@@ -15,10 +15,10 @@ QUICK = ("ResNet-18: strides 2 to 32", "DINOv2-S: plain, 14", "LeViT: 16 to 64")
 def test_a_part_meets_three_shapes_as_the_page_says(part):
     lines = (DOCS / "matrix.md").read_text(encoding="utf-8").splitlines()
     row = next(line for line in lines if line.startswith(f"| {part} |"))
-    told = dict(zip(MATRIX["BACKBONES"], row.strip("|").split(" | ")[1:], strict=True))
+    expected = dict(zip(MATRIX["BACKBONES"], row.strip("|").split(" | ")[1:], strict=True))
     for shape in QUICK:
         cell = MATRIX["cell"](MATRIX["BACKBONES"][shape], COLUMNS[part])
-        assert cell.verdict == told[shape].strip() or (cell.message and told[shape].strip().startswith("["))
+        assert cell.verdict == expected[shape].strip() or (cell.message and expected[shape].strip().startswith("["))
         assert not cell.message or "The fix: " in cell.message
 
 
@@ -31,7 +31,7 @@ def test_the_page_is_what_is_built():
 @pytest.mark.slow
 @pytest.mark.parametrize("part", COLUMNS)
 def test_the_pyramid_that_a_message_offers_works(part):
-    """Where the fix is `simple_feature_pyramid` first in neck, doing so gives a model that runs."""
+    """Where the fix is `simple_feature_pyramid` first in neck, the model runs."""
     parts = COLUMNS[part]
     for name in MATRIX["BACKBONES"].values():
         if "simple_feature_pyramid first in neck" not in MATRIX["cell"](name, parts).message:

@@ -18,7 +18,7 @@ def test_every_recipe_has_a_row_and_every_row_a_recipe():
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_counts_are_those_of_the_paper_or_the_reason_is_told(name):
+def test_counts_are_those_of_the_paper_or_the_reason_is_given(name):
     theirs = PUBLISHED[name]
     ours = NUMBERS["count"](name, theirs.get("size"))
     given = {"parameters": ours.parameters} | ({"multiply_adds": ours.multiply_adds} if "size" in theirs else {})

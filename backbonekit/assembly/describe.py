@@ -34,7 +34,7 @@ class PartRow:
     path: str
     name: str
     receives: list[MapRow]
-    gives: list[MapRow]
+    returns: list[MapRow]
     parameters: int
     flops: int = 0
     seconds: float = 0.0
@@ -103,7 +103,7 @@ def _measured(model: ComposedModel, description: Description, counter: FlopCount
             row.seconds += time.perf_counter() - since
             row.flops += counter.get_total_flops() - flops
             row.receives = _rows_in(model, path, arguments[0])
-            row.gives = _rows_out(module, result)
+            row.returns = _rows_out(module, result)
 
         handles.append(part.register_forward_pre_hook(before))
         handles.append(part.register_forward_hook(after))

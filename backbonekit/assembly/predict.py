@@ -128,7 +128,7 @@ def predict_each(
     batch_size: int = 1,
 ) -> Iterator[FilePrediction]:
     """One entry a file, in order, as they come: a folder of any size passes through a bounded memory. A file that
-    is no image gives an entry with an error and does not stop the rest."""
+    is no image has an entry with an error and does not stop the rest."""
     _check(model, batch_size)
     remaining = iter(files)
     while chunk := list(islice(remaining, batch_size)):

@@ -123,10 +123,10 @@ def _text(model: "ComposedModel", description: "Description") -> str:
 
 def _lines(part: "PartRow") -> list[tuple[str, ...]]:
     names = [f"{row.name} {_shape(row.shape[1:])}" for row in part.receives]
-    gives = part.gives
+    returned = part.returns
     lines = []
-    for index in range(max(len(names), len(gives))):
-        given = gives[index] if index < len(gives) else None
+    for index in range(max(len(names), len(returned))):
+        given = returned[index] if index < len(returned) else None
         first = index == 0
         lines.append(
             (
@@ -171,7 +171,7 @@ def _sweep(arguments: Arguments) -> int:
             rows.append((title, "", "", "", "", "", " ".join(str(error).split())))
             records.append({"overrides": list(job), "error": str(error)})
             continue
-        strides = ", ".join(f"{row.stride:g}" for row in description.parts[0].gives)
+        strides = ", ".join(f"{row.stride:g}" for row in description.parts[0].returns)
         built = time.perf_counter() - since - description.seconds
         numbers = (count(description.parameters), count(description.flops))
         rows.append((title, *numbers, seconds(built), seconds(description.seconds), strides, ""))

@@ -28,13 +28,13 @@ def main(words: Sequence[str]) -> int:
     if "-h" in words or "--help" in words:
         print(USAGE)
         return 0
-    wanted = [word for word in words if not word.startswith("format=")]
+    kinds = [word for word in words if not word.startswith("format=")]
     as_json = "format=json" in words
-    unknown = [word for word in wanted if word not in KINDS]
+    unknown = [word for word in kinds if word not in KINDS]
     unknown += [word for word in words if word.startswith("format=") and word not in ("format=json", "format=table")]
     if unknown:
         raise RecipeError(f"nothing to list under {unknown[0]!r}; {nearest(unknown[0], KINDS)}")
-    found = {kind: _names(kind) for kind in (wanted or [kind for kind in KINDS if kind != "timm"])}
+    found = {kind: _names(kind) for kind in (kinds or [kind for kind in KINDS if kind != "timm"])}
     if as_json:
         print(json.dumps(found))
         return 0
@@ -42,7 +42,7 @@ def main(words: Sequence[str]) -> int:
         print(f"{kind}:")
         for name in listed:
             print(printable(f"  {name}{_about(kind, name)}"))
-            if wanted and kind in _PART_KIND:
+            if kinds and kind in _PART_KIND:
                 print(printable(_option_lines(_PART_KIND[kind], name)))
         print()
     return 0

@@ -107,8 +107,8 @@ def _faults_of_choices(path: str, value: Any, choices: Sequence[Schema]) -> list
     for choice, faults in zip(choices, found, strict=True):
         if choice.get("type") == "array" and isinstance(value, list | tuple):
             return faults
-    wanted = " or ".join(described(choice) for choice in choices)
-    return [f"{path}: given {shown(value)}, must be {wanted}.{_hint(value, choices[0].get('type', ''))}"]
+    allowed = " or ".join(described(choice) for choice in choices)
+    return [f"{path}: given {shown(value)}, must be {allowed}.{_hint(value, choices[0].get('type', ''))}"]
 
 
 def _faults_of_item(path: str, key: Any, item: Any, schema: Schema) -> list[str]:
@@ -140,24 +140,24 @@ def _faults_of_plain_data(path: str, value: Any, bounds: Schema) -> list[str]:
                 waiting += reversed([(f"{where}.{index}", entry, depth + 1) for index, entry in enumerate(item)])
             continue
         if isinstance(item, str):
-            wanted = None if len(item) <= MAX_TEXT else f"text of at most {MAX_TEXT:,} characters"
+            allowed = None if len(item) <= MAX_TEXT else f"text of at most {MAX_TEXT:,} characters"
         elif item is None or isinstance(item, bool):
-            wanted = None
+            allowed = None
         elif isinstance(item, int | float):
             number = {"minimum": -int(MAX_NUMBER), "maximum": int(MAX_NUMBER), **bounds, "type": "number"}
-            wanted = None if _has_type(item, "number") and _in_bounds(item, number) else described(number)
+            allowed = None if _has_type(item, "number") and _in_bounds(item, number) else described(number)
         else:
-            wanted = described(PLAIN_DATA)
-        if wanted is not None:
-            faults.append(f"{where}: given {shown(item)}, must be {wanted}.")
+            allowed = described(PLAIN_DATA)
+        if allowed is not None:
+            faults.append(f"{where}: given {shown(item)}, must be {allowed}.")
     return faults
 
 
 def _faults_of_array(path: str, value: Sequence[Any], schema: Schema) -> list[str]:
     least, most = schema.get("minItems", 0), schema.get("maxItems", MAX_ITEMS)
     if not least <= len(value) <= most:
-        wanted = str(least) if least == most else f"{least} to {most}"
-        return [f"{path}: given a list of {len(value)} values, must be one of {wanted}."]
+        allowed = str(least) if least == most else f"{least} to {most}"
+        return [f"{path}: given a list of {len(value)} values, must be one of {allowed}."]
     return [fault for index, item in enumerate(value) for fault in faults_of(f"{path}.{index}", item, schema["items"])]
 
 

@@ -33,7 +33,7 @@ from backbonekit.weights.repository import Repository, open_repository
 
 Sizes = Sequence[tuple[int, int]] | Tensor
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
-# Image processors of transformers that always give a pixel_mask.
+# Image processors of transformers that always return a pixel_mask.
 _PADDING = {
     "MaskFormer",
     "Mask2Former",
@@ -52,7 +52,7 @@ class AutoImageProcessor:
     """Prepares images as a repository's `preprocessor_config.json` says; see `from_pretrained`.
 
     `processing`: what is done to an image. `kind`: the image processor of transformers that it stands for, such as
-    `Detr`; "" for none. `always_masks`: give a `pixel_mask` even where nothing is padded. `do_reduce_labels`: label 0
+    `Detr`; "" for none. `always_masks`: return a `pixel_mask` even where nothing is padded. `do_reduce_labels`: label 0
     of a segmentation map is nothing, label 1 the first class. `ignore_index`: the label of pixels that belong to no
     mask. `do_convert_annotations`: boxes become relative to the image.
     """

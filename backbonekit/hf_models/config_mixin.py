@@ -34,7 +34,7 @@ def agreed_indices(
     chosen = by_number if by_number is not None else by_name
     absent = [index for index in chosen or () if index in forbidden]
     if absent:
-        raise ContractError(f"This backbone gives no map of {stage_names[absent[0]]!r}; leave it out.")
+        raise ContractError(f"This backbone returns no map of {stage_names[absent[0]]!r}; leave it out.")
     return chosen
 
 

@@ -25,8 +25,8 @@ def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
         names = PREDICTION_KINDS[kind].output_names
         if names and isinstance(prediction, Mapping) and all(name in prediction for name in names):
             return kind(*(prediction[name] for name in names))
-    wanted = " or ".join(" and ".join(PREDICTION_KINDS[kind].output_names) for kind in kinds)
-    raise ContractError(f"outputs with {wanted} are required; given: {type(prediction).__name__}.")
+    required = " or ".join(" and ".join(PREDICTION_KINDS[kind].output_names) for kind in kinds)
+    raise ContractError(f"outputs with {required} are required; given: {type(prediction).__name__}.")
 
 
 def sizes_for(target_sizes: Sequence[tuple[int, int]] | Tensor | None, maps: Tensor) -> list[tuple[int, int]]:

@@ -111,8 +111,8 @@ class TimmBackbone(BackboneMixin):
         """
         config = self.config.of_saved(self.plan, self.out_indices)
         with torch.device("meta"):
-            wanted = set(self.plan.construct(self.out_indices).state_dict())
-        tensors = {name: tensor for name, tensor in self.backbone.state_dict().items() if name in wanted}
+            used = set(self.plan.construct(self.out_indices).state_dict())
+        tensors = {name: tensor for name, tensor in self.backbone.state_dict().items() if name in used}
         written = timm_feature_names(self.plan, self.out_indices).reverse(tensors)
         with replacing(Path(folder), stale=is_weight_file, last=FILE) as temporary:
             config.save_pretrained(temporary)

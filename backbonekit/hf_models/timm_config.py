@@ -43,8 +43,8 @@ class TimmBackboneConfig:
     They are checked here where the name is an architecture's, and when the backbone is built where it is a repository.
     `use_pretrained_backbone`: take timm's published weights. `freeze_batch_norm_2d`: batch norms keep their statistics,
     scale and shift through all training. `output_stride`: of the deepest map, where the architecture can be dilated.
-    `backbone_kwargs`: more arguments of the architecture's constructor. `features_only`: always, since a backbone gives
-    maps. `output_hidden_states`, `output_attentions`, `return_dict`: what its call does not say.
+    `backbone_kwargs`: more arguments of the architecture's constructor. `features_only`: always, since a backbone
+    returns maps. `output_hidden_states`, `output_attentions`, `return_dict`: what its call does not say.
 
     Raises RecipeError (a ValueError) for unknown fields and architectures, ContractError (a ValueError) for maps that
     are not there.
@@ -68,7 +68,7 @@ class TimmBackboneConfig:
 
     def __post_init__(self) -> None:
         if self.features_only is not True:
-            raise ContractError("features_only=False is no backbone: a TimmBackbone gives feature maps.")
+            raise ContractError("features_only=False is no backbone: a TimmBackbone returns feature maps.")
         self.backbone = str(self.backbone)
         hints = get_type_hints(type(self), include_extras=True)
         faults = [

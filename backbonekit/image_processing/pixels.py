@@ -59,19 +59,19 @@ def channels_of(processing: Processing) -> int:
 
 
 def _from_pillow(image: Image.Image, channels: int) -> np.ndarray:
-    if image.mode.startswith("I"):  # I;16 in its byte orders, and I, which older Pillow gives for 16-bit PNG
+    if image.mode.startswith("I"):  # I;16 in its byte orders, and I, as which older Pillow reads 16-bit PNG
         return _from_integers(np.asarray(image), image.mode)
     if image.mode == "F":
         return _from_array(np.asarray(image), channels)
     if image.mode in ("P", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")  # a transparent palette cannot go to RGB directly without Pillow's complaint
-    wanted = {1: "L", 4: "RGBA"}.get(channels, "RGB")
+    mode = {1: "L", 4: "RGBA"}.get(channels, "RGB")
     if channels == 3 and image.mode in ("L", "LA", "1"):
-        wanted = "L"  # repeated later, after the resize
+        mode = "L"  # repeated later, after the resize
     try:
-        return np.asarray(image if image.mode == wanted else image.convert(wanted))
+        return np.asarray(image if image.mode == mode else image.convert(mode))
     except ValueError as error:
-        raise ContractError(f"a Pillow image of mode {image.mode} cannot become {wanted}: {error}.") from error
+        raise ContractError(f"a Pillow image of mode {image.mode} cannot become {mode}: {error}.") from error
 
 
 def _from_array(array: np.ndarray, channels: int) -> np.ndarray:

@@ -312,5 +312,5 @@ class _Reader:
         given = self.fields.get(key)
         return default if given is None else given
 
-    def _error(self, sentence: str) -> StorageError:
-        return StorageError(f"{self.shown} {sentence}")
+    def _error(self, message: str) -> StorageError:
+        return StorageError(f"{self.shown} {message}")

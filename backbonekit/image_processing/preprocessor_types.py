@@ -20,9 +20,9 @@ class PreprocessorType:
     """Defaults of one image processor.
 
     `size`: as its file would have it. `one_side`: what a single number for the size is, the side of a square or the
-    shortest edge. `crop`: the side of the centre crop that it does unless told otherwise. `divides`: what
+    shortest edge. `crop`: the side of the centre crop, where the file sets none. `divides`: what
     `size_divisor` does, rounding the resized sides up, or (`centred`) padding all around, and only if `do_pad` says so.
-    `reverses_channels`: it gives blue, green, red unless told otherwise.
+    `reverses_channels`: channels are in the order blue, green, red by default.
     """
 
     size: Mapping[str, int] | None

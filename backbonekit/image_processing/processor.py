@@ -23,7 +23,7 @@ _MAX_CHANNELS = 1_024  # of an image; hyperspectral cameras have a few hundred b
 
 
 class ImageProcessor:
-    """Does what `Processing` says. Has no state; the same image always gives the same numbers.
+    """Does what `Processing` says. Has no state; equal images have equal results.
 
     8-bit images are resampled by Pillow, so that the values equal those of transformers' Pillow processors; against
     its torchvision processors they differ by at most two steps of 1/255, where the filter rounds the other way.

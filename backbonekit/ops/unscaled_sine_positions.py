@@ -18,7 +18,7 @@ def unscaled_sine_positions(
 ) -> Float[Tensor, "1 positions channels"]:
     """Sines, then cosines of the row, then of the column, a quarter of the channels each; positions by row.
 
-    `maps`: give the shape, type and device; their number of channels must be divisible by four. `temperature`: a larger
+    `maps`: decide the shape, type and device; the number of channels must be divisible by four. `temperature`: a larger
     one makes the slowest waves slower.
     """
     _, channels, height, width = maps.shape

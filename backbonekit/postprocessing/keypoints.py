@@ -18,7 +18,7 @@ _LOWEST, _HIGHEST = 0.001, 50.0  # heights that a logarithm is taken of
 def locate_keypoints(
     prediction: Heatmaps, geometries: Sequence[Geometry], *, threshold: float | None = None
 ) -> list[KeypointResult]:
-    """The highest place of each heatmap, located between its cells; its height is the score.
+    """The position of each heatmap's maximum, refined to a fraction of a cell; its score is the maximum's value.
 
     A keypoint whose score is not above `threshold` (0) is at NaN, NaN, and keeps its score. Padding is not searched.
     Source: Zhang et al., "Distribution-Aware Coordinate Representation for Human Pose Estimation" (2020), section 3.1;
@@ -71,8 +71,8 @@ def _smoothed(maps: Tensor) -> Tensor:
     kernel = kernel / kernel.sum()
     for dim in (1, 2):
         length = maps.shape[dim]
-        place = torch.arange(-_RADIUS, length + _RADIUS) % (2 * length)
-        mirrored = maps.index_select(dim, torch.minimum(place, 2 * length - 1 - place))
+        index = torch.arange(-_RADIUS, length + _RADIUS) % (2 * length)
+        mirrored = maps.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
         maps = mirrored.unfold(dim, len(kernel), 1) @ kernel
     return maps
 

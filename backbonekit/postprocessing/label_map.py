@@ -10,7 +10,7 @@ def label_png(labels: np.ndarray, largest: int, *, nothing: int | None = None) -
     """Integers [height, width] from 0 to `largest` as a PNG whose pixels are the numbers.
 
     8 bits with a palette, so that a viewer shows colours, where the numbers fit; else 16-bit grey. `nothing`: the
-    number that stands for no label; it needs a place beside the others, and in 16 bits it becomes 65535.
+    number that means no label; 8 bits are enough only where it is above `largest`, and in 16 bits it becomes 65535.
     """
     if largest < (256 if nothing is None else nothing):
         image = Image.frombytes("P", (labels.shape[1], labels.shape[0]), labels.astype(np.uint8).tobytes())

@@ -108,7 +108,7 @@ def _edit(text: str, override: Override) -> Edit:
     if override.is_delete():
         return Edit(text, path, deletes=True)
     if override.is_sweep_override():
-        raise RecipeError(f"{shown(text)} gives several values: a list is written {key}=[a,b]; a sweep needs -m.")
+        raise RecipeError(f"{shown(text)} has several values: a list is written {key}=[a,b]; a sweep needs -m.")
     value = plain_mapping({"value": override.value()}, origin=text)["value"]
     return Edit(text, path, value)
 

@@ -48,11 +48,11 @@ def freeze(model: nn.Module, *, stages: Layers = 0, norms: bool = False) -> None
 def keep_in_eval(module: nn.Module) -> None:
     """Puts a module into eval mode for good: `train()` on it or on a module around it changes nothing below."""
     # An attribute of the instance: it hides the method, and is copied and pickled with the module.
-    module.train = partial(_stay, module)  # type: ignore[method-assign]
+    module.train = partial(_train_frozen, module)  # type: ignore[method-assign]
     module.train()
 
 
-def _stay(module: nn.Module, mode: bool = True) -> nn.Module:
+def _train_frozen(module: nn.Module, mode: bool = True) -> nn.Module:
     return nn.Module.train(module, False)
 
 

@@ -19,7 +19,7 @@ _FIRST_HUE = 25.0
 @lru_cache(maxsize=4096)
 def label_colour(label: int, instance: int = 0) -> Colour:
     """The colour of a class. `instance`: the how manyth thing of it in an image; the same hue, a little lighter or
-    darker, so that two neighbours of a class can be told apart."""
+    darker, so that two neighbours of a class can be distinguished."""
     lightness = _LIGHTNESS[label % len(_LIGHTNESS)] + (0.0, -0.12, 0.1, -0.06, 0.05)[instance % 5]
     # Lighter than 0.84, a colour fades into white; darker than 0.45, into the shadows of an image.
     return _rgb(min(max(lightness, 0.45), 0.84), _CHROMA, _FIRST_HUE + label * _GOLDEN_ANGLE)

@@ -63,14 +63,14 @@ def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozense
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision, None
-    wanted = revision or MAIN
-    cached = _cached_commit(identifier, wanted)
+    requested = revision or MAIN
+    cached = _cached_commit(identifier, requested)
     if _is_offline():
         if cached is not None:
             return cached, None
-        raise StorageError(_offline_message(identifier, wanted))
+        raise StorageError(_offline_message(identifier, requested))
     try:
-        return file_names(identifier, wanted)
+        return file_names(identifier, requested)
     except StorageError as error:
         if cached is not None and isinstance(error, UnreachableError):
             return cached, None

@@ -310,7 +310,7 @@ class ModelTester:
         assert again.recipe == model.recipe
         assert _differing(model, again) == set()
 
-    def test_another_backbone_leaves_the_rest_warm(self, tmp_path: Path) -> None:
+    def test_another_backbone_keeps_the_other_weights(self, tmp_path: Path) -> None:
         model = self.build()
         swapped = bk.load_model(model.save_pretrained(tmp_path / "m1"), self.swap)
         assert swapped.weight_report is not None

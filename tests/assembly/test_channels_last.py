@@ -46,7 +46,7 @@ def test_kernels_stay_as_they_are_stored():
         assert parameter.grad is None or parameter.grad.is_contiguous()
 
 
-def test_a_backbone_of_the_hugging_face_face_gives_contiguous_maps_whatever_its_layout(tmp_path):
+def test_a_backbone_of_the_hugging_face_classes_returns_contiguous_maps_whatever_its_layout(tmp_path):
     backbone = bk.AutoBackbone.from_config(bk.ResNetConfig(depths=[1, 1, 1, 1], hidden_sizes=[8, 8, 8, 8]))
     backbone.to(memory_format=torch.channels_last)
     (level,) = backbone(torch.randn(1, 3, 64, 64)).feature_maps

@@ -61,10 +61,10 @@ class TestDPTOnAPyramid(ModelTester):
 
 class PoseTester(ModelTester):
     def targets(self, batch=2, size=None):
-        truths = super().targets(batch, size)
-        for index, truth in enumerate(truths):
-            truth["keypoints"] = torch.tensor([[[5.0 + index, 9.0, 2.0], [30.0, 20.5, 1.0], [2.0, 33.0, 2.0 * index]]])
-        return truths
+        targets = super().targets(batch, size)
+        for index, target in enumerate(targets):
+            target["keypoints"] = torch.tensor([[[5.0 + index, 9.0, 2.0], [30.0, 20.5, 1.0], [2.0, 33.0, 2.0 * index]]])
+        return targets
 
 
 class TestSimplePose(PoseTester):
@@ -129,11 +129,11 @@ def multitask():
 def test_the_shipped_multi_task_recipe_learns_both_tasks_in_one_step(multitask):
     rows, columns = np.mgrid[0:56, 0:70]
     image = np.repeat((255 * (columns > rows)).astype(np.uint8)[..., None], 3, axis=-1)
-    truth = {
+    target = {
         "segmentation": torch.from_numpy((columns > rows).astype(np.int64)),
         "depth": torch.from_numpy(1 + rows / 10).float(),
     }
-    batch = multitask.processor([image] * 2, [truth] * 2)
+    batch = multitask.processor([image] * 2, [target] * 2)
     optimizer = torch.optim.AdamW(multitask.parameters(), lr=1e-3)
     multitask.train()
     before = multitask(**batch)
@@ -170,7 +170,7 @@ def test_labels_name_the_classes_of_heads_that_have_some():
     assert model.recipe.heads["segmentation"].head.options["num_classes"] == 2
 
 
-def test_a_pose_model_predicts_one_person_a_image_or_one_a_box():
+def test_a_pose_model_predicts_one_person_an_image_or_one_a_box():
     model = bk.build_model(
         {
             "backbone": {

@@ -93,7 +93,7 @@ def test_several_tasks():
         predict(model, half_bright(40, 60), task="detection")
 
 
-def test_what_cannot_be_predicted_is_told():
+def test_what_cannot_be_predicted_raises():
     with pytest.raises(RecipeError, match="no head"):
         predict(SmallModel(None), half_bright(4, 4))
     with pytest.raises(RecipeError, match="batch_size=0"):
@@ -122,7 +122,7 @@ def test_one_bad_file_does_not_stop_the_rest(tmp_path, batch_size):
     assert found[3].result.segmentation.shape == (30, 30)
 
 
-def test_a_folder_without_images_is_told(tmp_path):
+def test_a_folder_without_images_raises(tmp_path):
     (tmp_path / "train").mkdir()
     with pytest.raises(StorageError, match=r"no images.*train"):
         find_images(tmp_path)

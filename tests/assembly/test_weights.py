@@ -80,7 +80,7 @@ def test_weights_from_elsewhere_than_the_architecture(resnet):
 
 @pytest.mark.parametrize("family", ["resnet", "swin"])
 @pytest.mark.parametrize(("channels", "how"), [(1, "summed over 3 input"), (4, "repeated and scaled from 3 input")])
-def test_a_pretrained_stem_is_adapted_to_other_channels_and_told(family, channels, how, request):
+def test_a_pretrained_stem_is_adapted_to_other_channels_and_reported(family, channels, how, request):
     theirs, folder = request.getfixturevalue(family)
     backbone = {"source": "hf", "name": str(folder), "pretrained": True, "in_channels": channels}
     ours = bk.build_model({"backbone": backbone})
@@ -217,7 +217,7 @@ def test_other_channels_keep_the_backbone(saved):
     assert source(model).fresh == []
 
 
-def test_other_weights_that_are_asked_for_are_taken(resnet, tmp_path):
+def test_other_weights_that_are_requested_are_loaded(resnet, tmp_path):
     theirs, folder = resnet
     saved = bk.build_model(maskformer(RESNET)).save_pretrained(tmp_path / "m1")
     model = bk.load_model(saved, [f"backbone.pretrained='{folder}'"])
@@ -227,7 +227,7 @@ def test_other_weights_that_are_asked_for_are_taken(resnet, tmp_path):
     assert source(model, "head").origin == str(saved)
 
 
-def test_a_damaged_model_is_no_warm_start(saved):
+def test_a_damaged_model_cannot_be_loaded(saved):
     """A missing tensor is an error where nothing was changed: only what a change explains may start at random."""
     _, folder = saved
     file = folder / "model.safetensors"
@@ -260,7 +260,7 @@ def test_a_shared_backbone_keeps_the_rest_of_each_task(tmp_path):
     assert torch.equal(loaded.state_dict()["head.seg.queries.weight"], model.state_dict()["head.seg.queries.weight"])
 
 
-def test_numbers_that_are_none_are_told(tmp_path):
+def test_values_that_are_not_finite_are_reported(tmp_path):
     model = bk.build_model(maskformer(TIMM_RESNET))
     name, parameter = next((name, one) for name, one in model.named_parameters() if name.startswith("head."))
     with torch.no_grad():

@@ -127,13 +127,13 @@ def test_what_does_not_fit_is_reported_with_producer_consumer_and_fix(recipe, me
         ),
     ],
 )
-def test_the_fix_that_a_sentence_names_is_one(recipe, fix):
+def test_the_fix_that_a_message_names_works(recipe, fix):
     with pytest.raises(ContractError):
         bk.build_model(recipe)
     assert bk.build_model(recipe, fix)
 
 
-def test_an_unknown_option_of_a_registered_part_is_told_with_the_nearest(monkeypatch):
+def test_an_unknown_option_of_a_registered_part_is_reported_with_the_nearest(monkeypatch):
     monkeypatch.setattr(lookup, "_REGISTERED", {})
     bk.register("neck", "own_mapper", ChannelMapper)
     own = {"name": "own_mapper", "chanels": 8, "norms": "group"}

@@ -135,7 +135,7 @@ class TestHiera(BackboneTester):
     sizes = ((64, 96),)
     exports = True
 
-    def test_other_sizes_are_refused_in_a_sentence(self) -> None:
+    def test_other_sizes_are_refused_with_a_message(self) -> None:
         with pytest.raises(ContractError, match="a grid of 16 x 24, and this image has 16 x 16"):
             self.build()(self.image((64, 64)))
 
@@ -151,6 +151,6 @@ class TestVitPoseBackbone(BackboneTester):
     }
     sizes = ((64, 48),)
 
-    def test_other_sizes_are_refused_in_a_sentence(self) -> None:
+    def test_other_sizes_are_refused_with_a_message(self) -> None:
         with pytest.raises(ContractError, match="a grid of 4 x 3, and this image has 4 x 4"):
             self.build()(self.image((64, 64)))

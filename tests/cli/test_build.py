@@ -30,12 +30,12 @@ def test_json_for_scripts(capsys):
     printed = json.loads(out)
     assert code == 0
     assert [part["path"] for part in printed["parts"]] == ["backbone", "neck.0", "head"]
-    assert printed["parts"][0]["gives"][0]["shape"] == [1, 32, 32, 32]
+    assert printed["parts"][0]["returns"][0]["shape"] == [1, 32, 32, 32]
     assert printed["totals"]["parameters"] == sum(part["parameters"] for part in printed["parts"])
     assert printed["recipe"]["backbone"]["out_indices"] == [0, 1, 2, 3]
 
 
-def test_nothing_is_written_unless_asked(capsys, tmp_path, monkeypatch):
+def test_nothing_is_written_by_default(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     build(capsys, *TINY)
     assert list(tmp_path.iterdir()) == []
@@ -62,7 +62,7 @@ def test_the_composed_recipe_is_printed_and_can_be_built(capsys, tmp_path):
     assert again == out
 
 
-def test_a_image_goes_through_the_processor(capsys, tmp_path):
+def test_an_image_goes_through_the_processor(capsys, tmp_path):
     from PIL import Image
 
     Image.new("L", (30, 20), 128).save(tmp_path / "grey.png")
@@ -102,7 +102,7 @@ def test_a_sweep_over_models(capsys):
         (["model=maskformer_digits", "-m", "save=x"], "do not go together"),
     ],
 )
-def test_mistakes_end_in_a_sentence(capsys, words, said):
+def test_mistakes_end_with_a_message(capsys, words, said):
     code, out, err = build(capsys, *words)
     assert code == 2
     assert err.startswith("error: ")
@@ -118,7 +118,7 @@ def test_all_faults_at_once(capsys):
         assert fix in err
 
 
-def test_a_mistake_is_told_before_torch_is_imported():
+def test_a_mistake_is_reported_before_torch_is_imported():
     program = (
         "import sys\n"
         "from backbonekit.cli.verbs import run_verb\n"

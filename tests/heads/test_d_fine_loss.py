@@ -104,7 +104,7 @@ class QuerySetTester(CriterionTester):
         )
         assert all(term.isfinite() for term in terms.values())
 
-    def test_a_missing_key_gives_zero_even_where_the_prediction_is_infinite(self) -> None:
+    def test_a_missing_key_has_zero_loss_even_where_the_prediction_is_infinite(self) -> None:
         def infinite(one):
             return torch.full_like(one, float("inf")) if one.is_floating_point() else one
 

@@ -87,7 +87,7 @@ def test_a_pyramid_enters_the_fusion_as_it_is():
             {"backbone_config": {"model_type": "resnet"}},
             "model_type='resnet' is not supported, only dinov2, beit, swinv2",
         ),
-        ({"backbone_config": {**DINOV2, "out_indices": [6, 12]}}, "it gives 2 maps and neck_hidden_sizes has 4"),
+        ({"backbone_config": {**DINOV2, "out_indices": [6, 12]}}, "it returns 2 maps and neck_hidden_sizes has 4"),
         (
             {"backbone_config": DINOV2, "readout_type": "sum"},
             "readout_type: given 'sum', must be one of ignore, add, project",

@@ -140,7 +140,7 @@ def test_a_timm_backbones_output_stride_is_an_argument():
         ),
         (
             {"backbone_config": {**RESNET, "out_features": ["stage4"]}},
-            "gives 1 map .stage4. and the pixel decoder folds",
+            "returns 1 map .stage4. and the pixel decoder requires",
         ),
         ({"backbone_config": {**RESNET, "depth": [1]}}, "depth"),
         ({"backbone_config": 3}, "backbone_config is no mapping"),

@@ -105,7 +105,7 @@ def test_two_levels_are_the_coarsest():
             "strides 4, 8, 16; 3 levels have strides 8, 16",
         ),
         (RT_DETR, {"backbone": "resnet50"}, "backbone='resnet50' is not supported: backbone_config says it"),
-        (RT_DETR, {"num_feature_levels": 4}, "num_feature_levels=4 is not supported: the backbone gives 3 levels"),
+        (RT_DETR, {"num_feature_levels": 4}, "num_feature_levels=4 is not supported: the backbone returns 3 levels"),
         (RT_DETR, {"encoder_in_channels": [1, 2]}, r"encoder_in_channels=\[1, 2\] .* one number for each of the 3"),
         (RT_DETR, {"encode_proj_layers": [1, 2]}, "the transformer stands on the coarsest level alone"),
         (RT_DETR, {"normalize_before": True}, "normalize_before=True is not supported: norms stand behind"),
@@ -120,7 +120,7 @@ def test_two_levels_are_the_coarsest():
         (D_FINE, {"decoder_n_points": [3, 6]}, "or one for each of the 3 levels"),
         (D_FINE, {"decoder_n_points": [3, 0, 3]}, "a whole number of at least 1"),
         (D_FINE, {"layer_scale": 2}, "all layers have the same width"),
-        (D_FINE, {"eval_idx": -2}, "the last layer gives the prediction"),
+        (D_FINE, {"eval_idx": -2}, "the last layer returns the prediction"),
     ],
 )
 def test_unsupported_fields_are_refused_by_name(converter, fields, message):

@@ -90,7 +90,7 @@ def test_other_strides_are_taken_as_they_are():
         ({"backbone_config": {"model_type": "perceiver"}}, "backbone_config.model_type='perceiver' is not supported"),
         ({"backbone_config": {**RESNET, "out_features": ["stage9"]}}, "no stage 'stage9'"),
         ({"backbone_config": {**RESNET, "out_features": None}}, "names no out_features"),
-        ({"backbone_config": {**RESNET, "out_features": ["stage3", "stage4"]}}, "gives 2 maps; the auxiliary head"),
+        ({"backbone_config": {**RESNET, "out_features": ["stage3", "stage4"]}}, "has 2 maps; the auxiliary head"),
     ],
 )
 def test_unsupported_fields_are_refused(fields, message):

@@ -109,7 +109,7 @@ def test_padding_is_in_no_mask(tmp_path: Path) -> None:
     assert [labels.tolist() for labels in inputs.class_labels] == [[3], [1]]
 
 
-def test_a_image_without_any_label_has_no_mask(tmp_path: Path) -> None:
+def test_an_image_without_any_label_has_no_mask(tmp_path: Path) -> None:
     inputs = processor_of(tmp_path, ignore_index=255)(make_images([(64, 64)]), [np.full((64, 64), 255)])
     assert (inputs.mask_labels[0].shape, inputs.class_labels[0].shape) == ((0, 64, 64), (0,))
 
@@ -270,7 +270,7 @@ def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_
 @pytest.mark.parametrize(
     "form", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "file", "array", "first", "float", "grey"]
 )
-def test_every_form_of_a_image_is_prepared_as_transformers_does(form, reference, tmp_path: Path) -> None:
+def test_every_form_of_an_image_is_prepared_as_transformers_does(form, reference, tmp_path: Path) -> None:
     theirs = reference("vit", "ViTImageProcessorPil", size={"height": 32, "width": 24}, do_convert_rgb=True)
     theirs.save_pretrained(tmp_path)
     ours = AutoImageProcessor.from_pretrained(tmp_path)

@@ -69,7 +69,7 @@ def test_a_wrong_selection_is_a_value_error_and_changes_nothing(selection: dict)
         assert (config.out_indices, config.out_features) == ([3], ["stage3"])
 
 
-def test_the_sentence_lists_the_stages() -> None:
+def test_the_message_lists_the_stages() -> None:
     with pytest.raises(ValueError, match="0 stem, 1 stage1, 2 stage2, 3 stage3, 4 stage4"):
         SwinConfig(out_features=["stage5"])
 

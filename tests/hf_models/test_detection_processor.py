@@ -154,7 +154,7 @@ def test_inputs_and_labels_equal_those_of_transformers(folder, tmp_path: Path) -
 
 @pytest.mark.parity
 def test_a_box_means_the_same_in_every_batch(tmp_path: Path) -> None:
-    """transformers makes it relative to the padded canvas, and its post-processing then gives another box back."""
+    """transformers makes it relative to the padded canvas, and its post-processing then returns another box."""
     theirs, ours = theirs_of("detr"), processor_of(tmp_path, "Detr")
     images, box = make_images((40, 60), (60, 40)), [3, 4, 20, 30]
     targets = [annotation([box]), annotation([box])]
@@ -236,7 +236,7 @@ def test_annotations_that_do_not_fit_are_refused(given, says, tmp_path: Path) ->
         processor(make_images((20, 30)), annotations=given, return_segmentation_masks=True)
 
 
-def test_only_one_kind_of_truth_is_taken(tmp_path: Path) -> None:
+def test_only_one_kind_of_target_is_accepted(tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     with pytest.raises(ContractError, match="one of them"):
         processor(make_images((20, 30)), np.zeros((20, 30)), annotations=annotation([]))

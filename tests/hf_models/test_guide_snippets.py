@@ -137,7 +137,7 @@ def test_s7_that_configuration_in_a_mask_former(models: dict[str, nn.Module]) ->
     assert_holds(model.model.backbone, stored)
 
 
-def test_s8_features_of_a_image(models: dict[str, nn.Module]) -> None:
+def test_s8_features_of_an_image(models: dict[str, nn.Module]) -> None:
     processor = AutoImageProcessor.from_pretrained(SWIN)
     model = AutoBackbone.from_pretrained(SWIN, out_indices=(1,))
     inputs = processor(Image.new("RGB", (640, 480), "navy"), return_tensors="pt")

@@ -162,7 +162,7 @@ TIMM_REFUSED = {
     "a repetition": ({"out_indices": [1, 1]}, "out_indices .* repeats"),
     "none at all": ({"out_indices": []}, "is empty"),
     "a name of no stage": ({"out_features": ["stage1"]}, "no stage 'stage1'"),
-    "no maps": ({"features_only": False}, "a TimmBackbone gives feature maps"),
+    "no maps": ({"features_only": False}, "a TimmBackbone returns feature maps"),
 }
 
 
@@ -206,7 +206,7 @@ def test_a_family_without_a_stem_begins_with_its_first_stage() -> None:
     assert config.out_features == ["stage2"]
 
 
-def test_the_setter_of_timm_tells_the_truth() -> None:
+def test_the_setter_of_timm_changes_what_is_returned() -> None:
     backbone = TimmBackbone(TimmBackboneConfig("test_resnet", out_indices=[1, 2]))
     backbone.out_indices = [2]
     maps = backbone(torch.randn(1, 3, 32, 32)).feature_maps

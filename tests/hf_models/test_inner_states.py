@@ -22,14 +22,14 @@ def image(height: int = 75, width: int = 52) -> Tensor:
     return torch.randn(2, 3, height, width)
 
 
-def test_nothing_is_kept_unless_asked() -> None:
+def test_nothing_is_kept_by_default() -> None:
     backbone = AutoBackbone.from_config(Dinov2Config(**DINOV2))
     out = backbone(image())
     assert (out.hidden_states, out.attentions) == (None, None)
     assert list(out) == ["feature_maps"]
 
 
-def test_what_is_asked_changes_no_map() -> None:
+def test_keeping_inner_states_changes_no_map() -> None:
     for config in (Dinov2Config(**DINOV2, out_indices=[1, 3]), SwinConfig(**SWIN), ResNetConfig(**RESNET)):
         backbone = randomise_weights(AutoBackbone.from_config(config)).eval()
         pixel_values = image()
@@ -143,7 +143,7 @@ def test_states_and_attention_are_those_of_transformers(key: str, tmp_path: Path
 
 
 def as_maps(maps: tuple[Tensor, ...], like: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """vitpose_backbone gives tokens there."""
+    """vitpose_backbone returns tokens there."""
     return tuple(
         each if each.ndim == 4 else each.transpose(1, 2).unflatten(2, one.shape[-2:])
         for each, one in zip(maps, like, strict=True)

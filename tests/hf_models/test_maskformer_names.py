@@ -277,7 +277,7 @@ def test_a_loss_with_auxiliary_logits_and_a_pixel_mask() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # transformers' own
 @pytest.mark.parametrize("backbone", ["resnet", "swin", "timm"])
 @pytest.mark.parametrize("auxiliary", [False, True])
-def test_a_folder_of_transformers_gives_its_logits_and_loss(backbone, auxiliary, tmp_path: Path) -> None:
+def test_a_folder_of_transformers_has_its_logits_and_loss(backbone, auxiliary, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     four = [1, 2, 3, 4]
     backbones = {

@@ -100,7 +100,7 @@ def test_states_are_the_maps_of_every_built_stage() -> None:
     assert len(vit(torch.randn(1, 3, *side), output_hidden_states=True).hidden_states) == 3
 
 
-def test_weights_of_attention_are_refused_in_a_sentence() -> None:
+def test_weights_of_attention_are_refused_with_a_message() -> None:
     backbone = build("test_vit")
     with pytest.raises(ContractError, match="AttentionExtract"):
         backbone(torch.randn(1, 3, 160, 160), output_attentions=True)
@@ -148,7 +148,7 @@ def test_what_is_not_reached_is_not_saved(tmp_path: Path) -> None:
         AutoBackbone.from_pretrained(tmp_path, out_indices=[3])
 
 
-def test_saved_ones_are_found_on_the_hub_and_start_at_random_when_asked(
+def test_saved_ones_are_found_on_the_hub_and_random_weights_on_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = build(freeze_batch_norm_2d=True)

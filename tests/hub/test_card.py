@@ -34,7 +34,7 @@ def test_the_header_is_what_the_hub_reads(tmp_path: Path):
     assert data.tags == ["backbonekit", "swin"]
 
 
-def test_what_a_person_wants_to_know():
+def test_the_card_says_what_a_user_needs():
     text = model_card(FACTS, Processing(shortest_edge=256, crop=(224, 224), canvas=(240, 240), size_divisor=8))
     for part in (
         "# MaskFormer on Swin-Tiny",

@@ -125,7 +125,7 @@ def test_an_existing_folder_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.Mon
     assert without_local_sources({"backbone": backbone})["backbone"]["pretrained"] is False
 
 
-def test_a_path_in_another_place_is_refused():
+def test_a_path_in_another_field_is_refused():
     with pytest.raises(StorageError, match=r"labels.0 holds a path of this machine"):
         without_local_sources({"backbone": {"name": "x"}, "labels": [f"{Path.home()}/x"]})
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_pushed_is_refused_before_any_request(tmp_path: Path):
     assert api.created == []
 
 
-def test_a_refusal_of_the_hub_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_refusal_of_the_hub_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from huggingface_hub import errors
 
     api = FakeApi()

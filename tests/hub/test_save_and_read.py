@@ -45,7 +45,7 @@ def test_a_round_trip(tmp_path: Path, limit: int):
 
 
 @pytest.mark.parametrize("limit", [10**9, 80])
-def test_saved_twice_gives_the_same_bytes(tmp_path: Path, limit: int):
+def test_saved_twice_has_the_same_bytes(tmp_path: Path, limit: int):
     first, second = save(tmp_path / "m1", max_shard_bytes=limit), save(tmp_path / "m2", max_shard_bytes=limit)
     assert contents(first) == contents(second)
 

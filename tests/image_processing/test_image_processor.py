@@ -90,12 +90,12 @@ def test_an_image_of_many_channels():
         (Processing(crop=(0, 5)), r"processing\.crop\.0: given 0, must be a whole number from 1"),
     ],
 )
-def test_a_processing_that_cannot_be_is_told(processing, says):
+def test_an_impossible_processing_raises(processing, says):
     with pytest.raises(RecipeError, match=says):
         ImageProcessor(processing)
 
 
-def test_what_does_not_fit_is_told(tmp_path):
+def test_what_does_not_fit_raises(tmp_path):
     processor = ImageProcessor(Processing(canvas=(16, 16)))
     with pytest.raises(ContractError, match="fixed canvas of 16 x 16"):
         processor(np.zeros((17, 5, 3), np.uint8))

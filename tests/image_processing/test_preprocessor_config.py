@@ -112,7 +112,7 @@ def test_spellings_of_all_versions(fields: dict[str, Any], expected: Processing)
 
 
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "message"),
     [
         (
             {"image_processor_type": "VitImageProcessor"},
@@ -146,8 +146,8 @@ def test_spellings_of_all_versions(fields: dict[str, Any], expected: Processing)
         ({"image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": 2.0}, "crop_pct 2.0"),
     ],
 )
-def test_what_cannot_be_said_is_refused(fields: dict[str, Any], sentence: str):
-    with pytest.raises(StorageError, match=sentence) as caught:
+def test_what_cannot_be_said_is_refused(fields: dict[str, Any], message: str):
+    with pytest.raises(StorageError, match=message) as caught:
         read_processing(fields, shown="owner/name: preprocessor_config.json")
     assert str(caught.value).startswith("owner/name: preprocessor_config.json ")
 

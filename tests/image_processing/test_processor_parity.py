@@ -91,13 +91,13 @@ def test_sizes_equal_those_of_transformers():
         assert ours == tuple(max(side, 1) for side in theirs)
 
 
-def test_truth_takes_the_pixel_that_pillow_takes():
+def test_targets_are_resized_to_the_pixels_that_pillow_takes():
     import torch
 
     generator = np.random.default_rng(2)
     sizes = [((33, 47), (64, 96)), ((100, 70), (31, 17)), ((5, 5), (5, 9)), ((1, 1), (3, 4)), ((64, 96), (40, 60))]
     sizes += [tuple(map(tuple, generator.integers(1, 300, (2, 2)).tolist())) for _ in range(200)]
     for size, new in sizes:
-        truth = generator.integers(0, 200, size, dtype=np.uint8)
-        theirs = np.asarray(Image.fromarray(truth).resize((new[1], new[0]), Image.Resampling.NEAREST))
-        assert np.array_equal(resize_nearest_as_pillow(torch.from_numpy(truth), new), theirs)
+        target = generator.integers(0, 200, size, dtype=np.uint8)
+        theirs = np.asarray(Image.fromarray(target).resize((new[1], new[0]), Image.Resampling.NEAREST))
+        assert np.array_equal(resize_nearest_as_pillow(torch.from_numpy(target), new), theirs)

@@ -1,4 +1,4 @@
-"""Every kind of image becomes the same array; what is no image becomes a sentence."""
+"""Every kind of image becomes the same array; what is no image raises an error with a message."""
 
 import struct
 import zlib
@@ -38,7 +38,7 @@ def test_every_mode_becomes_three_channels(colours, mode):
         assert np.array_equal(pixels[..., 0], pixels[..., 2])
 
 
-def test_a_transparent_palette_gives_no_warning(colours, tmp_path):
+def test_a_transparent_palette_causes_no_warning(colours, tmp_path):
     image = Image.fromarray(colours).convert("P")
     image.save(tmp_path / "p.png", transparency=bytes(range(256)))
     assert to_pixels(tmp_path / "p.png", 3).shape == (7, 5, 3)
@@ -104,20 +104,20 @@ def test_bool_and_half_precision():
         (17, "int"),
     ],
 )
-def test_an_array_that_is_no_image_is_told(image, says):
+def test_an_array_that_is_no_image_raises(image, says):
     with pytest.raises(ContractError, match=says):
         to_pixels(image, 3)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
-def test_an_unreadable_file_is_told(tmp_path, content):
+def test_an_unreadable_file_raises(tmp_path, content):
     path = tmp_path / "broken.png"
     path.write_bytes(content)
     with pytest.raises(StorageError, match=r"broken\.png: not an image"):
         to_pixels(path, 3)
 
 
-def test_a_truncated_file_a_folder_and_nothing_are_told(colours, tmp_path):
+def test_a_truncated_file_a_folder_and_nothing_raise(colours, tmp_path):
     Image.fromarray(colours).resize((200, 200)).save(tmp_path / "cut.jpg")
     data = (tmp_path / "cut.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])

@@ -92,10 +92,10 @@ class CriterionTester:
             assert leaf.grad.isfinite().all()
             assert leaf.grad.any()
 
-    def test_a_missing_key_gives_zero_and_keeps_the_graph_connected(self) -> None:
+    def test_a_missing_key_has_zero_loss_and_keeps_the_graph_connected(self) -> None:
         self.assert_zero_with_a_connected_graph(self.prediction(2), [{}, {}])
 
-    def test_a_missing_key_gives_zero_even_where_the_prediction_is_infinite(self) -> None:
+    def test_a_missing_key_has_zero_loss_even_where_the_prediction_is_infinite(self) -> None:
         prediction = pytree.tree_map_only(
             Tensor, lambda tensor: torch.full_like(tensor, float("inf")), self.prediction(2)
         )

@@ -102,7 +102,7 @@ def saved(request, tmp_path_factory):
     return model, folder, size
 
 
-def test_a_saved_folder_gives_the_same_depth(saved):
+def test_a_saved_folder_has_the_same_depth(saved):
     theirs, folder, size = saved
     ours = load_model(folder)
     images = torch.randn(2, 3, *size)
@@ -161,7 +161,7 @@ def test_another_backbone_keeps_neck_and_head(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["depth anything", "dpt on dinov2, token projected"])
-def test_a_image_is_prepared_and_its_depth_comes_back_as_in_transformers(name, tmp_path):
+def test_an_image_is_prepared_and_its_depth_comes_back_as_in_transformers(name, tmp_path):
     model = randomise_weights(MODELS[name]()).eval()
     model.save_pretrained(tmp_path)
     processor = transformers.DPTImageProcessor(

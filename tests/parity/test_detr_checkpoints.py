@@ -71,7 +71,7 @@ def saved(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_a_saved_folder_gives_the_same_predictions(saved, padded):
+def test_a_saved_folder_has_the_same_predictions(saved, padded):
     theirs, folder = saved
     ours = load_model(folder)
     images, mask = padded_images((131, 87), [(131, 87), (97, 60) if padded else (131, 87)])

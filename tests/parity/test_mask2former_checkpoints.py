@@ -95,7 +95,7 @@ def targets_of(labels, masks):
     return [{"labels": one, "masks": other} for one, other in zip(labels, masks, strict=True)]
 
 
-def test_a_saved_folder_gives_the_same_predictions(saved):
+def test_a_saved_folder_has_the_same_predictions(saved):
     theirs, folder = saved
     ours = load_model(folder)
     images = torch.randn(2, 3, *SIZE)
@@ -227,7 +227,7 @@ def test_other_configurations_give_the_same_predictions(indices, changes, tmp_pa
 @pytest.mark.parametrize(
     ("indices", "changes", "message"),
     [
-        ([2, 3, 4], {}, "it gives 3 maps .* which must not overlap"),
+        ([2, 3, 4], {}, "it returns 3 maps .* which must not overlap"),
         ([0, 1, 2, 3, 4], {}, "reads neighbours only"),
         (FOUR, {"pre_norm": True}, "pre_norm=True is not supported"),
         (FOUR, {"common_stride": 16}, "another common_stride"),

@@ -69,7 +69,7 @@ def saved(request, tmp_path_factory):
     return model, folder, (224, 224) if "vit" in request.param else (131, 87)
 
 
-def test_a_saved_folder_gives_the_same_predictions(saved):
+def test_a_saved_folder_has_the_same_predictions(saved):
     theirs, folder, size = saved
     ours = load_model(folder)
     images = torch.randn(2, 3, *size)

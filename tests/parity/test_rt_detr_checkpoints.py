@@ -111,7 +111,7 @@ def key_map_of(folder):
 
 
 @pytest.mark.parametrize("size", [SIZE, (128, 160)])
-def test_a_saved_folder_gives_the_same_predictions(saved, size):
+def test_a_saved_folder_has_the_same_predictions(saved, size):
     theirs, folder = saved
     ours, images = load_model(folder), torch.randn(2, 3, *size)
     with torch.no_grad():

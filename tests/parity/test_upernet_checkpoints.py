@@ -61,7 +61,7 @@ def close(given, expected):
 
 
 @pytest.mark.parametrize("size", [(131, 87), (64, 96)])
-def test_a_saved_folder_gives_the_same_predictions(saved, size):
+def test_a_saved_folder_has_the_same_predictions(saved, size):
     theirs, folder = saved
     ours = load_model(folder)
     images = torch.randn(2, 3, *size)

@@ -41,7 +41,7 @@ def saved(request, tmp_path_factory):
     return model, folder
 
 
-def test_a_saved_folder_gives_the_same_heatmaps(saved):
+def test_a_saved_folder_has_the_same_heatmaps(saved):
     theirs, folder = saved
     ours = load_model(folder)
     images = torch.randn(2, 3, *SIZE)

@@ -165,7 +165,7 @@ def compare(given, expected):
         assert_near(given[name], expected[name], name=name)
 
 
-def test_a_saved_folder_gives_the_same_outputs_by_the_same_names(pair):
+def test_a_saved_folder_has_the_same_outputs_by_the_same_names(pair):
     name, theirs, _, ours = pair
     images = images_for(name)
     with torch.no_grad():

@@ -17,7 +17,7 @@ class Reason:
 REASONS = (
     Reason("backbone_common_attributes", "False is not true", "A backbone has no `backbone_type`."),
     Reason(
-        "^test_config", "gives no map of 'stem'",
+        "^test_config", "returns no map of 'stem'",
         "`stem` and index 0 of `maskformer-swin` are refused at once, in transformers when the backbone is built.",
         "maskformer-?swin",
     ),

@@ -47,7 +47,7 @@ class Outcome:
 
 
 class Tester:
-    """What the mixins ask of a model's tester."""
+    """What the mixins require of a model's tester."""
 
     batch_size = 2
 

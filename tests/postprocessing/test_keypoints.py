@@ -46,15 +46,15 @@ def whole(original, canvas):
     ids=["as it is", "stretched", "padded", "cropped"],
 )
 def test_keypoints_come_back_to_the_pixels_that_they_were_at(geometry):
-    """From the image to the canvas as the truth goes, to heatmaps as the loss makes them, and back."""
+    """From the image to the canvas as a target is moved, to heatmaps as the loss makes them, and back."""
     size = torch.tensor([geometry.original[1], geometry.original[0]])
-    truth = size * torch.tensor([[0.4, 0.45], [0.52, 0.6]])  # far enough from the edges, where maps are mirrored
+    target = size * torch.tensor([[0.4, 0.45], [0.52, 0.6]])  # far enough from the edges, where maps are mirrored
     scale = torch.tensor([geometry.resized[1] / geometry.original[1], geometry.resized[0] / geometry.original[0]])
-    on_canvas = truth * scale - torch.tensor([geometry.crop_offset[1], geometry.crop_offset[0]])
+    on_canvas = target * scale - torch.tensor([geometry.crop_offset[1], geometry.crop_offset[0]])
     heatmaps = gaussians(canvas_to_cells(on_canvas, (16, 12), geometry.canvas), (16, 12), 1.5)
     (result,) = to_results(Heatmaps(heatmaps[None]), [geometry], scoring="softmax", task="keypoints")
     tolerance = 0.01 * 4 / scale.min()  # of a cell, which is four pixels of the canvas
-    torch.testing.assert_close(result.keypoints, truth, atol=float(tolerance), rtol=0)
+    torch.testing.assert_close(result.keypoints, target, atol=float(tolerance), rtol=0)
 
 
 def test_padding_is_not_searched():

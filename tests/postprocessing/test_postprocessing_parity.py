@@ -1,4 +1,4 @@
-"""Where nothing is padded, results equal transformers' from random answers, in double precision."""
+"""Where nothing is padded, results equal transformers' from random predictions, in double precision."""
 
 from types import SimpleNamespace
 

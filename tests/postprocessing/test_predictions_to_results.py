@@ -208,7 +208,7 @@ def test_the_task_follows_from_labels():
     assert choose_task(prediction, labels=Labels(names, frozenset(range(4)))) == "instance"
 
 
-def test_a_task_that_the_prediction_has_not_is_told():
+def test_a_task_that_the_prediction_does_not_have_raises():
     with pytest.raises(RecipeError, match=r"task='panoptic'.*DenseLogits.*semantic"):
         to_results(DenseLogits(torch.zeros(1, 2, 3, 3)), [PLAIN], scoring="softmax", task="panoptic")
     with pytest.raises(RecipeError, match="did you mean 'panoptic'"):

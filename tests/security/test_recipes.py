@@ -136,7 +136,7 @@ CODE = (
 )
 TRUST = ("trust_remote_code", "weights_only", "allow_pickle")
 ACCESS = ("endpoint", "HF_ENDPOINT", "token", "use_auth_token", "cache_dir", "proxies", "hydra")
-PLACES = [
+PATHS = [
     [],
     ["backbone"],
     ["backbone", "args"],
@@ -154,9 +154,7 @@ BASE = {"backbone": {"name": "microsoft/resnet-50", "config": {"model_type": "re
 
 
 def test_a1_code_by_name(attack):
-    attacks = [
-        ("yaml", json.dumps({**BASE, **nested([*place, key], "evilmod.run")})) for place in PLACES for key in CODE
-    ]
+    attacks = [("yaml", json.dumps({**BASE, **nested([*path, key], "evilmod.run")})) for path in PATHS for key in CODE]
     attacks += [("yaml", json.dumps({**BASE, "neck": [{"name": "fpn"}, {key: "evilmod.run"}]})) for key in CODE]
     for (_, content), message in zip(attacks, attack(*attacks), strict=True):
         assert "is refused: a recipe names registered parts" in message, content
@@ -183,7 +181,7 @@ def test_a2_names_that_are_no_names(attack, kind):
         assert len(message) < 2_000
 
 
-def test_a3_arguments_that_name_code_or_places(attack):
+def test_a3_arguments_that_name_code_or_paths(attack):
     arguments = {
         "norm_layer": "os.system",
         "act_layer": "evilmod:run",
@@ -353,7 +351,7 @@ def test_a8_sizes_without_end(attack):
 
 
 def test_a16_trust_is_not_to_be_had_from_an_override(attack):
-    attacks = [("override", f"{place}{key}=true") for place in ("", "backbone.args.") for key in (*TRUST, *ACCESS)]
+    attacks = [("override", f"{path}{key}=true") for path in ("", "backbone.args.") for key in (*TRUST, *ACCESS)]
     attacks += [("override", f"{prefix}model.backbone.trust_remote_code=true") for prefix in ("+", "++")]
     for (_, override), message in zip(attacks, attack(*attacks), strict=True):
         assert "is refused" in message, override

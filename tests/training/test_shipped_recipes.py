@@ -72,7 +72,7 @@ def test_the_advice_is_what_the_paper_freezes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ADVISED)
-def test_advice_is_followed_only_when_asked(name: str) -> None:
+def test_training_advice_is_followed_only_on_request(name: str) -> None:
     model = fresh(name).train()
     assert [key for key, parameter in model.named_parameters() if not parameter.requires_grad] == unused(model)
     assert all(module.training for module in model.modules())

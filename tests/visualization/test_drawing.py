@@ -134,7 +134,7 @@ def test_several_tasks_stand_side_by_side():
     assert sheet.width > 320 or sheet.height > 240
 
 
-def test_a_result_of_another_image_is_told():
+def test_a_result_of_another_image_raises():
     with pytest.raises(ContractError, match="30 x 40"):
         draw(image(31, 40), results_for(30, 40)["semantic"])
 

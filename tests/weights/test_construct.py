@@ -64,7 +64,7 @@ def test_a_filled_module_is_that_of_an_ordinary_construction(name: str):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_one_seed_gives_the_same_weights_and_keeps_the_global_state(name: str):
+def test_one_seed_has_the_same_weights_and_keeps_the_global_state(name: str):
     before = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].copy()
     with seeded(7):
         first = create(name)

@@ -94,7 +94,7 @@ def test_a_connection_that_ends_is_resumed_or_reported(hub: FakeHub, tmp_path: P
     for name in stored(tmp_path):
         assert next(tmp_path.glob(f"hub/*/snapshots/*/{name}")).read_bytes() == contents[name]
     assert "Traceback" not in errors
-    # With a Hub that works again, the same call gives the files.
+    # With a Hub that works again, the same call returns the files.
     hub.faults = {}
     messages, _ = run(READ % list(faults), hub, tmp_path)
     assert set(messages.values()) == {f"gave {2**19}"}

@@ -36,7 +36,7 @@ def test_a_round_trip(tmp_path: Path):
         assert checkpoint.dtype(name) is tensor.dtype
 
 
-def test_saved_twice_gives_the_same_bytes(tmp_path: Path):
+def test_saved_twice_has_the_same_bytes(tmp_path: Path):
     tensors = {f"layer.{number}.weight": torch.rand(3, number + 1) for number in range(12)}
     for name, limit in (("one", 10**9), ("two", 100)):
         first, second = tmp_path / f"{name}1", tmp_path / f"{name}2"

@@ -80,7 +80,7 @@ class DFINECheckpoint:
             "num_quality_layers": fields.lqe_layers,
         }
         if config.get("eval_idx") not in (None, -1, fields.decoder_layers - 1):
-            faults.append(unsupported("eval_idx", config["eval_idx"], "the last layer gives the prediction"))
+            faults.append(unsupported("eval_idx", config["eval_idx"], "the last layer returns the prediction"))
         criterion = {
             "name": "edge_box_set",
             **loss_options(fields),

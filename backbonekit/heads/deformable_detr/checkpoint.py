@@ -33,7 +33,7 @@ Points = Annotated[int, Range(1, 64)]
 
 @dataclass(kw_only=True)
 class DeformableDetrFields(DetrLikeFields):
-    """Fields of Deformable DETR. With `two_stage`, `two_stage_num_proposals` takes the place of `num_queries`."""
+    """Fields of Deformable DETR. With `two_stage`, `two_stage_num_proposals` replaces `num_queries`."""
 
     num_queries: Queries = 300
     max_position_embeddings: int = unused(1024)

@@ -33,22 +33,22 @@ class TiedPredictors(KeyMap):
         found: dict[str, StoredTensor] = {}
         predictors: dict[tuple[str, int, str], StoredTensor] = {}
         for key, entry in checkpoint.tensors.items():
-            place = self._place(key)
-            if place is None:
+            part = self._part_of(key)
+            if part is None:
                 found[key] = entry
-            elif place in predictors and not torch.equal(predictors[place].load(), entry.load()):
-                first = ", ".join(predictors[place].stored_as) or _name(place)
+            elif part in predictors and not torch.equal(predictors[part].load(), entry.load()):
+                first = ", ".join(predictors[part].stored_as) or _name(part)
                 raise WeightsError(f"{checkpoint.origin}: {key!r} and {first!r} are one tensor here and differ.")
             else:
-                predictors.setdefault(place, entry)
+                predictors.setdefault(part, entry)
         for (kind, index, rest), entry in list(predictors.items()):
             for other in range(1, self._counts[kind]) if index == 0 else ():
                 predictors.setdefault((kind, other, rest), _copied(entry))
         return super().translate(
-            checkpoint.replaced({**found, **{_name(place): entry for place, entry in predictors.items()}})
+            checkpoint.replaced({**found, **{_name(part): entry for part, entry in predictors.items()}})
         )
 
-    def _place(self, key: str) -> tuple[str, int, str] | None:
+    def _part_of(self, key: str) -> tuple[str, int, str] | None:
         """Which predictor, and which of its tensors. All are the first where the model has one for all layers."""
         kind, _, rest = key.removeprefix(INSIDE).partition(".")
         number, _, rest = rest.partition(".")
@@ -57,8 +57,8 @@ class TiedPredictors(KeyMap):
         return kind, 0 if self._counts[kind] == 1 else int(number), rest
 
 
-def _name(place: tuple[str, int, str]) -> str:
-    return f"{place[0]}.{place[1]}.{place[2]}"
+def _name(part: tuple[str, int, str]) -> str:
+    return f"{part[0]}.{part[1]}.{part[2]}"
 
 
 def _copied(entry: StoredTensor) -> StoredTensor:

@@ -168,7 +168,7 @@ def _levels(config: Mapping[str, Any], backbone: NestedBackbone | None, faults: 
     if backbone is None or backbone.levels is None:
         return {} if (folded, common) == (1, 4) else {"mask_stride": common}
     levels = backbone.levels
-    given = f"it gives {len(levels)} maps ({', '.join(level.name for level in levels)})"
+    given = f"it returns {len(levels)} maps ({', '.join(level.name for level in levels)})"
     if folded < 0 or len(levels) < _ENCODED + folded:
         faults.append(
             f"backbone_config: {given} and the pixel decoder encodes the last {_ENCODED} and folds in the first "

@@ -205,9 +205,9 @@ def _deepest(levels: Sequence[Level], faults: list[str]) -> int:
         return 0
     if len(levels) < 2:
         faults.append(
-            f"backbone_config: it gives {len(levels)} map ({', '.join(level.name for level in levels)}) and the pixel "
-            f"decoder folds at least 2; transformers builds such a model and fails when it runs. The fix: more "
-            f"out_features."
+            f"backbone_config: it returns {len(levels)} map ({', '.join(level.name for level in levels)}) and the "
+            f"pixel decoder requires at least 2; transformers builds such a model and fails when it runs. The fix: "
+            f"more out_features."
         )
     return len(levels)
 

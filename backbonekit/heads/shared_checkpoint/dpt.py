@@ -55,31 +55,31 @@ def neck_options(fields: DPTLikeFields, config: Mapping[str, Any], faults: list[
 
 
 def check_levels(backbone: NestedBackbone | None, neck: Mapping[str, Any], faults: list[str]) -> None:
-    """The backbone must give as many maps as the neck takes; maps that are not chosen are left to the wiring."""
+    """The backbone must return as many maps as the neck reads; where none are chosen, wiring chooses."""
     if backbone is None or backbone.levels is None or neck["level_channels"] is None:
         return
-    given, wanted = len(backbone.levels), len(neck["level_channels"])
-    if given != wanted:
+    given, expected = len(backbone.levels), len(neck["level_channels"])
+    if given != expected:
         faults.append(
-            f"backbone_config: it gives {given} map{'s' if given != 1 else ''} and neck_hidden_sizes has {wanted} "
-            f"numbers. The fix: {wanted} out_features."
+            f"backbone_config: it returns {given} map{'s' if given != 1 else ''} and neck_hidden_sizes has {expected} "
+            f"numbers. The fix: {expected} out_features."
         )
 
 
 def neck_names(levels: int) -> KeyMap:
     """Of a neck with that many levels; its fusion is a part of our head."""
     # Theirs run coarse to fine, ours fine to coarse.
-    places = [(f"layers.{index}", f"blocks.{levels - 1 - index}") for index in range(levels)]
+    blocks = [(f"layers.{index}", f"blocks.{levels - 1 - index}") for index in range(levels)]
     units = [("residual_layer1", "level"), ("residual_layer2", "fused")]
     convolutions = [("1", "first"), ("2", "second")]
     fusion = KeyMap(
         [
-            *(Rename(f"{theirs}.projection", f"{ours}.projection") for theirs, ours in places),
+            *(Rename(f"{theirs}.projection", f"{ours}.projection") for theirs, ours in blocks),
             *(
-                Rename(f"{theirs}.{unit}.{kind}{number}", f"{ours}.{own}.{place}.{part}")
-                for theirs, ours in places
+                Rename(f"{theirs}.{unit}.{kind}{number}", f"{ours}.{own}.{convolution}.{part}")
+                for theirs, ours in blocks
                 for unit, own in units[1 if theirs == "layers.0" else 0 :]
-                for number, place in convolutions
+                for number, convolution in convolutions
                 for kind, part in (("convolution", "convolution"), ("batch_norm", "norm"))
             ),
         ],
@@ -98,5 +98,5 @@ def neck_names(levels: int) -> KeyMap:
 
 
 def level_count(config: Mapping[str, Any]) -> int:
-    """How many maps the neck takes, of a configuration that was read without a fault."""
+    """The number of maps that the neck reads, of a configuration that was read without a fault."""
     return len(config.get("neck_hidden_sizes") or range(4))

@@ -16,13 +16,13 @@ from backbonekit.heads.shared_checkpoint.fields import ModelFields, only
 from backbonekit.weights.key_map import KeyMap
 
 TIMM = "timm_backbone"
-# Fields of a backbone's configuration that say which maps are wanted.
+# Fields of a backbone's configuration that say which maps are returned.
 _SELECTION = ("out_indices", "out_features", "_out_indices", "_out_features")
 
 
 @dataclass(frozen=True, slots=True)
 class NestedBackbone:
-    """`recipe`: the `backbone` of a flat recipe. `levels`: the maps that it gives; None where none are chosen.
+    """`recipe`: the `backbone` of a flat recipe. `levels`: the maps that it returns; None where none are chosen.
     `key_map`: from the names under transformers' prefix of the backbone to those under ours. `training`: the recipe's
     `training`, what the configuration has about freezing, or nothing."""
 
@@ -44,7 +44,7 @@ class TimmBackboneFields(ModelFields):
 
     num_channels: Channels = 3
     output_stride: Stride | None = None
-    features_only: bool = only(True, "a backbone gives maps")
+    features_only: bool = only(True, "a backbone returns maps")
     freeze_batch_norm_2d: bool = False
 
 
@@ -71,7 +71,7 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedB
         return NestedBackbone(recipe, None, table)
     levels = tuple(blueprint.levels[index] for index in indices)
     table = table.keeping(lambda name: blueprint.builds(name, indices))
-    # Theirs has a norm for each map that it gives, ours for each that it could give.
+    # Theirs has a norm for each map that it returns, ours for each that it could return.
     return NestedBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
 
 

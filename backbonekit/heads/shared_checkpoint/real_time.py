@@ -116,7 +116,7 @@ def count_levels(config: Mapping[str, Any], backbone: NestedBackbone | None, fau
     for name in ("num_feature_levels", "decoder_n_levels"):
         if config.get(name) not in (None, count):
             faults.append(
-                unsupported(name, config[name], f"the backbone gives {count} levels, and each is read as it is")
+                unsupported(name, config[name], f"the backbone returns {count} levels, and each is read as it is")
             )
     projected = config.get("encode_proj_layers")
     if projected is not None and (not isinstance(projected, list | tuple) or list(projected) != [count - 1]):
@@ -243,8 +243,8 @@ def decoder_rules() -> list[Rule]:
     ]
 
 
-# The predictors stand in the checkpoint a second time, under the names of their first place; and what follows from the
-# number of points, as a tensor.
+# What the checkpoint has twice: the predictors, also under the names of the first module that holds them; and the
+# scales of the sampling points, which follow from their number.
 DUPLICATE_NAMES = ("class_embed.*", "bbox_embed.*", "model.decoder.layers.*.n*_points_scale")
 
 
@@ -285,10 +285,10 @@ def _elan(theirs: str, ours: str) -> list[Rule]:
 
 
 def _check_strides(levels: Sequence[Level], faults: list[str]) -> None:
-    wanted = [32 >> power for power in reversed(range(len(levels)))]
-    if [octave(level.stride) for level in levels] != [octave(stride) for stride in wanted]:
+    expected = [32 >> power for power in reversed(range(len(levels)))]
+    if [octave(level.stride) for level in levels] != [octave(stride) for stride in expected]:
         given = ", ".join(f"{level.stride:g}" for level in levels)
         faults.append(
-            f"backbone_config: it gives maps of strides {given}; {len(levels)} levels have strides "
-            f"{', '.join(map(str, wanted))}."
+            f"backbone_config: it returns maps of strides {given}; {len(levels)} levels have strides "
+            f"{', '.join(map(str, expected))}."
         )

@@ -35,7 +35,7 @@ class UperNetFields(ModelFields):
     auxiliary_in_channels: int | None = read_apart(None)
     auxiliary_channels: Channels = 256
     auxiliary_num_convs: int = only(1, "the auxiliary head has one convolution before its classifier")
-    auxiliary_concat_input: bool = only(False, "the auxiliary head puts nothing beside its hidden map")
+    auxiliary_concat_input: bool = only(False, "the auxiliary head concatenates nothing to its hidden map")
     loss_ignore_index: Annotated[int, Range(-1, 1_000_000)] = 255
 
 
@@ -114,14 +114,14 @@ def _deepest(backbone: NestedBackbone, auxiliary: bool, in_channels: Any, faults
     """0 where the maps are those of strides 4 to 32, else how many there are."""
     if backbone.levels is None:
         faults.append(
-            "backbone_config names no out_features, so transformers gives the last map alone; UPerNet folds several. "
-            "The fix: out_features of four stages."
+            "backbone_config names no out_features, so transformers returns the last map alone; UPerNet requires "
+            "several. The fix: out_features of four stages."
         )
         return 0
     levels = backbone.levels
     if auxiliary and len(levels) <= _AUXILIARY_LEVEL:
         faults.append(
-            f"backbone_config gives {len(levels)} map{'s' if len(levels) > 1 else ''}; the auxiliary head reads the "
+            f"backbone_config has {len(levels)} map{'s' if len(levels) > 1 else ''}; the auxiliary head reads the "
             f"third. The fix: use_auxiliary_head=false, or more out_features."
         )
     elif auxiliary and in_channels is not None and in_channels != levels[_AUXILIARY_LEVEL].channels:
