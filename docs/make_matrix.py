@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 import torch
 
 import backbonekit as bk
-from backbonekit.assembly.sample import noise_size
+from backbonekit.assembly.inference import noise_size
 from backbonekit.contract.predictions import Detections
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.compose import compose_recipe

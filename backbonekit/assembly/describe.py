@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.evaluating import evaluating
+from backbonekit.assembly.inference import evaluating
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.predictions import ModelOutput, Prediction

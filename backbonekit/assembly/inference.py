@@ -1,13 +1,17 @@
-"""A model as prediction needs it, and how it is run: without gradients, on its own device."""
+"""Running a model: as prediction needs it, on a device, in eval mode, on an image or on noise."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
+from backbonekit.errors import RecipeError
 from backbonekit.image_processing.processor import ImageProcessor
 
 
@@ -41,3 +45,58 @@ def run(model: Any, batch: Mapping[str, Any]) -> dict[str, Prediction]:
     if predictions is None:
         return {}
     return predictions if not isinstance(predictions, Prediction) else {"": predictions}
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards every module is in its own mode again, so frozen parts are left in eval mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
+
+
+def pick_device(name: str) -> torch.device:
+    """`cpu`, `cuda`, `cuda:1`, `mps`, ... Raises RecipeError when there is no such device here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise RecipeError(f"device={name}: no device is called so; use cpu, cuda, cuda:1 or mps.") from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            have = f"{count} CUDA device(s), cuda:0 to cuda:{count - 1}" if count else "no CUDA device"
+            raise RecipeError(f"device={name}: this machine has {have}; device=cpu always works.")
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise RecipeError(f"device={name}: this machine has no Metal device; device=cpu always works.")
+    elif device.type not in ("cpu", "mps", "xpu"):
+        raise RecipeError(f"device={name}: models run on cpu, cuda, mps or xpu.")
+    elif device.type == "xpu" and not torch.xpu.is_available():
+        raise RecipeError(f"device={name}: this machine has no XPU device; device=cpu always works.")
+    return device
+
+
+def sample_input(
+    model: ComposedModel, *, image: str | Path | None = None, seed: int = 0
+) -> tuple[Tensor, Tensor | None]:
+    """`pixel_values` [1, channels, height, width] and `pixel_mask` [1, height, width] or None, on the model's device.
+
+    From an image through the model's own processor; else noise of the recipe's fixed size, or 224 pixels.
+    """
+    device = next(model.parameters()).device
+    if image is not None:
+        batch = model.processor([image])
+        mask = batch["pixel_mask"]
+        return batch["pixel_values"].to(device), None if mask is None else mask.to(device)
+    generator = torch.Generator().manual_seed(seed)
+    height, width = noise_size(model)
+    return torch.randn(1, model.recipe.backbone.in_channels, height, width, generator=generator).to(device), None
+
+
+def noise_size(model: ComposedModel) -> tuple[int, int]:
+    """(height, width): the fixed size of the recipe's processing, else 224 pixels."""
+    processing = model.processor.processing
+    return processing.canvas or processing.crop or processing.size or (224, 224)

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from backbonekit.assembly.evaluating import evaluating
-from backbonekit.assembly.inference import Predictor, run
+from backbonekit.assembly.inference import Predictor, evaluating, run
 from backbonekit.assembly.top_down_pose import boxes_of_each, check_fixed_size, crops_of, on_image
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import Heatmaps, MaskQueries, Prediction

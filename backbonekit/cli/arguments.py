@@ -142,6 +142,6 @@ def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedMode
         from backbonekit.assembly.build import build_composed
 
         model = build_composed(recipe, seed=seed)
-    from backbonekit.assembly.device import pick_device
+    from backbonekit.assembly.inference import pick_device
 
     return model.to(pick_device(arguments.literals.get("device", "cpu")))

@@ -90,7 +90,7 @@ def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
 def _build(arguments: Arguments, overrides: Sequence[str]) -> tuple["ComposedModel", "Description"]:
     model = start_model(arguments, overrides)
     from backbonekit.assembly.describe import describe
-    from backbonekit.assembly.sample import sample_input
+    from backbonekit.assembly.inference import sample_input
 
     seed, image = int(arguments.literals.get("seed", "0")), arguments.literals.get("image")
     description, _ = describe(model, *sample_input(model, image=image, seed=seed))

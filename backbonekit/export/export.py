@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.assembly.evaluating import evaluating
-from backbonekit.assembly.sample import noise_size
+from backbonekit.assembly.inference import evaluating, noise_size
 from backbonekit.errors import ContractError, RecipeError, StorageError, nearest
 from backbonekit.export.exportable import Exportable
 from backbonekit.export.shapes import Shape, shapes_of

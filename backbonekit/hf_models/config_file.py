@@ -7,8 +7,9 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backbonekit.errors import RecipeError, StorageError, nearest
+from backbonekit.errors import RecipeError, nearest
 from backbonekit.weights.untrusted_files import user_path
+from backbonekit.weights.write_folder import replacing
 
 FILE = "config.json"
 Config = TypeVar("Config", bound=type)
@@ -20,13 +21,9 @@ def is_weight_file(name: str) -> bool:
 
 
 def write_config(content: Mapping[str, Any], folder: str | Path, *, name: str = FILE) -> None:
-    """Into a folder, which is made if needed. Raises StorageError."""
-    path = user_path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"{path / name} could not be written: {error.strerror}.") from error
+    """Into a folder, which is made if needed, in one atomic step. Raises StorageError."""
+    with replacing(user_path(folder), stale=lambda _: False, last=name) as temporary:
+        (temporary / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def refuses_unknown_fields(

@@ -5,9 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from backbonekit.contract.options import Norm
-from backbonekit.layers.convolution_norm import ConvolutionNorm
-from backbonekit.layers.pooled_context import PooledContext
-from backbonekit.layers.separable_convolution import SeparableConvolution
+from backbonekit.layers.convolution_norm import ConvolutionNorm, SeparableConvolution
+from backbonekit.layers.pyramid_pooling import PooledContext
 
 
 class AtrousPyramid(nn.Module):

@@ -7,14 +7,18 @@ and discrete sampling: Lv et al., "RT-DETRv2: Improved Baseline with Bag-of-Free
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.contract.options import Channels, Heads
+from backbonekit.contract.options import Channels, Heads, Range
 from backbonekit.errors import ContractError
 from backbonekit.ops.deformable_sampling import Sampling, deformable_sampling
+
+Points = Annotated[int, Range(1, 64)]  # of one level
+OffsetScale = Annotated[float, Range(0.0, 100.0)]
 
 
 class DeformableAttention(nn.Module):

@@ -5,16 +5,18 @@ github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py; 
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch.nn.functional as functional
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.contract.options import Channels, Heads, Probability
-from backbonekit.layers.activation import Activation
+from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.layers.attention import MultiHeadAttention
 from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.feedforward import FeedForward
+from backbonekit.layers.feedforward import Activation, FeedForward
+
+DecoderLayers = Annotated[int, Range(1, 200)]  # the number of layers of such a decoder
 
 
 class DeformableDecoderLayer(nn.Module):

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability
-from backbonekit.layers.activation import Activation
 from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.feedforward import FeedForward
+from backbonekit.layers.feedforward import Activation, FeedForward
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.ops.levels import flatten_levels, reference_points, split_levels, valid_ratios
 

@@ -6,13 +6,14 @@ github.com/lyuwenyu/RT-DETR, rtdetr_pytorch/src/zoo/rtdetr/rtdetr_decoder.py, _g
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Channels, Classes, Count, Probability, Queries
+from backbonekit.contract.options import Channels, Classes, Count, Probability, Queries, Range
 from backbonekit.contract.predictions import BoxQueries, DenoisingQueries
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Target, Targets
@@ -25,6 +26,8 @@ from backbonekit.ops.levels import flatten_levels
 from backbonekit.ops.targets import check_labels, read_box_targets
 
 COARSEST = 32
+
+BoxNoise = Annotated[float, Range(0.0, 10.0)]
 
 
 @dataclass(slots=True)
@@ -94,7 +97,7 @@ class InitialQueries(nn.Module):
         learned_queries: bool,
         num_denoising_queries: Count,
         label_noise: Probability,
-        box_noise: float,
+        box_noise: BoxNoise,
     ) -> None:
         super().__init__()
         if len(features.levels) < num_levels:

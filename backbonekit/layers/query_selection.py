@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from backbonekit.contract.options import Channels, Classes, Queries
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.feedforward import MLP
 
 SMALLEST_SIDE = 0.05  # of a proposal on the finest level, as a share of the canvas; doubled on each coarser one
 EDGE = 0.01  # a position whose centre is nearer to the canvas's edge proposes no box

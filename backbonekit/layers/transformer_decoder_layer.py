@@ -9,9 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from backbonekit.contract.options import Channels, Heads, Probability
-from backbonekit.layers.activation import Activation
 from backbonekit.layers.attention import MultiHeadAttention
-from backbonekit.layers.feedforward import FeedForward
+from backbonekit.layers.feedforward import Activation, FeedForward
 
 
 class TransformerDecoderLayer(nn.Module):

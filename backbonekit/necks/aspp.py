@@ -7,7 +7,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Dilation, Norm, Probability
 from backbonekit.contract.requirements import Requirement
 from backbonekit.layers.atrous_pyramid import AtrousPyramid
-from backbonekit.necks.deepest_level import deepest_level, maps_with_deepest, required_with_deepest, with_deepest
+from backbonekit.necks.levels import deepest_level, maps_with_deepest, required_with_deepest, with_deepest
 
 
 class AtrousPyramidNeck(nn.Module):

@@ -12,9 +12,8 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm, Range
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.layers.convolution_norm import ConvolutionNorm
-from backbonekit.layers.separable_convolution import SeparableConvolution
-from backbonekit.necks.octave_levels import ExtraLevels, octave_levels, required_below
+from backbonekit.layers.convolution_norm import ConvolutionNorm, SeparableConvolution
+from backbonekit.necks.levels import ExtraLevels, octave_levels, required_below
 from backbonekit.ops.resize import resize_nearest
 
 Repeats = Annotated[int, Range(1, 32)]  # EfficientDet-D7 has 8

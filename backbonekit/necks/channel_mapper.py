@@ -7,7 +7,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm
 from backbonekit.contract.requirements import Requirement
 from backbonekit.layers.convolution_norm import ConvolutionNorm
-from backbonekit.necks.octave_levels import ExtraLevels, octave_levels, required_below
+from backbonekit.necks.levels import ExtraLevels, octave_levels, required_below
 
 
 class ChannelMapper(nn.Module):

@@ -1,19 +1,18 @@
 """Deformable DETR's encoder as a neck: multi-scale deformable attention over several maps of one width."""
 
 from dataclasses import replace
-from typing import Annotated
 
 from torch import nn
 
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Channels, Heads, Layers, Probability, Range
+from backbonekit.contract.options import Channels, Heads, Layers, Probability
 from backbonekit.contract.requirements import Requirement, one_width
-from backbonekit.layers.activation import Activation
+from backbonekit.layers.deformable_attention import Points
 from backbonekit.layers.deformable_encoder import DeformableEncoder
+from backbonekit.layers.feedforward import Activation
 
 STRIDES = (8, 16, 32)  # required of the backbone where no part requires any level
-Points = Annotated[int, Range(1, 64)]
 
 
 class DeformableEncoderNeck(nn.Module):

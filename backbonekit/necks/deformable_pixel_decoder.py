@@ -8,11 +8,11 @@ from torch import nn
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability, Range
-from backbonekit.contract.requirements import MASK_FEATURES, Requirement
+from backbonekit.contract.requirements import MASK_FEATURES, Requirement, choose_levels
 from backbonekit.errors import ContractError
-from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.convolution_norm import GROUPS, ConvolutionNorm
+from backbonekit.layers.deformable_attention import Points
 from backbonekit.layers.deformable_encoder import DeformableEncoder
-from backbonekit.layers.map_norm import GROUPS
 from backbonekit.ops.resize import resize_bilinear
 
 COARSEST = 32
@@ -73,7 +73,7 @@ class DeformablePixelDecoder(nn.Module):
         num_deepest_levels: Count = 0,
         num_layers: Layers = 6,
         num_heads: Heads = 8,
-        num_points: Annotated[int, Range(1, 64)] = 4,
+        num_points: Points = 4,
         feedforward_channels: Channels = 1024,
         dropout: Probability = 0.0,
     ) -> None:
@@ -154,30 +154,17 @@ def _strides(num_encoded_levels: int, mask_stride: int) -> tuple[int, ...]:
 def _positions(
     features: FeaturePyramid, num_encoded_levels: int, mask_stride: int, num_deepest_levels: int
 ) -> tuple[int, ...]:
-    given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
-    if num_deepest_levels:
-        count = len(features.levels)
-        if num_deepest_levels < num_encoded_levels or count < num_deepest_levels:
-            raise ContractError(
-                f"neck deformable_pixel_decoder: num_deepest_levels={num_deepest_levels}; it encodes "
-                f"{num_encoded_levels} levels and receives {count} (strides {given}), so num_deepest_levels must lie "
-                f"between."
-            )
-        return tuple(range(count - num_deepest_levels, count))
+    if 0 < num_deepest_levels < num_encoded_levels:
+        raise ContractError(
+            f"neck deformable_pixel_decoder: num_deepest_levels={num_deepest_levels}; it encodes {num_encoded_levels} "
+            f"levels, so it requires at least that many."
+        )
     finest_encoded = COARSEST >> (num_encoded_levels - 1)
-    if mask_stride not in (1, 2, 4, 8, 16, 32) or mask_stride > finest_encoded:
+    if not num_deepest_levels and (mask_stride not in (1, 2, 4, 8, 16, 32) or mask_stride > finest_encoded):
         raise ContractError(
             f"neck deformable_pixel_decoder: mask_stride={mask_stride}; with num_encoded_levels={num_encoded_levels} "
             f"the finest level that is encoded has stride {finest_encoded}, and the mask features are that fine or "
             f"finer by powers of two."
         )
-    required = _strides(num_encoded_levels, mask_stride)
-    found = {stride: features.index_at(stride) for stride in required}
-    missing = [stride for stride, position in found.items() if position is None]
-    if missing:
-        raise ContractError(
-            f"neck deformable_pixel_decoder requires levels at strides {', '.join(map(str, required))}; it receives "
-            f"strides {given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
-            f"num_deepest_levels={len(features.levels)} to take the levels as they are."
-        )
-    return tuple(position for position in found.values() if position is not None)
+    strides = _strides(num_encoded_levels, mask_stride)
+    return choose_levels(features, strides, num_deepest_levels, part="neck deformable_pixel_decoder")

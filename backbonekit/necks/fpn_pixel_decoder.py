@@ -6,10 +6,9 @@ from torch import nn
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Count
-from backbonekit.contract.requirements import MASK_FEATURES, PYRAMID_STRIDES, Requirement
+from backbonekit.contract.requirements import MASK_FEATURES, PYRAMID_STRIDES, Requirement, choose_levels
 from backbonekit.errors import ContractError
-from backbonekit.layers.convolution_norm import ConvolutionNorm
-from backbonekit.layers.map_norm import GROUPS
+from backbonekit.layers.convolution_norm import GROUPS, ConvolutionNorm
 
 
 class FPNPixelDecoder(nn.Module):
@@ -83,21 +82,9 @@ def _convolution(channels: int, out_channels: int, kernel_size: int) -> Convolut
 
 
 def _positions(features: FeaturePyramid, num_deepest_levels: int) -> tuple[int, ...]:
-    given = ", ".join(f"{stride:g}" for stride in features.strides) or "none"
-    if num_deepest_levels:
-        count = len(features.levels)
-        if num_deepest_levels < 2 or count < num_deepest_levels:
-            raise ContractError(
-                f"neck fpn_pixel_decoder: num_deepest_levels={num_deepest_levels}; it folds at least 2 levels and "
-                f"receives {count} (strides {given})."
-            )
-        return tuple(range(count - num_deepest_levels, count))
-    found = {stride: features.index_at(stride) for stride in PYRAMID_STRIDES}
-    missing = [stride for stride, position in found.items() if position is None]
-    if missing:
+    if num_deepest_levels == 1:
         raise ContractError(
-            f"neck fpn_pixel_decoder requires levels at strides {', '.join(map(str, PYRAMID_STRIDES))}; it receives "
-            f"strides {given}, so {', '.join(map(str, missing))} is missing. The fix: backbone.out_indices=auto, or "
-            f"num_deepest_levels={len(features.levels)} to fold the levels as they are."
+            "neck fpn_pixel_decoder: num_deepest_levels=1; it adds each level to the next coarser one, so it requires "
+            "at least 2."
         )
-    return tuple(position for position in found.values() if position is not None)
+    return choose_levels(features, PYRAMID_STRIDES, num_deepest_levels, part="neck fpn_pixel_decoder")

@@ -11,9 +11,9 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability, Range
 from backbonekit.contract.requirements import Requirement
 from backbonekit.errors import ContractError
-from backbonekit.layers.activation import Activation
 from backbonekit.layers.attention import keys_to_look_at
 from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.feedforward import Activation
 from backbonekit.layers.transformer_encoder_layer import TransformerEncoderLayer
 from backbonekit.necks.rep_blocks import ActiveConvolution, Fusion, SeparableDownsample, fusion_block
 from backbonekit.ops.resize import resize_nearest

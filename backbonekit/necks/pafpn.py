@@ -9,7 +9,7 @@ from backbonekit.contract.options import Channels, Norm
 from backbonekit.contract.requirements import Requirement
 from backbonekit.layers.convolution_norm import ConvolutionNorm
 from backbonekit.necks.fpn import FeaturePyramidNetwork
-from backbonekit.necks.octave_levels import ExtraLevels, octave_levels, required_below
+from backbonekit.necks.levels import ExtraLevels, octave_levels, required_below
 from backbonekit.ops.resize import resize_nearest
 
 

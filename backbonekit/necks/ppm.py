@@ -7,7 +7,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm, Side
 from backbonekit.contract.requirements import Requirement
 from backbonekit.layers.pyramid_pooling import PyramidPooling
-from backbonekit.necks.deepest_level import deepest_level, maps_with_deepest, required_with_deepest, with_deepest
+from backbonekit.necks.levels import deepest_level, maps_with_deepest, required_with_deepest, with_deepest
 
 
 class PyramidPoolingNeck(nn.Module):

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from backbonekit.contract.options import Channels, Count
-from backbonekit.layers.activation import ACTIVATIONS, Activation
 from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.feedforward import ACTIVATIONS, Activation
 
 Fusion = Literal["csp", "elan"]
 

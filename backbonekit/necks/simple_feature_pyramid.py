@@ -9,8 +9,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm, Stride
 from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement
 from backbonekit.errors import RecipeError
-from backbonekit.layers.convolution_norm import ConvolutionNorm
-from backbonekit.layers.map_norm import map_norm
+from backbonekit.layers.convolution_norm import ConvolutionNorm, map_norm
 
 
 class SimpleFeaturePyramid(nn.Module):

@@ -8,8 +8,8 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Heads, Layers, Probability
 from backbonekit.contract.requirements import Requirement
-from backbonekit.layers.activation import Activation
 from backbonekit.layers.attention import keys_to_look_at
+from backbonekit.layers.feedforward import Activation
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_encoder_layer import TransformerEncoderLayer
 

@@ -56,11 +56,17 @@ def replacing(folder: Path, *, stale: Callable[[str], bool], last: str) -> Itera
     `stale(name)`: whether a file of `folder` that the new set lacks belongs to the old set and is deleted; all other
     files are kept. `last`: the file without which other programs find no model (`recipe.yaml`, `config.json`).
 
+    A block inside another one, with the folder that the outer block yielded, writes to that folder itself: the outer
+    block publishes all files together.
+
     Raises StorageError where the folder cannot be written.
     """
     folder = user_path(folder).resolve()
     if folder.exists() and not folder.is_dir():
         raise StorageError(f"{folder} is a file; a folder to save to is expected.")
+    if folder.is_dir() and _TEMPORARY.fullmatch(folder.name):
+        yield folder
+        return
     with ExitStack() as locks:
         try:
             # Inside a folder that exists, which may be a mounted file system: a rename needs one file system.

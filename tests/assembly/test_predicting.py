@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from small_models import SmallModel
 
-from backbonekit.assembly.device import pick_device
+from backbonekit.assembly.inference import pick_device
 from backbonekit.assembly.predict import predict, predict_each
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.results import ClassResult, DepthResult, InstanceResult, PanopticResult, SemanticResult

@@ -39,7 +39,7 @@ class DepthHeadTester(HeadTester):
 
     def test_refuses_levels_of_several_widths(self):
         uneven = FeaturePyramid((Level("p2", 8, 4), Level("p3", 16, 8)))
-        with pytest.raises(ContractError, match=r"need one width; it receives 8, 16\. The fix: neck=dpt_reassemble"):
+        with pytest.raises(ContractError, match=r"one width and receives 8, 16 channels\. The fix: neck=dpt_rea"):
             self.part(uneven)
 
     def test_requires_a_pyramid(self):

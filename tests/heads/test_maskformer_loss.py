@@ -11,12 +11,13 @@ from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
 from backbonekit.heads.maskformer.loss import EveryPixel, MaskSetCriterion
-from backbonekit.losses import mask_targets, reduction
+from backbonekit.losses import mask_targets
 from backbonekit.losses import mask_terms as terms_module
 from backbonekit.losses.mask_matching import match_masks, pairwise_mask_costs
 from backbonekit.losses.mask_targets import read_mask_targets
 from backbonekit.losses.mask_terms import mask_terms
 from tests.losses.criterion_tester import SIZE, CriterionTester
+from tests.losses.set_checks import assert_one_to_one, count_in_three_processes
 
 
 def noise(*shape, seed):
@@ -230,26 +231,11 @@ class TestMaskSetOnSegmentations(TestMaskSet):
         assert read.present.sum(1).tolist() == [2, 2]
 
 
-@pytest.fixture
-def three_processes(monkeypatch):
-    """This process and two others, which have 5 and 7 masks. Returns the list of calls."""
-    calls = []
-
-    def all_reduce(count):
-        calls.append(count.item())
-        count += 5 + 7
-
-    monkeypatch.setattr(reduction.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(reduction.distributed, "get_world_size", lambda: 3)
-    monkeypatch.setattr(reduction.distributed, "all_reduce", all_reduce)
-    return calls
-
-
-def test_masks_are_counted_over_all_processes(three_processes, monkeypatch):
-    tester = TestMaskSet()
+def test_masks_are_counted_over_all_processes(monkeypatch):
+    tester, sent = TestMaskSet(), count_in_three_processes(monkeypatch)
     prediction, targets = tester.prediction(3), tester.targets(3)  # 2 + 3 + 4 masks
     together = tester.run(prediction, targets)
-    assert three_processes == [9]
+    assert sent == [9]
     monkeypatch.undo()
     alone = tester.run(prediction, targets)
     torch.testing.assert_close(together["mask"], alone["mask"] * 9 / 7)  # 21 masks in 3 processes
@@ -258,10 +244,10 @@ def test_masks_are_counted_over_all_processes(three_processes, monkeypatch):
 
 
 @pytest.mark.parametrize("target", [{}, TestMaskSet().empty_target()])
-def test_a_process_without_masks_takes_part_in_the_count(three_processes, target):
-    tester = TestMaskSet()
+def test_a_process_without_masks_takes_part_in_the_count(monkeypatch, target):
+    tester, sent = TestMaskSet(), count_in_three_processes(monkeypatch)
     tester.run(tester.prediction(2), [target, target])
-    assert three_processes == [0]
+    assert sent == [0]
 
 
 def mask_targets_of(targets, num_classes=4):
@@ -277,15 +263,9 @@ def test_as_many_matches_as_the_smaller_side_has(counts):
     targets = [{"labels": torch.arange(n) % 4, "masks": blobs(n, seed=n)} for n in counts]
     layers, read = (prediction, *prediction.auxiliary), mask_targets_of(targets)
     matches = match_masks(layers, read, sum(EveryPixel().costs(layers, read, Canvas(SIZE))), num_classes=4)
-    assert matches.queries.shape == (3, sum(min(6, n) for n in counts))
+    assert len(matches.queries) == 3
     assert matches.num_masks == max(1, sum(counts))
-    for layer in range(3):
-        for image, count in enumerate(counts):
-            of_image = matches.rows[layer] == image
-            for index, most in ((matches.queries, 6), (matches.targets, count)):
-                used = index[layer][of_image]
-                assert len(used.unique()) == len(used) == min(6, count)
-                assert not len(used) or used.max() < most
+    assert_one_to_one(matches.rows, matches.queries, matches.targets, counts=counts, most=6)
 
 
 @pytest.mark.parametrize("padding", [False, True])

@@ -1,12 +1,13 @@
 """Configuration classes: which maps, in two spellings that follow each other; reading and writing."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
 from backbonekit.backbones.hf.model_types import model_types
-from backbonekit.errors import ContractError
+from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models import (
     BackboneConfigMixin,
     MaskFormerSwinConfig,
@@ -95,6 +96,21 @@ def test_round_trip(config_type: type[BackboneConfigMixin], tmp_path: Path) -> N
     assert config_type.from_pretrained(tmp_path, out_features=[again.stage_names[1]]).out_indices == [1]
     # What transformers writes for "unset" is no wish of anybody's.
     assert not config_type.from_dict(config_type().to_dict()).indices_were_set
+
+
+def test_a_save_that_fails_keeps_the_file_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ResNetConfig(out_indices=[1]).save_pretrained(tmp_path / "saved")
+    write_text = Path.write_text
+
+    def write_half(path: Path, text: str, **options: str) -> None:
+        write_text(path, text[: len(text) // 2], **options)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(StorageError, match="could not be written: No space left on device"):
+        ResNetConfig(out_indices=[2]).save_pretrained(tmp_path / "saved")
+    assert ResNetConfig.from_pretrained(tmp_path / "saved").out_indices == [1]
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["config.json"]
 
 
 def test_what_is_written_is_read_by_transformers() -> None:

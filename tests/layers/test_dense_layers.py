@@ -4,10 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.convolution_norm import ConvolutionNorm, SeparableConvolution
 from backbonekit.layers.dense_classifier import DenseClassifier
-from backbonekit.layers.pooled_context import PooledContext
-from backbonekit.layers.separable_convolution import SeparableConvolution
+from backbonekit.layers.pyramid_pooling import PooledContext
 from tests.fixed_weights import randomise_weights
 
 

@@ -8,8 +8,7 @@ from torch import nn
 
 from backbonekit.errors import ContractError
 from backbonekit.layers.attention import MultiHeadAttention, keys_to_look_at
-from backbonekit.layers.feedforward import FeedForward
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.feedforward import MLP, FeedForward
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer
 from tests.fixed_weights import randomise_weights

@@ -8,11 +8,11 @@ import torch
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries
 from backbonekit.errors import ContractError
-from backbonekit.losses import reduction
 from backbonekit.losses.box_matching import MatchingCosts, match_boxes
 from backbonekit.losses.box_set import BoxSetCriterion
 from backbonekit.ops.targets import read_box_targets
 from tests.losses.criterion_tester import SIZE, CriterionTester
+from tests.losses.set_checks import assert_one_to_one, count_in_three_processes
 
 CLASSES = 4
 
@@ -223,36 +223,15 @@ def test_as_many_matches_as_the_smaller_side_has(counts):
     box_targets = read_box_targets(targets, Canvas(SIZE), like=prediction.boxes_cxcywh)
     costs = MatchingCosts(1.0, 5.0, 2.0, is_sigmoid=False)
     matches = match_boxes((prediction, *prediction.auxiliary), box_targets, num_classes=CLASSES, costs=costs)
-    assert matches.queries.shape == (3, sum(min(6, n) for n in counts))
-    for layer in range(3):
-        for image, count in enumerate(counts):
-            of_image = matches.rows[layer] == image
-            for index, most in ((matches.queries, 6), (matches.targets, count)):
-                used = index[layer][of_image]
-                assert len(used.unique()) == len(used) == min(6, count)
-                assert not len(used) or used.max() < most
+    assert len(matches.queries) == 3
+    assert_one_to_one(matches.rows, matches.queries, matches.targets, counts=counts, most=6)
 
 
-@pytest.fixture
-def three_processes(monkeypatch):
-    """This process and two others, which have 5 and 7 boxes. Returns the list of calls."""
-    calls = []
-
-    def all_reduce(count):
-        calls.append(count.item())
-        count += 5 + 7
-
-    monkeypatch.setattr(reduction.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(reduction.distributed, "get_world_size", lambda: 3)
-    monkeypatch.setattr(reduction.distributed, "all_reduce", all_reduce)
-    return calls
-
-
-def test_boxes_are_counted_over_all_processes(three_processes, monkeypatch):
-    tester = TestBoxSetFocal()
+def test_boxes_are_counted_over_all_processes(monkeypatch):
+    tester, sent = TestBoxSetFocal(), count_in_three_processes(monkeypatch)
     prediction, targets = tester.prediction(3), tester.targets(3)  # 2 + 3 + 4 boxes
     together = tester.run(prediction, targets)
-    assert three_processes == [9]
+    assert sent == [9]
     monkeypatch.undo()
     alone = tester.run(prediction, targets)
     for name, term in alone.items():
@@ -260,10 +239,10 @@ def test_boxes_are_counted_over_all_processes(three_processes, monkeypatch):
 
 
 @pytest.mark.parametrize("target", [{}, TestBoxSet().empty_target()])
-def test_a_process_without_boxes_takes_part_in_the_count(three_processes, target):
-    tester = TestBoxSetFocal()
+def test_a_process_without_boxes_takes_part_in_the_count(monkeypatch, target):
+    tester, sent = TestBoxSetFocal(), count_in_three_processes(monkeypatch)
     tester.run(tester.prediction(2), [target, target])
-    assert three_processes == [0]
+    assert sent == [0]
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_requires_four_octaves_and_the_other_requirements_of_its_consumer(wanted
     ("strides", "options", "message"),
     [
         ((8, 16, 32), {}, r"receives strides 8, 16, 32, so 4 is missing\. The fix: .*num_deepest_levels=3"),
-        ((4, 8, 16, 32), {"num_deepest_levels": 5}, "num_deepest_levels=5; it folds at least 2 levels and receives 4"),
-        ((4, 8, 16, 32), {"num_deepest_levels": 1}, "folds at least 2 levels"),
+        ((4, 8, 16, 32), {"num_deepest_levels": 5}, "num_deepest_levels=5, and it receives 4 levels"),
+        ((4, 8, 16, 32), {"num_deepest_levels": 1}, "requires at least 2"),
         ((4, 8, 16, 32), {"channels": 100}, "channels=100 is no multiple of 32.*96 is the nearest"),
         ((4, 8, 16, 32), {"channels": 8}, "32 is the nearest"),
     ],

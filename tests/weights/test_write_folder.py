@@ -357,3 +357,12 @@ def test_a_path_that_cannot_be_written(tmp_path: Path):
 
     with pytest.raises(StorageError, match="cannot be written: Not a directory"):
         save()
+
+
+def test_a_block_inside_another_is_published_with_it(old: Path):
+    with replacing(old, stale=is_old_weights, last="recipe.yaml") as new:
+        write(new, NEW)
+        assert {path.name for path in new.iterdir()} == set(NEW)
+        assert read(old) == OLD
+    assert read(old) == NEW
+    assert_nothing_is_left_over(old)

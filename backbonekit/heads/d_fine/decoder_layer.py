@@ -12,11 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from backbonekit.contract.options import Channels, Heads, Layers, Probability
-from backbonekit.layers.activation import Activation
 from backbonekit.layers.attention import MultiHeadAttention
 from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.feedforward import FeedForward
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.feedforward import MLP, Activation, FeedForward
 
 LARGEST = 65_504.0  # of float16: a sum beyond it would be infinite there
 

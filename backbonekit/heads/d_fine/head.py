@@ -13,10 +13,10 @@ from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.heads.d_fine.decoder_layer import GatedDecoderLayer, LocationQuality
-from backbonekit.layers.activation import Activation
-from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.initial_queries import InitialQueries, strides_for
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.deformable_attention import DeformableAttention, OffsetScale, Points
+from backbonekit.layers.deformable_decoder_layer import DecoderLayers
+from backbonekit.layers.feedforward import MLP, Activation
+from backbonekit.layers.initial_queries import BoxNoise, InitialQueries, strides_for
 from backbonekit.layers.query_selection import initialise_predictors
 from backbonekit.ops.deformable_sampling import Sampling
 from backbonekit.ops.edge_distributions import distances_to_boxes, expected_distances, weighting_function
@@ -24,10 +24,6 @@ from backbonekit.ops.numerics import inverse_sigmoid
 
 LARGEST_POSITION = 10.0  # largest magnitude in a position embedding
 
-DecoderLayers = Annotated[int, Range(1, 200)]
-Points = Annotated[int, Range(1, 64)]
-Noise = Annotated[float, Range(0.0, 10.0)]
-OffsetScale = Annotated[float, Range(0.0, 100.0)]
 Bins = Annotated[int, Range(4, 1_024)]
 EdgeScale = Annotated[float, Range(0.01, 1_000.0)]
 Top = Annotated[int, Range(1, 64)]
@@ -89,7 +85,7 @@ class DFINEHead(nn.Module):
         learned_queries: bool = False,
         num_denoising_queries: Count = 100,
         label_noise: Probability = 0.5,
-        box_noise: Noise = 1.0,
+        box_noise: BoxNoise = 1.0,
     ) -> None:
         super().__init__()
         _check(num_bins, num_quality_bins)

@@ -13,9 +13,8 @@ from backbonekit.contract.requirements import Requirement, choose_levels
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.layers.atrous_pyramid import AtrousPyramid
-from backbonekit.layers.convolution_norm import ConvolutionNorm
+from backbonekit.layers.convolution_norm import ConvolutionNorm, SeparableConvolution
 from backbonekit.layers.dense_classifier import DenseClassifier
-from backbonekit.layers.separable_convolution import SeparableConvolution
 from backbonekit.ops.resize import resize_bilinear
 
 FINE = 4

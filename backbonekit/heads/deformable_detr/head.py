@@ -2,30 +2,27 @@
 
 import copy
 import math
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries, Range
+from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries
 from backbonekit.contract.predictions import BoxQueries, Scoring
 from backbonekit.contract.requirements import Requirement, choose_levels, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
 from backbonekit.heads.deformable_detr.encoder_proposals import EncoderProposals
-from backbonekit.layers.activation import Activation
-from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.deformable_decoder_layer import DeformableDecoderLayer
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.deformable_attention import DeformableAttention, Points
+from backbonekit.layers.deformable_decoder_layer import DecoderLayers, DeformableDecoderLayer
+from backbonekit.layers.feedforward import MLP, Activation
 from backbonekit.ops.levels import flatten_levels, valid_ratios
 from backbonekit.ops.numerics import inverse_sigmoid
 
 STRIDES = (8, 16, 32, 64)
 PRIOR = 0.01  # initial score of every class; small, since most queries match no object
-DecoderLayers = Annotated[int, Range(1, 200)]
-Points = Annotated[int, Range(1, 64)]
 
 
 class DeformableDETRHead(nn.Module):

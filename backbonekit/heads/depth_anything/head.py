@@ -8,10 +8,9 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Range
 from backbonekit.contract.predictions import DenseDepth, Scoring
-from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.feature_fusion import FeatureFusion
-from backbonekit.layers.pyramid_width import pyramid_width
 from backbonekit.ops.resize import resize_between_corners
 
 
@@ -43,7 +42,7 @@ class DepthAnythingHead(nn.Module):
         max_depth: Annotated[float, Range(1e-6, 1e6)] = 1.0,
     ) -> None:
         super().__init__()
-        width = pyramid_width(features, "depth_anything")
+        width = one_width(features.levels, part="head depth_anything", fix="neck=dpt_reassemble (or fpn)")
         self.fusion = FeatureFusion(width, num_levels=len(features.levels), size="next_level")
         half = max(width // 2, 1)
         self.narrow = nn.Conv2d(width, half, 3, padding=1)

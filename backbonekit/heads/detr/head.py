@@ -11,8 +11,7 @@ from backbonekit.contract.options import Channels, Classes, Heads, Layers, Proba
 from backbonekit.contract.predictions import BoxQueries, Scoring
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
-from backbonekit.layers.activation import Activation
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.feedforward import MLP, Activation
 from backbonekit.layers.query_decoding import decode_queries
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer

@@ -8,10 +8,9 @@ from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Norm
 from backbonekit.contract.predictions import DenseDepth, Scoring
-from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement
+from backbonekit.contract.requirements import PYRAMID_STRIDES, Requirement, one_width
 from backbonekit.contract.targets import Targets
 from backbonekit.layers.feature_fusion import FeatureFusion
-from backbonekit.layers.pyramid_width import pyramid_width
 from backbonekit.ops.resize import resize_between_corners
 
 
@@ -42,7 +41,7 @@ class DPTHead(nn.Module):
         project: bool = False,
     ) -> None:
         super().__init__()
-        width = pyramid_width(features, "dpt")
+        width = one_width(features.levels, part="head dpt", fix="neck=dpt_reassemble (or fpn)")
         self.fusion = FeatureFusion(width, num_levels=len(features.levels), norm=norm, bias=bias)
         self.projection = nn.Conv2d(width, width, 3, padding=1) if project else None
         half = max(width // 2, 1)

@@ -12,8 +12,7 @@ from backbonekit.contract.predictions import MaskQueries, Scoring
 from backbonekit.contract.requirements import MASK_FEATURES, Requirement
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
-from backbonekit.layers.activation import Activation
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.feedforward import MLP, Activation
 from backbonekit.layers.query_decoding import decode_queries
 from backbonekit.layers.sine_positions import SinePositions
 from backbonekit.layers.transformer_decoder_layer import TransformerDecoderLayer

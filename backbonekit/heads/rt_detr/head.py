@@ -1,28 +1,22 @@
 """RT-DETR's decoder, versions 1 and 2: queries selected from the encoder refine their boxes layer by layer."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import Canvas, FeatureMaps
-from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries, Range
+from backbonekit.contract.options import Channels, Classes, Count, Heads, Probability, Queries
 from backbonekit.contract.predictions import BoxQueries, Scoring
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.targets import Targets
-from backbonekit.layers.activation import Activation
-from backbonekit.layers.deformable_attention import DeformableAttention
-from backbonekit.layers.deformable_decoder_layer import DeformableDecoderLayer
-from backbonekit.layers.initial_queries import InitialQueries, strides_for
-from backbonekit.layers.mlp import MLP
+from backbonekit.layers.deformable_attention import DeformableAttention, OffsetScale, Points
+from backbonekit.layers.deformable_decoder_layer import DecoderLayers, DeformableDecoderLayer
+from backbonekit.layers.feedforward import MLP, Activation
+from backbonekit.layers.initial_queries import BoxNoise, InitialQueries, strides_for
 from backbonekit.layers.query_selection import initialise_predictors
 from backbonekit.ops.deformable_sampling import Sampling
 from backbonekit.ops.numerics import inverse_sigmoid
-
-DecoderLayers = Annotated[int, Range(1, 200)]
-Points = Annotated[int, Range(1, 64)]
-Noise = Annotated[float, Range(0.0, 10.0)]
-OffsetScale = Annotated[float, Range(0.0, 100.0)]
 
 
 class RTDETRHead(nn.Module):
@@ -72,7 +66,7 @@ class RTDETRHead(nn.Module):
         learned_queries: bool = False,
         num_denoising_queries: Count = 100,
         label_noise: Probability = 0.5,
-        box_noise: Noise = 1.0,
+        box_noise: BoxNoise = 1.0,
     ) -> None:
         super().__init__()
         self.start = InitialQueries(

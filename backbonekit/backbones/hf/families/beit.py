@@ -6,8 +6,6 @@ Source: "BEiT: BERT Pre-Training of Image Transformers", https://arxiv.org/abs/2
 transformers/models/beit/modeling_beit.py; timm/models/beit.py.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -21,7 +19,15 @@ from torch.nn.functional import interpolate
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import Side, Square, rate_of_last_built, sides
-from backbonekit.backbones.hf.positions import interpolated_positions
+from backbonekit.backbones.hf.plain_transformer import (
+    block_attentions,
+    block_levels,
+    block_stage,
+    block_units,
+    interpolated_positions,
+    patch_tokens,
+    width_faults,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
@@ -83,11 +89,7 @@ class BeitArchitecture(ArchitectureConfig):
         height, width = sides(self.image_size)
         if height != width:
             faults.append(f"beit config: image_size must be a square, got {height} x {width}.")
-        if self.hidden_size % self.num_attention_heads:
-            faults.append(
-                f"beit config: num_attention_heads={self.num_attention_heads} does not divide"
-                f" hidden_size={self.hidden_size}."
-            )
+        faults += width_faults(self)
         if self.patch_size > height:
             faults.append(f"beit config: patch_size={self.patch_size} is larger than image_size={self.image_size}.")
         return faults
@@ -158,8 +160,7 @@ class GridBiasBlock(Block):
 
 
 def _levels(config: BeitArchitecture) -> tuple[Level, ...]:
-    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
-    return tuple(Level(name, config.hidden_size, config.patch_size, prefix_tokens=1) for name in names)
+    return block_levels(config, config.patch_size, prefix_tokens=1)
 
 
 def _construct_body(config: BeitArchitecture, plan: BodyPlan) -> nn.Module:
@@ -194,10 +195,7 @@ def _bias(config: BeitArchitecture) -> GridPositionBias:
 
 def _embed(body: Beit, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """[batch, 1 + height * width, channels], the class token first. Pixels after the last whole patch are dropped."""
-    x = body.patch_embed.proj(pixel_values)
-    grid = (x.shape[-2], x.shape[-1])
-    # [batch, channels, height, width] -> [batch, height * width, channels]
-    x = x.flatten(2).transpose(1, 2)
+    x, grid = patch_tokens(body, pixel_values)
     x = torch.cat((body.cls_token.expand(x.shape[0], -1, -1), x), dim=1)
     table = body.pos_embed
     if table is None:
@@ -213,10 +211,6 @@ def _biases(body: Beit, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
     has_own = any(block.position_bias is not None for block in body.blocks)
     index = relative_position_index(grid, x.device) if has_own or shared is not None else None
     return None if shared is None else shared(index, grid), index, grid
-
-
-def _units(body: Beit) -> Sequence[Sequence[nn.Module]]:
-    return [[block] for block in body.blocks]
 
 
 def _key_map(config: BeitArchitecture) -> KeyMap:
@@ -263,15 +257,7 @@ def _key_map(config: BeitArchitecture) -> KeyMap:
 
 
 def _stage_of(name: str) -> int | None:
-    if name.startswith("body.rel_pos_bias."):
-        return 1
-    found = re.match(r"body\.blocks\.(\d+)\.", name)
-    return int(found.group(1)) + 1 if found else 0
-
-
-def _attentions(body: Any) -> Sequence[nn.Module]:
-    """The attention of each block."""
-    return [block.attn for block in body.blocks]
+    return 1 if name.startswith("body.rel_pos_bias.") else block_stage(name)
 
 
 FAMILY = Family(
@@ -279,7 +265,7 @@ FAMILY = Family(
     levels=_levels,
     construct_body=_construct_body,
     embed=_embed,
-    units=_units,
+    units=block_units,
     layout="tokens",
     key_map=_key_map,
     stage_of=_stage_of,
@@ -289,5 +275,5 @@ FAMILY = Family(
     processing=Processing(size=(224, 224), interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     canvas=lambda config: sides(config.image_size),
     extra_inputs=_biases,
-    attentions=_attentions,
+    attentions=block_attentions,
 )

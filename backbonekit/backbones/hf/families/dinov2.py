@@ -6,11 +6,9 @@ Source: "DINOv2: Learning Robust Visual Features without Supervision", https://a
 transformers/models/dinov2/modeling_dinov2.py; timm/models/vision_transformer.py.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from timm.layers import DropPath, Mlp, SwiGLUPacked
@@ -20,7 +18,15 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import Square, sides
-from backbonekit.backbones.hf.positions import interpolated_positions
+from backbonekit.backbones.hf.plain_transformer import (
+    block_attentions,
+    block_levels,
+    block_stage,
+    block_units,
+    interpolated_positions,
+    patch_tokens,
+    width_faults,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
@@ -69,11 +75,7 @@ class Dinov2Fields(ArchitectureConfig):
             height, width = sides(getattr(self, field))
             if height != width:
                 faults.append(f"{self.model_type} config: {field} must be a square, got {height} x {width}.")
-        if self.hidden_size % self.num_attention_heads:
-            faults.append(
-                f"{self.model_type} config: num_attention_heads={self.num_attention_heads} does not divide"
-                f" hidden_size={self.hidden_size}."
-            )
+        faults += width_faults(self)
         if max(sides(self.patch_size)) > max(sides(self.image_size)):
             faults.append(
                 f"{self.model_type} config: patch_size={self.patch_size} is larger than image_size={self.image_size}."
@@ -94,9 +96,7 @@ class Dinov2Architecture(Dinov2Fields):
 
 def levels(config: Dinov2Fields, prefix_tokens: int = 1) -> tuple[Level, ...]:
     """Stem and blocks, each with the same channels and stride."""
-    patch = sides(config.patch_size)[0]
-    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
-    return tuple(Level(name, config.hidden_size, patch, prefix_tokens=prefix_tokens) for name in names)
+    return block_levels(config, sides(config.patch_size)[0], prefix_tokens=prefix_tokens)
 
 
 def construct_body(config: Dinov2Fields, plan: BodyPlan) -> nn.Module:
@@ -133,10 +133,7 @@ def construct_body(config: Dinov2Fields, plan: BodyPlan) -> nn.Module:
 
 def embed(body: VisionTransformer, pixel_values: Tensor, *, antialias: bool = False) -> tuple[Tensor, tuple[int, int]]:
     """[batch, 1 + height * width, channels], the class token first. Pixels after the last whole patch are dropped."""
-    x = body.patch_embed.proj(pixel_values)
-    grid = (x.shape[-2], x.shape[-1])
-    # [batch, channels, height, width] -> [batch, height * width, channels]
-    x = x.flatten(2).transpose(1, 2)
+    x, grid = patch_tokens(body, pixel_values)
     x = torch.cat((body.cls_token.expand(x.shape[0], -1, -1), x), dim=1)  # type: ignore[union-attr]
     table: Tensor = body.pos_embed  # type: ignore[assignment]
     # transformers interpolates wherever the image is not square, even to the same number of positions.
@@ -147,11 +144,6 @@ def embed(body: VisionTransformer, pixel_values: Tensor, *, antialias: bool = Fa
 def _resample_positions(table: Tensor, size: int) -> Tensor:
     side = round((size - 1) ** 0.5)
     return interpolated_positions(table, (side, side), prefix=1)
-
-
-def units(body: VisionTransformer) -> Sequence[Sequence[nn.Module]]:
-    """The modules of each stage; a stage is one block."""
-    return [[block] for block in body.blocks]
 
 
 def rules(config: Dinov2Fields) -> list[Rule]:
@@ -191,28 +183,15 @@ def _key_map(config: Dinov2Architecture) -> KeyMap:
     return KeyMap(rules(config), drop=DROPPED, prefixes=["dinov2"])
 
 
-def stage_of(name: str) -> int | None:
-    """The stage of a weight, read from `body.blocks.N`; the final norm belongs to none."""
-    if name.startswith("body.norm."):
-        return None
-    found = re.match(r"body\.blocks\.(\d+)\.", name)
-    return int(found.group(1)) + 1 if found else 0
-
-
-def attentions(body: Any) -> Sequence[nn.Module]:
-    """The attention of each block."""
-    return [block.attn for block in body.blocks]
-
-
 FAMILY = Family(
     config_class=Dinov2Architecture,
     levels=levels,
     construct_body=construct_body,
     embed=embed,
-    units=units,
+    units=block_units,
     layout="tokens",
     key_map=_key_map,
-    stage_of=stage_of,
+    stage_of=block_stage,
     stem="body.patch_embed.proj.weight",
     default_norm=lambda config: "final" if config.apply_layernorm else "none",
     final_norm="every",
@@ -220,5 +199,5 @@ FAMILY = Family(
     canvas=lambda config: sides(config.image_size),
     position_table="body.pos_embed",
     resample_positions=_resample_positions,
-    attentions=attentions,
+    attentions=block_attentions,
 )

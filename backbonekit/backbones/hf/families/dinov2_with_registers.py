@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.families import dinov2
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import Square, sides
-from backbonekit.backbones.hf.positions import interpolated_positions
+from backbonekit.backbones.hf.plain_transformer import (
+    block_attentions,
+    block_stage,
+    block_units,
+    interpolated_positions,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Range
 from backbonekit.contract.processing import Processing
@@ -80,10 +85,10 @@ FAMILY = Family(
     levels=_levels,
     construct_body=_construct_body,
     embed=_embed,
-    units=dinov2.units,
+    units=block_units,
     layout="tokens",
     key_map=_key_map,
-    stage_of=dinov2.stage_of,
+    stage_of=block_stage,
     stem="body.patch_embed.proj.weight",
     default_norm=lambda config: "final" if config.apply_layernorm else "none",
     final_norm="every",
@@ -91,5 +96,5 @@ FAMILY = Family(
     canvas=lambda config: sides(config.image_size),
     position_table="body.pos_embed",
     resample_positions=_resample_positions,
-    attentions=dinov2.attentions,
+    attentions=block_attentions,
 )

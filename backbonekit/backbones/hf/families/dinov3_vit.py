@@ -8,8 +8,6 @@ timm/models/eva.py.
 """
 
 import math
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -22,6 +20,13 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
+from backbonekit.backbones.hf.plain_transformer import (
+    block_attentions,
+    block_levels,
+    block_stage,
+    block_units,
+    patch_tokens,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
@@ -133,10 +138,7 @@ def rotary_embedding(coordinates: Tensor, turns: Tensor, dtype: torch.dtype) -> 
 
 
 def _levels(config: DINOv3ViTArchitecture) -> tuple[Level, ...]:
-    patch = sides(config.patch_size)[0]
-    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
-    prefix_tokens = 1 + config.num_register_tokens
-    return tuple(Level(name, config.hidden_size, patch, prefix_tokens=prefix_tokens) for name in names)
+    return block_levels(config, sides(config.patch_size)[0], prefix_tokens=1 + config.num_register_tokens)
 
 
 def _construct_body(config: DINOv3ViTArchitecture, plan: BodyPlan) -> nn.Module:
@@ -192,11 +194,8 @@ def _complete(block: Any, config: DINOv3ViTArchitecture) -> None:
 
 def _embed(body: Eva, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """[batch, 1 + registers + height * width, channels]. Pixels after the last whole patch are dropped."""
-    x = body.patch_embed.proj(pixel_values)
-    grid = (x.shape[-2], x.shape[-1])
+    x, grid = patch_tokens(body, pixel_values)
     tokens = [body.cls_token, *([] if body.reg_token is None else [body.reg_token])]
-    # [batch, channels, height, width] -> [batch, height * width, channels]
-    x = x.flatten(2).transpose(1, 2)
     return torch.cat([*(token.expand(x.shape[0], -1, -1) for token in tokens), x], dim=1), grid  # type: ignore
 
 
@@ -205,10 +204,6 @@ def _rotary_embedding(body: Eva, x: Tensor, grid: tuple[int, int]) -> tuple[Any,
     if body.training:
         coordinates = augmented(coordinates, **body.coordinate_augmentation)  # type: ignore[arg-type]
     return (rotary_embedding(coordinates, body.turns, x.dtype),)  # type: ignore[arg-type]
-
-
-def _units(body: Eva) -> Sequence[Sequence[nn.Module]]:
-    return [[block] for block in body.blocks]
 
 
 def _key_map(config: DINOv3ViTArchitecture) -> KeyMap:
@@ -242,32 +237,20 @@ def _key_map(config: DINOv3ViTArchitecture) -> KeyMap:
     return KeyMap(rules, drop=drop, prefixes=["model"])
 
 
-def _stage_of(name: str) -> int | None:
-    if name.startswith("body.norm."):
-        return None
-    found = re.match(r"body\.blocks\.(\d+)\.", name)
-    return int(found.group(1)) + 1 if found else 0
-
-
-def _attentions(body: Any) -> Sequence[nn.Module]:
-    """The attention of each block."""
-    return [block.attn for block in body.blocks]
-
-
 FAMILY = Family(
     config_class=DINOv3ViTArchitecture,
     levels=_levels,
     construct_body=_construct_body,
     embed=_embed,
-    units=_units,
+    units=block_units,
     layout="tokens",
     key_map=_key_map,
-    stage_of=_stage_of,
+    stage_of=block_stage,
     stem="body.patch_embed.proj.weight",
     default_norm=lambda config: "final" if config.apply_layernorm else "last",
     final_norm="every",
     processing=Processing(size=(224, 224), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
     extra_inputs=_rotary_embedding,
-    attentions=_attentions,
+    attentions=block_attentions,
 )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Side, rate_of_last_built
-from backbonekit.backbones.hf.positions import check_grid
+from backbonekit.backbones.hf.plain_transformer import check_grid
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Range
 from backbonekit.contract.processing import Processing

@@ -4,8 +4,6 @@ Source: "Exploring Plain Vision Transformer Backbones for Object Detection", htt
 transformers/models/vitdet/modeling_vitdet.py; timm/models/vision_transformer_sam.py.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -18,7 +16,14 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, rate_of_last_built, sides
-from backbonekit.backbones.hf.positions import interpolated_positions
+from backbonekit.backbones.hf.plain_transformer import (
+    block_attentions,
+    block_levels,
+    block_stage,
+    block_units,
+    interpolated_positions,
+    width_faults,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
@@ -72,11 +77,7 @@ class VitDetArchitecture(ArchitectureConfig):
             height, width = sides(getattr(self, field))
             if height != width:
                 faults.append(f"vitdet config: {field} must be a square, got {height} x {width}.")
-        if self.hidden_size % self.num_attention_heads:
-            faults.append(
-                f"vitdet config: num_attention_heads={self.num_attention_heads} does not divide"
-                f" hidden_size={self.hidden_size}."
-            )
+        faults += width_faults(self)
         if max(sides(self.patch_size)) > min(*sides(self.image_size), *sides(self.pretrain_image_size)):
             faults.append(
                 f"vitdet config: patch_size={self.patch_size} is larger than image_size={self.image_size} or"
@@ -135,8 +136,7 @@ class WindowThenDropBlock(Block):
 
 
 def _levels(config: VitDetArchitecture) -> tuple[Level, ...]:
-    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
-    return tuple(Level(name, config.hidden_size, sides(config.patch_size)[0]) for name in names)
+    return block_levels(config, sides(config.patch_size)[0])
 
 
 def _construct_body(config: VitDetArchitecture, plan: BodyPlan) -> nn.Module:
@@ -185,10 +185,6 @@ def _embed(body: VisionTransformerSAM, pixel_values: Tensor) -> tuple[Tensor, tu
     return x + table[:, 1:].unflatten(1, grid), grid
 
 
-def _units(body: VisionTransformerSAM) -> Sequence[Sequence[nn.Module]]:
-    return [[block] for block in body.blocks]
-
-
 def _key_map(config: VitDetArchitecture) -> KeyMap:
     block, ours = "encoder.layer.{i}", "body.blocks.{i}"
     return KeyMap(
@@ -202,16 +198,6 @@ def _key_map(config: VitDetArchitecture) -> KeyMap:
     )
 
 
-def _stage_of(name: str) -> int | None:
-    found = re.match(r"body\.blocks\.(\d+)\.", name)
-    return int(found.group(1)) + 1 if found else 0
-
-
-def _attentions(body: Any) -> Sequence[nn.Module]:
-    """The attention of each block."""
-    return [block.attn for block in body.blocks]
-
-
 def _heads_apart(module: Any, weights: Tensor) -> Tensor:
     """[windows * heads, queries, keys] -> [windows, heads, queries, keys], with one window where there are none."""
     return weights.unflatten(0, (-1, module.num_heads))
@@ -222,16 +208,16 @@ FAMILY = Family(
     levels=_levels,
     construct_body=_construct_body,
     embed=_embed,
-    units=_units,
+    units=block_units,
     layout="NHWC",
     key_map=_key_map,
-    stage_of=_stage_of,
+    stage_of=block_stage,
     stem="body.patch_embed.proj.weight",
     default_norm=lambda config: "none",
     final_norm="never",
     processing=Processing(size=(224, 224), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
     hidden_state=channels_first,
-    attentions=_attentions,
+    attentions=block_attentions,
     attention_weights=_heads_apart,
 )

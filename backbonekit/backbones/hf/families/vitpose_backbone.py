@@ -6,11 +6,9 @@ Source: "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation"
 transformers/models/vitpose_backbone/modeling_vitpose_backbone.py; timm/models/vision_transformer.py.
 """
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -19,7 +17,15 @@ from torch import Tensor, nn
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
-from backbonekit.backbones.hf.positions import check_grid
+from backbonekit.backbones.hf.plain_transformer import (
+    block_attentions,
+    block_levels,
+    block_stage,
+    block_units,
+    check_grid,
+    patch_tokens,
+    width_faults,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.options import Channels, Heads, Probability, Range
 from backbonekit.contract.processing import Processing
@@ -61,11 +67,7 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
                 "attention_probs_dropout_prob": (0.0,),
             }
         )
-        if self.hidden_size % self.num_attention_heads:
-            faults.append(
-                f"vitpose_backbone config: num_attention_heads={self.num_attention_heads} does not divide"
-                f" hidden_size={self.hidden_size}."
-            )
+        faults += width_faults(self)
         for size, patch, positions in zip(sides(self.image_size), sides(self.patch_size), self.grid, strict=True):
             if not positions or (size + 2 * _PADDING - patch) // patch + 1 != positions:
                 faults.append(
@@ -85,8 +87,7 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
 
 
 def _levels(config: VitPoseBackboneArchitecture) -> tuple[Level, ...]:
-    names = ("stem", *(f"stage{index + 1}" for index in range(config.num_hidden_layers)))
-    return tuple(Level(name, config.hidden_size, max(sides(config.patch_size))) for name in names)
+    return block_levels(config, max(sides(config.patch_size)))
 
 
 def _construct_body(config: VitPoseBackboneArchitecture, plan: BodyPlan) -> nn.Module:
@@ -119,16 +120,10 @@ def _construct_body(config: VitPoseBackboneArchitecture, plan: BodyPlan) -> nn.M
 
 def _embed(body: VisionTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """[batch, height * width, channels]."""
-    x = body.patch_embed.proj(pixel_values)
-    grid = (x.shape[-2], x.shape[-1])
+    x, grid = patch_tokens(body, pixel_values)
     check_grid(grid, body.grid, "vitpose_backbone")  # type: ignore[arg-type]
     table: Tensor = body.pos_embed  # type: ignore[assignment]
-    # [batch, channels, height, width] -> [batch, height * width, channels]
-    return x.flatten(2).transpose(1, 2) + table[:, 1:] + table[:, :1], grid
-
-
-def _units(body: VisionTransformer) -> Sequence[Sequence[nn.Module]]:
-    return [[block] for block in body.blocks]
+    return x + table[:, 1:] + table[:, :1], grid
 
 
 def _key_map(config: VitPoseBackboneArchitecture) -> KeyMap:
@@ -149,31 +144,19 @@ def _key_map(config: VitPoseBackboneArchitecture) -> KeyMap:
     )
 
 
-def _stage_of(name: str) -> int | None:
-    if name.startswith("body.norm."):
-        return None
-    found = re.match(r"body\.blocks\.(\d+)\.", name)
-    return int(found.group(1)) + 1 if found else 0
-
-
-def _attentions(body: Any) -> Sequence[nn.Module]:
-    """The attention of each block."""
-    return [block.attn for block in body.blocks]
-
-
 FAMILY = Family(
     config_class=VitPoseBackboneArchitecture,
     levels=_levels,
     construct_body=_construct_body,
     embed=_embed,
-    units=_units,
+    units=block_units,
     layout="tokens",
     key_map=_key_map,
-    stage_of=_stage_of,
+    stage_of=block_stage,
     stem="body.patch_embed.proj.weight",
     default_norm=lambda config: "final",
     final_norm="every",
     processing=Processing(size=(256, 192), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
-    attentions=_attentions,
+    attentions=block_attentions,
 )
