@@ -1,4 +1,4 @@
-"""A JSON Schema of recipe files, made from the option table, for completion and red lines in editors.
+"""A JSON Schema of recipe files, made from the option table, for completion and marked errors in editors.
 
 A file may be partial (it inherits by `defaults`), so nothing is required. To use it, the first line of a YAML file is
 

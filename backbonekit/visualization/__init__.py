@@ -1,1 +1,1 @@
-"""Floor 7: results drawn over their images, one file a kind of result. `draw.draw` goes by the result's type."""
+"""Results drawn over their images, one file a kind of result. `draw.draw` goes by the result's type."""

@@ -1,4 +1,4 @@
-"""Colours that are far apart, stay the same for a label from image to image, and know what text reads on them.
+"""Colours of classes, far apart and the same in every image, and the text colour that is readable on each.
 
 Source: the Oklab colour space (Ottosson, 2020), in which equal steps look equal; bottosson.github.io/posts/oklab.
 """
@@ -18,8 +18,8 @@ _FIRST_HUE = 25.0
 
 @lru_cache(maxsize=4096)
 def label_colour(label: int, instance: int = 0) -> Colour:
-    """The colour of a class. `instance`: the how manyth thing of it in an image; the same hue, a little lighter or
-    darker, so that two neighbours of a class can be distinguished."""
+    """The colour of a class. `instance`: the number of the thing among those of its class in an image; it changes the
+    lightness a little, so that two neighbours of a class can be distinguished."""
     lightness = _LIGHTNESS[label % len(_LIGHTNESS)] + (0.0, -0.12, 0.1, -0.06, 0.05)[instance % 5]
     # Lighter than 0.84, a colour fades into white; darker than 0.45, into the shadows of an image.
     return _rgb(min(max(lightness, 0.45), 0.84), _CHROMA, _FIRST_HUE + label * _GOLDEN_ANGLE)
@@ -44,7 +44,7 @@ def ramp() -> np.ndarray:
 
 
 def _rgb(lightness: float, chroma: float, hue: float) -> Colour:
-    """Oklch to 8-bit sRGB; a colour that no screen shows loses chroma until one does."""
+    """Oklch to 8-bit sRGB; a colour outside sRGB is reduced in chroma until it is inside."""
     while True:
         linear = _linear_rgb(lightness, chroma, hue)
         if chroma < 0.005 or all(-1e-4 <= channel <= 1.0001 for channel in linear):

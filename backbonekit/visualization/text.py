@@ -15,7 +15,7 @@ _MOST_FOR_ONE, _MOST_FOR_ALL = 0.08, 0.25
 
 
 def font_size(size: tuple[int, int]) -> int:
-    """Pixels for an image of (width, height): a thirtieth of its mean side, from 9 (the smallest that reads) to 64."""
+    """Pixels for an image of (width, height): a thirtieth of its mean side, from 9 (still readable) to 64."""
     return max(9, min(64, round((size[0] * size[1]) ** 0.5 / 34)))
 
 

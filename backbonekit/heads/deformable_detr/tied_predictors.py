@@ -20,7 +20,7 @@ INSIDE = "model.decoder."
 class TiedPredictors(KeyMap):
     """A table that first brings the predictors to one spelling: `KIND.N` for every N below its count.
 
-    `table`: knows the names `KIND.N`. `counts`: by kind how many predictors the model has; the first stands in for
+    `table`: for the names `KIND.N`. `counts`: by kind how many predictors the model has; the first stands in for
     those that a file leaves out. Raises WeightsError where a file has different tensors for one predictor.
     """
 
