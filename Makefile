@@ -9,7 +9,7 @@ TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_
 WORKERS ?= 2
 # The parts once more with every shape in a signature checked; what traces code (compile, export) cannot see through that.
 # Without the tests that read checkpoint configurations: those have no tensors, and their dataclasses convert JSON's lists.
-CHECKED := layers ops necks heads losses backbones assembly
+CHECKED := layers ops necks heads losses backbones
 COMMA := ,
 EMPTY :=
 SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix backbonekit.,$(CHECKED)) beartype.beartype) \
