@@ -304,6 +304,9 @@ if TYPE_CHECKING:
     from backbonekit.visualization.draw import (
         draw as draw,
     )
+    from backbonekit.weights.budget import (
+        architecture_budget as architecture_budget,
+    )
 
 _PUBLIC = {
     # models
@@ -318,6 +321,7 @@ _PUBLIC = {
     "draw": "backbonekit.visualization.draw",
     "export_model": "backbonekit.export.export",
     # training
+    "architecture_budget": "backbonekit.weights.budget",
     "freeze": "backbonekit.training.freeze",
     "parameter_groups": "backbonekit.training.parameter_groups",
     "gradient_checkpointing": "backbonekit.training.gradient_checkpointing",
@@ -365,6 +369,7 @@ __all__ = [
     "Target",
     "WeightsError",
     "__version__",
+    "architecture_budget",
     "build_model",
     "compose_recipe",
     "draw",

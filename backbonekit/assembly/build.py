@@ -19,6 +19,7 @@ from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
+from backbonekit.weights.budget import within_memory
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.fill import Adapt, FillReport, construct_filled, not_finite_note
 from backbonekit.weights.private_random import seeded
@@ -47,8 +48,13 @@ def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | N
     """Wires, constructs and fills. With `initial`, every part that its recipe shares keeps its weights."""
     wiring = wire(recipe)
     builder = _Builder(wiring, recipe, seed, initial)
-    backbone = builder.backbone()
-    tasks = [(Task(plan.name, plan.levels, plan.recipe.loss_weight), builder.modules(plan)) for plan in wiring.tasks]
+    with within_memory(at_least=4 * sum(part.num_numbers for plan in wiring.tasks for part in plan.parts)):
+        backbone = builder.backbone()
+        modules = [builder.modules(plan) for plan in wiring.tasks]
+    tasks = [
+        (Task(plan.name, plan.levels, plan.recipe.loss_weight), own)
+        for plan, own in zip(wiring.tasks, modules, strict=True)
+    ]
     processing = merge_processing(wiring, recipe)
     model = ComposedModel(
         backbone,

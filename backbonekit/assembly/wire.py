@@ -14,13 +14,17 @@ from backbonekit.contract.signatures import defaults, option_names, pick
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
 from backbonekit.registry.lookup import names, resolve
+from backbonekit.weights.budget import counted
 
 PYRAMID = "simple_feature_pyramid"  # inserted where a part requires several strides of a single-stride backbone
 
 
 @dataclass(slots=True)
 class PartPlan:
-    """A neck or head about to be built: its class, its options, and the features that it receives and publishes."""
+    """A neck or head about to be built: its class, its options, and the features that it receives and publishes.
+
+    `num_numbers`: of its parameters and buffers.
+    """
 
     kind: str
     name: str
@@ -29,6 +33,7 @@ class PartPlan:
     receives: FeaturePyramid
     publishes: FeaturePyramid | None = None
     inserted: bool = False
+    num_numbers: int = 0
 
     @property
     def shown(self) -> str:
@@ -169,8 +174,9 @@ def _forward(task: TaskPlan, features: FeaturePyramid, *, producer: str) -> None
                 f"{plan.shown}{task.of_task} requires {', '.join(missing)}, which {producer} does not return. "
                 + _fix_for_extras(missing, f"{task.path}neck")
             )
-        with torch.device("meta"):
+        with torch.device("meta"), counted() as count:
             built = plan.construct()
+        plan.num_numbers = count.numbers
         if plan.kind == "neck":
             features = built.features  # type: ignore[assignment]
             plan.publishes = features

@@ -1,6 +1,8 @@
 """Constructing modules without memory for weights that a checkpoint brings."""
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,8 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from backbonekit.errors import WeightsError
+from backbonekit.errors import RecipeError, WeightsError
+from backbonekit.weights.budget import counted
 from backbonekit.weights.private_random import seeded
+
+_LONGEST = 4.0  # seconds of the processor's time on the meta device; the slowest of timm's architectures takes 0.5
 
 
 @contextmanager
@@ -53,8 +58,8 @@ def without_weights(seed: int = 0) -> Iterator[None]:
 @contextmanager
 def shapes_alone() -> Iterator[None]:
     """Everything constructed inside is on the meta device: shapes and types, no values, and no time spent on drawing
-    them, which on that device is most of a construction's."""
-    with torch.device("meta"), seeded(0), _SkipInit():
+    them, which on that device is most of a construction's. Raises RecipeError for an architecture over the budget."""
+    with torch.device("meta"), seeded(0), _SkipInit(time.thread_time() + _LONGEST), counted():
         yield
 
 
@@ -88,16 +93,26 @@ _COMPARING = frozenset((Tensor.__lt__, Tensor.__gt__, Tensor.lt, Tensor.gt))
 
 
 class _SkipInit(TorchFunctionMode):
-    """Skips the initialisation of parameters that a checkpoint fills, which takes most of a construction's time."""
+    """Skips the initialisation of parameters that a checkpoint fills, which takes most of a construction's time.
 
-    def __init__(self) -> None:
+    `deadline`: of the construction, in this thread's processor time. Some architectures fill tables by loops over the
+    image size.
+    """
+
+    def __init__(self, deadline: float = math.inf) -> None:
         super().__init__()
+        self.deadline = deadline
         self.registered: list[nn.Parameter] = []  # held, so that no address is given twice
         self._addresses: set[int] = set()
         self._known = 0  # how many of the registered ones' addresses are there
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if time.thread_time() > self.deadline:
+            raise RecipeError(
+                f"The architecture takes more than {_LONGEST:.0f} seconds to lay out. The fix: fewer layers, or a"
+                " smaller image size in its arguments."
+            )
         if func in _INITIALISING:
             tensor = args[0] if args else kwargs["tensor"]
             if tensor.dim() >= 2 and (type(tensor) is nn.Parameter or self._is_left(tensor)):

@@ -10,7 +10,7 @@ import timm
 from timm.layers import PatchEmbed
 from torch import nn
 
-from backbonekit.contract.option_values import PLAIN_DATA, faults_of, shown
+from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.weights.construct import shapes_alone
 
@@ -38,6 +38,8 @@ _FORBIDDEN = {
     "cfg": "set its fields one by one",
 }
 _SIDE = {"type": "integer", "minimum": 1, "maximum": 16_384}  # pixels; such a position table still fits into memory
+# Where an argument is a number of layers, timm first makes a list as long.
+_ARGUMENT = {"minimum": -65_536, "maximum": 65_536}
 _IMAGE_SIZE = {"anyOf": [_SIDE, {"type": "array", "items": _SIDE, "minItems": 1, "maxItems": 2}]}
 
 
@@ -73,7 +75,7 @@ def check_arguments(architecture: str, body: type[nn.Module], args: Mapping[str,
         elif name not in allowed:
             faults.append(f"args.{name}: {architecture} takes no such argument; {nearest(str(name), allowed)}")
         else:
-            faults += faults_of(f"args.{name}", value, _IMAGE_SIZE if name == "img_size" else PLAIN_DATA)
+            faults += faults_of(f"args.{name}", value, _IMAGE_SIZE if name == "img_size" else _ARGUMENT)
     if faults:
         raise RecipeError(faults)
 
@@ -95,6 +97,8 @@ def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any
     """The plain timm model without classifier, on the active device. Raises ContractError with timm's own message."""
     try:
         body = timm.create_model(architecture, num_classes=0, in_chans=in_channels, **arguments)
+    except RecipeError:
+        raise
     except Exception as error:  # timm's constructors raise errors of many classes
         listed = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
         raise ContractError(

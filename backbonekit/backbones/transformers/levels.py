@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from backbonekit.contract.features import Level
 from backbonekit.errors import ContractError, RecipeError
+from backbonekit.weights.budget import counted
 from backbonekit.weights.private_random import seeded
 
 # Builds a body that returns the maps at some indices; called on the meta device.
@@ -111,7 +112,7 @@ def _try(
 
 def _body(make_body: MakeBody, indices: Sequence[int], device: str) -> nn.Module:
     # The random values drawn here are discarded, so the global generator keeps its state.
-    with torch.device(device), seeded(0):
+    with torch.device(device), seeded(0), counted():
         return make_body(indices).eval()
 
 
