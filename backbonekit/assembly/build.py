@@ -10,9 +10,10 @@ from torch import nn
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
+from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing
 from backbonekit.assembly.task import Task, TaskModules
-from backbonekit.assembly.wire import PartPlan, TaskPlan, Wiring, wire
+from backbonekit.assembly.wire import Wiring, wire
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.signatures import pick
 from backbonekit.image_processing.processor import ImageProcessor

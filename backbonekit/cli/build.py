@@ -5,7 +5,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments, seed_faults, start_model
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, start_of
 from backbonekit.cli.text import count, printable, seconds, table
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.recipe.compose import compose_recipe
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from backbonekit.assembly.describe import Description, PartRow
 
 KNOWN = ("recipe", "revision", "image", "save", "device", "format", "seed")
-USAGE = """usage: backbonekit build model=NAME [key=value ...]
+USAGE = """usage: backbonekit build [model=NAME] [key=value ...]
 
 examples:
+  backbonekit build backbone=swin_tiny neck=fpn head=fcos head.num_classes=7
   backbonekit build model=maskformer_resnet50
   backbonekit build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
@@ -63,11 +65,11 @@ def main(words: Sequence[str]) -> int:
 def _check(arguments: Arguments) -> None:
     literals = arguments.literals
     faults = []
-    if arguments.model is None and "recipe" not in literals and not _sweeps_models(arguments):
-        faults.append("nothing to build: give model=NAME or recipe=FOLDER; `backbonekit list models` names what ships.")
+    if not names_a_model(arguments) and not _sweeps_models(arguments):
+        faults.append(f"nothing to build. {WAYS_TO_NAME_A_MODEL}")
     if literals.get("format", "table") not in ("table", "json"):
         faults.append(f"format={literals['format']}: must be table or json.")
-    faults += seed_faults(literals)
+    faults += literal_faults(arguments)
     if arguments.multirun and "save" in literals:
         faults.append("save= and -m do not go together: every row would write to the same folder.")
     if faults:
@@ -83,8 +85,7 @@ def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
         from backbonekit.assembly.load import compose_opened
 
         return compose_opened(arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"))
-    assert arguments.model is not None  # `_check` requires one of the two
-    return compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
+    return compose_recipe(start_of(arguments), overrides, config_dir=arguments.config_dir)
 
 
 def _build(arguments: Arguments, overrides: Sequence[str]) -> tuple["ComposedModel", "Description"]:
