@@ -24,7 +24,7 @@ def load_model(
     """
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)
-    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved)
+    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
     return build_composed(recipe, seed=seed, initial=initial)
 
 

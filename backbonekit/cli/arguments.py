@@ -16,6 +16,7 @@ LITERALS: Mapping[str, str] = {
     "output": "where to write the drawing: a file, or a folder for several images",
     "results": "where to write the predictions as COCO-style JSON",
     "save": "the folder to write the recipe and its weights to",
+    "overwrite": "true: save= may replace a model that is in its folder (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
     "format": "table or json (default: table)",
     "seed": "the seed of random weights and of the sample input (default: 0)",

@@ -136,12 +136,15 @@ def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
     given = arguments.literals.get("output")
     if given is None:
         return {}
+    from backbonekit.image_processing.reading import SUFFIXES
     from backbonekit.postprocessing.writing import image_format
 
     output = Path(given)
     several = Path(arguments.literals["image"]).is_dir()
     if several and output.is_file():
         raise StorageError(f"output={given}: is a file; for a folder of images a folder is expected.")
+    if several and not output.is_dir() and output.suffix.lower() in SUFFIXES:
+        raise RecipeError(f"output={given}: is the name of one image; for a folder of images a folder is expected.")
     if several or output.is_dir() or given.endswith(("/", os.sep)) or not output.suffix:
         outputs = {image: output / name for image, name in zip(images, _names(images), strict=True)}
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from backbonekit.cli.arguments import Arguments
 from backbonekit.errors import nearest
 from backbonekit.recipe.compose import compose_recipe, model_names
+from backbonekit.recipe.config_roots import is_folder
 
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
@@ -18,6 +19,7 @@ WAYS_TO_NAME_A_MODEL = (
 )
 _BACKBONE = re.compile(r"(?:model\.)?backbone(?:\.name)?=")
 _DEVICE = re.compile(r"(?:cpu|cuda|mps|xpu)(?::\d+)?")
+_FILES_OF_A_MODEL = ("recipe.yaml", "config.json", "model.safetensors", "model.safetensors.index.json")
 _SAID_FOR_CUDA = ("gpu", "nvidia", "0")
 
 
@@ -44,6 +46,22 @@ def literal_faults(arguments: Arguments) -> list[str]:
     if "recipe" in literals:
         faults += _recipe_faults(literals["recipe"], arguments.config_dir)
     return faults
+
+
+def save_faults(literals: Mapping[str, str]) -> list[str]:
+    """What is wrong with save= and overwrite=: a folder that holds a model keeps it unless overwrite=true says so."""
+    overwrite, save = literals.get("overwrite", "false"), literals.get("save")
+    if overwrite not in ("true", "false"):
+        return [f"overwrite={overwrite}: must be true or false."]
+    if save is None:
+        return []
+    if not save:
+        return ["save= needs a folder."]
+    folder = Path(save).expanduser()
+    held = [name for name in _FILES_OF_A_MODEL if (folder / name).is_file()] if is_folder(folder) else []
+    if held and overwrite == "false":
+        return [f"save={save}: holds a model already ({held[0]}). The fix: another folder, or overwrite=true."]
+    return []
 
 
 def _recipe_faults(given: str, config_dir: str | None) -> list[str]:

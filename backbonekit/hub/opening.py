@@ -1,7 +1,7 @@
 """Opens anything as a recipe, weights and processing: a saved model, a YAML recipe, a checkpoint of transformers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ _YAML = (".yaml", ".yml")
 @dataclass(frozen=True, slots=True)
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
-    None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit."""
+    None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
+    weights that were never trained, as in `Manifest`."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
     processing: Processing | None
     origin: str
     commit: str | None
+    random: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:
@@ -49,7 +51,8 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
         model = read_folder(repository, verify=verify)
         # What was written by hand may name parts alone; what was saved is read as it stands.
         recipe = flat_form(model.recipe) if model.manifest is None else model.recipe
-        return Opened(recipe, model.checkpoint, model.processing, repository.origin, repository.commit)
+        random = {} if model.manifest is None else model.manifest.random
+        return Opened(recipe, model.checkpoint, model.processing, repository.origin, repository.commit, random)
     if repository.has(_TRANSFORMERS_CONFIG):
         return _open_transformers(repository)
     raise StorageError(

@@ -114,8 +114,8 @@ def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, li
     if "defaults" in data:
         # What else seems to be missing may come from the files that it lists.
         raise RecipeError(
-            "defaults: only YAML files have defaults, and this is read as a recipe of its own. The fix: model=FILE.yaml,"
-            " or build_model with the path, composes a file with its defaults."
+            "defaults: only YAML files have defaults, and this is read as a recipe of its own. The fix: model=FILE.yaml"
+            " (or build_model with the path) composes a file with its defaults."
         )
     try:
         layering.lay(in_current_schema(data))
