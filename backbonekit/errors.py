@@ -1,5 +1,6 @@
 """The four errors that reach a user, the bounds of their messages, and the nearest-name helper that they share."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -8,6 +9,7 @@ _SHOWN_FAULTS = 20
 _CUT = " [...] "
 # A longer name is no slip of the fingers. The longest name of timm and transformers has 69 characters.
 _LONGEST_NAME = 200
+_MAX_WORD_MATCHES = 5  # more names with the same words are a list, no suggestion
 _MOST_CANDIDATES = 5_000  # names that one search compares; 1,400 architectures of timm take 3 ms
 
 
@@ -63,12 +65,17 @@ def _shortened(message: str, limit: int) -> str:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The end of a message that helps with a misspelt name: `did you mean 'x'?`, or the list of what is allowed."""
-    names = sorted(str(candidate) for candidate in allowed)
-    is_searched = len(name) <= _LONGEST_NAME and len(names) <= _MOST_CANDIDATES
-    match = get_close_matches(str(name), names, n=1, cutoff=0.6) if is_searched else []
+    """The end of a message that helps with a misspelt name: `did you mean 'x'?`, or the list of what is allowed.
+
+    Names that consist of the same words come before names that share most letters.
+    """
+    name, names = str(name), sorted(str(candidate) for candidate in allowed)
+    match: Sequence[str] = ()
+    if len(name) <= _LONGEST_NAME and len(names) <= _MOST_CANDIDATES:
+        match = _with_the_words_of(name, names) or get_close_matches(name, names, n=1, cutoff=0.6)
     if match:
-        return f"did you mean {match[0]!r}?"
+        *others, last = [repr(candidate) for candidate in match]
+        return f"did you mean {', '.join(others)} or {last}?" if others else f"did you mean {last}?"
     if not names:
         return "nothing is allowed here."
     shown = ", ".join(names[:20])
@@ -87,3 +94,24 @@ def _listing(faults: tuple[str, ...]) -> str:
     return "\n".join(
         [f"{len(faults):,} faults:", *(f"  {number}. {line}" for number, line in enumerate(lines, 1)), *more]
     )
+
+
+def _with_the_words_of(name: str, names: Sequence[str]) -> list[str]:
+    """The names that hold every word of `name` (rtdetr_resnet50: rtdetr_v2_resnet50), or start with them written as
+    one (mask_former: maskformer_resnet50); none where these are too many to choose from."""
+    words = _words(name)
+    together = "".join(words)
+    if len(together) < 4:  # a few letters are in too many names by chance
+        return []
+    for found in (
+        [candidate for candidate in names if "".join(_words(candidate)) == together],
+        [candidate for candidate in names if set(words) <= set(_words(candidate))],
+        [candidate for candidate in names if len(words) > 1 and "".join(_words(candidate)).startswith(together)],
+    ):
+        if found:
+            return found if len(found) <= _MAX_WORD_MATCHES else []
+    return []
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", name.lower())

@@ -10,9 +10,10 @@ from torch import nn
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
+from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing
 from backbonekit.assembly.task import Task, TaskModules
-from backbonekit.assembly.wire import PartPlan, TaskPlan, Wiring, wire
+from backbonekit.assembly.wire import Wiring, wire
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.signatures import pick
 from backbonekit.image_processing.processor import ImageProcessor
@@ -23,7 +24,7 @@ from backbonekit.weights.budget import within_memory
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.fill import Adapt, FillReport, construct_filled, not_finite_note
 from backbonekit.weights.private_random import seeded
-from backbonekit.weights.weight_report import WeightReport, WeightSource
+from backbonekit.weights.weight_report import RANDOM, WeightReport, WeightSource, with_saved_random
 
 _Part = TypeVar("_Part", PartPlan, PartRecipe)
 
@@ -88,10 +89,12 @@ class _Builder:
         if self.initial is not None and self._is_same_architecture:
             saved = self.initial.checkpoint.under("backbone.")
             if not self._has_same_backbone:
-                return self._matched("backbone", construct, saved, adapt=blueprint.adapt)
-            # Other parts may require fewer stages than were saved.
-            may_exceed = () if self._has_same_parts else ("*",)
-            return self._filled("backbone", construct, saved, adapt=blueprint.adapt, may_exceed=may_exceed)
+                module = self._matched("backbone", construct, saved, adapt=blueprint.adapt)
+            else:
+                # Other parts may require fewer stages than were saved.
+                may_exceed = () if self._has_same_parts else ("*",)
+                module = self._filled("backbone", construct, saved, adapt=blueprint.adapt, may_exceed=may_exceed)
+            return self._as_saved("backbone", module)
         if not recipe.pretrained:
             return self._random("backbone", construct)
         checkpoint = blueprint.checkpoint(recipe.pretrained, recipe.revision, indices)
@@ -119,8 +122,16 @@ class _Builder:
             return self._random(prefix, plan.construct)
         checkpoint = self.initial.checkpoint.under(stored_under)
         if self._has_same_backbone and self._has_same_parts:
-            return self._filled(prefix, plan.construct, checkpoint)
-        return self._matched(prefix, plan.construct, checkpoint)
+            module = self._filled(prefix, plan.construct, checkpoint)
+        else:
+            module = self._matched(prefix, plan.construct, checkpoint)
+        return self._as_saved(stored_under.removesuffix("."), module)
+
+    def _as_saved(self, path: str, module: nn.Module) -> nn.Module:
+        """Corrects the last source: what the saved model never trained did not become trained by being saved."""
+        assert self.initial is not None
+        self.sources[-1] = with_saved_random(self.sources[-1], self.initial.random, path, module)
+        return module
 
     @property
     def _is_same_architecture(self) -> bool:
@@ -181,7 +192,7 @@ class _Builder:
         with seeded(self._seed_of(prefix)):
             module = construct()
         names = [name for name, _ in module.named_parameters()]
-        origin = f"random, seed {self.seed}" if names else "no parameters"
+        origin = f"{RANDOM}, seed {self.seed}" if names else "no parameters"
         self.sources.append(WeightSource(prefix, origin, _numel(module)))
         return module
 

@@ -22,6 +22,7 @@ from backbonekit.hub.saving import save_composed
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.lookup import resolve
+from backbonekit.weights.snapshot import snapshot
 from backbonekit.weights.weight_report import WeightReport
 
 
@@ -31,7 +32,7 @@ class ComposedModel(nn.Module):
     Parameters are named `backbone.*`, `neck.N.*`, `head.*`; with several tasks `neck.TASK.N.*` and `head.TASK.*`.
     `recipe`: flat and complete, with the indices that wiring chose and the pyramid that it inserted.
     `tasks`: by name, '' for the only one of a model whose tasks have no names.
-    `weight_report`: where every parameter came from.
+    `weight_report`: where every parameter came from. `as_built`: what the modules were then, which saving compares.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class ComposedModel(nn.Module):
         self.recipe = recipe
         self.processor = processor
         self.weight_report = weight_report
+        self.as_built = snapshot(self)
 
     def forward(
         self,
@@ -112,15 +114,24 @@ class ComposedModel(nn.Module):
 
         return predict(self, images, boxes=boxes, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder."""
+    def save_pretrained(self, folder: str | Path, *, overwrite: bool | None = None) -> Path:
+        """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder.
+
+        `overwrite`: whether a model in the folder may be replaced; None: one of the same parts, an older save of this
+        one. Raises StorageError, and WeightsError where a module is no longer the one that the recipe builds.
+        """
+        from backbonekit.assembly.as_built import check_as_built
         from backbonekit.postprocessing.results import PREDICTION_KINDS
 
+        state_dict = self.state_dict()
+        check_as_built(state_dict, self.as_built, self.recipe)
+        report = self.weight_report
         return save_composed(
             folder,
             recipe=self.recipe,
-            weight_report=self.weight_report,
-            state_dict=self.state_dict(),
+            weight_report=None if report is None else report.since(self.as_built, self),
+            state_dict=state_dict,
+            overwrite=overwrite,
             processing=self.processor.processing,
             pipeline_tags={kind: entry.pipeline_tag for kind, entry in PREDICTION_KINDS.items()},
         )

@@ -1,6 +1,7 @@
 """Weights of a saved model as initial weights: after a change of parts, those that fit are kept, the rest is random."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,12 @@ from backbonekit.weights.fill import Adapt, FillReport, not_finite
 
 @dataclass(frozen=True, slots=True)
 class InitialWeights:
-    """A saved model to start from: its weights under our names, and the recipe that they belong to."""
+    """A saved model to start from: its weights under our names, and the recipe that they belong to. `random`: those of
+    them that were never trained, as in `Manifest`."""
 
     checkpoint: Checkpoint
     recipe: Recipe
+    random: Mapping[str, str] = field(default_factory=dict)
 
 
 def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | None = None) -> FillReport:

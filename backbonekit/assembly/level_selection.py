@@ -1,6 +1,6 @@
 """Which of a backbone's maps a model uses: those that the recipe names, or those that the parts require."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from backbonekit.contract.features import FeaturePyramid, Level, deepest_in_octave
@@ -16,11 +16,13 @@ class Demand:
     """What one task requires of the backbone. `requirement`: that of its first part; None for a task without parts.
 
     `consumer`: the first part, as messages name it. `has_head`: without one, maps that the recipe names are the output.
+    `fixes`: returns overrides under which the backbone's maps are enough, for the message of a refusal.
     """
 
     requirement: Requirement | None
     consumer: str = ""
     has_head: bool = True
+    fixes: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ def select_levels(
     )
 
 
+def available_levels(blueprint: Blueprint, backbone: BackboneRecipe) -> FeaturePyramid:
+    """The maps that a recipe leaves to choose from: those that it names, or all. Raises ContractError."""
+    named = _named_indices(blueprint, backbone)
+    if named is None:
+        return _everything(blueprint)
+    return FeaturePyramid(tuple(blueprint.levels[index] for index in named))
+
+
 def _indices(
     blueprint: Blueprint, available: tuple[int, ...], named: tuple[int, ...] | None, demand: Demand, adapt: str
 ) -> tuple[tuple[int, ...], bool]:
@@ -74,7 +84,7 @@ def _indices(
     if missing and named is not None and not demand.has_head and not _is_plain(blueprint):
         requirement, missing = Requirement(), ()
     if requirement and missing:
-        _refuse_unless_plain(blueprint, named, levels, requirement, missing, demand.consumer, adapt)
+        _refuse_unless_plain(blueprint, named, levels, requirement, missing, demand, adapt)
         requirement, needs_pyramid = Requirement(last=1), True
     positions = _positions(blueprint, levels, requirement, named, demand.consumer)
     return tuple(available[position] for position in positions), needs_pyramid
@@ -144,7 +154,7 @@ def _refuse_unless_plain(
     levels: tuple[Level, ...],
     requirement: Requirement,
     missing: tuple[int, ...],
-    consumer: str,
+    demand: Demand,
     adapt: str,
 ) -> None:
     everything = _everything(blueprint)
@@ -153,7 +163,9 @@ def _refuse_unless_plain(
         return
     required = ", ".join(map(str, requirement.strides))
     lacking = ", ".join(map(str, missing))
-    problem = f"{consumer} requires levels at strides {required}; backbone {blueprint.name} has {_strides(levels)}"
+    problem = (
+        f"{demand.consumer} requires levels at strides {required}; backbone {blueprint.name} has {_strides(levels)}"
+    )
     if plain:
         raise ContractError(
             f"{problem}, so {lacking} is missing. The fix: adapt=auto, or put simple_feature_pyramid first in neck."
@@ -163,10 +175,12 @@ def _refuse_unless_plain(
             f"{problem} with out_indices {list(named)}, so {lacking} is missing. The fix: backbone.out_indices=auto, "
             f"or backbone.out_strides=[{required}]."
         )
-    raise ContractError(
-        f"{problem} at most, so {lacking} is missing. The fix: another backbone, or simple_feature_pyramid first in "
-        f"neck, which makes all of them from the last map."
-    )
+    fixes = [
+        *demand.fixes(),
+        "another backbone",
+        "simple_feature_pyramid first in neck, which makes all of them from the last map",
+    ]
+    raise ContractError(f"{problem} at most, so {lacking} is missing. The fix: {', or '.join(fixes)}.")
 
 
 def _everything(blueprint: Blueprint) -> FeaturePyramid:

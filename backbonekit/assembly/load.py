@@ -24,7 +24,7 @@ def load_model(
     """
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)
-    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved)
+    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
     return build_composed(recipe, seed=seed, initial=initial)
 
 
@@ -38,5 +38,9 @@ def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
     if opened.processing is not None and not mapping.get("processing"):
         # Into the recipe before the overrides, so that a new backbone brings its own mean and deviation.
         mapping["processing"] = plain_data(asdict(opened.processing))
+    if opened.checkpoint is None:
+        # Written by hand: what is missing (head.num_classes) may come with the overrides.
+        recipe = compose_recipe(mapping, overrides)
+        return recipe, recipe
     saved = recipe_from_mapping(mapping, origin=opened.origin)
     return (compose_recipe(saved, overrides) if overrides else saved), saved

@@ -1,84 +1,25 @@
 """Wiring: requirements go back from heads to the backbone, features go forward. No weight is read or allocated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
-from backbonekit.assembly.level_selection import Demand, Selection, select_levels
+from backbonekit.assembly.fitting import changes_that_may_fit, grow_neck, single_level_notes
+from backbonekit.assembly.level_selection import Selection, available_levels, select_levels
+from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.contract.features import FeaturePyramid, Level, octave
 from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.roles import Blueprint
 from backbonekit.contract.signatures import defaults, option_names, pick
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
-from backbonekit.registry.lookup import names, resolve
+from backbonekit.registry.lookup import check_declarations, names, resolve
 from backbonekit.weights.budget import counted
 
 PYRAMID = "simple_feature_pyramid"  # inserted where a part requires several strides of a single-stride backbone
-
-
-@dataclass(slots=True)
-class PartPlan:
-    """A neck or head about to be built: its class, its options, and the features that it receives and publishes.
-
-    `num_numbers`: of its parameters and buffers.
-    """
-
-    kind: str
-    name: str
-    part: type
-    options: dict[str, Any]
-    receives: FeaturePyramid
-    publishes: FeaturePyramid | None = None
-    inserted: bool = False
-    num_numbers: int = 0
-
-    @property
-    def shown(self) -> str:
-        return f"{self.kind} {self.name}"
-
-    def construct(self) -> torch.nn.Module:
-        return self.part(self.receives, **self.options)
-
-
-@dataclass(slots=True)
-class TaskPlan:
-    """One task about to be built: its necks in order and its head.
-
-    `recipe`: the data that it is planned from. `levels`: positions among the backbone's maps that enter the first part.
-    """
-
-    name: str
-    recipe: TaskRecipe
-    necks: list[PartPlan]
-    head: PartPlan | None
-    levels: tuple[int, ...] = ()
-
-    @property
-    def parts(self) -> list[PartPlan]:
-        """Necks and head, in the order in which they run."""
-        return self.necks if self.head is None else [*self.necks, self.head]
-
-    @property
-    def of_task(self) -> str:
-        """' of task NAME', for messages; '' where tasks have no names."""
-        return f" of task {self.name}" if self.name else ""
-
-    @property
-    def path(self) -> str:
-        """Before the keys of its recipe: 'heads.NAME.' or ''."""
-        return f"heads.{self.name}." if self.name else ""
-
-    def demand(self) -> Demand:
-        """What the parts, from the head back to the first, require of the backbone."""
-        requirement: Requirement | None = None
-        for part in reversed(self.parts):
-            needs = part.part.needs  # type: ignore[attr-defined]
-            requirement = needs(requirement, **pick(part.options, needs))
-        consumer = f"{self.parts[0].shown}{self.of_task}" if self.parts else ""
-        return Demand(requirement, consumer, has_head=self.head is not None)
 
 
 @dataclass(slots=True)
@@ -104,10 +45,21 @@ def wire(recipe: Recipe) -> Wiring:
         in_channels=backbone.in_channels,
         args=backbone.args,
     )
+    return _wired(recipe, blueprint)
+
+
+def _wired(recipe: Recipe, blueprint: Blueprint, *, offers_fixes: bool = True) -> Wiring:
     plans = [_plan(name, task) for name, task in recipe.tasks.items()]
-    demands = {plan.name: plan.demand() for plan in plans}
-    selection = select_levels(blueprint, backbone, demands, recipe.adapt)
+    available = available_levels(blueprint, recipe.backbone)
     notes: list[str] = []
+    if recipe.adapt == "auto":
+        notes += [note for plan in plans if (note := grow_neck(plan, available, blueprint.name)) is not None]
+
+    def fixes(task: str) -> list[str]:
+        return _working_fixes(recipe, task, blueprint, available) if offers_fixes else []
+
+    demands = {plan.name: replace(plan.demand(), fixes=partial(fixes, plan.name)) for plan in plans}
+    selection = select_levels(blueprint, recipe.backbone, demands, recipe.adapt)
     for plan in plans:
         chosen, requirement = selection.tasks[plan.name], demands[plan.name].requirement
         if chosen.needs_pyramid:
@@ -117,7 +69,20 @@ def wire(recipe: Recipe) -> Wiring:
         plan.levels = chosen.positions
         entering = FeaturePyramid(tuple(selection.features.levels[position] for position in plan.levels))
         _forward(plan, entering, producer=f"backbone {blueprint.name}")
+        notes += single_level_notes(plan, available)
     return Wiring(blueprint, selection, plans, notes)
+
+
+def _working_fixes(recipe: Recipe, task: str, blueprint: Blueprint, available: FeaturePyramid) -> list[str]:
+    """Overrides under which the recipe can be wired, each tried: what a message offers has to work."""
+    found: dict[str, str] = {}
+    for override, changed in changes_that_may_fit(recipe, task, available):
+        key = override.partition("=")[0]
+        if key not in found:  # the first value that works is enough
+            with suppress(ContractError, RecipeError):
+                _wired(changed, blueprint, offers_fixes=False)
+                found[key] = override
+    return list(found.values())
 
 
 def _plan(name: str, recipe: TaskRecipe) -> TaskPlan:
@@ -131,6 +96,7 @@ def _plan(name: str, recipe: TaskRecipe) -> TaskPlan:
 
 def _part_plan(kind: str, recipe: PartRecipe) -> PartPlan:
     part = resolve(kind, recipe.name)
+    check_declarations(kind, recipe.name, part)
     return PartPlan(kind, recipe.name, part, dict(recipe.options), receives=FeaturePyramid(()))
 
 

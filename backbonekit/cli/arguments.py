@@ -1,17 +1,13 @@
-"""The arguments of `build` and `predict`: split into flags, literal arguments and Hydra overrides, and the model that
-they name."""
+"""The arguments of `build` and `predict`: split into flags, literal arguments and Hydra overrides."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from backbonekit.errors import RecipeError, nearest
-
-if TYPE_CHECKING:
-    from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.recipe.compose import model_names
 
 # Read literally, not in Hydra's grammar: paths may hold any character. Each verb lists those that it takes.
 LITERALS: Mapping[str, str] = {
@@ -20,6 +16,7 @@ LITERALS: Mapping[str, str] = {
     "output": "where to write the drawing: a file, or a folder for several images",
     "results": "where to write the predictions as COCO-style JSON",
     "save": "the folder to write the recipe and its weights to",
+    "overwrite": "true: save= may replace a model that is in its folder (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
     "format": "table or json (default: table)",
     "seed": "the seed of random weights and of the sample input (default: 0)",
@@ -27,6 +24,7 @@ LITERALS: Mapping[str, str] = {
     "threshold": "the lowest score to show, from 0 to 1",
     "revision": "a branch, tag or commit of the Hub repository",
 }
+_PARTS = ("model", "backbone", "neck", "head")
 _FLAGS_WITH_VALUE = {"--config-dir": "config_dir", "-cd": "config_dir", "--cfg": "cfg", "-c": "cfg"}
 _FLAGS_ALONE = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help"}
 
@@ -82,14 +80,18 @@ def _take_flag(arguments: Arguments, word: str, queue: list[str]) -> list[str]:
         else:
             setattr(arguments, _FLAGS_WITH_VALUE[flag], value)
         return []
+    key = flag.lstrip("-").replace("-", "_")
+    if key in (*_PARTS, *LITERALS):
+        # Its value, written as a word of its own, is part of the same mistake.
+        given = value if equals else queue.pop(0) if queue and "=" not in queue[0] else "..."
+        return [f"unknown flag {word!r}; did you mean {f'{key}={given}'!r}?"]
     return [f"unknown flag {word!r}; {nearest(flag, [*_FLAGS_ALONE, *_FLAGS_WITH_VALUE, '--import'])}"]
 
 
 def _take_pair(arguments: Arguments, word: str, literals: Sequence[str]) -> list[str]:
     key, equals, value = word.partition("=")
     if not equals and not word.startswith("~"):
-        hint = " A list with spaces must be quoted: 'backbone.out_indices=[1, 2]'." if word.endswith("]") else ""
-        return [f"{word!r} is not of the form key=value.{hint}"]
+        return [f"{word!r} is not of the form key=value.{_pair_hint(word, arguments.config_dir)}"]
     if key in literals:
         if key in arguments.literals:
             return [f"{key}= is given twice."]
@@ -105,6 +107,22 @@ def _take_pair(arguments: Arguments, word: str, literals: Sequence[str]) -> list
     return []
 
 
+def _pair_hint(word: str, config_dir: str | None) -> str:
+    """What was probably meant by a word without an equals sign."""
+    if word.endswith("]"):
+        return " A list with spaces must be quoted: 'backbone.out_indices=[1, 2]'."
+    if word == "help":
+        return " The help is --help."
+    key, colon, value = word.partition(":")
+    if colon and key in (*_PARTS, *LITERALS):
+        return f" Did you mean {f'{key}={value}'!r}?"
+    if word in _PARTS or word in LITERALS:
+        return f" There are no spaces around the equals sign: {word}=...."
+    if word in model_names(config_dir):
+        return f" Did you mean 'model={word}'?"
+    return ""
+
+
 def import_parts(modules: Iterable[str]) -> None:
     """Imports modules that register parts. Only the command line can name them, never a recipe."""
     for module in modules:
@@ -116,32 +134,3 @@ def import_parts(modules: Iterable[str]) -> None:
             raise RecipeError(f"--import {module}: {error}.") from error
         finally:
             sys.path.pop(0)
-
-
-def seed_faults(literals: Mapping[str, str]) -> list[str]:
-    """The fault of seed=, if it has one."""
-    if literals.get("seed", "0").isdecimal():
-        return []
-    return [f"seed={literals['seed']}: must be a whole number from 0."]
-
-
-def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedModel":
-    """The model of recipe= or model=, on the device of device=."""
-    seed = int(arguments.literals.get("seed", "0"))
-    if "recipe" in arguments.literals:
-        from backbonekit.assembly.load import load_model
-
-        where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
-        model = load_model(where, overrides, revision=revision, seed=seed)
-    else:
-        from backbonekit.recipe.compose import compose_recipe
-
-        assert arguments.model is not None  # each verb has checked that one of the two is given
-        # The recipe is checked before torch is imported: a mistake is reported in under a second.
-        recipe = compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
-        from backbonekit.assembly.build import build_composed
-
-        model = build_composed(recipe, seed=seed)
-    from backbonekit.assembly.inference import pick_device
-
-    return model.to(pick_device(arguments.literals.get("device", "cpu")))

@@ -5,7 +5,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments, seed_faults, start_model
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.start import (
+    WAYS_TO_NAME_A_MODEL,
+    literal_faults,
+    names_a_model,
+    save_faults,
+    start_model,
+    start_of,
+)
 from backbonekit.cli.text import count, printable, seconds, table
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.recipe.compose import compose_recipe
@@ -16,10 +24,11 @@ if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
     from backbonekit.assembly.describe import Description, PartRow
 
-KNOWN = ("recipe", "revision", "image", "save", "device", "format", "seed")
-USAGE = """usage: backbonekit build model=NAME [key=value ...]
+KNOWN = ("recipe", "revision", "image", "save", "overwrite", "device", "format", "seed")
+USAGE = """usage: backbonekit build [model=NAME] [key=value ...]
 
 examples:
+  backbonekit build backbone=swin_tiny neck=fpn head=fcos head.num_classes=7
   backbonekit build model=maskformer_resnet50
   backbonekit build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
@@ -50,7 +59,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     model, description = _build(arguments, arguments.overrides)
     if "save" in arguments.literals:
-        model.save_pretrained(arguments.literals["save"])
+        model.save_pretrained(arguments.literals["save"], overwrite=arguments.literals.get("overwrite") == "true")
     if arguments.literals.get("format") == "json":
         print(json.dumps({**description.to_dict(), "recipe": model.recipe.to_dict()}))
     else:
@@ -63,11 +72,12 @@ def main(words: Sequence[str]) -> int:
 def _check(arguments: Arguments) -> None:
     literals = arguments.literals
     faults = []
-    if arguments.model is None and "recipe" not in literals and not _sweeps_models(arguments):
-        faults.append("nothing to build: give model=NAME or recipe=FOLDER; `backbonekit list models` names what ships.")
+    if not names_a_model(arguments) and not _sweeps_models(arguments):
+        faults.append(f"nothing to build. {WAYS_TO_NAME_A_MODEL}")
     if literals.get("format", "table") not in ("table", "json"):
         faults.append(f"format={literals['format']}: must be table or json.")
-    faults += seed_faults(literals)
+    faults += literal_faults(arguments)
+    faults += save_faults(literals)
     if arguments.multirun and "save" in literals:
         faults.append("save= and -m do not go together: every row would write to the same folder.")
     if faults:
@@ -83,8 +93,7 @@ def _recipe(arguments: Arguments, overrides: Sequence[str]) -> Any:
         from backbonekit.assembly.load import compose_opened
 
         return compose_opened(arguments.literals["recipe"], overrides, revision=arguments.literals.get("revision"))
-    assert arguments.model is not None  # `_check` requires one of the two
-    return compose_recipe(arguments.model, overrides, config_dir=arguments.config_dir)
+    return compose_recipe(start_of(arguments), overrides, config_dir=arguments.config_dir)
 
 
 def _build(arguments: Arguments, overrides: Sequence[str]) -> tuple["ComposedModel", "Description"]:
@@ -109,8 +118,10 @@ def _text(model: "ComposedModel", description: "Description") -> str:
     ]
     report = model.weight_report
     if report is not None:
+        origins = {source.origin for source in report.sources if source.parameters}
+        all_random = f"all {origins.pop()}" if len(origins) == 1 else "all random"
         share = f"{report.pretrained_share:.0%} of the parameters from a checkpoint"
-        lines += ["", f"weights: {share if report.pretrained_share else 'all random'}"]
+        lines += ["", f"weights: {share if report.pretrained_share else all_random}"]
         for source in report.sources:
             lines.append(f"  {source.part:<10} {source.origin}" + (f" ({source.licence})" if source.licence else ""))
             lines += [f"  {'':<10} {name}: {how}" for name, how in source.adapted]

@@ -48,5 +48,8 @@ def main(words: Sequence[str]) -> int:
     if pickled.key_path:
         print(printable(f"taken from {' / '.join(pickled.key_path)} in {pickled.files[0].name}"))
     if pickled.stripped:
-        print(printable(f"prefix {pickled.stripped!r} removed from all names"))
+        print(printable(f"prefix {pickled.stripped!r} removed from {len(tensors) - len(pickled.left)} names"))
+    if pickled.left:
+        shown = ", ".join(pickled.left[:5]) + (", ..." if len(pickled.left) > 5 else "")
+        print(printable(f"{len(pickled.left)} names without it are left as they are: {shown}"))
     return 0

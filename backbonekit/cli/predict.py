@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments, seed_faults, start_model
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
 
@@ -95,8 +96,8 @@ def _report_failed(failed: Iterable["FilePrediction"], total: int) -> int:
 def _check(arguments: Arguments) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
     literals, faults = arguments.literals, []
-    if arguments.model is None and "recipe" not in literals:
-        faults.append("no model: give recipe=FOLDER (saved or on the Hub) or model=NAME.")
+    if not names_a_model(arguments):
+        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
     if arguments.multirun or arguments.cfg:
         faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
     image = literals.get("image")
@@ -106,7 +107,7 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"image={image}: no such file or folder.")
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
-    faults += seed_faults(literals)
+    faults += literal_faults(arguments)
     for name in ("output", "results"):
         if name in literals and not literals[name]:
             faults.append(f"{name}= needs a path.")
@@ -135,12 +136,15 @@ def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
     given = arguments.literals.get("output")
     if given is None:
         return {}
+    from backbonekit.image_processing.reading import SUFFIXES
     from backbonekit.postprocessing.writing import image_format
 
     output = Path(given)
     several = Path(arguments.literals["image"]).is_dir()
     if several and output.is_file():
         raise StorageError(f"output={given}: is a file; for a folder of images a folder is expected.")
+    if several and not output.is_dir() and output.suffix.lower() in SUFFIXES:
+        raise RecipeError(f"output={given}: is the name of one image; for a folder of images a folder is expected.")
     if several or output.is_dir() or given.endswith(("/", os.sep)) or not output.suffix:
         outputs = {image: output / name for image, name in zip(images, _names(images), strict=True)}
     else:

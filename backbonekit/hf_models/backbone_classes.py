@@ -85,6 +85,7 @@ class FamilyBackbone(BackboneMixin):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes `config.json` and `model.safetensors` as transformers names them."""
+        self.check_as_built()
         key_map = family(self.config.model_type).key_map(self.config)
         tensors = key_map.reverse(self.backbone.state_dict())
         # A joined matrix is written as its parts, which must not share memory.

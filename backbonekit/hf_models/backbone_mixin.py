@@ -13,11 +13,12 @@ from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.contract.mapping import register_output
-from backbonekit.errors import ContractError
+from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.config_mixin import agreed_indices
 from backbonekit.hf_models.model_outputs import OrderedOutput
 from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
+from backbonekit.weights.snapshot import snapshot
 
 
 @register_output
@@ -67,7 +68,8 @@ class BackboneMixin(nn.Module):
     """A backbone with the attributes of the Hugging Face guide.
 
     `config`: what it was built from. `backbone`: the built backbone. `weights`: where its weights came from; None when
-    they are random. Setting `out_indices` or `out_features` selects among the built stages.
+    they are random. `as_built`: what the modules were then, which saving compares. Setting `out_indices` or
+    `out_features` selects among the built stages.
     """
 
     main_input_name = "pixel_values"
@@ -77,7 +79,18 @@ class BackboneMixin(nn.Module):
         self.backbone = backbone
         self.config = config
         self.weights = weights
+        self.as_built = snapshot(backbone)
         self.eval()
+
+    def check_as_built(self) -> None:
+        """Raises WeightsError where a module was changed by hand since it was built, so that what is saved by its
+        configuration could not be opened again."""
+        differences = self.as_built.differences(self.backbone.state_dict())
+        if differences:
+            raise WeightsError(
+                f"{type(self).__name__} is not what its configuration builds: {'; '.join(differences[:3])}. The fix: "
+                "merge adapters and remove parametrizations first, or torch.save(backbone.state_dict(), FILE)."
+            )
 
     @property
     def stage_names(self) -> list[str]:

@@ -109,6 +109,7 @@ class TimmBackbone(BackboneMixin):
         What `out_indices` do not reach is left out. transformers reads the configuration with its class; its
         `from_pretrained` takes names of timm alone, so there the weights are read with `load_state_dict`.
         """
+        self.check_as_built()
         config = self.config.of_saved(self.plan, self.out_indices)
         with torch.device("meta"):
             used = set(self.plan.construct(self.out_indices).state_dict())

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from backbonekit.assembly.as_built import check_as_built
 from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.initial_weights import InitialWeights
@@ -105,7 +106,7 @@ class WholeModel(nn.Module):
             labels = chosen_labels(list((config.id2label or {}).values()))
             mapping |= {"labels": labels, "head": head if labels else {**head, "num_classes": config.num_labels}}
         recipe = recipe_from_mapping(mapping, origin=opened.origin)
-        initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved)
+        initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
         model = cls.__new__(cls)
         nn.Module.__init__(model)
         model.model = build_composed(recipe, seed=seed, initial=initial)
@@ -132,9 +133,12 @@ class WholeModel(nn.Module):
         """Writes `config.json`, weights and `preprocessor_config.json` as transformers names them: `from_pretrained`,
         `load_model` and transformers read the folder.
 
-        Raises ContractError for a model with parts that transformers has not; `model.model.save_pretrained` writes it.
+        As in transformers, a model that is in the folder is replaced. Raises ContractError for a model with parts that
+        transformers has not; `model.model.save_pretrained` writes it. Raises WeightsError where a module is no longer
+        the one that was built.
         """
         content = self.config.of_built(self.model.recipe)
+        check_as_built(self.model.state_dict(), self.model.as_built, self.model.recipe)
         try:
             written = self.config.converter().key_map(content).reverse(self.model.state_dict())
         except WeightsError as error:

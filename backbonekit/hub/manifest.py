@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,32 @@ _VERSIONS = ("backbonekit", "torch", "timm")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9_][\w.\-]{0,200}\.safetensors", re.ASCII)
 _MAX_FILES = 1_000
+_MAX_RANDOM = 100_000  # names of parameters
+_MAX_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`weights`: the sha256 of every weight file. `versions`: of the packages that wrote them."""
+    """`weights`: the sha256 of every weight file. `versions`: of the packages that wrote them.
+
+    `random`: what is as it was drawn, never loaded from a checkpoint nor trained: names of parameters, or `head.*` for
+    a whole part, with the origin ("random, seed 0"). `is_trained`: False where that is everything.
+    """
 
     weights: Mapping[str, str]
     versions: Mapping[str, str]
+    random: Mapping[str, str] = field(default_factory=dict)
+    is_trained: bool = True
 
     def to_yaml(self) -> str:
         """The block as YAML text, to stand after a recipe."""
         lines = [f"{KEY}:"]
         # JSON's texts are YAML's double-quoted ones.
         lines += [f"  {name}: {json.dumps(number)}" for name, number in self.versions.items()]
+        if not self.is_trained:
+            lines.append("  trained: false")
+        if self.random:
+            lines += ["  random:"] + [f"    {json.dumps(name)}: {json.dumps(how)}" for name, how in self.random.items()]
         lines += ["  weights:"] + [f"    {file}: {digest}" for file, digest in self.weights.items()]
         return "\n".join(lines) + "\n"
 
@@ -55,22 +67,24 @@ class Manifest:
                 )
 
 
-def manifest_of(folder: Path, weight_files: tuple[str, ...]) -> Manifest:
+def manifest_of(folder: Path, weight_files: tuple[str, ...], random: Mapping[str, str], is_trained: bool) -> Manifest:
     """Of files that have just been written."""
     versions = {"backbonekit": VERSION, "torch": str(torch.__version__), "timm": version("timm")}
-    return Manifest({name: sha256_of(folder / name) for name in weight_files}, versions)
+    return Manifest({name: sha256_of(folder / name) for name in weight_files}, versions, random, is_trained)
 
 
 def read_manifest(block: Any, *, shown: str) -> Manifest:
     """From the plain data of the block. Raises StorageError for anything that is not one."""
     if not isinstance(block, Mapping) or not isinstance(block.get("weights"), Mapping):
         raise StorageError(f"{shown}: {KEY} must hold the versions and the weights' sha256.")
-    unknown = [key for key in block if key not in (*_VERSIONS, "weights")]
+    known = (*_VERSIONS, "weights", "trained", "random")
+    unknown = [key for key in block if key not in known]
     if unknown:
-        raise StorageError(
-            f"{shown}: {KEY} holds {str(unknown[0])[:80]!r}; {', '.join(_VERSIONS)} and weights are known."
-        )
-    versions = {key: value for key, value in block.items() if key != "weights"}
+        raise StorageError(f"{shown}: {KEY} holds {str(unknown[0])[:80]!r}; {', '.join(known)} are known.")
+    versions = {key: value for key, value in block.items() if key in _VERSIONS}
+    is_trained, random = block.get("trained", True), block.get("random", {})
+    if not isinstance(is_trained, bool) or not _is_table_of_texts(random):
+        raise StorageError(f"{shown}: {KEY} must hold `trained` as true or false, and `random` as texts by name.")
     weights = block["weights"]
     good_versions = all(
         isinstance(value, str) and len(value) < 100 and value.isprintable() for value in versions.values()
@@ -81,4 +95,11 @@ def read_manifest(block: Any, *, shown: str) -> Manifest:
     )
     if not good_versions or not good_weights:
         raise StorageError(f"{shown}: {KEY} must hold versions as text, and for each .safetensors file its sha256.")
-    return Manifest(dict(weights), versions)
+    return Manifest(dict(weights), versions, dict(random), is_trained)
+
+
+def _is_table_of_texts(data: Any) -> bool:
+    if not isinstance(data, Mapping) or len(data) > _MAX_RANDOM:
+        return False
+    texts = [text for pair in data.items() for text in pair]
+    return all(isinstance(text, str) and len(text) <= _MAX_TEXT and text.isprintable() for text in texts)

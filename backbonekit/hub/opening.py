@@ -1,7 +1,7 @@
 """Opens anything as a recipe, weights and processing: a saved model, a YAML recipe, a checkpoint of transformers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, StorageError, nearest
 from backbonekit.hub.saved_model import RECIPE, read_folder, read_recipe
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
+from backbonekit.recipe.compose import flat_form
 from backbonekit.registry.lookup import is_known, names, resolve
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository, open_repository
@@ -21,13 +22,15 @@ _YAML = (".yaml", ".yml")
 @dataclass(frozen=True, slots=True)
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
-    None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit."""
+    None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
+    weights that were never trained, as in `Manifest`."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
     processing: Processing | None
     origin: str
     commit: str | None
+    random: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:
@@ -42,17 +45,36 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
             raise StorageError(f"{where} is a local file and has no revision {revision!r}.")
         if not path.is_file():
             raise StorageError(f"The recipe {str(where)!r} does not exist.")
-        return Opened(read_recipe(path)[0], None, None, str(where), None)
-    repository = open_repository(where, revision=revision)
+        return Opened(flat_form(read_recipe(path)[0]), None, None, str(where), None)
+    repository = _open_repository(where, revision)
     if repository.has(RECIPE):
         model = read_folder(repository, verify=verify)
-        return Opened(model.recipe, model.checkpoint, model.processing, repository.origin, repository.commit)
+        # What was written by hand may name parts alone; what was saved is read as it stands.
+        recipe = flat_form(model.recipe) if model.manifest is None else model.recipe
+        random = {} if model.manifest is None else model.manifest.random
+        return Opened(recipe, model.checkpoint, model.processing, repository.origin, repository.commit, random)
     if repository.has(_TRANSFORMERS_CONFIG):
         return _open_transformers(repository)
     raise StorageError(
         f"{repository.origin} is no model: it has neither {RECIPE} (saved by backbonekit) nor {_TRANSFORMERS_CONFIG}"
         " (saved by transformers)."
     )
+
+
+def _open_repository(where: str | Path, revision: str | None) -> Repository:
+    """The repository; where there is none, the error names the folder that was probably meant."""
+    try:
+        return open_repository(where, revision=revision)
+    except StorageError as error:
+        path = Path(where).expanduser()
+        try:
+            beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+        except (OSError, ValueError):
+            raise error from None
+        match = nearest(path.name, beside) if beside and str(path.parent) != "." else ""
+        if not match:
+            raise
+        raise StorageError(f"{error} There is a folder {path.parent}, though, without {path.name}; {match}") from error
 
 
 def _open_transformers(repository: Repository) -> Opened:

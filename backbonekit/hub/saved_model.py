@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,7 @@ from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS, Checkpoint, open_checkpoint, weight_files
 from backbonekit.weights.repository import Repository, open_repository
-from backbonekit.weights.write_folder import replacing
+from backbonekit.weights.write_folder import file_in, replacing
 from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_tensors
 
 RECIPE = "recipe.yaml"
@@ -34,6 +35,13 @@ def is_ours(name: str) -> bool:
     return name in (RECIPE, CARD, PREPROCESSOR_CONFIG) or is_weights(name)
 
 
+def model_in(folder: Path) -> str | None:
+    """The file by which a folder holds a saved model, ours or another library's; None where it holds none."""
+    if not folder.is_dir():
+        return None
+    return next((name for name in (RECIPE, "config.json", WEIGHTS, INDEX) if file_in(folder, name).is_file()), None)
+
+
 def save_model(
     folder: str | Path,
     *,
@@ -41,12 +49,15 @@ def save_model(
     state_dict: Mapping[str, Tensor],
     processing: Processing,
     card: str,
+    random: Mapping[str, str] = MappingProxyType({}),
+    is_trained: bool = True,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Path:
     """Writes the four kinds of files and returns the folder. Equal models are written as equal bytes.
 
     `recipe_yaml`: the flat recipe as a YAML mapping in block style; the weights' sha256 are written after it.
-    `card`: the text of README.md. An older model in the folder is replaced once the new one is complete; files that are
+    `card`: the text of README.md. `random`: what was never trained, and `is_trained`: whether anything was, as in
+    `Manifest`. An older model in the folder is replaced once the new one is complete; files that are
     no part of a model are kept. Raises StorageError, and WeightsError for tensors without values.
     """
     folder = Path(folder).expanduser()
@@ -55,7 +66,9 @@ def save_model(
         fields = json.dumps(write_processing(processing), indent=2, sort_keys=True)
         _write(new / PREPROCESSOR_CONFIG, fields)
         _write(new / CARD, card)
-        _write(new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest_of(new, weight_files).to_yaml())
+        _write(
+            new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest_of(new, weight_files, random, is_trained).to_yaml()
+        )
     return folder
 
 

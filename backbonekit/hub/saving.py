@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.signatures import prediction_of
+from backbonekit.errors import RecipeError, StorageError
 from backbonekit.hub.card import CardFacts, model_card
-from backbonekit.hub.saved_model import save_model
+from backbonekit.hub.saved_model import RECIPE, model_in, read_recipe, save_model
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.recipe import Recipe
+from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.weight_report import WeightReport
 
@@ -23,19 +26,48 @@ def save_composed(
     state_dict: Mapping[str, Tensor],
     processing: Processing,
     pipeline_tags: Mapping[type, str | None],
+    overwrite: bool | None = None,
 ) -> Path:
     """recipe.yaml, model.safetensors (sharded when large), preprocessor_config.json, README.md; all or nothing.
 
     `recipe`: flat and complete. `pipeline_tags`: the Hub's word for each kind of prediction, None where it has none.
-    Returns the folder. Raises StorageError, and WeightsError for tensors without values.
+    `overwrite`: whether a model in the folder may be replaced; None: one of the same parts. Returns the folder. Raises
+    StorageError, and WeightsError for tensors without values.
     """
+    if not overwrite:
+        _check_free(Path(folder).expanduser(), None if overwrite is False else recipe)
     return save_model(
         folder,
         recipe_yaml=dump_recipe(recipe),
         state_dict=state_dict,
         processing=processing,
+        random={} if weight_report is None else weight_report.random,
+        is_trained=weight_report is None or not weight_report.is_random,
         card=model_card(_facts(recipe, weight_report, pipeline_tags), processing),
     )
+
+
+def _check_free(folder: Path, recipe: Recipe | None) -> None:
+    """Raises StorageError where the folder holds a model, unless it is an older save of the parts of `recipe`."""
+    held = model_in(folder)
+    if held is None:
+        return
+    if recipe is not None and held == RECIPE:
+        try:
+            before = recipe_from_mapping(read_recipe(folder / RECIPE)[0])
+        except (RecipeError, StorageError):  # damaged, or of a later version: nothing says that it is the same
+            before = None
+        if before is not None and _parts(before) == _parts(recipe):
+            return
+    raise StorageError(
+        f"{folder} holds another model ({held}), which would be lost. The fix: another folder, or overwrite=True."
+    )
+
+
+def _parts(recipe: Recipe) -> tuple[Any, ...]:
+    """What a recipe builds; labels, processing and where weights came from may change between two saves."""
+    backbone = recipe.backbone
+    return backbone.source, backbone.name, backbone.config, recipe.neck, recipe.head, recipe.heads
 
 
 def _facts(recipe: Recipe, report: WeightReport | None, pipeline_tags: Mapping[type, str | None]) -> CardFacts:

@@ -128,9 +128,11 @@ def _read_source_and_name(data: dict[str, Any], faults: list[str]) -> tuple[str,
         return source, None
     name = name.removeprefix(f"{source}/") if name.count("/") > (source == "hf") else name
     if source == "timm" and not _TIMM_NAME.fullmatch(name):
+        written = name.replace("-", "_")
+        hint = f" Did you mean {written}?" if _TIMM_NAME.fullmatch(written) else ""
         faults.append(
             f"backbone.name: given {shown(name)}, must be the name of a timm architecture, such as resnet50 or "
-            f"resnet50.a1_in1k; weights from elsewhere are named in backbone.pretrained."
+            f"resnet50.a1_in1k; weights from elsewhere are named in backbone.pretrained.{hint}"
         )
     return source, name
 

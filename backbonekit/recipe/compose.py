@@ -23,12 +23,14 @@ from backbonekit.recipe.guard import plain_mapping, read_yaml_file
 from backbonekit.recipe.interpolate import interpolated
 from backbonekit.recipe.layering import Layering
 from backbonekit.recipe.overrides import apply_edits, parse_overrides
+from backbonekit.recipe.part_options import part_of_your_own
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.recipe.schema_versions import in_current_schema
 from backbonekit.recipe.validate import validated
 from backbonekit.registry.lookup import is_known, names
 
 _SUFFIXES = (".yaml", ".yml")
+_NOTHING = ("", "none", "nothing", "false", "~")  # what people write for a part that is left out
 
 
 def compose_recipe(
@@ -68,6 +70,15 @@ def compose_recipe(
     return validated(data, faults=faults, notes=notes)
 
 
+def flat_form(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe that was written by hand, in which parts may stand by their names alone (`backbone: swin_tiny`), with
+    every part spelt out as the strict reader takes it. Names are those of what ships. Raises RecipeError."""
+    layering, faults = _of_mapping(mapping, roots_for(None))
+    if faults:
+        raise RecipeError(faults)
+    return layering.model
+
+
 def model_names(config_dir: str | Path | None = None) -> list[str]:
     """Every recipe that `model=` can name."""
     return config_names(roots_for(config_dir), GROUP)
@@ -101,8 +112,11 @@ def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, li
     data = plain_mapping(model)
     faults = interpolations(data)
     if "defaults" in data:
-        faults.append("defaults: a mapping is a recipe of its own; only YAML files have defaults.")
-        del data["defaults"]
+        # What else seems to be missing may come from the files that it lists.
+        raise RecipeError(
+            "defaults: only YAML files have defaults, and this is read as a recipe of its own. The fix: model=FILE.yaml"
+            " (or build_model with the path) composes a file with its defaults."
+        )
     try:
         layering.lay(in_current_schema(data))
     except RecipeError as error:
@@ -148,9 +162,10 @@ def _expander(roots: tuple[ConfigRoot, ...]) -> Any:
         if is_known(kind, name):
             return {"name": name}
         known = {*names(kind), *config_names(roots, group)}
-        raise RecipeError(
-            f"{kind}={shown(name, quotes=False)}: there is no {kind} of that name; {nearest(name, known)}"
-        )
+        hint = f"{nearest(name, known)} {part_of_your_own(kind)}"
+        if name.lower() in _NOTHING:
+            hint = f"a recipe without one is written {kind}=null."
+        raise RecipeError(f"{kind}={shown(name, quotes=False)}: there is no {kind} of that name; {hint}")
 
     return expand
 
@@ -174,6 +189,8 @@ def _backbone_named(name: str, roots: tuple[ConfigRoot, ...]) -> dict[str, Any]:
         return {"source": prefix, "name": rest}
     if slash:
         return {"source": inferred_source(name, None), "name": name}
+    if name.lower() in _NOTHING:
+        raise RecipeError(f"backbone={shown(name, quotes=False)}: every recipe has a backbone.")
     known = config_names(roots, f"{GROUP}/backbone")
     raise RecipeError(
         f"backbone={shown(name, quotes=False)}: no backbone of that name ships, and there is no such folder; "

@@ -107,7 +107,12 @@ def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> list[tuple[
         except (HydraException, OmegaConfBaseException, ValueError, AssertionError, RecursionError) as error:
             if isinstance(error, RecipeError):
                 raise
-            raise RecipeError(f"{group}={name} could not be composed: {_one_line(error)}") from error
+            reason = _one_line(error)
+            hint = ""
+            if reason.startswith(f"In '{GROUP}/{name}': Could not override '{GROUP}/"):
+                part = reason.split(f"override '{GROUP}/")[1].split("'")[0]
+                hint = f" The fix: leave `override {part}` out and write `{part}: NAME` below the defaults."
+            raise RecipeError(f"{group}={name} could not be composed: {reason}{hint}") from error
         finally:
             _active_roots.clear()
     files = [item for item in found.defaults if item.config_path.split("/")[0] != "hydra"]
@@ -201,6 +206,12 @@ def _one_line(error: Exception) -> str:
 
 def _missing(whose: str, config_path: str, roots: Sequence[ConfigRoot]) -> str:
     group, _, name = config_path.rpartition("/")
+    _, foreign, architecture = config_path.partition(f"{GROUP}/backbone/")
+    if foreign and "/" in architecture:
+        return (
+            f"{whose} lists {shown(architecture)} in its defaults, which name files. The fix: "
+            f"`backbone: {shown(architecture, quotes=False)}` below the defaults."
+        )
     known = config_names(roots, group) if group.startswith(GROUP) else []
     return f"{whose} lists {shown(config_path)}, which is not there; {nearest(name, known)}"
 

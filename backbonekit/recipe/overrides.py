@@ -109,7 +109,7 @@ def _edit(text: str, override: Override) -> Edit:
         return Edit(text, path, deletes=True)
     if override.is_sweep_override():
         raise RecipeError(f"{shown(text)} has several values: a list is written {key}=[a,b]; a sweep needs -m.")
-    value = plain_mapping({"value": override.value()}, origin=text)["value"]
+    value = plain_mapping({key: override.value()}, origin=text)[key]
     return Edit(text, path, value)
 
 

@@ -10,6 +10,9 @@ from backbonekit.recipe.schema_versions import new_name
 from backbonekit.registry.lookup import is_known, names
 from backbonekit.registry.table import default_criterion, options
 
+# How other libraries name what wiring decides here.
+_WIRED = ("in_channels", "in_features", "in_chans", "in_index", "input_channels", "in_strides", "input_shape")
+
 
 def read_part(kind: str, data: Any, path: str, faults: list[str]) -> PartRecipe | None:
     """A part with every option filled in; appends to `faults`. A name alone is the part with its defaults."""
@@ -24,7 +27,10 @@ def read_part(kind: str, data: Any, path: str, faults: list[str]) -> PartRecipe 
     name = data["name"]
     if not is_known(kind, name):
         given = name if isinstance(name, str) else shown(name)
-        faults.append(f"{path}.name: there is no {kind} named {shown(name)}; {nearest(given[:MAX_TEXT], names(kind))}")
+        faults.append(
+            f"{path}.name: there is no {kind} named {shown(name)}; {nearest(given[:MAX_TEXT], names(kind))} "
+            f"{part_of_your_own(kind)}"
+        )
         return None
     given = {key: value for key, value in data.items() if key != "name" and (kind, key) != ("head", "criterion")}
     before = len(faults)
@@ -56,6 +62,8 @@ def _read_options(kind: str, name: str, given: dict[str, Any], path: str, faults
         if key not in table:
             now = new_name(kind, name, key)
             hint = nearest(key, table) if now is None else f"since schema version 2 it is named {now}."
+            if key in _WIRED:
+                hint = "its input is whatever the part before returns, which wiring decides. Leave it out."
             faults.append(f"{shown_path(f'{path}.{key}')}: {name} has no such option; {hint}")
     for key, option in table.items():
         if key in given:
@@ -75,6 +83,14 @@ def takes_classes(head: Any) -> bool:
     """Whether the head of that name has a number of classes, as far as is known; one for depth has not."""
     table = options("head", head) if isinstance(head, str) and is_known("head", head) else None
     return table is None or "num_classes" in table
+
+
+def part_of_your_own(kind: str) -> str:
+    """How a part that does not ship becomes known, for messages on an unknown name."""
+    return (
+        f"A {kind} of your own: --import MODULE that registers it (in Python bk.register), or the entry point "
+        f"{kind}.NAME in backbonekit.parts of an installed package."
+    )
 
 
 def plain_faults(path: str, value: Any) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import RecipeError, nearest
+from backbonekit.recipe.backbone_options import KEYS as BACKBONE_KEYS
 from backbonekit.recipe.backbone_options import read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
@@ -15,6 +16,8 @@ from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.schema_versions import in_current_schema, version_fault
 from backbonekit.recipe.settings import read_labels, read_processing, read_training
+from backbonekit.registry.lookup import is_known
+from backbonekit.registry.table import options, processing_fields
 
 KEYS = ("schema_version", "backbone", "neck", "head", "heads", "labels", "processing", "adapt", "training")
 MANIFEST_KEY = "packed"  # the manifest of a saved folder's weights, written after the recipe and no part of it
@@ -52,7 +55,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     faults.extend(refused)
     for key in clean:
         if key not in KEYS:
-            faults.append(f"{shown_path(key)} is unknown; {nearest(key, KEYS)}")
+            faults.append(f"{shown_path(key)} is unknown; {_owner_hint(key, clean) or nearest(key, KEYS)}")
     version = clean.get("schema_version", SCHEMA_VERSION)
     fault = version_fault(version)
     if fault is not None:
@@ -79,6 +82,23 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         training=training,
         notes=notes,
     )
+
+
+def _owner_hint(key: str, data: Mapping[str, Any]) -> str | None:
+    """The part that has an option of this name, for a key that stands at the top of a recipe."""
+    paths = [f"backbone.{key}"] if key in BACKBONE_KEYS else []
+    for kind in ("head", "neck"):
+        part = data.get(kind)
+        name = part.get("name") if isinstance(part, dict) else part
+        if isinstance(name, str) and is_known(kind, name) and key in (options(kind, name) or {}):
+            paths.append(f"{kind}.{key}")
+    if key in processing_fields():
+        paths.append(f"processing.{key}")
+    if key in ("output_stride", "drop_path_rate", "img_size"):
+        paths.append(f"backbone.args.{key}")
+    if not paths and key in ("lr", "learning_rate", "batch_size", "epochs", "optimizer", "weight_decay"):
+        return "a recipe says nothing of how a model is trained (docs/training.md)."
+    return f"did you mean {' or '.join(map(repr, paths))}?" if paths else None
 
 
 def _read_tasks(

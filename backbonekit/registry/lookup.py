@@ -1,6 +1,7 @@
 """Names to parts. A part is imported when its name is resolved; the error for an unknown name has the nearest one."""
 
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -9,6 +10,13 @@ from backbonekit.registry.builtin import BUILTIN, KINDS
 from backbonekit.registry.plugins import plugin_targets
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
+# What wiring reads of a class before it is constructed, and what to write there.
+_DECLARED = {
+    "needs": "a classmethod needs(cls, wanted) that returns a Requirement, such as Requirement(strides=(4, 8, 16, 32))",
+    "criterion": "the name of its loss, or None where its forward computes the losses",
+    "scoring": 'how its scores are read: "softmax", "sigmoid" or another word of contract/predictions.py',
+}
+_DECLARATIONS = {"neck": ("needs",), "head": ("needs", "criterion", "scoring")}
 _REGISTERED: dict[tuple[str, str], Any] = {}
 
 
@@ -52,6 +60,18 @@ def target_of(kind: str, name: str) -> Any:
     if (kind, name) in plugin_targets():
         return plugin_targets()[kind, name]
     raise RecipeError(f"there is no {kind} named {name!r}; {nearest(str(name), names(kind))}")
+
+
+def check_declarations(kind: str, name: str, part: Any, *, declared: Sequence[str] | None = None) -> None:
+    """Raises RecipeError for a part of somebody's own that lacks what wiring reads of its class; `declared`: only
+    these."""
+    faults = [
+        f"the {kind} {name!r} lacks `{each}`: {_DECLARED[each]}. docs/add_a_part.md has a whole one."
+        for each in declared or _DECLARATIONS.get(kind, ())
+        if not hasattr(part, each)
+    ]
+    if faults:
+        raise RecipeError(faults)
 
 
 def is_known(kind: str, name: object) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backbonekit.registry.builtin import BUILTIN
-from backbonekit.registry.lookup import target_of
+from backbonekit.registry.lookup import check_declarations, target_of
 
 FILE = Path(__file__).with_name("table.json")
 Options = Mapping[str, Mapping[str, Any]]
@@ -35,6 +35,7 @@ def default_criterion(head: str) -> str | None:
     target = target_of("head", head)
     if isinstance(target, str):
         return _table()["head"][head]["criterion"] if target == BUILTIN["head"].get(head) else None
+    check_declarations("head", head, target, declared=("criterion",))
     return target.criterion
 
 

@@ -41,4 +41,4 @@ def _part(kind: str, name: str) -> dict[str, Any]:
 
 def _first_sentence(docstring: str) -> str:
     text = " ".join(docstring.split("\n\n")[0].split())
-    return re.split(r"(?<=[.;])\s", text)[0]
+    return re.split(r"(?<=\.)\s", text)[0]

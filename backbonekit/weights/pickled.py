@@ -4,7 +4,8 @@ import argparse
 import re
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ _CONTAINERS = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),
     *("state_dict", "model_state_dict", "model", "module", "weights", "teacher"),
 )
+_MOST = 0.8  # of the names; the rest are those of losses and metrics beside the model
 _LIGHTNING = "pytorch-lightning_version"
 # What wrappers put before every name.
 _WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
@@ -38,12 +40,13 @@ _HARMLESS: list[Any] = [argparse.Namespace]
 class Pickled:
     """`tensors`: by their names without the prefixes of wrappers. `files`: what they were read from. `key_path`: the
     keys under which they were stored, such as ("ema", "module"); none of a plain state_dict. `stripped`: what else was
-    taken off every name."""
+    taken off the names. `left`: names without it, which stay as they are."""
 
     tensors: dict[str, Tensor]
     files: tuple[Path, ...]
     key_path: tuple[str, ...] = ()
     stripped: str = ""
+    left: tuple[str, ...] = ()
 
 
 def read_pickled(path: Path) -> Pickled:
@@ -74,11 +77,13 @@ def _read_file(path: Path) -> Pickled:
     if not tensors:
         raise WeightsError(f"{path} holds no tensors by name{_top_keys(content)}.")
     _check_sizes(tensors, path)
-    # Lightning saves the module around the model, which is one of its attributes. Elsewhere a first word that all names
-    # share can be the model's own.
+    # Lightning saves the module around the model, which is one of its attributes; beside it stand losses and metrics
+    # with buffers of their own. Elsewhere a first word that names share can be the model's own.
     stripped = _shared_word(tensors) if isinstance(content, Mapping) and _LIGHTNING in content else ""
-    names = {name: _unwrapped(name).removeprefix(stripped) for name in tensors}
-    return Pickled(_renamed(tensors, names, path), (path,), key_path, stripped)
+    unwrapped = {name: _unwrapped(name) for name in tensors}
+    left = tuple(name for name in unwrapped.values() if not name.startswith(stripped))
+    names = {name: short.removeprefix(stripped) for name, short in unwrapped.items()}
+    return Pickled(_renamed(tensors, names, path), (path,), key_path, stripped, left)
 
 
 def _read_shards(folder: Path) -> Pickled:
@@ -168,11 +173,11 @@ def _check_sizes(tensors: Mapping[str, Tensor], path: Path) -> None:
             )
 
 
-def _shared_word(names: Iterable[str]) -> str:
-    """The first word of all names with its dot, or nothing."""
-    first = {_unwrapped(name).partition(".")[0] for name in names}
-    is_prefix = all("." in _unwrapped(name) for name in names)
-    return f"{first.pop()}." if is_prefix and len(first) == 1 else ""
+def _shared_word(names: Collection[str]) -> str:
+    """The first word, with its dot, of at least `_MOST` of all names, or nothing."""
+    words = Counter(_unwrapped(name).partition(".")[0] for name in names if "." in _unwrapped(name))
+    word, count = words.most_common(1)[0] if words else ("", 0)
+    return f"{word}." if count >= _MOST * len(names) and count else ""
 
 
 def _renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str], path: Path) -> dict[str, Tensor]:

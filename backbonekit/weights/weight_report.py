@@ -1,6 +1,14 @@
 """Where every parameter of a model came from."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import nn
+
+from backbonekit.weights.snapshot import Snapshot
+
+RANDOM = "random"  # how the origin of a part begins that no checkpoint fills
+TRAINED = ", then trained"  # after the origin of a part whose values are no longer those that it started from
 
 
 @dataclass(slots=True)
@@ -34,3 +42,43 @@ class WeightReport:
         """The share of all parameters that came from a checkpoint, in [0, 1]."""
         total = sum(source.parameters for source in self.sources)
         return sum(source.loaded for source in self.sources) / total if total else 0.0
+
+    @property
+    def random(self) -> dict[str, str]:
+        """What is still as it was drawn: patterns of names (`head.*` for a whole part) with the origin."""
+        found: dict[str, str] = {}
+        for source in self.sources:
+            if source.origin.startswith(RANDOM) and not source.origin.endswith(TRAINED):
+                found[f"{source.part}.*"] = source.origin
+            else:
+                found |= {f"{source.part}.{name}": RANDOM for name in source.fresh}
+        return found
+
+    @property
+    def is_random(self) -> bool:
+        """Whether no parameter comes from a checkpoint or from training."""
+        return all(source.loaded == 0 and not source.origin.endswith(TRAINED) for source in self.sources)
+
+    def since(self, start: Snapshot, module: nn.Module) -> "WeightReport":
+        """The report of a module now, of which this one was the report at the `start`: parts that training has changed
+        say so, and nothing in them counts as random."""
+        return WeightReport([_since(source, start, module) for source in self.sources], self.notes)
+
+
+def _since(source: WeightSource, start: Snapshot, module: nn.Module) -> WeightSource:
+    names = [name for name in start.probes if name.startswith(f"{source.part}.")]
+    if source.origin.endswith(TRAINED) or len(start.unchanged(names, module)) == len(names):
+        return source
+    return replace(source, origin=source.origin + TRAINED, fresh=[])
+
+
+def with_saved_random(source: WeightSource, random: Mapping[str, str], path: str, module: nn.Module) -> WeightSource:
+    """The source of a part that was filled from a saved model, in which what `random` names had never been trained.
+
+    `path`: where the part stood in that model."""
+    whole = random.get(f"{path}.*")
+    if whole is not None:
+        return replace(source, origin=whole, loaded=0)
+    fresh = [name for name in dict(module.named_parameters()) if f"{path}.{name}" in random]
+    numbers = sum(parameter.numel() for name, parameter in module.named_parameters() if name in fresh)
+    return replace(source, loaded=max(source.loaded - numbers, 0), fresh=list(dict.fromkeys([*source.fresh, *fresh])))

@@ -73,8 +73,9 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
         ),
         (
             {"backbone": {**TIMM_CONVNEXT, "args": {"patch_size": 8}}, **DECODED},
-            "backbone convnext_atto has strides 8, 16, 32, 32 at most, so 4 is missing. The fix: another backbone, "
-            "or simple_feature_pyramid first in neck, which makes all of them from the last map.",
+            "backbone convnext_atto has strides 8, 16, 32, 32 at most, so 4 is missing. The fix: "
+            "neck.num_deepest_levels=4, or another backbone, or simple_feature_pyramid first in neck, which makes all "
+            "of them from the last map.",
         ),
         (
             {"backbone": {**RESNET, "out_indices": [1, 9]}, "head": FCN},

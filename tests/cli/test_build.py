@@ -47,7 +47,7 @@ def test_save_and_build_from_what_was_saved(capsys, tmp_path):
     assert code == 0, err
     code, out, err = build(capsys, f"recipe={folder}")
     assert code == 0, err
-    assert "100% of the parameters from a checkpoint" in out
+    assert "weights: all random, seed 0" in out
     code, out, _ = build(capsys, f"recipe={folder}", "head.num_queries=5", "format=json")
     sources = {source["part"]: source for source in json.loads(out)["weights"]}
     assert sources["head"]["fresh"] == ["queries.weight"]

@@ -61,7 +61,15 @@ def test_what_was_taken_is_said(tmp_path, capsys):
     assert run_verb("convert", [str(tmp_path / "last.ckpt"), str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "taken from state_dict in last.ckpt" in said
-    assert "prefix 'net.' removed from all names" in said
+    assert "prefix 'net.' removed from 2 names" in said
+
+
+def test_a_prefix_that_most_names_have_is_removed_and_the_rest_is_named(tmp_path, capsys):
+    weights = {f"net.{index}.weight": torch.ones(1) for index in range(9)} | {"loss.weight": torch.ones(1)}
+    torch.save({"pytorch-lightning_version": "2.6.0", "state_dict": weights}, tmp_path / "last.ckpt")
+    assert run_verb("convert", [str(tmp_path / "last.ckpt"), str(tmp_path / "out")]) == 0
+    assert set(open_checkpoint(tmp_path / "out").keys()) == {*(f"{index}.weight" for index in range(9)), "loss.weight"}
+    assert "1 names without it are left as they are: loss.weight" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def written(folder) -> set[str]:
 
 def test_without_output_nothing_is_written(model, image, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run_verb("predict", ["recipe=r", f"image={image}"]) == 0
+    assert run_verb("predict", ["recipe=o/r", f"image={image}"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "half.png: 1 bright, dark 50%\n"
     assert shown.err == ""
@@ -46,7 +46,7 @@ def test_without_output_nothing_is_written(model, image, tmp_path, capsys, monke
 
 
 def test_one_image_is_drawn_and_written(model, image, tmp_path):
-    words = ["recipe=r", f"image={image}", f"output={tmp_path}/new/out.jpg", f"results={tmp_path}/r.json"]
+    words = ["recipe=o/r", f"image={image}", f"output={tmp_path}/new/out.jpg", f"results={tmp_path}/r.json"]
     assert run_verb("predict", [*words, "task=instance", "threshold=0.2"]) == 0
     assert open_image(tmp_path / "new" / "out.jpg").size == (64, 48)
     content = json.loads((tmp_path / "r.json").read_text())
@@ -68,7 +68,9 @@ def test_one_image_is_drawn_and_written(model, image, tmp_path):
 def test_every_kind_of_prediction(kind, says, image, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(predict, "start_model", lambda *_: SmallModel(kind))
     assert (
-        run_verb("predict", ["recipe=r", f"image={image}", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"])
+        run_verb(
+            "predict", ["recipe=o/r", f"image={image}", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"]
+        )
         == 0
     )
     assert says in capsys.readouterr().out
@@ -81,7 +83,13 @@ def test_a_folder_goes_on_past_what_it_cannot_read(model, image, tmp_path, capsy
     Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(folder / "deep.png")
     (folder / "broken.png").write_bytes(b"no")
     (folder / "notes.txt").write_text("no image")
-    words = ["recipe=r", f"image={folder}", f"output={tmp_path}/out", f"results={tmp_path}/out/r.json", "task=semantic"]
+    words = [
+        "recipe=o/r",
+        f"image={folder}",
+        f"output={tmp_path}/out",
+        f"results={tmp_path}/out/r.json",
+        "task=semantic",
+    ]
     assert run_verb("predict", words) == 1
     shown = capsys.readouterr()
     assert [line.split(":")[0] for line in shown.out.splitlines()] == ["deep.png", "half.jpg", "half.png"]
@@ -98,22 +106,22 @@ def test_mistakes_are_reported(image, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     (tmp_path / "broken.png").write_text("no")
     mistakes = {
-        "": ["no model: give", "no image: give"],
-        f"recipe=r image={tmp_path}/none.png": ["no such file or folder"],
-        f"recipe=r image={image} threshold=2": ["threshold=2: must be"],
-        f"recipe=r image={image} threshold=nan": ["threshold=nan: must be"],
-        f"recipe=r image={image} seed=x": ["seed=x"],
-        f"recipe=r image={image} results=r.txt": ["must end in .json"],
-        f"recipe=r image={image} output=": ["output= needs a path"],
-        f"recipe=r image={image} output={image}": ["one of the images given"],
-        f"recipe=r image={folder} output={folder}": ["one of the images given"],
-        f"recipe=r image={folder} output={tmp_path}/file": ["is a file"],
-        f"recipe=r image={image} output=out.xyz": ["no image format to write"],
-        f"recipe=r image={tmp_path}/empty": ["no images in this folder"],
-        f"recipe=r image={image} --cfg job": ["belong to `build`"],
-        f"recipe=r image={image} save=x": ["save= is no argument"],
-        f"recipe=r model=m image={image}": ["both name the model to start from"],
-        f"recipe=r image={image} --import no_such_module": ["--import no_such_module"],
+        "": ["no model. Give", "no image: give"],
+        f"recipe=o/r image={tmp_path}/none.png": ["no such file or folder"],
+        f"recipe=o/r image={image} threshold=2": ["threshold=2: must be"],
+        f"recipe=o/r image={image} threshold=nan": ["threshold=nan: must be"],
+        f"recipe=o/r image={image} seed=x": ["seed=x"],
+        f"recipe=o/r image={image} results=r.txt": ["must end in .json"],
+        f"recipe=o/r image={image} output=": ["output= needs a path"],
+        f"recipe=o/r image={image} output={image}": ["one of the images given"],
+        f"recipe=o/r image={folder} output={folder}": ["one of the images given"],
+        f"recipe=o/r image={folder} output={tmp_path}/file": ["is a file"],
+        f"recipe=o/r image={image} output=out.xyz": ["no image format to write"],
+        f"recipe=o/r image={tmp_path}/empty": ["no images in this folder"],
+        f"recipe=o/r image={image} --cfg job": ["belong to `build`"],
+        f"recipe=o/r image={image} save=x": ["save= is no argument"],
+        f"recipe=o/r model=m image={image}": ["both name the model to start from"],
+        f"recipe=o/r image={image} --import no_such_module": ["--import no_such_module"],
     }
     for words, says in mistakes.items():
         assert run_verb("predict", words.split()) == 2, words
@@ -125,16 +133,16 @@ def test_mistakes_are_reported(image, tmp_path, capsys):
 
 def test_one_broken_image_and_a_wrong_task_are_reported(model, image, tmp_path, capsys):
     (tmp_path / "broken.png").write_text("no")
-    assert run_verb("predict", ["recipe=r", f"image={tmp_path}/broken.png"]) == 2
+    assert run_verb("predict", ["recipe=o/r", f"image={tmp_path}/broken.png"]) == 2
     assert "not an image" in capsys.readouterr().err
-    assert run_verb("predict", ["recipe=r", f"image={image}", "task=depth"]) == 2
+    assert run_verb("predict", ["recipe=o/r", f"image={image}", "task=depth"]) == 2
     assert "task='depth'" in capsys.readouterr().err
 
 
 def test_random_weights_are_reported(model, image, capsys):
     for loaded, says in ((0, "all weights are random"), (75, "25.0% of the weights are random"), (100, "")):
         model.weight_report = WeightReport([WeightSource("backbone", "here", 100, loaded=loaded)])
-        assert run_verb("predict", ["recipe=r", f"image={image}"]) == 0
+        assert run_verb("predict", ["recipe=o/r", f"image={image}"]) == 0
         err = capsys.readouterr().err
         assert says in err
         assert bool(err) == bool(says)
@@ -161,7 +169,7 @@ def test_progress_is_shown_on_terminals_only(model, image, capsys, monkeypatch):
         (Terminal(), image, False),
     ):
         monkeypatch.setattr("sys.stderr", stream)
-        assert run_verb("predict", ["recipe=r", f"image={where}"]) == 0
+        assert run_verb("predict", ["recipe=o/r", f"image={where}"]) == 0
         assert ("0/2" in stream.getvalue()) == shown
         assert ("images/s" in stream.getvalue()) == shown
         assert stream.getvalue().split("\r")[-1].strip() == ""  # it leaves nothing behind

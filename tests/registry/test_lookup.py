@@ -1,5 +1,6 @@
 import pytest
 
+from backbonekit.assembly.build import build_model
 from backbonekit.errors import RecipeError
 from backbonekit.registry import lookup
 from backbonekit.registry.builtin import BUILTIN, KINDS
@@ -64,3 +65,15 @@ def test_what_is_no_name(name):
     with pytest.raises(RecipeError, match="is no name for a neck"):
         register("neck", name, dict)
     assert not is_known("neck", name)
+
+
+def test_a_part_that_lacks_what_wiring_reads_is_refused_with_what_to_write(monkeypatch):
+    class Bare:
+        criterion = None
+
+    monkeypatch.setattr(lookup, "_REGISTERED", {("head", "bare"): Bare})
+    with pytest.raises(RecipeError) as caught:
+        build_model({"backbone": "timm/resnet10t", "head": "bare"})
+    needs, scoring = caught.value.faults
+    assert "the head 'bare' lacks `needs`: a classmethod needs(cls, wanted)" in needs
+    assert "`scoring`" in scoring

@@ -101,9 +101,12 @@ def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any
         raise
     except Exception as error:  # timm's constructors raise errors of many classes
         listed = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
+        reason = f"{type(error).__name__}: {error}" if str(error) else "it says no reason"
+        if "output_stride" in arguments:
+            reason += ". The fix: backbone.args.output_stride=8, 16 or 32"
         raise ContractError(
             f"timm does not build {architecture} with {in_channels} input channels"
-            f"{' and ' + listed if listed else ''}: {type(error).__name__}: {error}"
+            f"{' and ' + listed if listed else ''}: {reason}."
         ) from error
     for module in body.modules():
         # Swin has no argument for it: images are padded to whole patches.

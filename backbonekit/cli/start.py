@@ -1,0 +1,113 @@
+"""The model that a command line names: by recipe=, by model=, or by its parts; checked before torch is imported."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbonekit.cli.arguments import Arguments
+from backbonekit.errors import nearest
+from backbonekit.recipe.compose import compose_recipe, model_names
+from backbonekit.recipe.config_roots import is_folder
+
+if TYPE_CHECKING:
+    from backbonekit.assembly.composed_model import ComposedModel
+
+WAYS_TO_NAME_A_MODEL = (
+    "Give model=NAME (`backbonekit list models` names what ships), recipe=FOLDER (or a file, or a Hub repository), or "
+    "backbone=NAME with neck=NAME and head=NAME."
+)
+_BACKBONE = re.compile(r"(?:model\.)?backbone(?:\.name)?=")
+_DEVICE = re.compile(r"(?:cpu|cuda|mps|xpu)(?::\d+)?")
+_FILES_OF_A_MODEL = ("recipe.yaml", "config.json", "model.safetensors", "model.safetensors.index.json")
+_SAID_FOR_CUDA = ("gpu", "nvidia", "0")
+
+
+def names_a_model(arguments: Arguments) -> bool:
+    """Whether one of the ways to name a model was used."""
+    return arguments.model is not None or "recipe" in arguments.literals or _has_backbone(arguments)
+
+
+def start_of(arguments: Arguments) -> str | Mapping[str, Any]:
+    """What composing starts from where there is no recipe=: a recipe by name, or nothing but the parts given."""
+    return {} if arguments.model is None else arguments.model
+
+
+def literal_faults(arguments: Arguments) -> list[str]:
+    """What is wrong with recipe=, device= and seed=, as far as it shows without torch and without a network."""
+    literals = arguments.literals
+    faults = []
+    if not literals.get("seed", "0").isdecimal():
+        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    device = literals.get("device", "cpu")
+    if _DEVICE.fullmatch(device) is None:
+        hint = "the first GPU is cuda." if device.lower() in _SAID_FOR_CUDA else "use cpu, cuda, cuda:1, mps or xpu."
+        faults.append(f"device={device}: no device is called so; {hint}")
+    if "recipe" in literals:
+        faults += _recipe_faults(literals["recipe"], arguments.config_dir)
+    return faults
+
+
+def save_faults(literals: Mapping[str, str]) -> list[str]:
+    """What is wrong with save= and overwrite=: a folder that holds a model keeps it unless overwrite=true says so."""
+    overwrite, save = literals.get("overwrite", "false"), literals.get("save")
+    if overwrite not in ("true", "false"):
+        return [f"overwrite={overwrite}: must be true or false."]
+    if save is None:
+        return []
+    if not save:
+        return ["save= needs a folder."]
+    folder = Path(save).expanduser()
+    held = [name for name in _FILES_OF_A_MODEL if (folder / name).is_file()] if is_folder(folder) else []
+    if held and overwrite == "false":
+        return [f"save={save}: holds a model already ({held[0]}). The fix: another folder, or overwrite=true."]
+    return []
+
+
+def _recipe_faults(given: str, config_dir: str | None) -> list[str]:
+    """Faults of recipe= that no Hub repository can be meant by."""
+    path = Path(given).expanduser()
+    try:
+        if path.is_dir():
+            return []
+        if path.is_file():
+            if path.suffix.lower() in (".yaml", ".yml"):
+                return []
+            hint = f" The folder that it lies in is recipe={path.parent}." if path.suffix == ".safetensors" else ""
+            return [f"recipe={given}: is a file; a saved folder, a YAML file or a Hub repository is expected.{hint}"]
+    except (OSError, ValueError):  # names that no file system takes
+        return [f"recipe={given[:200]!r}: is no path and no Hub repository."]
+    if given in model_names(config_dir):
+        return [f"recipe={given}: there is no such folder; a recipe that ships is model={given}."]
+    if not given or "/" not in given:
+        return [f"recipe={given}: there is no such folder or file. {_beside(path)}"]
+    return []
+
+
+def _beside(path: Path) -> str:
+    folders = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
+    found = nearest(path.name, folders) if folders else ""
+    return found.capitalize() if found.startswith("did") else "A repository of the Hub is written recipe=OWNER/NAME."
+
+
+def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedModel":
+    """The model of recipe= or model= or of the parts given, on the device of device=."""
+    seed = int(arguments.literals.get("seed", "0"))
+    if "recipe" in arguments.literals:
+        from backbonekit.assembly.load import load_model
+
+        where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
+        model = load_model(where, overrides, revision=revision, seed=seed)
+    else:
+        # The recipe is checked before torch is imported: a mistake is reported in under a second.
+        recipe = compose_recipe(start_of(arguments), overrides, config_dir=arguments.config_dir)
+        from backbonekit.assembly.build import build_composed
+
+        model = build_composed(recipe, seed=seed)
+    from backbonekit.assembly.inference import pick_device
+
+    return model.to(pick_device(arguments.literals.get("device", "cpu")))
+
+
+def _has_backbone(arguments: Arguments) -> bool:
+    return any(_BACKBONE.match(word) for word in arguments.overrides)
