@@ -20,7 +20,7 @@ def check_enough_labels(ignore_label: int, num_labels: int, *, part: str) -> Non
     """
     if num_labels <= 2 and 0 <= ignore_label < num_labels:
         raise RecipeError(
-            f"{part}: ignore_label={ignore_label} is one of the {num_labels} labels 0 to {num_labels - 1}: a single one "
-            f"would be left, so nothing could be learned. The fix: processing.ignore_label=255, and 255 for the ignored "
-            f"pixels of the targets."
+            f"{part}: ignore_label={ignore_label} is one of the {num_labels} labels 0 to {num_labels - 1}; with one "
+            f"of them left, nothing could be learned. The fix: processing.ignore_label=255, and 255 for ignored pixels "
+            f"in the targets."
         )

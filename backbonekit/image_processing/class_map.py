@@ -13,14 +13,15 @@ _INDEXED_MODES = ("P", "L", "I", "I;16", "1")  # Pillow's modes with one number 
 
 
 def class_map(given: Any) -> Tensor:
-    """int64 [height, width]. `given`: a tensor, an array, nested lists, or a Pillow image, of a palette image its indices.
+    """int64 [height, width]. `given`: a tensor, an array, nested lists, or a Pillow image, of a palette image its
+    indices.
 
     Raises ContractError for colours, which name no class, and for numbers that are not whole.
     """
     if isinstance(given, Image.Image):
         if given.mode not in _INDEXED_MODES:
             raise ContractError(
-                f"segmentation is a Pillow image of mode {given.mode}: colours, not the numbers of classes. {_COLOURS_FIX}"
+                f"segmentation is a Pillow image of mode {given.mode}: colours, no numbers of classes. {_COLOURS_FIX}"
             )
         given = np.array(given)
     labels = given if isinstance(given, Tensor) else torch.as_tensor(_signed(np.asarray(given)))
@@ -28,7 +29,7 @@ def class_map(given: Any) -> Tensor:
         labels = labels[0]
     if labels.ndim == 3 and 3 in (labels.shape[0], labels.shape[-1]):
         raise ContractError(
-            f"segmentation has shape {list(labels.shape)}: colours, not the numbers of classes. {_COLOURS_FIX}"
+            f"segmentation has shape {list(labels.shape)}: colours, no numbers of classes. {_COLOURS_FIX}"
         )
     if labels.is_floating_point() and not torch.equal(labels, labels.round()):
         raise ContractError(

@@ -34,9 +34,7 @@ class ImageProcessor:
     its torchvision processors they differ by at most two steps of 1/255, where the filter rounds the other way.
     """
 
-    def __init__(
-        self, processing: Processing, labels: Labels | None = None, *, num_classes: int | None = None
-    ) -> None:
+    def __init__(self, processing: Processing, labels: Labels | None = None, *, num_classes: int | None = None) -> None:
         """`num_classes`: of the model's segmentations. Raises RecipeError with every fault of `processing`."""
         faults = _faults(processing)
         if faults:

@@ -28,8 +28,9 @@ def read_class_maps(
     if canvas.pixel_mask is not None:
         labels = labels.masked_fill(~images_at(canvas.pixel_mask, known), ignore_label)
     if is_assumed:
-        for index, one in zip(known, labels, strict=True):
-            check_no_mask_values(one, num_classes, ignore_label, where=f"targets[{index}]")
+        for index, one in given.items():
+            pixel_mask = None if canvas.pixel_mask is None else canvas.pixel_mask[index].bool()
+            check_no_mask_values(one, num_classes, ignore_label, where=f"targets[{index}]", pixel_mask=pixel_mask)
     check_labels(labels, max(num_classes, 2), key="segmentation", ignore_label=ignore_label, is_binary=num_classes == 1)
     return labels, known
 

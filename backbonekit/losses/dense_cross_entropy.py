@@ -31,20 +31,20 @@ class DenseCrossEntropy(nn.Module):
     With one class the only logit is read by a sigmoid: the label 1 is the class, 0 everything else, and the
     cross-entropy is the binary one.
 
-    `auxiliary_weight`: weight of each auxiliary prediction. `label_smoothing`: share of the target that is spread evenly
-    over all classes; a larger one makes predictions less confident. `dice_weight`: weight of the dice loss of the main
-    prediction, in which a small class counts as much as a large one; 0 turns it off. `cross_entropy_weight`: weight of
-    the main prediction's cross-entropy; 0 turns it off. `class_weights`: one for each class, in the cross-entropy, which
-    is divided by their sum over the pixels; with one class the weight of its pixels, where the others have 1.
-    `focal_gamma`: exponent of the focal factor (1 - p) ** gamma on each pixel's cross-entropy; a larger one takes more
-    weight from pixels that are right already. `hard_threshold`: pixels whose own class has at least this probability
-    are left out of the cross-entropy (online hard example mining, usually 0.7); 1 keeps all. `num_hard_pixels`: at
-    least this many pixels of a batch are kept, those with the lowest probability. `tversky_weight`: weight of the
-    Tversky loss of the main prediction. `tversky_alpha`: in it, weight of pixels that are predicted beyond a class.
-    `tversky_beta`: in it, weight of pixels that are missed; larger than alpha it finds more of a rare class.
-    `lovasz_weight`: weight of the Lovasz-softmax loss of the main prediction, a surrogate of the intersection over
-    union; of the Lovasz hinge with one class. `ignore_label`: the label of pixels without a class, from
-    `processing.ignore_label`; 255, or -1 where that is a class.
+    `auxiliary_weight`: weight of each auxiliary prediction. `label_smoothing`: share of the target that is spread
+    evenly over all classes; a larger one makes predictions less confident. `dice_weight`: weight of the dice loss of
+    the main prediction, in which a small class counts as much as a large one; 0 turns it off. `cross_entropy_weight`:
+    weight of the main prediction's cross-entropy; 0 turns it off. `class_weights`: one for each class, in the
+    cross-entropy, which is divided by their sum over the pixels; with one class the weight of its pixels, where the
+    others have 1. `focal_gamma`: exponent of the focal factor (1 - p) ** gamma on each pixel's cross-entropy; a larger
+    one takes more weight from pixels that are right already. `hard_threshold`: pixels whose own class has at least this
+    probability are left out of the cross-entropy (online hard example mining, usually 0.7); 1 keeps all.
+    `num_hard_pixels`: at least this many pixels of a batch are kept, those with the lowest probability.
+    `tversky_weight`: weight of the Tversky loss of the main prediction. `tversky_alpha`: in it, weight of pixels that
+    are predicted beyond a class. `tversky_beta`: in it, weight of pixels that are missed; larger than alpha it finds
+    more of a rare class. `lovasz_weight`: weight of the Lovasz-softmax loss of the main prediction, a surrogate of the
+    intersection over union; of the Lovasz hinge with one class. `ignore_label`: the label of pixels without a class,
+    from `processing.ignore_label`; 255, or -1 where that is a class.
 
     Source: torchvision/references/segmentation/train.py: criterion (auxiliary weight 0.5).
     """
@@ -77,7 +77,7 @@ class DenseCrossEntropy(nn.Module):
         check_enough_labels(self.ignore_label, max(num_classes, 2), part="dense_cross_entropy")
         if not cross_entropy_weight + dice_weight + tversky_weight + lovasz_weight:
             raise RecipeError(
-                "dense_cross_entropy: cross_entropy_weight, dice_weight, tversky_weight and lovasz_weight are all 0, so "
+                "dense_cross_entropy: cross_entropy_weight, dice_weight, tversky_weight and lovasz_weight are all 0: "
                 "nothing would be learned. The fix: a weight above 0 for one of them."
             )
         self.auxiliary_weight = auxiliary_weight
@@ -101,7 +101,8 @@ class DenseCrossEntropy(nn.Module):
 
     def forward(self, prediction: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Returns the terms that have a weight: `cross_entropy`, `dice`, `tversky`, `lovasz`; and
-        `auxiliary_cross_entropy` where the prediction has auxiliary logits: scalars, weighted; 0 where no pixel counts."""
+        `auxiliary_cross_entropy` where the prediction has auxiliary logits: scalars, weighted; 0 where no pixel
+        counts."""
         labels, known = read_class_maps(
             targets,
             canvas,
@@ -183,8 +184,8 @@ def _checked(class_weights: tuple[float, ...] | None, num_classes: int) -> Tenso
         )
     if not any(class_weights):
         raise RecipeError(
-            "dense_cross_entropy: every one of class_weights is 0, so nothing would be learned. The fix: a weight above "
-            "0 for at least one class, or class_weights=null."
+            "dense_cross_entropy: every one of class_weights is 0: nothing would be learned. The fix: a weight above 0 "
+            "for at least one class, or class_weights=null."
         )
     return torch.tensor((1.0, *class_weights) if num_classes == 1 else class_weights, dtype=torch.float32)
 

@@ -1,7 +1,7 @@
 """The Lovasz losses: convex surrogates of the intersection over union, which is what segmentations are scored by.
 
-Source: Berman et al., "The Lovasz-Softmax loss", 2018, algorithm 1, equations 8 and 11; over all pixels of the batch, and
-over the classes that the labels hold.
+Source: Berman et al., "The Lovasz-Softmax loss", 2018, algorithm 1, equations 8 and 11; over all pixels of the batch,
+and over the classes that the labels hold.
 """
 
 import torch

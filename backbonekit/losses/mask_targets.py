@@ -22,8 +22,8 @@ class MaskTargets:
     `present`: bool [rows, targets], False in the padding, and for a class that a segmentation does not contain.
     `valid`: bool [rows, height, width], the pixels that count; None when all do.
     `masks`: bool [all targets, height, width], row after row, `counts` of each; or None, and then
-    `segmentation`: int64 [rows, height, width] whose classes are the targets, -1 where no pixel counts. It is never split into a mask for each
-    class at full size: 150 classes at 800 x 1216 would be 146 MB for each image.
+    `segmentation`: int64 [rows, height, width] whose classes are the targets, -1 where no pixel counts. It is never
+    split into a mask for each class at full size: 150 classes at 800 x 1216 would be 146 MB for each image.
     `is_complete`: whether all `counts` targets of every row are present: always for masks, not for segmentations.
     """
 

@@ -28,7 +28,7 @@ def pixel_cross_entropy(
 
     Source: Lin et al., "Focal Loss for Dense Object Detection", 2017, equation 4, with a softmax.
     """
-    # The divisor is at least one, or the smallest weight: the loss of a batch without a pixel that counts is 0, not NaN.
+    # The divisor is never 0 (see `_divided`): the loss of a batch without a pixel that counts is 0, not NaN.
     counts = labels != ignore_label
     weights = None if class_weights is None else _weights_of(labels, counts, class_weights)
     if focal_gamma == 0 and hard_threshold == 1:

@@ -103,19 +103,23 @@ def check_labels(
         )
 
 
-def check_no_mask_values(labels: Tensor, num_classes: int, ignore_label: int, *, where: str) -> None:
+def check_no_mask_values(
+    labels: Tensor, num_classes: int, ignore_label: int, *, where: str, pixel_mask: Tensor | None = None
+) -> None:
     """Raises ContractError for a map of one or two classes with 0 and 255 alone, where 255 is ignored by default: such
     a map is nearly always a mask whose foreground is 255. Checks on the CPU alone, as `check_labels`.
 
-    `where`: what the message calls the map.
+    `where`: what the message calls the map. `pixel_mask`: False where the map is padding.
     """
     if num_classes > 2 or labels.device.type != "cpu" or torch.compiler.is_compiling() or labels.numel() == 0:
         return
+    if pixel_mask is not None:
+        labels = labels[pixel_mask.to(labels.device)[: labels.shape[0], : labels.shape[1]]]
     zero, ignored = labels == 0, labels == ignore_label
     if zero.any() and ignored.any() and (zero | ignored).all():
         raise ContractError(
-            f"{where}: segmentation holds 0 and {ignore_label} alone, and {ignore_label} is the label of ignored pixels: "
-            f"only 0 would be learned. Where {ignore_label} is the foreground of a mask, the fix: "
+            f"{where}: segmentation holds 0 and {ignore_label} alone, and {ignore_label} is the label of ignored "
+            f"pixels, so only 0 would be learned. Where {ignore_label} is the foreground of a mask, the fix: "
             f"'processing.label_map={{{ignore_label}: 1}}'. Where these pixels are to be ignored: "
             f"processing.ignore_label={ignore_label} says so."
         )

@@ -11,8 +11,8 @@ from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.backbone_options import read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
-from backbonekit.recipe.ignored_label import with_one_ignore_label
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
+from backbonekit.recipe.ignored_label import with_one_ignore_label
 from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.schema_versions import in_current_schema, version_fault
