@@ -9,6 +9,7 @@ from zlib import crc32
 from torch import nn
 
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.ignored_label import ignored_class_notes, num_segmented, wired_label
 from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing
@@ -61,8 +62,10 @@ def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | N
         backbone,
         tasks,
         recipe=_completed(recipe, wiring, processing, builder.commit),
-        processor=ImageProcessor(processing, labels=recipe.labels),
-        weight_report=WeightReport(builder.sources, [*recipe.notes, *wiring.notes, *builder.notes]),
+        processor=ImageProcessor(processing, labels=recipe.labels, num_classes=num_segmented(wiring)),
+        weight_report=WeightReport(
+            builder.sources, [*recipe.notes, *wiring.notes, *builder.notes, *ignored_class_notes(wiring, processing)]
+        ),
     )
     return model.eval()
 
@@ -108,7 +111,8 @@ class _Builder:
         for path, key, part in _located(plan.name, plan.necks, plan.head):
             modules[path] = self._part(path, part, saved.get(key))
         head = modules.pop(_path("head", plan.name), None)
-        return TaskModules(nn.ModuleList(modules.values()), head, _criterion(plan))
+        label = wired_label(self.wiring, self.recipe.processing.get("ignore_label"))
+        return TaskModules(nn.ModuleList(modules.values()), head, _criterion(plan, label))
 
     def _saved_parts(self, task: str) -> dict[tuple[str, str, int], str]:
         """Where the initial weights of this task's parts stand."""
@@ -219,8 +223,8 @@ def _located(
         yield _path("head", task), ("head", head.name, 0), head
 
 
-def _criterion(plan: TaskPlan) -> nn.Module | None:
-    """The recipe's criterion, or the head's default."""
+def _criterion(plan: TaskPlan, ignore_label: int | None) -> nn.Module | None:
+    """The recipe's criterion, or the head's default. `ignore_label`: None leaves it to the criterion."""
     if plan.head is None or plan.recipe.head is None:
         return None
     default = plan.head.part.criterion  # type: ignore[attr-defined]
@@ -228,9 +232,11 @@ def _criterion(plan: TaskPlan) -> nn.Module | None:
     if recipe is None:
         return None
     criterion = resolve("criterion", recipe.name)
-    # Losses without classes, such as those of depth, have no such option.
-    classes = pick({"num_classes": plan.head.options.get("num_classes")}, criterion)
-    return criterion(**classes, **recipe.options)
+    wired = {"num_classes": plan.head.options.get("num_classes")}
+    if ignore_label is not None:
+        wired["ignore_label"] = ignore_label
+    # Losses without classes, such as those of depth, have no such options.
+    return criterion(**pick(wired, criterion), **recipe.options)
 
 
 def _identity(backbone: Any) -> tuple[Any, ...]:

@@ -179,6 +179,7 @@ def _batch(
             labels=_fitting(model.labels, predictions[name]),
             threshold=threshold,
             top_k=top_k,
+            ignore_label=model.processor.ignore_label,
         )
         for name, reading in chosen.items()
     }

@@ -8,7 +8,7 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from backbonekit.contract.options import Range
+from backbonekit.contract.options import Length, Range
 
 Schema = dict[str, Any]
 _PLAIN: dict[Any, Schema] = {
@@ -67,7 +67,10 @@ def schema_of(annotation: Any) -> Schema:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         bounds = next((extra for extra in arguments[1:] if isinstance(extra, Range)), None)
+        length = next((extra for extra in arguments[1:] if isinstance(extra, Length)), None)
         schema = schema_of(arguments[0])
+        if length is not None:
+            schema["maxItems"] = length.most
         return schema if bounds is None else _bounded(schema, bounds)
     if origin is Literal:
         return {"enum": list(arguments)}

@@ -107,6 +107,8 @@ def _faults_of_choices(path: str, value: Any, choices: Sequence[Schema]) -> list
     for choice, faults in zip(choices, found, strict=True):
         if choice.get("type") == "array" and isinstance(value, list | tuple):
             return faults
+        if choice.get("type") == "object" and isinstance(value, Mapping):
+            return faults
     allowed = " or ".join(described(choice) for choice in choices)
     return [f"{path}: given {shown(value)}, must be {allowed}.{_hint(value, choices[0].get('type', ''))}"]
 

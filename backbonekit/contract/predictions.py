@@ -16,6 +16,12 @@ from backbonekit.contract.mapping import FieldMapping, register_output
 Scoring = Literal["softmax", "softmax_with_null", "sigmoid", "distance", "nearness"]
 
 
+def scoring_of(scoring: Scoring, num_classes: int) -> Scoring:
+    """How the logits of that many classes are read: a softmax over one class is always 1, so one is read by a
+    sigmoid."""
+    return "sigmoid" if scoring == "softmax" and num_classes == 1 else scoring
+
+
 class Prediction(FieldMapping):
     """A head's prediction. `losses` is set only by a head whose loss is part of its forward.
 
@@ -26,7 +32,8 @@ class Prediction(FieldMapping):
 @register_output
 @dataclass(eq=False)
 class ClassScores(Prediction):
-    """One class an image. `logits`: [batch, classes], before softmax."""
+    """One class an image, or any number of them. `logits`: [batch, classes], before softmax; before sigmoid with one
+    class, and where the criterion trains several classes an image (its `scoring`)."""
 
     logits: Tensor
 
@@ -34,7 +41,7 @@ class ClassScores(Prediction):
 @register_output
 @dataclass(eq=False)
 class DenseLogits(Prediction):
-    """A class for every pixel. `logits`: [batch, classes, height, width], before softmax.
+    """A class for every pixel. `logits`: [batch, classes, height, width], before softmax; of one class before sigmoid.
 
     `auxiliary`: logits of auxiliary heads, each [batch, classes, height, width].
     """

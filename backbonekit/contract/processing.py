@@ -1,9 +1,10 @@
 """How an image becomes an input, as plain data. No torch here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from backbonekit.contract.options import Range
+from backbonekit.contract.options import IgnoreLabel, Range
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -14,6 +15,8 @@ _Edge = Annotated[int, Range(1, 16_384)]  # pixels; the largest images in use ar
 _Multiple = Annotated[int, Range(1, 1_024)]  # pixels
 _Mean = Annotated[float, Range(-1_000, 1_000)]
 _Std = Annotated[float, Range(1e-6, 1_000)]
+_Label = Annotated[int, Range(0, 100_000)]
+LabelMap = Mapping[str, _Label | Literal["ignore"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,10 @@ class Processing:
     both sides of the resized image up. `crop` (height, width) is cut from the centre. `mean` and `std` are per
     channel of the [0, 1] image. `canvas` (height, width) fixes the padded size; without it a batch is padded to its
     largest image.
+
+    Of targets: `ignore_label` is the label of pixels that belong to no class, in segmentations, their padding, the
+    losses and the results; 255, or -1 where the classes include 255. `label_map` changes the labels of the files: a
+    class for each label, or "ignore"; labels that it does not name stay.
     """
 
     size: tuple[_Edge, _Edge] | None = None
@@ -39,6 +46,8 @@ class Processing:
     mean: tuple[_Mean, ...] = IMAGENET_MEAN
     std: tuple[_Std, ...] = IMAGENET_STD
     canvas: tuple[_Edge, _Edge] | None = None
+    ignore_label: IgnoreLabel | None = None
+    label_map: LabelMap | None = None
 
 
 @dataclass(frozen=True, slots=True)

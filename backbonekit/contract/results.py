@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from backbonekit.contract.targets import IGNORE_LABEL
+
 
 class Result:
     """What was found in one image. (The field lists below are the contract; this class is the name that they share.)"""
@@ -13,7 +15,8 @@ class Result:
 
 @dataclass(slots=True)
 class ClassResult(Result):
-    """`labels`: int64 [k], best first. `scores`: float [k] in [0, 1], of a softmax over all classes."""
+    """`labels`: int64 [k], best first. `scores`: float [k] in [0, 1], of a softmax over all classes, or of a sigmoid
+    each where an image may have several classes or none."""
 
     labels: Tensor
     scores: Tensor
@@ -21,9 +24,17 @@ class ClassResult(Result):
 
 @dataclass(slots=True)
 class SemanticResult(Result):
-    """`segmentation`: int64 [height, width], the class of every pixel."""
+    """`segmentation`: int64 [height, width], the class of every pixel; `ignore_label` where it has none. Of a model
+    with one class (`is_binary`) 1 where the class is and 0 elsewhere, as in its targets."""
 
     segmentation: Tensor
+    ignore_label: int = IGNORE_LABEL
+    is_binary: bool = False
+
+    def classes(self) -> Tensor:
+        """int64 [height, width], the number of each pixel's class, by which it is named; -1 where it has none."""
+        numbers = self.segmentation - 1 if self.is_binary else self.segmentation
+        return numbers.masked_fill(self.segmentation == self.ignore_label, -1)
 
 
 @dataclass(slots=True)

@@ -268,7 +268,7 @@ def binary_masks(
     """float [masks, *canvas] and int64 [masks], the labels in rising order, resized and padded with their image.
 
     `classes`: of each instance, where `labels` number instances. `ignore_index`: has no mask. `do_reduce_labels`: 0
-    becomes `ignore_index`, which must then be given, and every other label one less.
+    becomes `ignore_index`, which must then be given and stays, and every other label one less.
     """
     if do_reduce_labels and ignore_index is None:
         raise ContractError("do_reduce_labels makes label 0 the ignored one. The fix: an ignore_index, such as 255.")
@@ -276,7 +276,7 @@ def binary_masks(
     assert moved is not None
     if do_reduce_labels:
         assert ignore_index is not None
-        moved = torch.where(moved == 0, ignore_index, moved - 1)
+        moved = torch.where((moved == 0) | (moved == ignore_index), ignore_index, moved - 1)
     present = [label for label in moved.unique().tolist() if label != ignore_index]
     masks = moved[None] == torch.tensor(present, dtype=torch.int64)[:, None, None]
     height, width = moved.shape

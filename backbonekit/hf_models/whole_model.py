@@ -1,7 +1,7 @@
 """A composed model as one of transformers: built, opened and saved; with one class for each kind of prediction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -156,7 +156,8 @@ class WholeModel(nn.Module):
 
     def _written_processing(self) -> dict[str, Any]:
         """With the processor that also holds how predictions are read, if it prepares images in the same way."""
-        processing = self.model.processor.processing
+        # What concerns targets stands in config.json.
+        processing = replace(self.model.processor.processing, ignore_label=None, label_map=None)
         written = write_processing(processing)
         named = {**written, "image_processor_type": f"{MODELS[self.config.model_type].processor}ImageProcessor"}
         return named if read_processing(named, shown=PREPROCESSOR_CONFIG) == processing else written

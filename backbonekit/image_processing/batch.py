@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from backbonekit.contract.processing import Processing
-from backbonekit.contract.targets import Target
+from backbonekit.contract.targets import IGNORE_LABEL, Target
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.resize import round_up
 from backbonekit.image_processing.targets import pad_target
@@ -31,10 +31,14 @@ def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tupl
 
 
 def pad_together(
-    images: Sequence[Tensor], canvas: tuple[int, int], targets: Sequence[Target] | None = None
+    images: Sequence[Tensor],
+    canvas: tuple[int, int],
+    targets: Sequence[Target] | None = None,
+    ignore_label: int = IGNORE_LABEL,
 ) -> dict[str, Any]:
     """`pixel_values` [batch, channels, *canvas] with 0 (the mean colour) on padding, `pixel_mask` bool
-    [batch, *canvas] with True where a real pixel is, or None when nothing is padded; `targets` if there are."""
+    [batch, *canvas] with True where a real pixel is, or None when nothing is padded; `targets` if there are, their
+    segmentations with `ignore_label` on padding."""
     padded = any(tuple(image.shape[-2:]) != canvas for image in images)
     if not padded:
         batch: dict[str, Any] = {"pixel_values": torch.stack(list(images)), "pixel_mask": None}
@@ -48,7 +52,7 @@ def pad_together(
             mask[index, :height, :width] = True
         batch = {"pixel_values": values, "pixel_mask": mask}
     if targets is not None:
-        batch["targets"] = [pad_target(target, canvas) for target in targets]
+        batch["targets"] = [pad_target(target, canvas, ignore_label) for target in targets]
     return batch
 
 

@@ -9,15 +9,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from backbonekit.contract.ignored_label import ignored_label
+from backbonekit.contract.label_map import label_map_faults, read_label_map
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_schema import schemas_of
 from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.processing import Geometry, Processing
+from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
+from backbonekit.image_processing.relabel import relabelled_target
 from backbonekit.image_processing.resize import crop_box, resize_pixels, resized_size
 from backbonekit.image_processing.targets import as_target, check_grids, move_target
+from backbonekit.ops.targets import check_no_mask_values
 
 _MAX_CHANNELS = 1_024  # of an image; hyperspectral cameras have a few hundred bands
 
@@ -29,13 +34,15 @@ class ImageProcessor:
     its torchvision processors they differ by at most two steps of 1/255, where the filter rounds the other way.
     """
 
-    def __init__(self, processing: Processing, labels: Labels | None = None) -> None:
-        """Raises RecipeError with every fault of `processing`."""
+    def __init__(self, processing: Processing, labels: Labels | None = None, *, num_classes: int | None = None) -> None:
+        """`num_classes`: of the model's segmentations. Raises RecipeError with every fault of `processing`."""
         faults = _faults(processing)
         if faults:
             raise RecipeError(faults)
         self.processing = processing
         self.labels = labels
+        self.num_classes = num_classes
+        self._label_map = read_label_map(processing.label_map or {})
         self._mean = torch.tensor(processing.mean, dtype=torch.float32)[:, None, None]
         self._std = torch.tensor(processing.std, dtype=torch.float32)[:, None, None]
 
@@ -71,8 +78,9 @@ class ImageProcessor:
         geometries = [_on_canvas(geometry, canvas) for geometry in placed]
         moved = None
         if matched is not None:
-            moved = [move_target(target, geometry) for target, geometry in zip(matched, geometries, strict=True)]
-        return pad_together(values, canvas, moved), geometries
+            labelled = self._labelled(matched)
+            moved = [move_target(target, geometry) for target, geometry in zip(labelled, geometries, strict=True)]
+        return pad_together(values, canvas, moved, self.ignore_label), geometries
 
     def collate(self, samples: Sequence[Any]) -> dict[str, Any]:
         """Batches what a user's own augmentation made; fits `DataLoader(collate_fn=processor.collate)`.
@@ -94,10 +102,27 @@ class ImageProcessor:
         canvas = canvas_for([_size(value) for value in values], self.processing)
         targets = None
         if any(target is not None for _, target in pairs):
-            targets = [as_target(target or {}) for _, target in pairs]
+            targets = self._labelled([as_target(target or {}) for _, target in pairs])
             for target, pixel_values in zip(targets, values, strict=True):
                 check_grids(target, _size(pixel_values))
-        return pad_together(values, canvas, targets)
+        return pad_together(values, canvas, targets, self.ignore_label)
+
+    @property
+    def ignore_label(self) -> int:
+        """The label of pixels of a segmentation that belong to no class, and of its padding."""
+        return ignored_label(self.processing.ignore_label, self.num_classes)
+
+    def _labelled(self, targets: Sequence[Target]) -> list[Target]:
+        """With the labels that `processing.label_map` makes of those in the files."""
+        if self._label_map:
+            targets = [relabelled_target(target, self._label_map, self.ignore_label) for target in targets]
+        if self.processing.ignore_label is None and self.num_classes is not None:
+            for index, target in enumerate(targets):
+                if "segmentation" in target:
+                    check_no_mask_values(
+                        target["segmentation"], self.num_classes, self.ignore_label, where=f"targets[{index}]"
+                    )
+        return list(targets)
 
     def _one(self, image: ImageLike) -> tuple[Tensor, Geometry]:
         """[channels, height, width] before padding; its geometry with the canvas still its own size."""
@@ -154,6 +179,7 @@ def _faults(processing: Processing) -> list[str]:
     ]
     if faults:
         return faults
+    faults += label_map_faults("processing.label_map", processing.label_map or {})
     if len(processing.mean) != len(processing.std) or not processing.mean:
         faults.append(
             f"processing.mean has {len(processing.mean)} numbers and processing.std {len(processing.std)}; "

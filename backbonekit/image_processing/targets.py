@@ -10,10 +10,11 @@ from torch import Tensor
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.targets import IGNORE_LABEL, Target
 from backbonekit.errors import ContractError
+from backbonekit.image_processing.class_map import class_map
 from backbonekit.image_processing.resize import resize_nearest_as_pillow
 
-# key -> the value in the padding. The keys that have a pixel grid of their own.
-_GRIDS: dict[str, float] = {"masks": 0, "segmentation": IGNORE_LABEL, "depth": float("nan")}
+# key -> the value in the padding; None: the ignored label. The keys that have a pixel grid of their own.
+_GRIDS: dict[str, float | None] = {"masks": 0, "segmentation": None, "depth": float("nan")}
 _DTYPES = {
     "labels": torch.int64,
     "boxes": torch.float32,
@@ -31,7 +32,12 @@ def as_target(target: Mapping[str, Any]) -> Target:
     tensors: dict[str, Any] = {}
     for key, value in target.items():
         dtype = _DTYPES.get(key)
-        tensors[key] = value if dtype is None else torch.as_tensor(value).to(dtype)
+        if key == "segmentation":
+            tensors[key] = class_map(value)
+        elif key == "class" and torch.as_tensor(value).ndim:  # several labels an image: 0 or 1 for each class
+            tensors[key] = torch.as_tensor(value).float()
+        else:
+            tensors[key] = value if dtype is None else torch.as_tensor(value).to(dtype)
     if "boxes" in tensors and tensors["boxes"].numel() == 0:
         tensors["boxes"] = tensors["boxes"].reshape(0, 4)  # an empty list has no second dimension
     return tensors  # type: ignore[return-value]
@@ -76,10 +82,11 @@ def check_grids(target: Target, size: tuple[int, int]) -> None:
             )
 
 
-def pad_target(target: Target, canvas: tuple[int, int]) -> Target:
-    """Grids padded at the bottom and right: masks with False, segmentation with 255 (ignore), depth with NaN."""
+def pad_target(target: Target, canvas: tuple[int, int], ignore_label: int = IGNORE_LABEL) -> Target:
+    """Grids padded at the bottom and right: masks with False, segmentation with the ignored label, depth with NaN."""
     padded: dict[str, Any] = dict(target)
-    for key, filling in _GRIDS.items():
+    for key, value in _GRIDS.items():
+        filling = ignore_label if value is None else value
         if key in padded:
             grid: Tensor = padded[key]
             height, width = grid.shape[-2:]

@@ -1,37 +1,55 @@
-"""Semantic segmentation's loss: cross-entropy of every pixel, with auxiliary predictions and an optional dice loss."""
+"""Semantic segmentation's loss: cross-entropy of every pixel, with auxiliary predictions and losses of regions."""
 
 from typing import Annotated
 
 import torch
-import torch.nn.functional as functional
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from backbonekit.contract.ignored_label import check_enough_labels, ignored_label
 from backbonekit.contract.maps import Canvas
-from backbonekit.contract.options import Classes, Probability, Range, Weight
-from backbonekit.contract.predictions import DenseLogits
-from backbonekit.contract.targets import IGNORE_LABEL, Targets
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.contract.options import Classes, ClassWeights, Count, IgnoreLabel, Probability, Range, Weight
+from backbonekit.contract.predictions import DenseLogits, Scoring
+from backbonekit.contract.targets import Targets
+from backbonekit.errors import RecipeError
+from backbonekit.losses.class_maps import read_class_maps
+from backbonekit.losses.lovasz import lovasz_hinge, lovasz_softmax
+from backbonekit.losses.pixel_cross_entropy import pixel_cross_entropy
 from backbonekit.losses.reduction import zero_loss
+from backbonekit.losses.region_overlap import ClassSums, class_sums, dice_loss, tversky_loss
 from backbonekit.ops.numerics import upcast_to_float32
 from backbonekit.ops.resize import resize_bilinear
-from backbonekit.ops.targets import check_labels, images_at
+from backbonekit.ops.targets import images_at
 
-Label = Annotated[int, Range(-1, 100_000)]
-SMOOTH = 1e-6  # in the dice loss: a class of one pixel still counts, and the sum of no pixels can be divided by
+Gamma = Annotated[float, Range(0, 10)]
 
 
 class DenseCrossEntropy(nn.Module):
     """Cross-entropy with the key `segmentation`, averaged over all pixels of the batch that count.
 
     A pixel counts unless it is padding or has the ignored label. Logits of another size are resized to the canvas.
-    `auxiliary_weight`: weight of each auxiliary prediction; that of the main one is 1.
-    `label_smoothing`: share of the target that is spread evenly over all classes; a larger one makes predictions less
-    confident. `dice_weight`: weight of the dice loss of the main prediction, in which a small class counts as much as a
-    large one; 0 turns it off. `ignore_label`: the label of pixels without a class; outside the classes.
+    With one class the only logit is read by a sigmoid: the label 1 is the class, 0 everything else, and the
+    cross-entropy is the binary one.
+
+    `auxiliary_weight`: weight of each auxiliary prediction. `label_smoothing`: share of the target that is spread
+    evenly over all classes; a larger one makes predictions less confident. `dice_weight`: weight of the dice loss of
+    the main prediction, in which a small class counts as much as a large one; 0 turns it off. `cross_entropy_weight`:
+    weight of the main prediction's cross-entropy; 0 turns it off. `class_weights`: one for each class, in the
+    cross-entropy, which is divided by their sum over the pixels; with one class the weight of its pixels, where the
+    others have 1. `focal_gamma`: exponent of the focal factor (1 - p) ** gamma on each pixel's cross-entropy; a larger
+    one takes more weight from pixels that are right already. `hard_threshold`: pixels whose own class has at least this
+    probability are left out of the cross-entropy (online hard example mining, usually 0.7); 1 keeps all.
+    `num_hard_pixels`: at least this many pixels of a batch are kept, those with the lowest probability.
+    `tversky_weight`: weight of the Tversky loss of the main prediction. `tversky_alpha`: in it, weight of pixels that
+    are predicted beyond a class. `tversky_beta`: in it, weight of pixels that are missed; larger than alpha it finds
+    more of a rare class. `lovasz_weight`: weight of the Lovasz-softmax loss of the main prediction, a surrogate of the
+    intersection over union; of the Lovasz hinge with one class. `ignore_label`: the label of pixels without a class,
+    from `processing.ignore_label`; 255, or -1 where that is a class.
 
     Source: torchvision/references/segmentation/train.py: criterion (auxiliary weight 0.5).
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -40,56 +58,98 @@ class DenseCrossEntropy(nn.Module):
         auxiliary_weight: Weight = 0.5,
         label_smoothing: Probability = 0.0,
         dice_weight: Weight = 0.0,
-        ignore_label: Label = IGNORE_LABEL,
+        cross_entropy_weight: Weight = 1.0,
+        class_weights: ClassWeights | None = None,
+        focal_gamma: Gamma = 0.0,
+        hard_threshold: Probability = 1.0,
+        num_hard_pixels: Count = 100_000,
+        tversky_weight: Weight = 0.0,
+        tversky_alpha: Probability = 0.3,
+        tversky_beta: Probability = 0.7,
+        lovasz_weight: Weight = 0.0,
+        ignore_label: IgnoreLabel | None = None,
     ) -> None:
         super().__init__()
-        if 0 <= ignore_label < num_classes:
-            raise RecipeError(
-                f"dense_cross_entropy: ignore_label={ignore_label} is one of the {num_classes} classes, so that class "
-                f"would never be learned. The fix: ignore_label=-1, and -1 for the ignored pixels of the targets."
-            )
         self.num_classes = num_classes
+        self.is_binary = num_classes == 1
+        self.ignore_label = ignored_label(ignore_label, num_classes)
+        self.has_assumed_label = ignore_label is None
+        check_enough_labels(self.ignore_label, max(num_classes, 2), part="dense_cross_entropy")
+        if not cross_entropy_weight + dice_weight + tversky_weight + lovasz_weight:
+            raise RecipeError(
+                "dense_cross_entropy: cross_entropy_weight, dice_weight, tversky_weight and lovasz_weight are all 0: "
+                "nothing would be learned. The fix: a weight above 0 for one of them."
+            )
         self.auxiliary_weight = auxiliary_weight
         self.label_smoothing = label_smoothing
         self.dice_weight = dice_weight
-        self.ignore_label = ignore_label
+        self.cross_entropy_weight = cross_entropy_weight
+        self.focal_gamma = focal_gamma
+        self.hard_threshold = hard_threshold
+        self.num_hard_pixels = num_hard_pixels
+        self.tversky_weight = tversky_weight
+        self.tversky_alpha = tversky_alpha
+        self.tversky_beta = tversky_beta
+        self.lovasz_weight = lovasz_weight
+        # A constant that moves with the model to its device; no weight that is saved.
+        self.register_buffer("class_weights", _checked(class_weights, num_classes), persistent=False)
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the logits that it trains are read."""
+        return "sigmoid" if self.is_binary else "softmax"
 
     def forward(self, prediction: DenseLogits, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
-        """Returns {`cross_entropy`}, {`dice`} where it has a weight, and {`auxiliary_cross_entropy`} where the
-        prediction has auxiliary logits: scalars, weighted; 0 where no pixel counts."""
-        given = {index: target["segmentation"] for index, target in enumerate(targets) if "segmentation" in target}
-        known = list(given)
-        labels = self._labels(given, canvas, prediction.logits.device) if given else None
-        terms = {"cross_entropy": self._term(prediction.logits, labels, known)}
-        if self.dice_weight:
-            terms["dice"] = self.dice_weight * self._dice(prediction.logits, labels, known)
+        """Returns the terms that have a weight: `cross_entropy`, `dice`, `tversky`, `lovasz`; and
+        `auxiliary_cross_entropy` where the prediction has auxiliary logits: scalars, weighted; 0 where no pixel
+        counts."""
+        labels, known = read_class_maps(
+            targets,
+            canvas,
+            num_classes=self.num_classes,
+            ignore_label=self.ignore_label,
+            is_assumed=self.has_assumed_label,
+            device=prediction.logits.device,
+        )
+        terms = self._main_terms(prediction.logits, labels, known)
         if prediction.auxiliary is not None:
-            auxiliary = [self._term(logits, labels, known) for logits in prediction.auxiliary]
+            auxiliary = [self._cross_entropy(logits, labels, known) for logits in prediction.auxiliary]
             terms["auxiliary_cross_entropy"] = self.auxiliary_weight * sum(auxiliary[1:], auxiliary[0])
         return terms
 
-    def _labels(self, segmentations: dict[int, Tensor], canvas: Canvas, device: torch.device) -> Tensor:
-        """[images that have the key, height, width] on the canvas; padding carries the ignored label."""
-        height, width = canvas.size
-        labels = []
-        for index, segmentation in segmentations.items():
-            given = segmentation.to(device).long()
-            if given.ndim != 2:
-                raise ContractError(f"targets[{index}]: segmentation must be [height, width], got {list(given.shape)}.")
-            rows, columns = given.shape
-            if rows > height or columns > width:
-                raise ContractError(
-                    f"targets[{index}]: segmentation is {rows}x{columns}, larger than the input's {height}x{width}; "
-                    f"resize and pad it together with its image (the processor does)."
-                )
-            check_labels(given, self.num_classes, key="segmentation", ignore_label=self.ignore_label)
-            labels.append(functional.pad(given, (0, width - columns, 0, height - rows), value=self.ignore_label))
-        stacked = torch.stack(labels)
-        if canvas.pixel_mask is not None:
-            stacked = stacked.masked_fill(~images_at(canvas.pixel_mask, list(segmentations)), self.ignore_label)
-        return stacked
+    def _main_terms(self, logits: Tensor, labels: Tensor | None, known: list[int]) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        if self.cross_entropy_weight:
+            cross_entropy = self._cross_entropy(logits, labels, known)
+            terms["cross_entropy"] = (
+                cross_entropy if self.cross_entropy_weight == 1 else self.cross_entropy_weight * cross_entropy
+            )
+        weights = {"dice": self.dice_weight, "tversky": self.tversky_weight, "lovasz": self.lovasz_weight}
+        wanted = [name for name, weight in weights.items() if weight]
+        if not wanted:
+            return terms
+        if labels is None:
+            return terms | {name: zero_loss(logits) for name in wanted}
+        logits = _on_canvas(logits, labels, known)
+        if self.dice_weight or self.tversky_weight:
+            sums = class_sums(self._columns(logits), labels, self.ignore_label)
+            if self.is_binary:  # the region of everything else is no class
+                sums = ClassSums(*(values[1:] for values in sums))
+            if self.dice_weight:
+                terms["dice"] = self.dice_weight * dice_loss(sums)
+            if self.tversky_weight:
+                tversky = tversky_loss(sums, alpha=self.tversky_alpha, beta=self.tversky_beta)
+                terms["tversky"] = self.tversky_weight * tversky
+        if self.lovasz_weight:
+            lovasz = (
+                lovasz_hinge(logits[:, 0], labels, self.ignore_label)
+                if self.is_binary
+                else lovasz_softmax(logits, labels, self.ignore_label)
+            )
+            terms["lovasz"] = self.lovasz_weight * lovasz
+        return terms
 
-    def _term(
+    def _cross_entropy(
         self,
         logits: Float[Tensor, "batch classes height width"],
         labels: Int[Tensor, "known canvas_height canvas_width"] | None,
@@ -97,17 +157,37 @@ class DenseCrossEntropy(nn.Module):
     ) -> Tensor:
         if labels is None:
             return zero_loss(logits)
-        logits = _on_canvas(logits, labels, known)
-        total = functional.cross_entropy(
-            logits, labels, ignore_index=self.ignore_label, label_smoothing=self.label_smoothing, reduction="sum"
+        logits = self._columns(_on_canvas(logits, labels, known))
+        return pixel_cross_entropy(
+            logits,
+            labels,
+            ignore_label=self.ignore_label,
+            label_smoothing=self.label_smoothing,
+            class_weights=None if self.class_weights is None else self.class_weights.to(logits.dtype),
+            focal_gamma=self.focal_gamma,
+            hard_threshold=self.hard_threshold,
+            num_hard_pixels=self.num_hard_pixels,
         )
-        # The count is at least one: the loss of a batch without a pixel that counts is 0, not NaN.
-        return total / (labels != self.ignore_label).sum().clamp(min=1)
 
-    def _dice(self, logits: Tensor, labels: Tensor | None, known: list[int]) -> Tensor:
-        if labels is None:
-            return zero_loss(logits)
-        return dense_dice(_on_canvas(logits, labels, known), labels, self.ignore_label)
+    def _columns(self, logits: Tensor) -> Tensor:
+        """A column for each label: a softmax over (0, logit) is the sigmoid of the logit."""
+        return torch.cat([torch.zeros_like(logits), logits], dim=1) if self.is_binary else logits
+
+
+def _checked(class_weights: tuple[float, ...] | None, num_classes: int) -> Tensor | None:
+    if class_weights is None:
+        return None
+    if len(class_weights) != num_classes:
+        raise RecipeError(
+            f"dense_cross_entropy: class_weights has {len(class_weights)} numbers, one for each of the {num_classes} "
+            f"class{'' if num_classes == 1 else 'es'} is right."
+        )
+    if not any(class_weights):
+        raise RecipeError(
+            "dense_cross_entropy: every one of class_weights is 0: nothing would be learned. The fix: a weight above 0 "
+            "for at least one class, or class_weights=null."
+        )
+    return torch.tensor((1.0, *class_weights) if num_classes == 1 else class_weights, dtype=torch.float32)
 
 
 def _on_canvas(logits: Tensor, labels: Tensor, known: list[int]) -> Tensor:
@@ -116,25 +196,3 @@ def _on_canvas(logits: Tensor, labels: Tensor, known: list[int]) -> Tensor:
     if logits.shape[-2:] == labels.shape[-2:]:
         return logits
     return resize_bilinear(logits, (labels.shape[-2], labels.shape[-1]))
-
-
-def dense_dice(
-    logits: Float[Tensor, "batch classes height width"], labels: Int[Tensor, "batch height width"], ignore_label: int
-) -> Float[Tensor, ""]:
-    """The dice loss, 1 - soft dice of each class over all pixels of the batch that count, averaged over the classes
-    that the labels hold; in [0, 1], and 0 where no pixel counts.
-
-    Source: Milletari et al., "V-Net", 2016, section 3, with sums instead of squares below; over the batch and without
-    absent classes as in segmentation_models.pytorch, losses/dice.py.
-    """
-    num_classes = logits.shape[1]
-    counts = labels != ignore_label
-    # Ignored pixels are counted in one more class, which is cut off. No one-hot map is made, which would be large.
-    classes = labels.masked_fill(~counts, num_classes).flatten()
-    shares = logits.softmax(dim=1).masked_fill(~counts[:, None], 0)
-    right = shares.gather(1, labels.masked_fill(~counts, 0)[:, None]).flatten()
-    overlap = shares.new_zeros(num_classes + 1).index_add(0, classes, right)[:-1]
-    target = shares.new_zeros(num_classes + 1).index_add(0, classes, shares.new_ones(()).expand_as(right))[:-1]
-    dice = 2 * overlap / (shares.sum((0, 2, 3)) + target + SMOOTH)
-    present = target > 0
-    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)

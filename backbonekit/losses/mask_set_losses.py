@@ -6,14 +6,13 @@ github.com/facebookresearch/MaskFormer, mask_former/modeling/criterion.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
 from backbonekit.contract.maps import Canvas
-from backbonekit.contract.options import Range
 from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.targets import Targets
 from backbonekit.errors import ContractError
@@ -21,8 +20,6 @@ from backbonekit.losses.mask_matching import MaskMatches, match_masks
 from backbonekit.losses.mask_targets import MaskTargets, read_mask_targets
 from backbonekit.losses.reduction import all_reduce_mean, zero_loss
 from backbonekit.ops.numerics import upcast_to_float32
-
-IgnoreLabel = Annotated[int, Range(-1, 100_000)]
 
 
 @runtime_checkable

@@ -22,8 +22,8 @@ class MaskTargets:
     `present`: bool [rows, targets], False in the padding, and for a class that a segmentation does not contain.
     `valid`: bool [rows, height, width], the pixels that count; None when all do.
     `masks`: bool [all targets, height, width], row after row, `counts` of each; or None, and then
-    `segmentation`: int64 [rows, height, width] whose classes are the targets. It is never split into a mask for each
-    class at full size: 150 classes at 800 x 1216 would be 146 MB for each image.
+    `segmentation`: int64 [rows, height, width] whose classes are the targets, -1 where no pixel counts. It is never
+    split into a mask for each class at full size: 150 classes at 800 x 1216 would be 146 MB for each image.
     `is_complete`: whether all `counts` targets of every row are present: always for masks, not for segmentations.
     """
 
@@ -52,7 +52,7 @@ class MaskTargets:
         if self.valid is None:
             return self
         if self.segmentation is not None:
-            return replace(self, segmentation=self.segmentation.masked_fill(~self.valid, -1))
+            return self  # it holds no class there
         assert self.masks is not None
         parts = [part & one for part, one in zip(self.masks.split(self.counts), self.valid, strict=True)]
         return replace(self, masks=torch.cat(parts))
@@ -86,8 +86,8 @@ def read_mask_targets(
 ) -> MaskTargets | None:
     """The targets of the images that have `labels` and `masks`, or `segmentation`; None when no image has them.
 
-    Masks smaller than the canvas are at its top left. Raises ContractError for larger ones, for labels and masks of
-    different numbers, and where the ignored label is a class.
+    Masks smaller than the canvas are at its top left. A class is present by its pixels outside the padding and without
+    the ignored label. Raises ContractError for larger masks, and for labels and masks of different numbers.
     """
     read = [_read(image, target, canvas.size, ignore_label, device) for image, target in enumerate(targets)]
     found = [one for one in read if one is not None]
@@ -95,15 +95,11 @@ def read_mask_targets(
         return None
     images = [one.image for one in found]
     valid = _valid(found, canvas, ignore_label, device)
+    if valid is not None:
+        found = [one.where_valid(pixels, num_classes, ignore_label) for one, pixels in zip(found, valid, strict=True)]
     segmentations = [one.segmentation for one in found if one.segmentation is not None]
-    if segmentations and 0 <= ignore_label < num_classes:
-        raise ContractError(
-            f"targets: segmentation with {num_classes} classes, of which the ignored label {ignore_label} is one. The "
-            f"fix: ignore_label=-1 for the criterion, and -1 for the ignored pixels."
-        )
     if len(segmentations) == len(found):
         segmentation = torch.stack(segmentations)
-        check_labels(segmentation, num_classes, key="segmentation", ignore_label=ignore_label)
         labels = torch.arange(num_classes, device=device).expand(len(found), -1)
         present = classes_present(segmentation, num_classes)
         return MaskTargets(images, labels, present, valid, None, [num_classes] * len(found), segmentation, False)
@@ -128,6 +124,15 @@ class _OneImage:
     labels: Tensor
     masks: Tensor
     segmentation: Tensor | None = None
+
+    def where_valid(self, valid: Tensor, num_classes: int, ignore_label: int) -> "_OneImage":
+        """The same without a class on the segmentation's invalid pixels. Raises ContractError for a label that is none
+        of the classes on another pixel."""
+        if self.segmentation is None:
+            return self
+        labels = self.segmentation.masked_fill(~valid, ignore_label)
+        check_labels(labels, num_classes, key="segmentation", ignore_label=ignore_label)
+        return replace(self, segmentation=self.segmentation.masked_fill(~valid, -1))
 
     def as_masks(self, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
         """Labels, masks and which of them are present."""

@@ -75,24 +75,53 @@ def read_box_targets(targets: Targets, canvas: Canvas, *, like: Tensor) -> BoxTa
     )
 
 
-def check_labels(labels: Tensor, num_classes: int, *, key: str, ignore_label: int | None = None) -> None:
-    """Raises ContractError for a label outside 0..num_classes-1.
+def check_labels(
+    labels: Tensor, num_labels: int, *, key: str, ignore_label: int | None = None, is_binary: bool = False
+) -> None:
+    """Raises ContractError for a label outside 0..num_labels-1. `is_binary`: one class, 1, and everything else, 0.
 
     Checks on the CPU alone: on an accelerator reading the labels would stop the pipeline at every step, and there the
     device's own assertion stops the run.
     """
     if labels.device.type != "cpu" or torch.compiler.is_compiling() or labels.numel() == 0:
         return
-    outside = (labels < 0) | (labels >= num_classes)
+    outside = (labels < 0) | (labels >= num_labels)
     if ignore_label is not None:
         outside &= labels != ignore_label
     if outside.any():
         wrong = sorted(set(labels[outside].tolist()))
         ignored = f", {ignore_label} is ignored" if ignore_label is not None else ""
+        held = f"targets: {key} holds the label{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:5]))}; with "
+        if is_binary:
+            raise ContractError(
+                f"{held}num_classes=1 the class is 1 and everything else 0{ignored}. For other labels in the files: "
+                f"processing.label_map, such as {{{wrong[0]}: 1}}."
+            )
         raise ContractError(
-            f"targets: {key} holds the label{'s' if len(wrong) > 1 else ''} {', '.join(map(str, wrong[:5]))}; with "
-            f"num_classes={num_classes} labels run from 0 to {num_classes - 1}{ignored} (background counts only "
+            f"{held}num_classes={num_labels} labels run from 0 to {num_labels - 1}{ignored} (background counts only "
             f"where it is a class of its own)."
+        )
+
+
+def check_no_mask_values(
+    labels: Tensor, num_classes: int, ignore_label: int, *, where: str, pixel_mask: Tensor | None = None
+) -> None:
+    """Raises ContractError for a map of one or two classes with 0 and 255 alone, where 255 is ignored by default: such
+    a map is nearly always a mask whose foreground is 255. Checks on the CPU alone, as `check_labels`.
+
+    `where`: what the message calls the map. `pixel_mask`: False where the map is padding.
+    """
+    if num_classes > 2 or labels.device.type != "cpu" or torch.compiler.is_compiling() or labels.numel() == 0:
+        return
+    if pixel_mask is not None:
+        labels = labels[pixel_mask.to(labels.device)[: labels.shape[0], : labels.shape[1]]]
+    zero, ignored = labels == 0, labels == ignore_label
+    if zero.any() and ignored.any() and (zero | ignored).all():
+        raise ContractError(
+            f"{where}: segmentation holds 0 and {ignore_label} alone, and {ignore_label} is the label of ignored "
+            f"pixels, so only 0 would be learned. Where {ignore_label} is the foreground of a mask, the fix: "
+            f"'processing.label_map={{{ignore_label}: 1}}'. Where these pixels are to be ignored: "
+            f"processing.ignore_label={ignore_label} says so."
         )
 
 

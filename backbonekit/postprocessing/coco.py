@@ -16,9 +16,11 @@ class CocoResults:
 
     Things: `image_id`, `category_id` (our number of the class, from 0), `bbox` (x, y, width, height), `score`, and
     `segmentation` in compressed run lengths where there are masks. Panoptic and semantic: one entry an image with
-    `file_name` of a PNG in the folder `NAME_maps` and, for panoptic, `segments_info`. Depth: a 16-bit PNG with
-    depth = offset + scale * value. Classes: one entry each, with `score`. Keypoints: one entry a person, `keypoints` as
-    x, y, 2 for each that was found and 0, 0, 0 for each that was not, and the mean `score` of those found.
+    `file_name` of a PNG in the folder `NAME_maps` and, for panoptic, `segments_info`. With one class the PNG has 1
+    where it is and 0 elsewhere, and `segments_info` the class of 1. No class: 255, in 16 bits 65535. Depth: a 16-bit
+    PNG with depth = offset + scale * value. Classes: one entry each, with `score`. Keypoints: one entry a person,
+    `keypoints` as x, y, 2 for each that was found and 0, 0, 0 for each that was not, and the mean `score` of those
+    found.
     """
 
     def __init__(self, path: str | Path, labels: Labels | None = None) -> None:

@@ -19,7 +19,6 @@ from backbonekit.contract.results import (
     PanopticResult,
     SemanticResult,
 )
-from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.postprocessing.label_map import depth_png, label_png
 
 Entries = list[dict[str, Any]]
@@ -37,10 +36,13 @@ def depth_entries(result: DepthResult, labels: Labels | None, write_png: WritePn
 
 
 def semantic_entries(result: SemanticResult, labels: Labels | None, write_png: WritePng) -> Entries:
-    segmentation = result.segmentation.numpy()
-    present = segmentation[segmentation != IGNORE_LABEL]
-    largest = max(len(labels.names) - 1 if labels else 0, int(present.max()) if present.size else 0)
-    return [{"file_name": write_png(label_png(segmentation, largest, nothing=IGNORE_LABEL))}]
+    if result.is_binary:
+        file_name = write_png(label_png(result.segmentation.numpy(), 1, nothing=result.ignore_label))
+        area = int((result.segmentation == 1).sum())
+        return [{"file_name": file_name, "segments_info": [{"id": 1, "category_id": 0, "area": area}] * (area > 0)}]
+    classes = result.classes().numpy()
+    largest = max(len(labels.names) - 1 if labels else 0, int(classes.max(initial=0)))
+    return [{"file_name": write_png(label_png(classes, largest, nothing=-1))}]
 
 
 def panoptic_entries(result: PanopticResult, labels: Labels | None, write_png: WritePng) -> Entries:

@@ -10,14 +10,16 @@ def label_png(labels: np.ndarray, largest: int, *, nothing: int | None = None) -
     """Integers [height, width] from 0 to `largest` as a PNG whose pixels are the numbers.
 
     8 bits with a palette, so that a viewer shows colours, where the numbers fit; else 16-bit grey. `nothing`: the
-    number that means no label; 8 bits are enough only where it is above `largest`, and in 16 bits it becomes 65535.
+    number that means no label; it becomes 255, in 16 bits 65535, which is no number of another label.
     """
-    if largest < (256 if nothing is None else nothing):
+    is_narrow = largest < (256 if nothing is None else 255)
+    if nothing is not None:
+        labels = np.where(labels == nothing, 255 if is_narrow else 65_535, labels)
+    if is_narrow:
         image = Image.frombytes("P", (labels.shape[1], labels.shape[0]), labels.astype(np.uint8).tobytes())
         image.putpalette(_palette())
         return _png(image)
-    wide = labels if nothing is None else np.where(labels == nothing, 65_535, labels)
-    return _png(Image.fromarray(wide.astype(np.uint16)))
+    return _png(Image.fromarray(labels.astype(np.uint16)))
 
 
 def depth_png(depth: np.ndarray) -> tuple[bytes, float, float]:

@@ -20,6 +20,7 @@ from backbonekit.contract.predictions import (
 )
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import Result
+from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.postprocessing.boxes import detect, place_detections, suppress
 from backbonekit.postprocessing.classes import top_classes
@@ -42,6 +43,7 @@ class Options:
     top_k: int | None
     mask_threshold: float
     overlap_threshold: float
+    ignore_label: int
 
     @property
     def lowest(self) -> float:
@@ -113,7 +115,11 @@ PREDICTION_KINDS: dict[type[Prediction], PredictionKind] = {
         pipeline_tag="image-classification",
     ),
     DenseLogits: PredictionKind(
-        {"semantic": lambda p, g, o: segment_dense(p, g, scoring=o.scoring, threshold=o.threshold)},
+        {
+            "semantic": lambda p, g, o: segment_dense(
+                p, g, scoring=o.scoring, threshold=o.threshold, ignore_label=o.ignore_label
+            )
+        },
         pipeline_tag="image-segmentation",
         output_names=("logits",),
     ),
@@ -125,7 +131,7 @@ PREDICTION_KINDS: dict[type[Prediction], PredictionKind] = {
     MaskQueries: PredictionKind(
         {
             "instance": _instances,
-            "semantic": lambda p, g, o: segment_masks(p, g, scoring=o.scoring),
+            "semantic": lambda p, g, o: segment_masks(p, g, scoring=o.scoring, ignore_label=o.ignore_label),
             "panoptic": _panoptic,
         },
         suggest=_suggested,
@@ -166,17 +172,18 @@ def to_results(
     top_k: int | None = None,
     mask_threshold: float = 0.5,
     overlap_threshold: float = 0.8,
+    ignore_label: int = IGNORE_LABEL,
 ) -> list[Result]:
     """One result an image, on the CPU, with padding, crop and resize undone.
 
     `task`: how mask queries are read: semantic, instance or panoptic; by default what `labels` suggest (things and
     stuff: panoptic; only stuff: semantic; else instance). `threshold`: the lowest score that is kept (0.5; of classes
-    none; of keypoints 0). `top_k`: how many at most (5 classes; as many masks or boxes as queries). `mask_threshold`
-    and `overlap_threshold` are panoptic's. What a centre crop hid is 255 (semantic), no segment, or NaN (depth).
-    Raises RecipeError for a task that this kind of prediction has no reading for.
+    none, unless they are scored one by one; of keypoints 0). `top_k`: how many at most (5 classes; as many masks or
+    boxes as queries). `mask_threshold` and `overlap_threshold` are panoptic's. What a centre crop hid is `ignore_label`
+    (semantic), no segment, or NaN (depth). Raises RecipeError for a task that this prediction cannot be read as.
     """
     task = choose_task(prediction, task, labels)
-    options = Options(scoring, labels, threshold, top_k, mask_threshold, overlap_threshold)
+    options = Options(scoring, labels, threshold, top_k, mask_threshold, overlap_threshold, ignore_label)
     return list(PREDICTION_KINDS[type(prediction)].tasks[task](prediction, geometries, options))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from backbonekit.contract.predictions import DenseLogits, MaskQueries, Scoring
+from backbonekit.contract.predictions import DenseLogits, MaskQueries, Scoring, scoring_of
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.results import SemanticResult
 from backbonekit.contract.targets import IGNORE_LABEL
@@ -15,24 +15,39 @@ from backbonekit.postprocessing.window import on_image, resample, strips, window
 
 
 def segment_dense(
-    prediction: DenseLogits, geometries: Sequence[Geometry], *, scoring: Scoring, threshold: float | None = None
+    prediction: DenseLogits,
+    geometries: Sequence[Geometry],
+    *,
+    scoring: Scoring,
+    threshold: float | None = None,
+    ignore_label: int = IGNORE_LABEL,
 ) -> list[SemanticResult]:
     """The class with the highest logit, resampled to the image before the comparison.
 
-    Scored by sigmoid, a pixel may have no class: where the best one does not reach `threshold` (0.5), it is 255, and so
-    is what a centre crop hid.
+    Scored by sigmoid, a pixel may have no class: where the best one does not reach `threshold` (0.5), it has
+    `ignore_label`, and so has what a centre crop hid. A model of one class is always scored so; its pixels are 1 where
+    the class is and 0 elsewhere.
     """
+    is_binary = prediction.logits.shape[1] == 1
     lowest = None
-    if scoring == "sigmoid":
+    if scoring_of(scoring, prediction.logits.shape[1]) == "sigmoid":
         lowest = torch.logit(torch.tensor(0.5 if threshold is None else threshold, dtype=torch.float64)).item()
     logits = upcast_to_float32(prediction.logits)
-    return [_best_class(maps, geometry, lowest) for maps, geometry in zip(logits, geometries, strict=True)]
+    return [
+        _best_class(maps, geometry, lowest, ignore_label, is_binary)
+        for maps, geometry in zip(logits, geometries, strict=True)
+    ]
 
 
 def segment_masks(
-    prediction: MaskQueries, geometries: Sequence[Geometry], *, scoring: Scoring = "softmax_with_null"
+    prediction: MaskQueries,
+    geometries: Sequence[Geometry],
+    *,
+    scoring: Scoring = "softmax_with_null",
+    ignore_label: int = IGNORE_LABEL,
 ) -> list[SemanticResult]:
-    """Each pixel's class by the sum over queries of class probability times mask probability; 255 outside a crop.
+    """Each pixel's class by the sum over queries of class probability times mask probability; `ignore_label` outside a
+    crop.
 
     Source: MaskFormer (Cheng et al., 2021), section 3.4; github.com/facebookresearch/MaskFormer
     `mask_former_model.py: semantic_inference`.
@@ -43,14 +58,20 @@ def segment_masks(
         masks = upcast_to_float32(mask_logits).sigmoid()
         # scores: [classes, height, width] on the prediction's grid; sums commute with the resampling
         scores = torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
-        results.append(_best_class(scores, geometry, None))
+        results.append(_best_class(scores, geometry, None, ignore_label, is_binary=False))
     return results
 
 
-def _best_class(maps: Tensor, geometry: Geometry, lowest: float | None) -> SemanticResult:
+def _best_class(
+    maps: Tensor, geometry: Geometry, lowest: float | None, ignore_label: int, is_binary: bool
+) -> SemanticResult:
     window = window_of(geometry, (maps.shape[-2], maps.shape[-1]))
     parts = []
     for rows in strips(window, maps.shape[0]):
         best, labels = resample(maps, window, rows=rows).max(dim=0)
-        parts.append((labels if lowest is None else labels.where(best >= lowest, IGNORE_LABEL)).cpu())
-    return SemanticResult(on_image(torch.cat(parts), window, IGNORE_LABEL))
+        if is_binary:
+            labels = (best >= lowest).long()
+        elif lowest is not None:
+            labels = labels.where(best >= lowest, ignore_label)
+        parts.append(labels.cpu())
+    return SemanticResult(on_image(torch.cat(parts), window, ignore_label), ignore_label, is_binary)

@@ -15,7 +15,6 @@ from backbonekit.contract.results import (
     PanopticResult,
     SemanticResult,
 )
-from backbonekit.contract.targets import IGNORE_LABEL
 
 _MOST = 8  # entries of a kind
 
@@ -26,7 +25,8 @@ def class_words(result: ClassResult, labels: Labels | None) -> list[str]:
 
 
 def semantic_words(result: SemanticResult, labels: Labels | None) -> list[str]:
-    return _shares(result.segmentation[result.segmentation != IGNORE_LABEL], labels, result.segmentation.numel())
+    classes = result.classes()
+    return _shares(classes[classes >= 0], labels, classes.numel())
 
 
 def instance_words(result: InstanceResult, labels: Labels | None) -> list[str]:

@@ -117,13 +117,13 @@ def add_plain_scalars(loader_or_dumper: Any) -> None:
 
 
 class _PlainLoader(_LOADER):
-    """SafeLoader with YAML 1.2's plain scalars, and keys that are text and unique."""
+    """SafeLoader with YAML 1.2's plain scalars, and keys that are text and unique. A whole number is the text of it."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[str, Any]:
         mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = self.construct_object(key_node, deep=True)
+            key = _text_key(self.construct_object(key_node, deep=True))
             if not isinstance(key, str):
                 hint = _numbered_hint(key) or " Write it in quotes."
                 raise RecipeError(f"line {line}: the key {_shown(key)} is no text.{hint}")
@@ -172,7 +172,10 @@ class _Copier:
         raise RecipeError(f"{_shown(where)}: a recipe holds plain data, not {_kind(value)}.")
 
     def _items(self, mapping: Mapping[Any, Any], path: str, depth: int) -> Iterator[tuple[str, Any]]:
-        for key, item in mapping.items():
+        if len({str(key) for key in mapping}) < len(mapping):
+            raise RecipeError(f"{_shown(path.lstrip('.') or self.origin)}: a key is given as a number and as text.")
+        for given, item in mapping.items():
+            key = _text_key(given)
             if not isinstance(key, str):
                 raise RecipeError(
                     f"{_shown(path.lstrip('.') or self.origin)}: the key {_shown(key)} is no text.{_numbered_hint(key)}"
@@ -180,6 +183,11 @@ class _Copier:
             if len(key) > MAX_KEY:
                 raise RecipeError(f"{_shown(path.lstrip('.') or self.origin)}: a key of {len(key)} characters.")
             yield str(key), self.copy(item, f"{path}.{key}", depth + 1)
+
+
+def _text_key(key: Any) -> Any:
+    """A whole number as its text, such as the labels in `{0: ignore, 7: 1}`; every other key as it is."""
+    return str(key) if type(key) is int and -(10**18) < key < 10**18 else key
 
 
 def _kind(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from backbonekit.contract.label_map import label_map_faults
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_values import coerced, faults_of, shown
 from backbonekit.errors import nearest
@@ -77,6 +78,8 @@ def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str,
             faults.append(
                 f"processing.{key} has {len(read[key])} values, one for each of {in_channels} channels is right."
             )
+    if read.get("label_map"):
+        faults.extend(label_map_faults("processing.label_map", read["label_map"]))
     if read.get("size") is not None:
         for key in ("shortest_edge", "longest_edge"):
             if read.get(key) is not None:

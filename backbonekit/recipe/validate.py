@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from backbonekit.contract.label_map import unknown_classes
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import RecipeError, nearest
@@ -12,6 +13,7 @@ from backbonekit.recipe.backbone_options import KEYS as BACKBONE_KEYS
 from backbonekit.recipe.backbone_options import read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
+from backbonekit.recipe.ignored_label import with_one_ignore_label
 from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.schema_versions import in_current_schema, version_fault
@@ -53,6 +55,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     faults = [] if faults is None else list(faults)
     clean, refused = without_forbidden({key: value for key, value in data.items() if key != MANIFEST_KEY})
     faults.extend(refused)
+    clean = with_one_ignore_label(clean, faults)
     for key in clean:
         if key not in KEYS:
             faults.append(f"{shown_path(key)} is unknown; {_owner_hint(key, clean) or nearest(key, KEYS)}")
@@ -65,6 +68,8 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     neck, head, heads = _read_tasks(clean, labels, faults)
     in_channels = 3 if backbone is None else backbone.in_channels
     processing = read_processing(clean.get("processing"), in_channels, faults)
+    if processing.get("label_map"):
+        faults.extend(_unknown_classes(processing["label_map"], head, heads))
     adapt = clean.get("adapt", "auto")
     faults.extend(faults_of("adapt", adapt, {"enum": ["auto", "never"]}))
     training = read_training(clean.get("training"), faults)
@@ -123,6 +128,17 @@ def _read_tasks(
         if found is not None:
             read[task] = found
     return (), None, read
+
+
+def _unknown_classes(
+    label_map: Mapping[str, Any], head: PartRecipe | None, heads: Mapping[str, TaskRecipe]
+) -> list[str]:
+    """Labels of `processing.label_map` that no head has."""
+    parts = [head, *(task.head for task in heads.values())]
+    counts = [part.options.get("num_classes") for part in parts if part is not None]
+    known = [count for count in counts if isinstance(count, int)]
+    # A model of one class tells two labels apart.
+    return unknown_classes("processing.label_map", label_map, max(2, *known)) if known else []
 
 
 def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) -> TaskRecipe | None:

@@ -14,6 +14,8 @@ from backbonekit.registry.lookup import check_declarations, target_of
 
 FILE = Path(__file__).with_name("table.json")
 Options = Mapping[str, Mapping[str, Any]]
+# Of a criterion: options that wiring passes on, the head's number of classes and the label that processing ignores.
+WIRED = frozenset({"num_classes", "ignore_label"})
 
 
 def options(kind: str, name: str) -> Options | None:
@@ -27,7 +29,7 @@ def options(kind: str, name: str) -> Options | None:
     from backbonekit.contract.option_schema import options_of
 
     found = options_of(target)
-    return {option: found[option] for option in found if (kind, option) != ("criterion", "num_classes")}
+    return {option: found[option] for option in found if kind != "criterion" or option not in WIRED}
 
 
 def default_criterion(head: str) -> str | None:

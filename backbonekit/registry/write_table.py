@@ -11,6 +11,7 @@ from backbonekit.contract.option_schema import fields_of, options_of
 from backbonekit.contract.processing import Processing
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.lookup import resolve
+from backbonekit.registry.table import WIRED
 
 
 def table_text() -> str:
@@ -34,7 +35,7 @@ def _part(kind: str, name: str) -> dict[str, Any]:
     part = resolve(kind, name)
     options = options_of(part)
     if kind == "criterion":
-        options.pop("num_classes", None)  # wiring passes on the head's
+        options = {name: option for name, option in options.items() if name not in WIRED}
     entry: dict[str, Any] = {"doc": _first_sentence(inspect.getdoc(part) or ""), "options": options}
     return entry | {"criterion": part.criterion} if kind == "head" else entry
 

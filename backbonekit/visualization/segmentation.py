@@ -7,7 +7,6 @@ from PIL import Image
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.results import PanopticResult, SemanticResult
-from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.visualization.colours import Colour, label_colour
 from backbonekit.visualization.regions import name_positions, paint_masks
 from backbonekit.visualization.text import Plates, label_name, line_width
@@ -15,10 +14,10 @@ from backbonekit.visualization.text import Plates, label_name, line_width
 
 def draw_semantic(image: Image.Image, result: SemanticResult, labels: Labels | None = None) -> Image.Image:
     """A colour for each class, its name in its two largest pieces. Pixels without a class stay as they are."""
-    regions = result.segmentation.numpy()
+    regions = result.classes().numpy()
     present, areas = np.unique(regions, return_counts=True)
     # The largest first: where names compete for room, they win.
-    order = [int(label) for label in present[np.argsort(-areas)] if label != IGNORE_LABEL]
+    order = [int(label) for label in present[np.argsort(-areas)] if label >= 0]
     drawn = _painted(image, regions, {label: label_colour(label) for label in order})
     plates = Plates(drawn)
     for label in order:

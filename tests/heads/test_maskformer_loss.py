@@ -24,6 +24,10 @@ def noise(*shape, seed):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
 def blobs(count, seed, size=SIZE):
     """Masks of about a third of the pixels, in blocks of four, so that they survive being made smaller."""
     coarse = noise(count, -(-size[0] // 4), -(-size[1] // 4), seed=seed) > 0.4
@@ -353,15 +357,37 @@ def test_refuses_segmentations_that_are_wrong(segmentation, message):
         tester.run(tester.prediction(1), [{"segmentation": segmentation}])
 
 
-def test_more_than_255_classes_need_another_ignored_label():
+def test_with_more_than_255_classes_255_is_a_class_and_minus_one_is_ignored():
     prediction = MaskQueries(torch.zeros(1, 3, 301), torch.zeros(1, 3, 6, 8))
     targets = [{"segmentation": torch.full(SIZE, 255)}]
-    with pytest.raises(ContractError, match=r"ignored label 255 is one.*ignore_label=-1"):
-        MaskSetCriterion(num_classes=300)(prediction, targets, Canvas(SIZE))
-    assert MaskSetCriterion(num_classes=300, ignore_label=-1)(prediction, targets, Canvas(SIZE))["mask"] > 0
+    assert MaskSetCriterion(num_classes=300)(prediction, targets, Canvas(SIZE))["mask"] > 0
+    assert MaskSetCriterion(num_classes=300, ignore_label=255)(prediction, targets, Canvas(SIZE))["mask"] == 0
+    nothing = [{"segmentation": torch.full(SIZE, -1)}]
+    assert MaskSetCriterion(num_classes=300)(prediction, nothing, Canvas(SIZE))["mask"] == 0
     # Masks know no ignored label, so many classes are no matter.
     target = {"labels": torch.tensor([255]), "masks": blobs(1, seed=0)}
     assert MaskSetCriterion(num_classes=300)(prediction, [target], Canvas(SIZE))["mask"] > 0
+
+
+@pytest.mark.parametrize("filling", [255, 254, 0, 7])
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_padding_is_no_class_whatever_it_is_filled_with(filling, is_mixed):
+    """The loss of a padded batch equals that with the padding relabelled, also beside a target of masks."""
+    prediction = MaskQueries(noise(2, 8, 301, seed=0), noise(2, 8, 6, 8, seed=1))
+    labels = torch.arange(2)[:, None, None] * 3 + torch.randint(0, 3, (2, *SIZE), generator=seeded(2)) + 5
+    mask = torch.ones(2, *SIZE, dtype=torch.bool)
+    mask[0, 15:], mask[1, :, 20:] = False, False
+    filled, ignored = ([{"segmentation": one} for one in labels.masked_fill(~mask, label)] for label in (filling, -1))
+    if is_mixed:
+        filled[0] = ignored[0] = {"labels": torch.tensor([255]), "masks": blobs(1, seed=0) & mask[0]}
+    criterion = MaskSetCriterion(num_classes=300, ignore_label=-1)
+    torch.testing.assert_close(
+        criterion(prediction, filled, Canvas(SIZE, mask)), criterion(prediction, ignored, Canvas(SIZE, mask))
+    )
+    present = read_mask_targets(
+        filled, Canvas(SIZE, mask), num_classes=300, ignore_label=-1, device=torch.device("cpu")
+    ).present
+    assert present.sum().item() == (4 if is_mixed else 6)
 
 
 def test_refuses_another_number_of_targets():

@@ -115,9 +115,39 @@ def test_refuses_a_target_that_does_not_lie_on_the_canvas(shape, message):
         tester.run(tester.prediction(1), [{"segmentation": torch.zeros(shape, dtype=torch.long)}])
 
 
-def test_an_ignored_label_that_is_a_class_is_refused():
-    with pytest.raises(RecipeError, match="ignore_label=255 is one of the 847 classes"):
-        DenseCrossEntropy(num_classes=847)
+@pytest.mark.parametrize(("num_classes", "label"), [(255, 255), (256, -1), (847, -1)])
+def test_the_usual_ignored_label_is_no_class(num_classes, label):
+    assert DenseCrossEntropy(num_classes=num_classes).ignore_label == label
+
+
+@pytest.mark.parametrize(("num_classes", "label"), [(1, 0), (1, 1), (2, 0), (2, 1)])
+def test_an_ignored_label_that_leaves_a_single_one_is_refused(num_classes, label):
+    with pytest.raises(RecipeError, match=f"ignore_label={label} is one of the 2 labels 0 to 1; .*ignore_label=255"):
+        DenseCrossEntropy(num_classes=num_classes, ignore_label=label)
+
+
+@pytest.mark.parametrize("ignore_label", [-100, -1, 0, 3, 254, 255, 1000])
+def test_any_number_may_be_the_ignored_label(ignore_label):
+    """Of 300 classes; 0, 3, 254 and 255 are classes of their own, which then count in nothing."""
+    logits = noise(2, 300, 6, 8, seed=0).requires_grad_()
+    labels = torch.randint(0, 300, (2, 6, 8), generator=torch.Generator().manual_seed(1))
+    labels[0, :3] = ignore_label
+    expected = functional.cross_entropy(logits, labels, ignore_index=ignore_label)
+    criterion = DenseCrossEntropy(num_classes=300, ignore_label=ignore_label, lovasz_weight=0.5, dice_weight=0.5)
+    terms = criterion(DenseLogits(logits), [{"segmentation": one} for one in labels], Canvas((6, 8)))
+    torch.testing.assert_close(terms["cross_entropy"], expected)
+    sum(terms.values()).backward()
+    assert logits.grad.isfinite().all()
+    assert not logits.grad[0, :, :3].any()
+
+
+def test_padding_counts_in_nothing_whatever_it_is_filled_with():
+    tester = TestDenseCrossEntropy()
+    prediction, mask = tester.prediction(2), torch.ones(2, *SIZE, dtype=torch.bool)
+    mask[0, 20:] = False
+    filled, ignored = tester.targets(2), tester.targets(2)
+    filled[0]["segmentation"][20:], ignored[0]["segmentation"][20:] = 99, IGNORE_LABEL
+    torch.testing.assert_close(tester.run(prediction, filled, mask), tester.run(prediction, ignored, mask))
 
 
 def test_more_classes_than_255_train_with_another_ignored_label():

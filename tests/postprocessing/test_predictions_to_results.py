@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from PIL import Image
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import BoxQueries, ClassScores, DenseDepth, DenseLogits, MaskQueries, Prediction
@@ -13,7 +14,9 @@ from backbonekit.errors import RecipeError
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.postprocessing import window
 from backbonekit.postprocessing.instance import mask_boxes
+from backbonekit.postprocessing.result_kinds import summarise
 from backbonekit.postprocessing.results import choose_task, to_results
+from backbonekit.visualization.draw import draw
 
 # A 480 x 640 image at half size on a canvas that a portrait made taller: 40 % of it is padding.
 PADDED = Geometry((480, 640), (240, 320), (0, 0), (240, 320), (400, 320))
@@ -84,10 +87,49 @@ def test_one_sigmoid_class_leaves_background():
     logits = torch.full((1, 1, 48, 64), -3.0)
     logits[..., :20] = 3.0
     (result,) = to_results(DenseLogits(logits), [PLAIN], scoring="sigmoid")
-    assert result.segmentation.unique().tolist() == [0, 255]
-    assert (result.segmentation == 0).sum() == 48 * 20
+    assert result.segmentation.unique().tolist() == [0, 1]
+    assert (result.segmentation == 1).sum() == 48 * 20
+    assert (result.classes() == 0).sum() == 48 * 20  # by which it is named
+    assert result.classes().unique().tolist() == [-1, 0]
     (all_of_it,) = to_results(DenseLogits(logits), [PLAIN], scoring="sigmoid", threshold=0.0)
-    assert (all_of_it.segmentation == 0).all()
+    assert (all_of_it.segmentation == 1).all()
+    (by_softmax,) = to_results(DenseLogits(logits), [PLAIN], scoring="softmax")
+    assert torch.equal(by_softmax.segmentation, result.segmentation)  # a softmax over one class would be 1 everywhere
+
+
+def test_several_sigmoid_classes_leave_the_ignored_label():
+    logits = torch.full((1, 2, 48, 64), -3.0)
+    logits[:, 1, :, :20] = 3.0
+    (result,) = to_results(DenseLogits(logits), [PLAIN], scoring="sigmoid", ignore_label=-1)
+    assert result.segmentation.unique().tolist() == [-1, 1]
+    assert torch.equal(result.classes(), result.segmentation)
+
+
+def test_with_more_than_255_classes_class_255_is_one_like_the_others():
+    logits = torch.zeros(1, 300, 48, 64)
+    logits[:, 255] = 5.0
+    (result,) = to_results(DenseLogits(logits), [PLAIN], scoring="softmax", ignore_label=-1)
+    assert (result.classes() == 255).all()
+    assert summarise(result, None) == "class 255 100%"
+    blank = Image.new("RGB", (64, 48))
+    assert draw(blank, result).tobytes() != blank.tobytes()
+
+
+def test_an_image_may_have_several_classes_or_none():
+    logits = torch.tensor([[2.0, -2.0, 1.0], [-1.0, -2.0, -3.0]])
+    two, none = to_results(ClassScores(logits), [PLAIN, PLAIN], scoring="sigmoid")
+    assert two.labels.tolist() == [0, 2]
+    torch.testing.assert_close(two.scores, torch.tensor([2.0, 1.0]).sigmoid())
+    assert none.labels.tolist() == []
+    most = to_results(ClassScores(logits), [PLAIN, PLAIN], scoring="sigmoid", threshold=0.0)[1]
+    assert most.labels.tolist() == [0, 1, 2]
+
+
+def test_one_class_of_an_image_is_there_or_not():
+    there, not_there = to_results(ClassScores(torch.tensor([[1.0], [-1.0]])), [PLAIN, PLAIN], scoring="softmax")
+    assert there.labels.tolist() == [0]
+    torch.testing.assert_close(there.scores, torch.tensor([1.0]).sigmoid())
+    assert not_there.labels.tolist() == []
 
 
 def test_what_a_centre_crop_hid_is_empty():

@@ -1,16 +1,18 @@
 """Recipes of schema version 1 open and build as the current ones; old option names are reported with the new name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 import backbonekit as bk
+from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.schema_versions import RENAMED_IN_2, in_current_schema
 from backbonekit.recipe.validate import read_recipe_file, recipe_from_mapping
-from backbonekit.registry.table import options
+from backbonekit.registry.table import WIRED, options
 
 FOLDER = Path(__file__).parent / "version_1"
 SAVED = sorted(FOLDER.glob("*.yaml"))  # `dump_recipe(compose_recipe(NAME))` of the last release with version 1
@@ -32,7 +34,12 @@ def recipe_with(kind, part, option, value, version):
 @pytest.mark.parametrize("file", SAVED, ids=lambda file: file.stem)
 def test_saved_recipe_reads_as_the_current_one(file):
     assert yaml.safe_load(file.read_text())["schema_version"] == 1
-    assert read_recipe_file(file) == compose_recipe(file.stem) == compose_recipe(file)
+    read, current = read_recipe_file(file), compose_recipe(file.stem)
+    # One of them says which label is ignored, which is the usual one.
+    assert read.processing.get("ignore_label", IGNORE_LABEL) == IGNORE_LABEL
+    processing = {key: value for key, value in read.processing.items() if key != "ignore_label"}
+    assert replace(read, processing=processing) == current
+    assert read == compose_recipe(file)
 
 
 @pytest.mark.parametrize("name", ["dfine_nano", "maskformer_digits"])
@@ -67,10 +74,22 @@ def test_every_option_of_version_1_exists_or_is_renamed():
     for kind, parts in NAMES.items():
         for part, old in parts.items():
             renames = RENAMED_IN_2.get((kind, part), {})
-            missing = {renames.get(option, option) for option in old} - set(options(kind, part))
+            # A criterion's ignored label is read too: it moves to `processing`.
+            missing = {renames.get(option, option) for option in old} - set(options(kind, part)) - WIRED
             assert not missing, (kind, part)
             assert set(renames) <= set(old), (kind, part)
     assert {(kind, part) for kind, parts in NAMES.items() for part in parts} >= set(RENAMED_IN_2)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("holder", ["head", "heads"])
+def test_the_ignored_label_of_a_criterion_moves_to_processing(version, holder):
+    head = {"name": "fcn", "num_classes": 9, "criterion": {"name": "dense_cross_entropy", "ignore_label": 7}}
+    tasks = {"head": head} if holder == "head" else {"heads": {"one": {"head": head}, "two": {"head": head}}}
+    recipe = recipe_from_mapping({"schema_version": version, "backbone": BACKBONE, **tasks})
+    assert recipe.processing["ignore_label"] == 7
+    assert all("ignore_label" not in task.head.criterion.options for task in recipe.tasks.values())
+    assert recipe_from_mapping(recipe.to_dict()) == recipe
 
 
 def test_lists_of_necks_tasks_and_default_criteria_are_lifted():

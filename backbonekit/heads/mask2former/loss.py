@@ -14,12 +14,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from backbonekit.contract.ignored_label import ignored_label
 from backbonekit.contract.maps import Canvas
-from backbonekit.contract.options import Classes, Probability, Range, Weight
+from backbonekit.contract.options import Classes, IgnoreLabel, Probability, Range, Weight
 from backbonekit.contract.predictions import MaskQueries
-from backbonekit.contract.targets import IGNORE_LABEL, Targets
+from backbonekit.contract.targets import Targets
 from backbonekit.losses.mask_matching import MaskMatches, pairwise_mask_costs
-from backbonekit.losses.mask_set_losses import IgnoreLabel, MaskWeights, mask_set_losses
+from backbonekit.losses.mask_set_losses import MaskWeights, mask_set_losses
 from backbonekit.losses.mask_targets import MaskTargets
 from backbonekit.ops.point_sampling import (
     bilinear_neighbours,
@@ -50,7 +51,7 @@ class PointMaskSetCriterion(nn.Module):
     `num_points`: the number of points at which a mask is compared; 12544 are 112 x 112. `oversample`: `num_points`
     times this many are drawn to find those where the prediction is least certain. `importance`: the share of points
     that are found this way; the others are uniform. `ignore_label`: the label of pixels without a class in a
-    segmentation.
+    segmentation, from `processing.ignore_label`; 255, or -1 where that is a class.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.3;
     github.com/facebookresearch/Mask2Former, mask2former/modeling/criterion.py.
@@ -67,13 +68,13 @@ class PointMaskSetCriterion(nn.Module):
         num_points: Points = 12_544,
         oversample: Oversample = 3.0,
         importance: Probability = 0.75,
-        ignore_label: IgnoreLabel = IGNORE_LABEL,
+        ignore_label: IgnoreLabel | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.weights = MaskWeights(class_weight, mask_weight, dice_weight, no_object_weight, class_weight)
         self.comparison = AtPoints(num_points, oversample, importance)
-        self.ignore_label = ignore_label
+        self.ignore_label = ignored_label(ignore_label, num_classes)
 
     def forward(self, prediction: MaskQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Returns scalars by name. One transfer to the host, for the matching of all images and layers."""

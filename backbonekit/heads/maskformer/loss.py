@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from backbonekit.contract.ignored_label import ignored_label
 from backbonekit.contract.maps import Canvas
-from backbonekit.contract.options import Classes, Probability, Weight
+from backbonekit.contract.options import Classes, IgnoreLabel, Probability, Weight
 from backbonekit.contract.predictions import MaskQueries
-from backbonekit.contract.targets import IGNORE_LABEL, Targets
+from backbonekit.contract.targets import Targets
 from backbonekit.losses.mask_matching import MaskMatches, pairwise_mask_costs
-from backbonekit.losses.mask_set_losses import IgnoreLabel, MaskWeights, mask_set_losses
+from backbonekit.losses.mask_set_losses import MaskWeights, mask_set_losses
 from backbonekit.losses.mask_targets import MaskTargets
 from backbonekit.losses.mask_terms import mask_terms
 
@@ -26,7 +27,7 @@ class MaskSetCriterion(nn.Module):
     `num_classes`: without "no object". `class_weight`, `mask_weight`, `dice_weight`: weights of the terms; those of
     masks are also their weights in the matching, where the weight of the class is 1. `no_object_weight`: weight of
     queries without a mask in the cross-entropy; small, since most have none. `ignore_label`: the label of pixels
-    without a class in a segmentation.
+    without a class in a segmentation, from `processing.ignore_label`; 255, or -1 where that is a class.
 
     Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), section 3.2;
     github.com/facebookresearch/MaskFormer, mask_former/modeling/criterion.py.
@@ -40,7 +41,7 @@ class MaskSetCriterion(nn.Module):
         mask_weight: Weight = 20.0,
         dice_weight: Weight = 1.0,
         no_object_weight: Probability = 0.1,
-        ignore_label: IgnoreLabel = IGNORE_LABEL,
+        ignore_label: IgnoreLabel | None = None,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
@@ -48,7 +49,7 @@ class MaskSetCriterion(nn.Module):
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
         self.no_object_weight = no_object_weight
-        self.ignore_label = ignore_label
+        self.ignore_label = ignored_label(ignore_label, num_classes)
 
     def forward(self, prediction: MaskQueries, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Returns scalars by name. One transfer to the host, for the matching of all images and layers."""
