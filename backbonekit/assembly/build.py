@@ -10,6 +10,7 @@ from torch import nn
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.ignored_label import ignored_class_notes, num_segmented, wired_label
+from backbonekit.assembly.image_sizes import fitted_processing
 from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing
@@ -49,6 +50,12 @@ def build_model(
 def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | None = None) -> ComposedModel:
     """Wires, constructs and fills. With `initial`, every part that its recipe shares keeps its weights."""
     wiring = wire(recipe)
+    processing, notes = fitted_processing(
+        merge_processing(wiring, recipe),
+        wiring.blueprint,
+        wiring.selection.out_indices,
+        may_adapt=recipe.adapt == "auto",
+    )
     builder = _Builder(wiring, recipe, seed, initial)
     with within_memory(at_least=4 * sum(part.num_numbers for plan in wiring.tasks for part in plan.parts)):
         backbone = builder.backbone()
@@ -57,14 +64,14 @@ def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | N
         (Task(plan.name, plan.levels, plan.recipe.loss_weight), own)
         for plan, own in zip(wiring.tasks, modules, strict=True)
     ]
-    processing = merge_processing(wiring, recipe)
     model = ComposedModel(
         backbone,
         tasks,
         recipe=_completed(recipe, wiring, processing, builder.commit),
         processor=ImageProcessor(processing, labels=recipe.labels, num_classes=num_segmented(wiring)),
         weight_report=WeightReport(
-            builder.sources, [*recipe.notes, *wiring.notes, *builder.notes, *ignored_class_notes(wiring, processing)]
+            builder.sources,
+            [*recipe.notes, *wiring.notes, *notes, *builder.notes, *ignored_class_notes(wiring, processing)],
         ),
     )
     return model.eval()

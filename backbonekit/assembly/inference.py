@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
+from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError
+from backbonekit.image_processing.batch import canvas_for
 from backbonekit.image_processing.processor import ImageProcessor
+from backbonekit.image_processing.resize import crop_box, resized_size
 
 
 class Predictor(Protocol):
@@ -79,12 +82,15 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+PHOTOGRAPH = (480, 640)  # (height, width) of most images of COCO
+
+
 def sample_input(
     model: ComposedModel, *, image: str | Path | None = None, seed: int = 0
 ) -> tuple[Tensor, Tensor | None]:
     """`pixel_values` [1, channels, height, width] and `pixel_mask` [1, height, width] or None, on the model's device.
 
-    From an image through the model's own processor; else noise of the recipe's fixed size, or 224 pixels.
+    From an image through the model's own processor; else noise of the size that `predict` makes of a photograph.
     """
     device = next(model.parameters()).device
     if image is not None:
@@ -92,8 +98,14 @@ def sample_input(
         mask = batch["pixel_mask"]
         return batch["pixel_values"].to(device), None if mask is None else mask.to(device)
     generator = torch.Generator().manual_seed(seed)
-    height, width = noise_size(model)
+    height, width = predicted_size(PHOTOGRAPH, model.processor.processing)
     return torch.randn(1, model.recipe.backbone.in_channels, height, width, generator=generator).to(device), None
+
+
+def predicted_size(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
+    """(height, width) that an image of the size `original` has when it enters the model alone."""
+    _, _, height, width = crop_box(resized_size(original, processing), processing.crop)
+    return canvas_for([(height, width)], processing)
 
 
 def noise_size(model: ComposedModel) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any
 from backbonekit.backbones.backbone import select_built
 from backbonekit.backbones.pretrained import locate, with_channels
 from backbonekit.contract.features import Level
+from backbonekit.contract.image_sizes import ANY_SIZE, ImageSizes
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
@@ -45,6 +46,10 @@ class DescribedBlueprint(ABC):
     @property
     def default_indices(self) -> tuple[int, ...]:
         return (len(self.levels) - 1,)
+
+    def image_sizes(self, out_indices: Sequence[int]) -> ImageSizes:
+        """Any size, unless an architecture says otherwise."""
+        return ANY_SIZE
 
     @property
     def _processing(self) -> Processing:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
     from backbonekit.assembly.predict import FilePrediction
 
+_SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "device", "seed")
 USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]
 
@@ -53,6 +54,7 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     from tqdm import tqdm
 
     from backbonekit.assembly.predict import predict_each
+    from backbonekit.image_processing.resize import shrinking
     from backbonekit.postprocessing.coco import CocoResults
     from backbonekit.postprocessing.result_kinds import summarise
     from backbonekit.postprocessing.writing import write_image
@@ -75,6 +77,10 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
             source = Path(prediction.source)
             line = printable(f"{source.name}: {summarise(result, model.labels)}")
             progress.write(line, file=sys.stdout)  # above the bar
+            factor = shrinking((image.height, image.width), model.processor.processing)
+            if factor > _SHRINKS_A_LOT:
+                note = f"note: {source.name}: made {factor:.1f} times smaller for the model, so small things are lost."
+                progress.write(printable(note), file=sys.stderr)
             if outputs:
                 write_image(outputs[source], draw(image, result, model.labels))
             if results is not None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 
 from backbonekit.contract.features import FeaturePyramid, Level
+from backbonekit.contract.image_sizes import ImageSizes
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.processing import Processing
@@ -108,6 +109,10 @@ class Blueprint(Protocol):
 
         `out_indices`: those that `construct` is given, so that weights of stages not built are left out; None: all.
         """
+        ...
+
+    def image_sizes(self, out_indices: Sequence[int]) -> ImageSizes:
+        """Which images it takes, cut after the largest index."""
         ...
 
     def adapt(self, key: str, tensor: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, str] | None:

@@ -12,6 +12,9 @@ from backbonekit.errors import ContractError
 
 # 16,384 x 16,384: a strip of 1 x 100,000 pixels with shortest_edge 800 and no bound would be 64 gigapixels.
 _MOST_PIXELS = 2**28
+# 8,192 x 8,192, of an image that is enlarged: a strip of 4 x 2,000 pixels with shortest_edge 520 would become 135
+# megapixels, and a model's maps many times that.
+_MOST_ENLARGED = 2**26
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -31,12 +34,19 @@ def resized_size(original: tuple[int, int], processing: Processing) -> tuple[int
     height, width = _before_divisor(original, processing)
     divisor = processing.size_divisor
     size = (math.ceil(max(height, 1) / divisor) * divisor, math.ceil(max(width, 1) / divisor) * divisor)
-    if size[0] * size[1] > _MOST_PIXELS:
+    pixels = size[0] * size[1]
+    if pixels > _MOST_PIXELS or (pixels > _MOST_ENLARGED and pixels > original[0] * original[1]):
         raise ContractError(
             f"an image of {original[0]} x {original[1]} pixels would become {size[0]} x {size[1]}; "
             "set `processing.longest_edge`, which bounds the longer side."
         )
     return size
+
+
+def shrinking(original: tuple[int, int], processing: Processing) -> float:
+    """By how much the resize shortens a side: 4 where four pixels become one."""
+    resized = resized_size(original, processing)
+    return max(before / after for before, after in zip(original, resized, strict=True))
 
 
 def _before_divisor(original: tuple[int, int], processing: Processing) -> tuple[int, int]:

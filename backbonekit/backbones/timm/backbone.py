@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from backbonekit.backbones.backbone import BackboneModule, check_channels
 from backbonekit.backbones.parameter_order import body_stages, names_of
+from backbonekit.backbones.timm.config import constructor_arguments
 from backbonekit.backbones.timm.levels import needs_maps_from_tokens
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
@@ -18,6 +20,7 @@ class TimmBackbone(BackboneModule):
 
     `body`: the timm model, whose weights have the names of timm's checkpoints. `stage_names`: every map of the
     architecture, built or not. `fixed_size`: (height, width) where the architecture takes no other image, or None.
+    `canvas`: (height, width) that it was made for.
     """
 
     def __init__(
@@ -28,6 +31,7 @@ class TimmBackbone(BackboneModule):
         out_indices: tuple[int, ...],
         in_channels: int,
         fixed_size: tuple[int, int] | None,
+        canvas: tuple[int, int],
         name: str,
     ) -> None:
         builder = f"AutoBackbone.from_pretrained({name!r}, use_timm_backbone=True"
@@ -35,6 +39,7 @@ class TimmBackbone(BackboneModule):
             body, name=name, builder=builder, levels=levels, out_indices=out_indices, in_channels=in_channels
         )
         self.fixed_size = fixed_size
+        self.canvas = canvas
         self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
 
     def parameter_stages(self) -> ParameterOrder:
@@ -61,6 +66,26 @@ class TimmBackbone(BackboneModule):
         check_channels(pixel_values, self.in_channels, self.name)
         if self.fixed_size is not None and tuple(pixel_values.shape[-2:]) != self.fixed_size:
             raise ContractError(self._size_message(pixel_values))
+        if torch.compiler.is_compiling():
+            return self._run(pixel_values, indices)
+        try:
+            return self._run(pixel_values, indices)
+        except (AssertionError, IndexError, ValueError, RuntimeError) as error:
+            height, width = pixel_values.shape[-2:]
+            if isinstance(error, ContractError | torch.OutOfMemoryError) or self._is_usual(height, width):
+                raise
+            reason = str(error).strip().splitlines()
+            raise ContractError(
+                f"{self.name} does not take images of {height} x {width}"
+                f"{f': {reason[0][:200]}' if reason else ''}. The fix: processing.size=[{self.canvas[0]}, "
+                f"{self.canvas[1]}], which is its own, or a processing.size_divisor."
+            ) from error
+
+    def _is_usual(self, height: int, width: int) -> bool:
+        """Whether the size cannot be what an error is about: the architecture's own."""
+        return (height, width) == self.canvas
+
+    def _run(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
         if needs_maps_from_tokens(self.body):
             tokens = self.body.forward_intermediates(  # type: ignore[operator]
                 pixel_values, indices=list(indices), stop_early=True, intermediates_only=True, output_fmt="NLC"
@@ -98,7 +123,8 @@ class TimmBackbone(BackboneModule):
     def _size_message(self, pixel_values: Tensor) -> str:
         assert self.fixed_size is not None
         height, width = self.fixed_size
+        argument = ", or backbone.args.img_size" if "img_size" in constructor_arguments(type(self.body)) else ""
         return (
             f"{self.name} takes images of {height} x {width} only, got {pixel_values.shape[-2]} x"
-            f" {pixel_values.shape[-1]}. The fix: processing.size=[{height}, {width}], or backbone.args.img_size."
+            f" {pixel_values.shape[-1]}. The fix: processing.size=[{height}, {width}]{argument}."
         )

@@ -13,8 +13,10 @@ from backbonekit.backbones.backbone import select_built
 from backbonekit.backbones.pretrained import adapt_stem, locate, with_channels
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.config import any_size_arguments, body_class, check_arguments, create_body
+from backbonekit.backbones.timm.image_sizes import size_multiple
 from backbonekit.backbones.timm.levels import (
     cut,
+    is_slow_on_meta,
     levels_of,
     may_leave_unused_parameters,
     takes_any_size,
@@ -22,6 +24,7 @@ from backbonekit.backbones.timm.levels import (
 )
 from backbonekit.backbones.timm.names import TimmIdentity, identify, processing_of
 from backbonekit.backbones.timm.weights import ConvertedWeights, open_weights, own_names
+from backbonekit.contract.image_sizes import ANY_SIZE, ImageSizes
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, WeightsError
 from backbonekit.weights.checkpoint import Checkpoint
@@ -55,6 +58,9 @@ def blueprint(
     return TimmBlueprint(str(name), identity, in_channels, arguments)
 
 
+_multiples: dict[tuple[str, str, tuple[int, ...]], int] = {}  # architecture, arguments, indices
+
+
 class TimmBlueprint:
     """A timm backbone before it is constructed: see `contract.roles.Blueprint`."""
 
@@ -75,11 +81,26 @@ class TimmBlueprint:
         self.canvas: tuple[int, int] = tuple(accepted["input_size"][-2:])
         self.fixed_size = None if takes_any_size(body, is_fixed=accepted["fixed_input_size"]) else self.canvas
         self._may_leave_unused = may_leave_unused_parameters(body)
+        self._takes_any_size = is_slow_on_meta(body)
         self._changed: dict[str, Any] = {}
 
     @property
     def processing(self) -> Processing:
         return with_channels(processing_of(self.identity.pretrained, self.canvas), self.in_channels)
+
+    def image_sizes(self, out_indices: Sequence[int]) -> ImageSizes:
+        if self.fixed_size is not None:
+            return ImageSizes(fixed=self.fixed_size)
+        if self._takes_any_size:
+            return ANY_SIZE
+        # Most models of a process are of a few architectures; a plan lives no longer than its model.
+        key = (self.identity.architecture, repr(sorted(self.arguments.items())), tuple(out_indices))
+        if key not in _multiples:
+            with shapes_alone():
+                backbone = self.construct(out_indices)
+            strides = [self.levels[index].stride for index in range(max(out_indices) + 1)]
+            _multiples[key] = size_multiple(backbone, strides)
+        return ImageSizes(multiple=_multiples[key])
 
     def construct(self, out_indices: Sequence[int]) -> TimmBackbone:
         positions = self._positions(out_indices)
@@ -93,6 +114,7 @@ class TimmBlueprint:
             out_indices=positions,
             in_channels=self.in_channels,
             fixed_size=self.fixed_size,
+            canvas=self.canvas,
             name=self.name,
         ).eval()
 

@@ -16,7 +16,10 @@ from backbonekit.weights.construct import shapes_alone
 _STRIDE_CORRECTIONS: dict[str, dict[int, int]] = {"tresnet": {0: 4}}
 
 # Published with a fixed input size, but their forward pass takes any.
-_ANY_SIZE = frozenset({"efficientvit_msra", "mvitv2", "sequencer", "swiftformer", "twins", "xcit"})
+_ANY_SIZE = frozenset({"efficientvit_msra", "sequencer", "swiftformer", "twins", "xcit"})
+
+# An LSTM takes its time without values too; it runs on any size.
+_SLOW_ON_META = frozenset({"sequencer"})
 
 # After cutting, some of their parameters affect no map, such as the fusion into branches that are not selected.
 _UNUSED_PARAMETERS = frozenset({"coat", "crossvit", "efficientvim", "hrnet"})
@@ -65,6 +68,11 @@ def takes_any_size(body: nn.Module, *, is_fixed: bool) -> bool:
     `is_fixed`: what timm states for the published weights and the switches that are on.
     """
     return not is_fixed or module_of(body) in _ANY_SIZE
+
+
+def is_slow_on_meta(body: nn.Module) -> bool:
+    """Whether an architecture that takes any size is too slow to be tried on the meta device."""
+    return module_of(body) in _SLOW_ON_META
 
 
 def may_leave_unused_parameters(body: nn.Module) -> bool:

@@ -19,6 +19,7 @@ from backbonekit.backbones.transformers.config import TransformersConfig, first_
 from backbonekit.backbones.transformers.levels import Probed, first_dependents, probe
 from backbonekit.backbones.transformers.weights import converted
 from backbonekit.contract.features import Level
+from backbonekit.contract.image_sizes import ImageSizes
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.weights.checkpoint import Checkpoint
@@ -94,6 +95,9 @@ class TransformersBlueprint(DescribedBlueprint):
     @property
     def _usual_processing(self) -> Processing:
         return Processing(size=self.canvas)
+
+    def image_sizes(self, out_indices: Sequence[int]) -> ImageSizes:
+        return ImageSizes(fixed=self.fixed_size)
 
     def construct(self, out_indices: Sequence[int]) -> TransformersBackbone:
         positions = self._positions(out_indices)

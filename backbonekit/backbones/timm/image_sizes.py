@@ -1,0 +1,36 @@
+"""Which images a timm architecture takes: tried on the meta device, where a forward pass costs milliseconds.
+
+Shapes that do not fit show there. What depends on values does not (an index beyond a table of positions); such
+architectures stand in `levels.py`, and the slow tests compare all modules with real tensors.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from backbonekit.backbones.timm.backbone import TimmBackbone
+from backbonekit.errors import ContractError
+
+_ODD = (131, 87)  # a multiple of nothing
+_FACTORS = (1, 2, 3, 4, 7, 8)  # of the coarsest stride; halo attention requires whole blocks of 8 positions
+
+
+def size_multiple(backbone: TimmBackbone, strides: Sequence[float]) -> int:
+    """The smallest known number whose multiples an image's sides can be. `backbone`: on the meta device. `strides`: of
+    its levels. Raises ContractError where none is found."""
+    coarsest = math.lcm(*(round(stride) for stride in strides))
+    for multiple in (1, *(factor * coarsest for factor in _FACTORS)):
+        if takes(backbone, _ODD if multiple == 1 else (3 * multiple, 5 * multiple)):
+            return multiple
+    raise ContractError(f"{backbone.name}: no size of image was found that it takes, beside its own.")
+
+
+def takes(backbone: TimmBackbone, size: tuple[int, int]) -> bool:
+    """Whether a backbone on the meta device runs on images of (height, width)."""
+    with torch.no_grad():
+        try:
+            backbone(torch.empty(1, backbone.in_channels, *size, device="meta"))
+        except Exception:  # torch and timm raise errors of many classes for a size that does not fit
+            return False
+    return True
