@@ -125,8 +125,7 @@ class _PlainLoader(_LOADER):
             line = key_node.start_mark.line + 1
             key = _text_key(self.construct_object(key_node, deep=True))
             if not isinstance(key, str):
-                hint = _numbered_hint(key) or " Write it in quotes."
-                raise RecipeError(f"line {line}: the key {_shown(key)} is no text.{hint}")
+                raise RecipeError(f"line {line}: the key {_shown(key)} is no text; write it in quotes.")
             if len(key) > MAX_KEY:
                 raise RecipeError(f"line {line}: a key of {len(key)} characters; the limit is {MAX_KEY}.")
             if key in mapping:
@@ -177,9 +176,7 @@ class _Copier:
         for given, item in mapping.items():
             key = _text_key(given)
             if not isinstance(key, str):
-                raise RecipeError(
-                    f"{_shown(path.lstrip('.') or self.origin)}: the key {_shown(key)} is no text.{_numbered_hint(key)}"
-                )
+                raise RecipeError(f"{_shown(path.lstrip('.') or self.origin)}: the key {_shown(key)} is no text.")
             if len(key) > MAX_KEY:
                 raise RecipeError(f"{_shown(path.lstrip('.') or self.origin)}: a key of {len(key)} characters.")
             yield str(key), self.copy(item, f"{path}.{key}", depth + 1)
@@ -200,12 +197,6 @@ def _kind(value: Any) -> str:
         type(None): "nothing",
     }
     return names.get(type(value), f"an object of type {type(value).__name__}")
-
-
-def _numbered_hint(key: Any) -> str:
-    """How names by number are written, for a mapping such as {0: cat, 1: dog}."""
-    is_number = isinstance(key, int) and not isinstance(key, bool)
-    return " Names in the order of their numbers are a list: [cat, dog]." if is_number else ""
 
 
 def _where(error: yaml.YAMLError) -> str:

@@ -63,7 +63,13 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     fault = version_fault(version)
     if fault is not None:
         faults.append(fault)
-    labels = read_labels(clean.get("labels"), faults)
+    given = clean.get("labels")
+    if isinstance(given, dict) and given and all(key.isdecimal() for key in given):
+        faults.append(
+            "labels: names in the order of their numbers are a list, such as [cat, dog], without numbers."
+        )
+        given = None
+    labels = read_labels(given, faults)
     backbone = read_backbone(clean.get("backbone"), faults)
     neck, head, heads = _read_tasks(clean, labels, faults)
     in_channels = 3 if backbone is None else backbone.in_channels

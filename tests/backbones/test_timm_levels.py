@@ -33,11 +33,11 @@ ANY_SIZE = [
     "tresnet_m",
     "hrnet_w18_small",
     "twins_svt_small",
-    "mvitv2_tiny",
     "samvit_base_patch16",
 ]
 ONE_SIZE = [
     "hiera_tiny_224",
+    "mvitv2_tiny",
     "maxvit_tiny_tf_224",
     "beit_base_patch16_224",
     "mixer_s16_224",

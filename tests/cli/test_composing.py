@@ -72,7 +72,7 @@ SLIPS = [
     (["model=fcn_resnet50", "in_channels=4"], "did you mean 'backbone.in_channels'?"),
     (["model=fcn_resnet50", "lr=1e-4"], "docs/training.md"),
     (["model=fcn_resnet50", "head.in_channels=7"], "which wiring decides. Leave it out."),
-    (["model=fcn_resnet50", "labels={0:a,1:b}"], "labels: the key 0 is no text. Names in the order of their numbers"),
+    (["model=fcn_resnet50", "labels={0:a,1:b}"], "labels: names in the order of their numbers are a list"),
     (["model=fcn_resnet50", "head=None"], "a recipe without one is written head=null."),
     (["model=fcn_resnet50", "neck=none"], "a recipe without one is written neck=null."),
     (["model=fcn_resnet50", "backbone=None"], "every recipe has a backbone."),
