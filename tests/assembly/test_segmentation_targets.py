@@ -242,11 +242,18 @@ def test_a_map_of_any_whole_numbers_is_read(dtype):
     assert torch.equal(target["segmentation"], torch.from_numpy(stripes()).long())
 
 
+@pytest.mark.parametrize("shape", [(1, 64, 80), (64, 80, 1)])
+def test_a_map_with_an_axis_of_one_is_read(shape):
+    (target,) = build(num_classes=3).processor([image()], [{"segmentation": stripes().reshape(shape)}])["targets"]
+    assert torch.equal(target["segmentation"], torch.from_numpy(stripes()).long())
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (palette_file(stripes()).convert("RGB"), "of mode RGB.*The fix"),
         (np.zeros((64, 80, 3), np.uint8), r"shape \[64, 80, 3\]: colours.*The fix"),
+        (torch.zeros(4, 64, 80), r"shape \[4, 64, 80\]: colours.*The fix"),
         (np.full((64, 80), 0.5), "not whole"),
     ],
 )
