@@ -16,7 +16,7 @@ _INDEXED_MODES = (
     "I;16",
     "F",
     "1",
-)  # Pillow's modes with one number a pixel; P: the index into the palette
+)  # one number a pixel; P: its index in the palette
 
 
 def class_map(given: Any) -> Tensor:
