@@ -72,9 +72,7 @@ def _best_class(
     parts = []
     for rows in strips(window, maps.shape[0]):
         best, labels = resample(maps, window, rows=rows).max(dim=0)
-        if is_binary:
-            labels = (best >= lowest).long()
-        elif lowest is not None:
-            labels = labels.where(best >= lowest, ignore_label)
+        if lowest is not None:
+            labels = (best >= lowest).long() if is_binary else labels.where(best >= lowest, ignore_label)
         parts.append(labels.cpu())
     return SemanticResult(on_image(torch.cat(parts), window, ignore_label), ignore_label, is_binary)
