@@ -88,6 +88,9 @@ class _Builder:
         self.sources: list[WeightSource] = []
         self.notes: list[str] = []
         self.commit: str | None = None
+        # First, since options that do not go together are found before any weight is read.
+        label = wired_label(wiring, recipe.processing.get("ignore_label"))
+        self.criteria = {plan.name: _criterion(plan, label) for plan in wiring.tasks}
 
     def backbone(self) -> nn.Module:
         blueprint, indices = self.wiring.blueprint, self.wiring.selection.out_indices
@@ -118,8 +121,7 @@ class _Builder:
         for path, key, part in _located(plan.name, plan.necks, plan.head):
             modules[path] = self._part(path, part, saved.get(key))
         head = modules.pop(_path("head", plan.name), None)
-        label = wired_label(self.wiring, self.recipe.processing.get("ignore_label"))
-        return TaskModules(nn.ModuleList(modules.values()), head, _criterion(plan, label))
+        return TaskModules(nn.ModuleList(modules.values()), head, self.criteria[plan.name])
 
     def _saved_parts(self, task: str) -> dict[tuple[str, str, int], str]:
         """Where the initial weights of this task's parts stand."""

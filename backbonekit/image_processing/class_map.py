@@ -9,7 +9,14 @@ from torch import Tensor
 
 from backbonekit.errors import ContractError
 
-_INDEXED_MODES = ("P", "L", "I", "I;16", "1")  # Pillow's modes with one number a pixel; P: the index into the palette
+_INDEXED_MODES = (
+    "P",
+    "L",
+    "I",
+    "I;16",
+    "F",
+    "1",
+)  # one number a pixel; P: its index in the palette
 
 
 def class_map(given: Any) -> Tensor:
@@ -25,9 +32,9 @@ def class_map(given: Any) -> Tensor:
             )
         given = np.array(given)
     labels = given if isinstance(given, Tensor) else torch.as_tensor(_signed(np.asarray(given)))
-    if labels.ndim == 3 and labels.shape[0] == 1:
-        labels = labels[0]
-    if labels.ndim == 3 and 3 in (labels.shape[0], labels.shape[-1]):
+    if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[-1]):
+        labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
+    if labels.ndim == 3 and {3, 4} & {labels.shape[0], labels.shape[-1]}:
         raise ContractError(
             f"segmentation has shape {list(labels.shape)}: colours, no numbers of classes. {_COLOURS_FIX}"
         )

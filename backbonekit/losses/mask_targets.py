@@ -126,13 +126,15 @@ class _OneImage:
     segmentation: Tensor | None = None
 
     def where_valid(self, valid: Tensor, num_classes: int, ignore_label: int) -> "_OneImage":
-        """The same without a class on the segmentation's invalid pixels. Raises ContractError for a label that is none
-        of the classes on another pixel."""
+        """The same with classes in the segmentation, -1 where there is none: on invalid pixels, and where the label is
+        0 with one class, whose label is 1. Raises ContractError for a label that is no class on another pixel."""
         if self.segmentation is None:
             return self
+        is_binary = num_classes == 1
         labels = self.segmentation.masked_fill(~valid, ignore_label)
-        check_labels(labels, num_classes, key="segmentation", ignore_label=ignore_label)
-        return replace(self, segmentation=self.segmentation.masked_fill(~valid, -1))
+        check_labels(labels, max(num_classes, 2), key="segmentation", ignore_label=ignore_label, is_binary=is_binary)
+        classes = self.segmentation - 1 if is_binary else self.segmentation
+        return replace(self, segmentation=classes.masked_fill(~valid, -1))
 
     def as_masks(self, num_classes: int) -> tuple[Tensor, Tensor, Tensor]:
         """Labels, masks and which of them are present."""

@@ -97,9 +97,10 @@ def check_labels(
                 f"{held}num_classes=1 the class is 1 and everything else 0{ignored}. For other labels in the files: "
                 f"processing.label_map, such as {{{wrong[0]}: 1}}."
             )
+        fix = " For other labels in the files: processing.label_map." if key == "segmentation" else ""
         raise ContractError(
             f"{held}num_classes={num_labels} labels run from 0 to {num_labels - 1}{ignored} (background counts only "
-            f"where it is a class of its own)."
+            f"where it is a class of its own).{fix}"
         )
 
 

@@ -131,7 +131,9 @@ PREDICTION_KINDS: dict[type[Prediction], PredictionKind] = {
     MaskQueries: PredictionKind(
         {
             "instance": _instances,
-            "semantic": lambda p, g, o: segment_masks(p, g, scoring=o.scoring, ignore_label=o.ignore_label),
+            "semantic": lambda p, g, o: segment_masks(
+                p, g, scoring=o.scoring, threshold=o.threshold, ignore_label=o.ignore_label
+            ),
             "panoptic": _panoptic,
         },
         suggest=_suggested,

@@ -44,21 +44,24 @@ def segment_masks(
     geometries: Sequence[Geometry],
     *,
     scoring: Scoring = "softmax_with_null",
+    threshold: float | None = None,
     ignore_label: int = IGNORE_LABEL,
 ) -> list[SemanticResult]:
     """Each pixel's class by the sum over queries of class probability times mask probability; `ignore_label` outside a
-    crop.
+    crop. With one class a pixel is 1 where that sum reaches `threshold` (0.5), and 0 elsewhere.
 
     Source: MaskFormer (Cheng et al., 2021), section 3.4; github.com/facebookresearch/MaskFormer
     `mask_former_model.py: semantic_inference`.
     """
     classes = class_probabilities(upcast_to_float32(prediction.class_logits), scoring)
+    is_binary = classes.shape[-1] == 1
+    lowest = (0.5 if threshold is None else threshold) if is_binary else None
     results = []
     for probabilities, mask_logits, geometry in zip(classes, prediction.mask_logits, geometries, strict=True):
         masks = upcast_to_float32(mask_logits).sigmoid()
         # scores: [classes, height, width] on the prediction's grid; sums commute with the resampling
         scores = torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
-        results.append(_best_class(scores, geometry, None, ignore_label, is_binary=False))
+        results.append(_best_class(scores, geometry, lowest, ignore_label, is_binary))
     return results
 
 
@@ -69,9 +72,7 @@ def _best_class(
     parts = []
     for rows in strips(window, maps.shape[0]):
         best, labels = resample(maps, window, rows=rows).max(dim=0)
-        if is_binary:
-            labels = (best >= lowest).long()
-        elif lowest is not None:
-            labels = labels.where(best >= lowest, ignore_label)
+        if lowest is not None:
+            labels = (best >= lowest).long() if is_binary else labels.where(best >= lowest, ignore_label)
         parts.append(labels.cpu())
     return SemanticResult(on_image(torch.cat(parts), window, ignore_label), ignore_label, is_binary)

@@ -242,14 +242,34 @@ def test_a_map_of_any_whole_numbers_is_read(dtype):
     assert torch.equal(target["segmentation"], torch.from_numpy(stripes()).long())
 
 
+@pytest.mark.parametrize("shape", [(1, 64, 80), (64, 80, 1)])
+def test_a_map_with_an_axis_of_one_is_read(shape):
+    (target,) = build(num_classes=3).processor([image()], [{"segmentation": stripes().reshape(shape)}])["targets"]
+    assert torch.equal(target["segmentation"], torch.from_numpy(stripes()).long())
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (palette_file(stripes()).convert("RGB"), "of mode RGB.*The fix"),
         (np.zeros((64, 80, 3), np.uint8), r"shape \[64, 80, 3\]: colours.*The fix"),
+        (torch.zeros(4, 64, 80), r"shape \[4, 64, 80\]: colours.*The fix"),
         (np.full((64, 80), 0.5), "not whole"),
     ],
 )
 def test_colours_and_shares_are_no_labels(given, message):
     with pytest.raises(ContractError, match=message):
         build(num_classes=3).processor([image()], [{"segmentation": given}])
+
+
+def test_a_loss_that_cannot_be_is_refused_before_weights_are_read():
+    weights = {**RESNET, "pretrained": "/nowhere/model.safetensors"}
+    head = {"name": "fcn", "num_classes": 3, "criterion": {"class_weights": [1.0]}}
+    with pytest.raises(RecipeError, match="class_weights has 1 numbers, one for each of the 3 classes"):
+        bk.build_model({"backbone": weights, "head": head})
+
+
+def test_more_classes_than_256_have_weights():
+    weights = ",".join(["2.0"] * 300)
+    model = build(num_classes=300, overrides=[f"head.criterion.class_weights=[{weights}]"])
+    assert model.criterion.class_weights.tolist() == [2.0] * 300

@@ -369,6 +369,15 @@ def test_with_more_than_255_classes_255_is_a_class_and_minus_one_is_ignored():
     assert MaskSetCriterion(num_classes=300)(prediction, [target], Canvas(SIZE))["mask"] > 0
 
 
+def test_one_class_is_the_label_1_of_a_segmentation():
+    prediction = MaskQueries(noise(1, 3, 2, seed=0), noise(1, 3, 6, 8, seed=1))
+    mask = blobs(1, seed=2)
+    criterion = MaskSetCriterion(num_classes=1)
+    given = criterion(prediction, [{"segmentation": mask[0].long()}], Canvas(SIZE))
+    expected = criterion(prediction, [{"labels": torch.zeros(1, dtype=torch.long), "masks": mask}], Canvas(SIZE))
+    torch.testing.assert_close(given, expected)
+
+
 @pytest.mark.parametrize("filling", [255, 254, 0, 7])
 @pytest.mark.parametrize("is_mixed", [False, True])
 def test_padding_is_no_class_whatever_it_is_filled_with(filling, is_mixed):

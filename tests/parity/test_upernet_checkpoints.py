@@ -144,3 +144,23 @@ def test_another_backbone_keeps_the_decoder_where_it_fits(saved):
     stored = load_file(folder / "model.safetensors")
     assert torch.equal(model.head.classifier.weight, stored["decode_head.classifier.weight"])
     assert torch.equal(model.head.merge.norm.bias, stored["decode_head.fpn_bottleneck.batch_norm.bias"])
+
+
+def test_one_label_has_equal_logits_and_is_trained(tmp_path):
+    """transformers refuses to train one label, and its argmax over one map is 0 everywhere."""
+    config = transformers.UperNetConfig(
+        backbone_config=backbones()["resnet"], hidden_size=16, pool_scales=[1, 2], auxiliary_channels=12, num_labels=1
+    )
+    theirs = randomise_weights(transformers.UperNetForSemanticSegmentation(config)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = load_model(tmp_path)
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        close(ours(images).predictions.logits, theirs(images).logits)
+    labels = torch.randint(0, 2, (2, 64, 96), generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match="should be greater than one"):
+        theirs(images, labels=labels)
+    out = ours(images, None, [{"segmentation": one} for one in labels])
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(out.predictions.logits[:, 0], labels.float())
+    torch.testing.assert_close(out.losses["cross_entropy"], loss)
+    assert ours.scoring() == "sigmoid"

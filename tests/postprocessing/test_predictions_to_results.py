@@ -97,6 +97,14 @@ def test_one_sigmoid_class_leaves_background():
     assert torch.equal(by_softmax.segmentation, result.segmentation)  # a softmax over one class would be 1 everywhere
 
 
+def test_masks_of_one_class_leave_background():
+    masks = torch.zeros(1, 48, 64, dtype=torch.bool)
+    masks[..., :20] = True
+    (result,) = to_results(masks_prediction(masks, [0], classes=1), [PLAIN], scoring=NULL, task="semantic")
+    assert torch.equal(result.segmentation == 1, masks[0])
+    assert result.is_binary
+
+
 def test_several_sigmoid_classes_leave_the_ignored_label():
     logits = torch.full((1, 2, 48, 64), -3.0)
     logits[:, 1, :, :20] = 3.0

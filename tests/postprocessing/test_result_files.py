@@ -146,3 +146,19 @@ def test_images_are_written_by_their_suffix(tmp_path):
             write_image(tmp_path / name, image)
     with pytest.raises(StorageError, match="do not go into JPEG"):
         write_image(tmp_path / "long.jpg", Image.new("L", (70_000, 1)))
+
+
+@pytest.mark.parametrize(
+    ("ignore_label", "labels", "written"),
+    [
+        (-1, [0, 255, 299, -1], [0, 255, 299, 65_535]),  # 255 is a class like any other
+        (255, [0, 254, 299, 255], [0, 254, 299, 65_535]),
+        (-1, [0, 7, 254, -1], [0, 7, 254, 255]),
+        (0, [0, 7, 8, 9], [255, 7, 8, 9]),
+    ],
+)
+def test_pixels_without_a_class_have_the_largest_number(ignore_label, labels, written, tmp_path):
+    coco = CocoResults(tmp_path / "found.json")
+    coco.add("one.jpg", (2, 2), SemanticResult(torch.tensor(labels).reshape(2, 2), ignore_label))
+    read = np.array(Image.open(tmp_path / coco.annotations[0]["file_name"]))
+    assert read.ravel().tolist() == written
