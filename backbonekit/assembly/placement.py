@@ -5,7 +5,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from backbonekit.assembly.device import pick_device
+from backbonekit.assembly.inference import pick_device
 from backbonekit.errors import ContractError
 
 Device = str | torch.device

@@ -140,7 +140,7 @@ class FamilyBackbone(BackboneMixin):
         self.check_as_built()
         key_map = family(self.config.model_type).key_map(self.config.architecture())
         inner = {name.removeprefix("backbone."): tensor for name, tensor in state_dict.items()}
-        return {FILE: self.config.to_diff_dict()}, key_map.reverse(inner)
+        return {FILE: self._described(self.config)}, key_map.reverse(inner)
 
 
 class BeitBackbone(FamilyBackbone):

@@ -119,6 +119,11 @@ class BackboneMixin(ModelSaving):
                 "merge adapters and remove parametrizations first, or torch.save(backbone.state_dict(), FILE)."
             )
 
+    def _described(self, config: Any) -> dict[str, Any]:
+        """The content of the `config.json` beside the weights."""
+        own = {"architectures": [type(self).__name__], "dtype": str(self.dtype).removeprefix("torch.")}
+        return {**config.to_diff_dict(), **own}
+
     @property
     def stage_names(self) -> list[str]:
         """Every stage of the architecture, built or not."""

@@ -77,6 +77,7 @@ def one_device(device_map: DeviceMap) -> torch.device | None:
     if device_map is None:
         return None
     if device_map in ("auto", "balanced", "balanced_low_0", "sequential"):
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return found or torch.device("cpu")
     name = f"cuda:{device_map}" if isinstance(device_map, int) else str(device_map)
     return read_device(name)

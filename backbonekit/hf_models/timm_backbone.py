@@ -166,7 +166,7 @@ class TimmBackbone(BackboneMixin):
             used = set(self.plan.construct(self.out_indices).state_dict())
         inner = {name.removeprefix("backbone."): tensor for name, tensor in state_dict.items()}
         tensors = {name: tensor for name, tensor in inner.items() if name in used}
-        return {FILE: config.to_diff_dict()}, timm_feature_names(self.plan, self.out_indices).reverse(tensors)
+        return {FILE: self._described(config)}, timm_feature_names(self.plan, self.out_indices).reverse(tensors)
 
     def _made_anew(self) -> "TimmBackbone":
         return type(self)(self.config.changed(use_pretrained_backbone=False), seed=self._seed)

@@ -105,6 +105,8 @@ def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozense
 
 def file_names(identifier: str, revision: str) -> tuple[str, frozenset[str]]:
     """Commit and file names of a revision, as the Hub lists them."""
+    if _is_offline():
+        raise UnreachableError(_offline_message(identifier, revision))
     from huggingface_hub import HfApi
 
     api = HfApi(token=_ACCESS.get().token)
