@@ -92,6 +92,9 @@ if TYPE_CHECKING:
         BackboneOutput as BackboneOutput,
     )
     from backbonekit.hf_models import (
+        BackboneType as BackboneType,
+    )
+    from backbonekit.hf_models import (
         BeitBackbone as BeitBackbone,
     )
     from backbonekit.hf_models import (

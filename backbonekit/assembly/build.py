@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zlib import crc32
 
+import torch
 from torch import nn
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.ignored_label import ignored_class_notes, num_segmented, wired_label
 from backbonekit.assembly.image_sizes import fitted_processing
 from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
+from backbonekit.assembly.placement import Device, DType, placed, read_device, read_dtype
 from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing
 from backbonekit.assembly.task import Task, TaskModules
@@ -24,6 +26,7 @@ from backbonekit.recipe.recipe import PartRecipe, Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.budget import within_memory
 from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.construct import shapes_alone
 from backbonekit.weights.fill import Adapt, FillReport, construct_filled, not_finite_note
 from backbonekit.weights.private_random import seeded
 from backbonekit.weights.weight_report import RANDOM, WeightReport, WeightSource, with_saved_random
@@ -37,17 +40,29 @@ def build_model(
     *,
     seed: int = 0,
     config_dir: str | Path | None = None,
+    device: Device = "cpu",
+    dtype: DType = None,
 ) -> ComposedModel:
-    """A model from the name of a shipped recipe, a YAML file, a mapping or a `Recipe`, in eval mode on the CPU.
+    """A model from the name of a shipped recipe, a YAML file, a mapping or a `Recipe`, in eval mode.
 
     `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `seed` starts what no
-    checkpoint fills; the global random state is left alone. Raises RecipeError, ContractError, WeightsError,
-    StorageError.
+    checkpoint fills; the global random state is left alone. `device`: where the weights are put once they are filled;
+    `meta` is no memory at all: shapes alone, nothing filled. `dtype`: of the weights, float32 when unset. Raises
+    RecipeError, ContractError, WeightsError, StorageError.
     """
-    return build_composed(compose_recipe(model, overrides, config_dir=config_dir), seed=seed)
+    where, kind = read_device(device), read_dtype(dtype)
+    recipe = compose_recipe(model, overrides, config_dir=config_dir)
+    return build_composed(recipe, seed=seed, device=where, dtype=kind)
 
 
-def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | None = None) -> ComposedModel:
+def build_composed(
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    initial: InitialWeights | None = None,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> ComposedModel:
     """Wires, constructs and fills. With `initial`, every part that its recipe shares keeps its weights."""
     wiring = wire(recipe)
     processing, notes = fitted_processing(
@@ -56,8 +71,10 @@ def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | N
         wiring.selection.out_indices,
         may_adapt=recipe.adapt == "auto",
     )
-    builder = _Builder(wiring, recipe, seed, initial)
-    with within_memory(at_least=4 * sum(part.num_numbers for plan in wiring.tasks for part in plan.parts)):
+    has_values = device is None or device.type != "meta"
+    builder = _Builder(wiring, recipe, seed, initial, has_values=has_values)
+    num_numbers = sum(part.num_numbers for plan in wiring.tasks for part in plan.parts) if has_values else 0
+    with within_memory(at_least=4 * num_numbers):
         backbone = builder.backbone()
         modules = [builder.modules(plan) for plan in wiring.tasks]
     tasks = [
@@ -74,17 +91,21 @@ def build_composed(recipe: Recipe, *, seed: int = 0, initial: InitialWeights | N
             [*recipe.notes, *wiring.notes, *notes, *builder.notes, *ignored_class_notes(wiring, processing)],
         ),
     )
-    return model.eval()
+    return placed(model.eval(), device, dtype)
 
 
 class _Builder:
-    """Constructs one part after the other and keeps the sources for the report."""
+    """Constructs one part after the other and keeps the sources for the report. Without `has_values` parts are on the
+    meta device, and nothing is filled."""
 
-    def __init__(self, wiring: Wiring, recipe: Recipe, seed: int, initial: InitialWeights | None) -> None:
+    def __init__(
+        self, wiring: Wiring, recipe: Recipe, seed: int, initial: InitialWeights | None, *, has_values: bool
+    ) -> None:
         self.wiring = wiring
         self.recipe = recipe
         self.seed = seed
         self.initial = initial
+        self.has_values = has_values
         self.sources: list[WeightSource] = []
         self.notes: list[str] = []
         self.commit: str | None = None
@@ -99,6 +120,8 @@ class _Builder:
         def construct() -> nn.Module:
             return blueprint.construct(indices)  # type: ignore[return-value]
 
+        if not self.has_values:
+            return self._random("backbone", construct)
         if self.initial is not None and self._is_same_architecture:
             saved = self.initial.checkpoint.under("backbone.")
             if not self._has_same_backbone:
@@ -131,7 +154,7 @@ class _Builder:
         return {key: f"{path}." for path, key, _ in _located(task, recipe.neck, recipe.head)}
 
     def _part(self, prefix: str, plan: PartPlan, stored_under: str | None) -> nn.Module:
-        if self.initial is None or stored_under is None:
+        if self.initial is None or stored_under is None or not self.has_values:
             return self._random(prefix, plan.construct)
         checkpoint = self.initial.checkpoint.under(stored_under)
         if self._has_same_backbone and self._has_same_parts:
@@ -202,10 +225,11 @@ class _Builder:
         )
 
     def _random(self, prefix: str, construct: Callable[[], nn.Module]) -> nn.Module:
-        with seeded(self._seed_of(prefix)):
+        with seeded(self._seed_of(prefix)) if self.has_values else shapes_alone():
             module = construct()
         names = [name for name, _ in module.named_parameters()]
-        origin = f"{RANDOM}, seed {self.seed}" if names else "no parameters"
+        origin = f"{RANDOM}, seed {self.seed}" if self.has_values else "no values, on the meta device"
+        origin = origin if names else "no parameters"
         self.sources.append(WeightSource(prefix, origin, _numel(module)))
         return module
 

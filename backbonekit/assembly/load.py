@@ -7,6 +7,7 @@ from pathlib import Path
 from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.initial_weights import InitialWeights
+from backbonekit.assembly.placement import Device, DType, read_device, read_dtype
 from backbonekit.hub.opening import Opened, open_model
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import Recipe, plain_data
@@ -14,18 +15,25 @@ from backbonekit.recipe.validate import recipe_from_mapping
 
 
 def load_model(
-    where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None, seed: int = 0
+    where: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    revision: str | None = None,
+    seed: int = 0,
+    device: Device = "cpu",
+    dtype: DType = None,
 ) -> ComposedModel:
-    """A model with its weights, in eval mode on the CPU.
+    """A model with its weights, in eval mode.
 
     `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML
     recipe (then without weights). `overrides` change parts: unchanged parts keep their weights, and
-    `model.weight_report` lists which are new.
+    `model.weight_report` lists which are new. `seed`: of what is new. `device`, `dtype`: as of `build_model`.
     """
+    place, kind = read_device(device), read_dtype(dtype)
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)
     initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
-    return build_composed(recipe, seed=seed, initial=initial)
+    return build_composed(recipe, seed=seed, initial=initial, device=place, dtype=kind)
 
 
 def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:

@@ -134,6 +134,9 @@ if TYPE_CHECKING:
     from backbonekit.hf_models.backbone_mixin import (
         BackboneOutput as BackboneOutput,
     )
+    from backbonekit.hf_models.backbone_mixin import (
+        BackboneType as BackboneType,
+    )
     from backbonekit.hf_models.config_mixin import (
         BackboneConfigMixin as BackboneConfigMixin,
     )
@@ -224,6 +227,7 @@ _PUBLIC = {
     "BackboneConfigMixin": f"{_HERE}.config_mixin",
     "BackboneMixin": f"{_HERE}.backbone_mixin",
     "BackboneOutput": f"{_HERE}.backbone_mixin",
+    "BackboneType": f"{_HERE}.backbone_mixin",
     "MaskFormerForInstanceSegmentationOutput": f"{_HERE}.model_outputs",
     "TimmBackbone": f"{_HERE}.timm_backbone",
     "TimmBackboneConfig": f"{_HERE}.timm_config",

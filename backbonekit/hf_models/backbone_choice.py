@@ -8,13 +8,14 @@ from typing import Any
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.auto_backbone import config_of
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
+from backbonekit.hf_models.selectable_config import MAPS
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import BackboneRecipe
 from backbonekit.weights.untrusted_files import user_path
 
 BackboneConfig = BackboneConfigMixin | TimmBackboneConfig
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
-_TIMM_FIELDS = {field.name for field in dataclass_fields(TimmBackboneConfig)} - {"backbone"}
+_TIMM_FIELDS = {field.name for field in dataclass_fields(TimmBackboneConfig)} - {"backbone"} | {*MAPS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def written_backbone_config(config: BackboneConfig | None, *, norms_each_map: bo
         return None
     maps: dict[str, Any] = {}
     if isinstance(config, TimmBackboneConfig):
-        for key, chosen in (("out_indices", config.out_indices), ("out_features", config.out_features)):
+        for key, chosen in (("out_indices", config.given_indices), ("out_features", config.given_features)):
             if chosen is not None:
                 maps[key] = [chosen] if isinstance(chosen, int) else list(chosen)
         fields = {"model_type": config.model_type, "backbone": config.backbone, "num_channels": config.num_channels}
@@ -145,7 +146,7 @@ def written_backbone_config(config: BackboneConfig | None, *, norms_each_map: bo
         if config.freeze_batch_norm_2d:
             stride["freeze_batch_norm_2d"] = True
         return {**fields, **stride, **maps}
-    fields = {key: value for key, value in config.to_dict().items() if key not in ("out_features", "out_indices")}
+    fields = config.architecture().to_mapping()
     if config.indices_were_set:
         maps = {"out_indices": list(config.selected)}
         if config.model_type == "swin" and norms_each_map:

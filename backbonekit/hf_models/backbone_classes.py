@@ -6,19 +6,21 @@ from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
+from backbonekit.assembly.placement import DType, placed
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.hf.class_names import backbone_name
 from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.backbones.nested_checkpoint import backbone_config_of
+from backbonekit.errors import ContractError
 from backbonekit.hf_models import backbone_configs as configs
-from backbonekit.hf_models.attention_weights import caught_weights
-from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneOutput, build_backbone
-from backbonekit.hf_models.config_file import FILE, is_weight_file
+from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneType, build_backbone
+from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
-from backbonekit.weights.repository import open_repository
-from backbonekit.weights.write_folder import replacing
-from backbonekit.weights.write_tensors import save_tensors
+from backbonekit.hf_models.hub_files import files_of, located
+from backbonekit.hf_models.loaded_weights import fill_from, loading_info
+from backbonekit.hf_models.loading_options import DeviceMap, one_device, one_dtype, refuse_unsupported
+from backbonekit.weights.repository import Repository
 
 Backbone = TypeVar("Backbone", bound="FamilyBackbone")
 
@@ -29,69 +31,116 @@ class FamilyBackbone(BackboneMixin):
     config_class: ClassVar[type[BackboneConfigMixin]]
     backbone: StagedBackbone
 
+    backbone_type = BackboneType.TRANSFORMERS
+
     def __init__(
         self, config: BackboneConfigMixin, *, seed: int = 0, backbone_kwargs: Mapping[str, Any] | None = None
     ) -> None:
-        blueprint = _blueprint(config, None, backbone_kwargs)
-        backbone, report = build_backbone(blueprint, config.selected, seed=seed)
-        super().__init__(backbone, config, report)
+        backbone, report = build_backbone(_blueprint(config, None, backbone_kwargs), config.selected, seed=seed)
+        super().__init__(backbone, config, report, seed=seed)
+        self._kwargs = backbone_kwargs
 
     @classmethod
     def from_pretrained(
         cls: type[Backbone],
-        name_or_folder: str | Path,
+        pretrained_model_name_or_path: str | Path | None,
         *,
-        config: BackboneConfigMixin | None = None,
+        config: BackboneConfigMixin | Mapping[str, Any] | None = None,
+        state_dict: Mapping[str, Tensor] | None = None,
         revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        subfolder: str = "",
+        dtype: DType = None,
+        torch_dtype: DType = None,
+        device_map: DeviceMap = None,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
         backbone_kwargs: Mapping[str, Any] | None = None,
         **changes: Any,
-    ) -> Backbone:
-        """Weights and configuration of a Hub repository, the local cache or a folder.
+    ) -> Any:
+        """Weights and configuration of a Hub repository, the local cache or a folder, in eval mode. With
+        `output_loading_info` a pair: the backbone, and which of its weights were not read.
 
-        `changes`: `out_indices` or `out_features`, and fields of the configuration that its weights leave open.
+        `changes`: `out_indices` or `out_features`, `attn_implementation`, and fields of the configuration that its
+        weights leave open. `config`: another configuration than the saved one. `state_dict`: the weights of such a
+        backbone by the names of `state_dict()`, in place of a name, which is then None. For the options about files see
+        `files_of`; for `dtype` and `device_map` `one_dtype` and `one_device`. Weights of another shape are refused,
+        always. Raises ContractError, RecipeError, WeightsError, StorageError.
         """
-        if config is None:
-            repository = open_repository(name_or_folder, revision=revision)
-            fields = backbone_config_of(repository.json(FILE), model_types(), repository.origin)
-            config = cls.config_class.from_dict(fields, **changes)
-            revision = repository.commit  # weights and configuration of one commit
-        blueprint = _blueprint(config, str(name_or_folder), backbone_kwargs)
-        backbone, report = build_backbone(blueprint, config.selected, pretrained=True, revision=revision)
+        refuse_unsupported(changes)
+        if ignore_mismatched_sizes:
+            raise ContractError(
+                "ignore_mismatched_sizes=True: every weight of a backbone must fit. The fix: leave it out."
+            )
+        if pretrained_model_name_or_path is None:
+            made = cls._from_state_dict(config, state_dict, backbone_kwargs, changes)
+            found = one_dtype(dtype, torch_dtype, made.config.dtype)
+            made = placed(made, one_device(device_map), found)
+            return (made, loading_info([], [])) if output_loading_info else made
+        if state_dict is not None:
+            raise ContractError("state_dict together with a name: two sources of weights; give one of the two.")
+        with files_of(
+            pretrained_model_name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+        ) as repository:
+            config = cls._read_config(config, repository, changes)
+            blueprint = _blueprint(config, str(located(pretrained_model_name_or_path, subfolder)), backbone_kwargs)
+            # weights and configuration of one commit
+            revision = repository.commit or revision
+            backbone, report = build_backbone(blueprint, config.selected, pretrained=True, revision=revision)
+        assert report is not None
         made = cls.__new__(cls)
         BackboneMixin.__init__(made, backbone, config, report)
+        made._kwargs = backbone_kwargs
+        made = placed(made, one_device(device_map), one_dtype(dtype, torch_dtype, config.dtype, report.stored_dtype))
+        return (made, loading_info(report.missing, report.surplus)) if output_loading_info else made
+
+    @classmethod
+    def _read_config(
+        cls,
+        given: BackboneConfigMixin | Mapping[str, Any] | None,
+        repository: Repository,
+        changes: Mapping[str, Any],
+    ) -> BackboneConfigMixin:
+        if isinstance(given, BackboneConfigMixin) and not changes:
+            return given
+        if given is None:
+            given = backbone_config_of(repository.json(FILE), model_types(), repository.origin)
+        fields = given.to_dict() if isinstance(given, BackboneConfigMixin) else given
+        return cls.config_class.from_dict(fields, **changes)
+
+    @classmethod
+    def _from_state_dict(
+        cls: type[Backbone],
+        config: BackboneConfigMixin | Mapping[str, Any] | None,
+        state_dict: Mapping[str, Tensor] | None,
+        backbone_kwargs: Mapping[str, Any] | None,
+        changes: Mapping[str, Any],
+    ) -> Backbone:
+        if config is None or state_dict is None:
+            raise ContractError(
+                f"{cls.__name__}.from_pretrained needs the name of a folder or Hub repository, or else both config and"
+                " state_dict."
+            )
+        fields = config.to_dict() if isinstance(config, BackboneConfigMixin) else config
+        made = cls(cls.config_class.from_dict(fields, **changes), backbone_kwargs=backbone_kwargs)
+        fill_from(made, state_dict)
         return made
 
-    def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
-        backbone = self.backbone
-        if not (states or attentions):
-            return BackboneOutput(feature_maps=backbone(pixel_values).maps)
-        found = backbone.family
-        weighed = found.attentions(backbone.body) if attentions and found.attentions is not None else []
-        recomputes = backbone.gradient_checkpointing
-        # A block that is computed again in backward would be so without anybody who catches its weights.
-        backbone.gradient_checkpointing = recomputes and not weighed
-        try:
-            with caught_weights(weighed) as caught:
-                outputs, grid = backbone.stage_outputs(pixel_values, range(backbone.built))
-        finally:
-            backbone.gradient_checkpointing = recomputes
-        hidden_states = tuple(found.hidden_state(backbone.body, x, index) for index, x in outputs.items())
-        weights = tuple(found.attention_weights(one, each) for one, each in zip(weighed, caught, strict=True))
-        return BackboneOutput(
-            feature_maps=backbone.maps_of(outputs, grid).maps,
-            hidden_states=hidden_states if states else None,
-            attentions=weights if attentions and found.attentions is not None else None,
-        )
+    def _made_anew(self) -> "FamilyBackbone":
+        return type(self)(self.config, seed=self._seed, backbone_kwargs=self._kwargs)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes `config.json` and `model.safetensors` as transformers names them."""
+    def _written(self, state_dict: dict[str, Tensor]) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
         self.check_as_built()
-        key_map = family(self.config.model_type).key_map(self.config)
-        tensors = key_map.reverse(self.backbone.state_dict())
-        # A joined matrix is written as its parts, which must not share memory.
-        with replacing(Path(folder), stale=is_weight_file, last=FILE) as temporary:
-            self.config.save_pretrained(temporary)
-            save_tensors(temporary, {name: tensor.detach().clone() for name, tensor in tensors.items()})
+        key_map = family(self.config.model_type).key_map(self.config.architecture())
+        inner = {name.removeprefix("backbone."): tensor for name, tensor in state_dict.items()}
+        return {FILE: self._described(self.config)}, key_map.reverse(inner)
 
 
 class BeitBackbone(FamilyBackbone):
@@ -219,7 +268,7 @@ def _blueprint(config: BackboneConfigMixin, name: str | None, backbone_kwargs: M
     return HFBlueprint(
         name,
         found,
-        found.config_class.from_mapping(config.to_mapping()),
+        config.architecture(),
         config.num_channels,  # type: ignore[attr-defined]
         dict(backbone_kwargs or {}),
         None,

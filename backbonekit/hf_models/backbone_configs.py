@@ -23,120 +23,119 @@ from backbonekit.backbones.hf.families.swinv2 import Swinv2Architecture
 from backbonekit.backbones.hf.families.vitdet import VitDetArchitecture
 from backbonekit.backbones.hf.families.vitpose_backbone import VitPoseBackboneArchitecture
 from backbonekit.backbones.hf.model_types import family
-from backbonekit.hf_models.config_file import refuses_unknown_fields
-from backbonekit.hf_models.config_mixin import BackboneConfigMixin
+from backbonekit.hf_models.config_mixin import BackboneConfigMixin, backbone_config
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class BeitConfig(BackboneConfigMixin, BeitArchitecture):
     """For its fields see `BeitArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class BitConfig(BackboneConfigMixin, BitArchitecture):
     """For its fields see `BitArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class ConvNextConfig(BackboneConfigMixin, ConvNextArchitecture):
     """For its fields see `ConvNextArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class ConvNextV2Config(BackboneConfigMixin, ConvNextV2Architecture):
     """For its fields see `ConvNextV2Architecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class Dinov2Config(BackboneConfigMixin, Dinov2Architecture):
     """For its fields see `Dinov2Architecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class Dinov2WithRegistersConfig(BackboneConfigMixin, Dinov2WithRegistersArchitecture):
     """For its fields see `Dinov2WithRegistersArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class DINOv3ConvNextConfig(BackboneConfigMixin, DINOv3ConvNextArchitecture):
     """For its fields see `DINOv3ConvNextArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class DINOv3ViTConfig(BackboneConfigMixin, DINOv3ViTArchitecture):
     """For its fields see `DINOv3ViTArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class FocalNetConfig(BackboneConfigMixin, FocalNetArchitecture):
     """For its fields see `FocalNetArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class HGNetV2Config(BackboneConfigMixin, HGNetV2Architecture):
     """For its fields see `HGNetV2Architecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class HieraConfig(BackboneConfigMixin, HieraArchitecture):
     """For its fields see `HieraArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class MaskFormerSwinConfig(BackboneConfigMixin, MaskFormerSwinArchitecture):
     """For its fields see `MaskFormerSwinArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class PvtV2Config(BackboneConfigMixin, PvtV2Architecture):
     """For its fields see `PvtV2Architecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class ResNetConfig(BackboneConfigMixin, ResNetArchitecture):
     """For its fields see `ResNetArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class RTDetrResNetConfig(BackboneConfigMixin, RTDetrResNetArchitecture):
     """For its fields see `RTDetrResNetArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class SwinConfig(BackboneConfigMixin, SwinArchitecture):
     """For its fields see `SwinArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class Swinv2Config(BackboneConfigMixin, Swinv2Architecture):
     """For its fields see `Swinv2Architecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class VitDetConfig(BackboneConfigMixin, VitDetArchitecture):
     """For its fields see `VitDetArchitecture`."""
 
 
-@refuses_unknown_fields()
-@dataclass(kw_only=True)
+@backbone_config
+@dataclass(kw_only=True, eq=False)
 class VitPoseBackboneConfig(BackboneConfigMixin, VitPoseBackboneArchitecture):
     """For its fields see `VitPoseBackboneArchitecture`."""
 

@@ -1,21 +1,26 @@
 """The base of the backbone classes: their construction, their attributes, and a call that returns `feature_maps`."""
 
-from abc import abstractmethod
+import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from backbonekit.backbones.backbone import BackboneModule
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.contract.mapping import register_output
 from backbonekit.errors import ContractError, WeightsError
-from backbonekit.hf_models.config_mixin import agreed_indices
+from backbonekit.hf_models.attention_kernels import attention_by
+from backbonekit.hf_models.call_options import decided
+from backbonekit.hf_models.inner_states import run_with_states
+from backbonekit.hf_models.map_selection import agreed_indices
 from backbonekit.hf_models.model_outputs import OrderedOutput
+from backbonekit.hf_models.model_saving import ModelSaving
 from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
 from backbonekit.weights.snapshot import snapshot
@@ -64,22 +69,44 @@ def build_backbone(
     return construct_filled(lambda: blueprint.construct(indices), checkpoint, seed=seed, adapt=blueprint.adapt)
 
 
-class BackboneMixin(nn.Module):
+class BackboneType(enum.Enum):
+    """Whose architecture a backbone is."""
+
+    TIMM = "timm"
+    TRANSFORMERS = "transformers"
+
+
+class BackboneMixin(ModelSaving):
     """A backbone with the attributes of the Hugging Face guide.
 
     `config`: what it was built from. `backbone`: the built backbone. `weights`: where its weights came from; None when
     they are random. `as_built`: what the modules were then, which saving compares. Setting `out_indices` or
-    `out_features` selects among the built stages.
+    `out_features` selects among the built stages. `backbone_type`: an enumeration with the values `timm` and
+    `transformers`.
     """
 
-    main_input_name = "pixel_values"
+    backbone_type: BackboneType
 
-    def __init__(self, backbone: StagedBackbone | TimmBackbone, config: Any, weights: FillReport | None = None) -> None:
+    def __init__(
+        self,
+        backbone: StagedBackbone | TimmBackbone | None = None,
+        config: Any = None,
+        weights: FillReport | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
+        if not isinstance(backbone, BackboneModule):
+            raise ContractError(
+                f"{type(self).__name__}: BackboneMixin is the base of backbonekit's own backbone classes, which wrap a"
+                " built backbone. The fix for a backbone of your own: register it with timm"
+                " (timm.models.register_model) and build TimmBackbone(TimmBackboneConfig(NAME))."
+            )
         self.backbone = backbone
         self.config = config
         self.weights = weights
         self.as_built = snapshot(backbone)
+        self._seed = seed
         self.eval()
 
     def check_as_built(self) -> None:
@@ -91,6 +118,11 @@ class BackboneMixin(nn.Module):
                 f"{type(self).__name__} is not what its configuration builds: {'; '.join(differences[:3])}. The fix: "
                 "merge adapters and remove parametrizations first, or torch.save(backbone.state_dict(), FILE)."
             )
+
+    def _described(self, config: Any) -> dict[str, Any]:
+        """The content of the `config.json` beside the weights."""
+        own = {"architectures": [type(self).__name__], "dtype": str(self.dtype).removeprefix("torch.")}
+        return {**config.to_diff_dict(), **own}
 
     @property
     def stage_names(self) -> list[str]:
@@ -147,23 +179,20 @@ class BackboneMixin(nn.Module):
         computed again in backward. `return_dict=False`: a tuple of what would be there. See `BackboneOutput`.
         Raises ContractError for weights of attention that cannot be had.
         """
-        states = _decided("output_hidden_states", output_hidden_states, self.config.output_hidden_states)
-        attentions = _decided("output_attentions", output_attentions, self.config.output_attentions)
-        out = self._run(pixel_values, states, attentions)
+        states = decided("output_hidden_states", output_hidden_states, self.config.output_hidden_states)
+        attentions = decided("output_attentions", output_attentions, self.config.output_attentions)
+        with attention_by(self.config.attn_implementation):
+            maps, inner = run_with_states(self.backbone, pixel_values, states=states, attentions=attentions)
         # As transformers lays them out, for whoever takes `.view` of them.
-        out.feature_maps = tuple(each.contiguous() for each in out.feature_maps)
-        if _decided("return_dict", return_dict, self.config.return_dict):
+        out = BackboneOutput(
+            feature_maps=tuple(each.contiguous() for each in maps.maps),
+            hidden_states=inner.hidden_states,
+            attentions=inner.attentions,
+        )
+        if decided("return_dict", return_dict, self.config.return_dict):
             return out
         return tuple(out.values())
 
-    @abstractmethod
-    def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
-        """The maps, with the hidden states and the attention weights where they are requested."""
-
-
-def _decided(name: str, given: bool | None, configured: bool) -> bool:
-    if given is None:
-        return configured
-    if not isinstance(given, bool):
-        raise ContractError(f"{name} is True or False, got {str(given)[:60]}.")
-    return given
+    def _recompute(self, enabled: bool) -> None:
+        self.backbone.set_gradient_checkpointing(enabled)
+        self._recomputes = enabled

@@ -27,11 +27,16 @@ def write_config(content: Mapping[str, Any], folder: str | Path, *, name: str = 
 
 
 def refuses_unknown_fields(
-    *, positional: int = 0, second_names: Mapping[str, str] | None = None, ignored: Collection[str] = ()
+    *,
+    positional: int = 0,
+    second_names: Mapping[str, str] | None = None,
+    ignored: Collection[str] = (),
+    kept: Collection[str] = (),
 ) -> Callable[[Config], Config]:
     """Class decorator of a dataclass: unknown fields are one RecipeError (a ValueError) with the nearest names, and so
     are more values without a name than `positional`. `second_names`: other names of fields, each
-    with the first one. `ignored`: names that are accepted and have no effect."""
+    with the first one. `ignored`: names that are accepted and have no effect. `kept`: names that are set in `others` of
+    the object, a mapping."""
 
     def decorate(cls: Config) -> Config:
         from_fields = cls.__init__
@@ -40,7 +45,8 @@ def refuses_unknown_fields(
 
         @wraps(from_fields)
         def refuse_or_make(self: Any, *values: Any, **given: Any) -> None:
-            named = {name: value for name, value in given.items() if name in known or name not in (*others, *ignored)}
+            passed = (*others, *ignored, *kept)
+            named = {name: value for name, value in given.items() if name in known or name not in passed}
             for name, first in others.items():
                 if name in given and name not in known and named.get(first) is None:
                     named[first] = given[name]
@@ -61,6 +67,9 @@ def refuses_unknown_fields(
             if faults:
                 raise RecipeError(faults)
             from_fields(self, *values, **named)
+            if kept:
+                apart = {*known, *others}
+                self.others.update({name: given[name] for name in given if name in kept and name not in apart})
 
         cls.__init__ = refuse_or_make
         return cls

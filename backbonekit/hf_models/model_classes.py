@@ -1,16 +1,16 @@
 """The class of each whole model, under transformers' name."""
 
 from backbonekit.hf_models import model_configs as configs
-from backbonekit.hf_models.whole_model import BoxModel, DenseModel, DepthModel, MaskModel, PoseModel
+from backbonekit.hf_models.model_kinds import DenseModel, DepthModel, DetrModel, MaskModel, PoseModel, RealTimeModel
 
 
-class DFineForObjectDetection(BoxModel):
+class DFineForObjectDetection(RealTimeModel):
     """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.DFineConfig
 
 
-class DeformableDetrForObjectDetection(BoxModel):
+class DeformableDetrForObjectDetection(DetrModel):
     """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.DeformableDetrConfig
@@ -22,7 +22,7 @@ class DepthAnythingForDepthEstimation(DepthModel):
     config_class = configs.DepthAnythingConfig
 
 
-class DetrForObjectDetection(BoxModel):
+class DetrForObjectDetection(DetrModel):
     """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.DetrConfig
@@ -46,13 +46,13 @@ class MaskFormerForInstanceSegmentation(MaskModel):
     config_class = configs.MaskFormerConfig
 
 
-class RTDetrForObjectDetection(BoxModel):
+class RTDetrForObjectDetection(RealTimeModel):
     """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.RTDetrConfig
 
 
-class RTDetrV2ForObjectDetection(BoxModel):
+class RTDetrV2ForObjectDetection(RealTimeModel):
     """Finds objects: a set of boxes, each with a class. For what all models share see `WholeModel`."""
 
     config_class = configs.RTDetrV2Config

@@ -1,6 +1,8 @@
 """The configuration of a whole model: the fields of its `config.json`, and how its backbone is named."""
 
+import copy
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -19,33 +21,43 @@ from backbonekit.hf_models.backbone_choice import (
     read_config,
     written_backbone_config,
 )
-from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields, write_config
+from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
+from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields
+from backbonekit.hf_models.config_methods import ConfigMethods
+from backbonekit.hf_models.hub_files import files_of
 from backbonekit.hf_models.labels import class_names
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.lookup import resolve
-from backbonekit.weights.repository import open_repository
 
 Config = TypeVar("Config", bound="ModelConfig")
 ConfigClass = TypeVar("ConfigClass", bound="type[ModelConfig]")
+_RGB = 3
 _LABELS = ("num_labels", "id2label", "label2id")
 
 
 def model_config(cls: ConfigClass) -> ConfigClass:
     """Class decorator of the configuration of a model: unknown fields are refused by name."""
-    return refuses_unknown_fields(second_names=cls.second_names, ignored=cls.ignored)(cls)
+    return refuses_unknown_fields(
+        second_names={**SECOND_NAMES, **cls.second_names},
+        ignored={"model_type", *cls.ignored},
+        kept=GENERIC_FIELDS - {"model_type"},
+    )(cls)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ModelConfig(ModelFields):
+class ModelConfig(ModelFields, ConfigMethods, CommonFields):
     """What a model is made of. Constructing it reads no file and no network.
 
     The backbone is one of: `backbone_config`, a configuration of ours or a mapping with a `model_type`; `backbone`, the
     name of a Hub repository or a folder, or with `use_timm_backbone` of a timm architecture, whose published weights
     `use_pretrained_backbone` takes; neither, then transformers' default. Maps that are not chosen are those that the
     model needs. `backbone_kwargs`: `out_indices` or `out_features`, `num_channels`, and arguments of the backbone
-    beside `backbone`. Classes: `num_labels`, `id2label` or `label2id`.
+    beside `backbone`. Classes: `num_labels`, `id2label` or `label2id`. For the fields that every model has see
+    `CommonFields`; `others` are those of transformers that say nothing about this model, kept as they were given.
+
+    Without a backbone `backbone_config` is transformers' default, and its fields can be set.
 
     Class attributes: `model_type`, `architecture`: as a `config.json` has them. `default_timm`: the architecture of
     timm without a name. `stand_in`: a backbone's description, used for one that is only named.
@@ -63,6 +75,7 @@ class ModelConfig(ModelFields):
     default_strides: ClassVar[tuple[int, ...] | None] = None
     norms_each_map: ClassVar[bool] = False
     _is_complete: ClassVar[bool] = False
+    _default_backbone: ClassVar[Any] = None  # of an object: its backbone_config, if none was given
 
     backbone_config: BackboneConfig | Mapping[str, Any] | None = None
     backbone: str | Path | None = None
@@ -74,6 +87,7 @@ class ModelConfig(ModelFields):
     label2id: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "others", {})
         self.backbone = None if self.backbone is None else str(self.backbone)
         self.use_timm_backbone = bool(self.use_timm_backbone)
         self.use_pretrained_backbone = bool(self.use_pretrained_backbone)
@@ -81,23 +95,52 @@ class ModelConfig(ModelFields):
         if self.backbone is None and self.backbone_config is None and self.use_timm_backbone:
             self.backbone = self.default_timm
         self._set_labels(class_names(self.num_labels, self.id2label, self.label2id))
+        self.architectures = [self.architecture] if self.architectures is None else self.architectures
+        faults = self.common_faults()
+        if faults:
+            raise RecipeError(faults)
         object.__setattr__(self, "_is_complete", True)
         self._choice.check()
-        self.recipe()  # faults are raised here, not when the model is built
+        recipe = self.recipe()  # faults are raised here, not when the model is built
+        if self.backbone is None and self.backbone_config is None:
+            self._set_default_backbone(recipe)
+
+    def _set_default_backbone(self, recipe: Recipe) -> None:
+        """The configuration that `recipe`, made without one, has; None where none says the same."""
+        for maps_were_chosen in (False, True):
+            own = config_of_recipe(recipe.backbone, freezes_norms=False, maps_were_chosen=maps_were_chosen)
+            object.__setattr__(self, "backbone_config", own)
+            object.__setattr__(self, "_default_backbone", own)
+            with suppress(RecipeError):  # some models need maps to be chosen
+                if self.recipe() == recipe:
+                    return
+        object.__setattr__(self, "backbone_config", None)
+        object.__setattr__(self, "_default_backbone", None)
 
     def __getattr__(self, name: str) -> Any:
         known = [item.name for item in dataclass_fields(self)]
-        if name in self.second_names:
-            return getattr(self, self.second_names[name])
+        second_names = {**SECOND_NAMES, **self.second_names}
+        if name in second_names:
+            return getattr(self, second_names[name])
+        if not name.startswith("_") and name in vars(self).get("others", {}):
+            return self.others[name]
         raise AttributeError(f"{type(self).__name__} has no field {name!r}; {nearest(name, known)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        name = self.second_names.get(name, name)
+        name = {**SECOND_NAMES, **self.second_names}.get(name, name)
         known = [item.name for item in dataclass_fields(self)]
+        if name not in known and name in self.others:
+            self.others[name] = value
+            return
         if name not in known:
             raise RecipeError(f"{type(self).__name__} has no field {name!r}; {nearest(name, known)}")
         if name == "backbone_config":
             value = read_config(value)
+        if self._is_complete:
+            value = self.checked_common(name, value)
+        is_default = self._is_complete and self.backbone_config is self._default_backbone
+        if is_default and name in BACKBONE_FIELDS[1:] and value:
+            object.__setattr__(self, "backbone_config", None)  # another one is named now
         if name in _LABELS and self._is_complete:
             self._set_labels(class_names(**{**dict.fromkeys(_LABELS), name: value}))
         else:
@@ -121,6 +164,7 @@ class ModelConfig(ModelFields):
 
     def recipe(self) -> Recipe:
         """What is built."""
+        self._check_channels()
         choice = self._choice
         own = choice.own()
         nested = written_backbone_config(own, norms_each_map=self.norms_each_map)
@@ -144,12 +188,20 @@ class ModelConfig(ModelFields):
         return recipe_from_mapping(plain_data(mapping), origin=type(self).__name__)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of a `config.json`."""
+        """The content of a `config.json`, every field written out."""
+        return {**self.common_values(), **self._written()}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What `save_pretrained` writes: without the fields of every model that are as by default."""
+        return {**self.common_values(only_set=True), **self._written()}
+
+    def _written(self) -> dict[str, Any]:
         return plain_data(
             {
                 "model_type": self.model_type,
                 "architectures": [self.architecture],
                 **self._rest(),
+                **self.others,
                 **{name: vars(self)[name] for name in BACKBONE_FIELDS},
                 "backbone_config": written_backbone_config(self._own_config, norms_each_map=self.norms_each_map),
                 "id2label": self._numbered_names(),
@@ -157,9 +209,9 @@ class ModelConfig(ModelFields):
         )
 
     @classmethod
-    def from_dict(cls: type[Config], fields: Mapping[str, Any]) -> Config:
-        """From the content of a `config.json`; generic fields are passed over. Raises RecipeError for
-        that of another model."""
+    def from_dict(cls: type[Config], fields: Mapping[str, Any], **changes: Any) -> Config:
+        """From the content of a `config.json`; generic fields are passed over. `changes`: fields to set otherwise.
+        Raises RecipeError for the file of another model."""
         if fields.get("model_type", cls.model_type) != cls.model_type:
             raise RecipeError(f"{cls.__name__}: this is the config.json of a {str(fields['model_type'])[:60]!r}.")
         known = {name: value for name, value in fields.items() if value is not None}
@@ -167,24 +219,51 @@ class ModelConfig(ModelFields):
             known = {name: value for name, value in known.items() if name not in BACKBONE_FIELDS[1:]}
         if "id2label" in known:
             known = {name: value for name, value in known.items() if name not in ("label2id", "num_labels")}
-        passed_over = GENERIC_FIELDS - {item.name for item in dataclass_fields(cls)}
-        return cls(**{name: value for name, value in known.items() if name not in passed_over})
+        passed_over = (
+            GENERIC_FIELDS - {item.name for item in dataclass_fields(cls)} | CommonFields.__dataclass_fields__.keys()
+        )
+        given = {name: value for name, value in known.items() if name not in passed_over}
+        return cls(**given, **readable_common_fields(fields), **changes)
 
     @classmethod
-    def from_pretrained(cls: type[Config], name_or_folder: str | Path, *, revision: str | None = None) -> Config:
-        """From the `config.json` of a Hub repository, the local cache or a folder."""
-        return cls.from_dict(open_repository(name_or_folder, revision=revision).json(FILE))
+    def from_pretrained(
+        cls: type[Config],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        subfolder: str = "",
+        **changes: Any,
+    ) -> Config:
+        """From the `config.json` of a Hub repository, the local cache or a folder. `changes`: fields to set otherwise.
+        For the other options see `files_of`."""
+        with files_of(
+            pretrained_model_name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+        ) as repository:
+            return cls.from_dict(repository.json(FILE), **changes)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes `config.json` into a folder, which is made if needed."""
-        write_config(self.to_dict(), folder)
+    def changed(self: Config, **changes: Any) -> Config:
+        """The same object without changes, else a copy with other values. Raises RecipeError for an unknown field."""
+        if not changes:
+            return self
+        made = copy.deepcopy(self)
+        made.update(changes)
+        made.recipe()  # faults are raised here
+        return made
 
     def of_built(self, recipe: Recipe) -> dict[str, Any]:
         """The content of the `config.json` of a model that was built from this: the backbone written in full, `recipe`
         being the model's own."""
         own = config_of_recipe(recipe.backbone, freezes_norms=self.freezes_norms)
         backbone = written_backbone_config(own, norms_each_map=self.norms_each_map)
-        left_out = {name: value for name, value in self.to_dict().items() if name not in BACKBONE_FIELDS}
+        left_out = {name: value for name, value in self.to_diff_dict().items() if name not in BACKBONE_FIELDS}
         return {**left_out, "backbone_config": backbone}
 
     def __eq__(self, other: object) -> bool:
@@ -193,7 +272,9 @@ class ModelConfig(ModelFields):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        written = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items() if value not in (None, {}))
+        written = ", ".join(
+            f"{name}={value!r}" for name, value in self.to_diff_dict().items() if value not in (None, {})
+        )
         return f"{type(self).__name__}({written})"
 
     @classmethod
@@ -216,12 +297,33 @@ class ModelConfig(ModelFields):
             None if self.backbone is None else str(self.backbone),
             bool(self.use_timm_backbone),
             bool(self.use_pretrained_backbone),
-            dict(self.backbone_kwargs or {}),
+            self._named_kwargs,
         )
 
+    @property
+    def _named_kwargs(self) -> dict[str, Any]:
+        """Arguments beside `backbone`; `num_channels` of the images may stand in a field of its own."""
+        kwargs = dict(self.backbone_kwargs or {})
+        if self.backbone is not None and vars(self).get("num_channels", _RGB) != _RGB:
+            kwargs.setdefault("num_channels", vars(self)["num_channels"])
+        return kwargs
+
+    def _check_channels(self) -> None:
+        """Raises ContractError where the images have other channels than the backbone."""
+        own, channels = self._own_config, vars(self).get("num_channels", _RGB)
+        if own is None or channels == _RGB:
+            return
+        if own is self._default_backbone:
+            own.num_channels = channels  # type: ignore[attr-defined]
+        elif own.num_channels != channels:  # type: ignore[attr-defined]
+            raise ContractError(
+                f"num_channels={channels}, but backbone_config.num_channels={own.num_channels}. The fix: set it in the"  # type: ignore[attr-defined]
+                " backbone_config."
+            )
+
     def _rest(self) -> dict[str, Any]:
-        """All fields without those of the backbone and of the classes."""
-        apart = (*BACKBONE_FIELDS, *_LABELS)
+        """All fields without those of the backbone, of the classes and of every model."""
+        apart = (*BACKBONE_FIELDS, *_LABELS, *CommonFields.__dataclass_fields__)
         return {item.name: getattr(self, item.name) for item in dataclass_fields(self) if item.name not in apart}
 
     def _numbered_names(self) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.errors import ContractError
 from backbonekit.heads.d_fine.checkpoint import DFineFields
 from backbonekit.heads.deformable_detr.checkpoint import DeformableDetrFields
@@ -12,8 +14,9 @@ from backbonekit.heads.depth_anything.checkpoint import DepthAnythingFields
 from backbonekit.heads.detr.checkpoint import DetrFields
 from backbonekit.heads.dpt.checkpoint import DPTFields
 from backbonekit.heads.mask2former.checkpoint import Mask2FormerFields
-from backbonekit.heads.maskformer.checkpoint import MaskFormerFields
+from backbonekit.heads.maskformer.checkpoint import DecoderFields, MaskFormerFields
 from backbonekit.heads.rt_detr.checkpoint import RTDetrFields, RTDetrV2Fields
+from backbonekit.heads.shared_checkpoint.fields import BACKBONE_FIELDS
 from backbonekit.heads.upernet.checkpoint import UperNetFields
 from backbonekit.heads.vitpose.checkpoint import VitPoseFields
 from backbonekit.hf_models.backbone_choice import config_of_recipe
@@ -30,6 +33,8 @@ class DFineConfig(ModelConfig, DFineFields):
 
     model_type = "d_fine"
     architecture = "DFineForObjectDetection"
+    is_encoder_decoder: bool = True
+    initializer_range: float = 0.01
 
 
 @model_config
@@ -39,6 +44,7 @@ class DeformableDetrConfig(ModelConfig, DeformableDetrFields):
 
     model_type = "deformable_detr"
     architecture = "DeformableDetrForObjectDetection"
+    is_encoder_decoder: bool = True
     default_timm = "resnet50"
     default_strides = (8, 16, 32)
 
@@ -59,6 +65,7 @@ class DetrConfig(ModelConfig, DetrFields):
 
     model_type = "detr"
     architecture = "DetrForObjectDetection"
+    is_encoder_decoder: bool = True
     default_timm = "resnet50"
 
 
@@ -84,26 +91,32 @@ class Mask2FormerConfig(ModelConfig, Mask2FormerFields):
 @model_config
 @dataclass(kw_only=True, eq=False, repr=False)
 class MaskFormerConfig(ModelConfig, MaskFormerFields):
-    """Of a `MaskFormerForInstanceSegmentation`. `MaskFormerFields` and `ModelConfig` say what the fields mean."""
+    """Of a `MaskFormerForInstanceSegmentation`. `MaskFormerFields` and `ModelConfig` say what the fields mean.
+    `decoder_config`: a `DetrConfig` or a mapping of its fields, of which the decoder's are read."""
 
     model_type = "maskformer"
     architecture = "MaskFormerForInstanceSegmentation"
     norms_each_map = True
 
-    def to_dict(self) -> dict[str, Any]:
-        """The content of a `config.json`."""
-        return {**super().to_dict(), "decoder_config": {"model_type": "detr", **(self.decoder_config or {})}}
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, _decoder_of(value) if name == "decoder_config" else value)
+
+    def _rest(self) -> dict[str, Any]:
+        assert isinstance(self.decoder_config, DetrConfig)  # read when it was set
+        decoder = {name: getattr(self.decoder_config, name) for name in _DECODER_FIELDS}
+        decoder = {"model_type": "detr", **decoder, **self.decoder_config.others}
+        return {**super()._rest(), "decoder_config": decoder}
 
     @classmethod
-    def from_dict(cls: type[MaskFormer], fields: Mapping[str, Any]) -> MaskFormer:
-        """From the content of a `config.json`; generic fields are passed over. Raises RecipeError for that of another
-        model."""
+    def from_dict(cls: type[MaskFormer], fields: Mapping[str, Any], **changes: Any) -> MaskFormer:
+        """From the content of a `config.json`; generic fields are passed over. `changes`: fields to set otherwise.
+        Raises RecipeError for the file of another model."""
         nested = fields.get("backbone_config")
         if isinstance(nested, Mapping) and nested.get("model_type") == "swin":
             # transformers passes all four maps of a Swin to MaskFormer, whatever its file selects.
             nested = {key: value for key, value in nested.items() if key not in ("out_features", "out_indices")}
             fields = {**fields, "backbone_config": nested}
-        return super().from_dict(fields)
+        return super().from_dict(fields, **changes)
 
     @classmethod
     def from_recipe(cls: type[MaskFormer], recipe: Recipe, *, origin: str = "the recipe") -> MaskFormer:
@@ -150,6 +163,8 @@ class RTDetrConfig(ModelConfig, RTDetrFields):
 
     model_type = "rt_detr"
     architecture = "RTDetrForObjectDetection"
+    is_encoder_decoder: bool = True
+    initializer_range: float = 0.01
 
 
 @model_config
@@ -159,6 +174,8 @@ class RTDetrV2Config(ModelConfig, RTDetrV2Fields):
 
     model_type = "rt_detr_v2"
     architecture = "RTDetrV2ForObjectDetection"
+    is_encoder_decoder: bool = True
+    initializer_range: float = 0.01
 
 
 @model_config
@@ -179,6 +196,21 @@ class VitPoseConfig(ModelConfig, VitPoseFields):
     architecture = "VitPoseForPoseEstimation"
 
 
+def _decoder_of(given: Any) -> DetrConfig:
+    if given is None or isinstance(given, DetrConfig):
+        return DetrConfig() if given is None else given
+    if not isinstance(given, Mapping):
+        raise ContractError(f"decoder_config is a DetrConfig or a mapping of its fields, got {type(given).__name__}.")
+    names = {item.name for item in dataclass_fields(DetrConfig)} | DetrConfig.second_names.keys()
+    apart = {*BACKBONE_FIELDS, *DetrConfig.ignored, *GENERIC_FIELDS}
+    found = {name: value for name, value in given.items() if name not in apart and value is not None}
+    decoder = DetrConfig(**{name: value for name, value in found.items() if name in names})
+    # What is no field of DETR is refused with the fields of the whole.
+    decoder.others.update({name: value for name, value in found.items() if name not in names})
+    return decoder
+
+
+_DECODER_FIELDS = tuple(item.name for item in dataclass_fields(DecoderFields))
 # Fields of a MaskFormer, and the options of our parts.
 _DECODER_OPTIONS = {
     "num_queries": "num_queries",

@@ -1,7 +1,9 @@
 """What whole models return, under transformers' names.
 
 `loss`: scalar, with labels only. `loss_dict`: its terms by name, weighted, so that they sum to `loss`. `feature_maps`:
-the backbone's, fine to coarse, each [batch, channels, height, width].
+the backbone's, fine to coarse, each [batch, channels, height, width]. `hidden_states`, `attentions`: the backbone's,
+where they are requested; see `BackboneOutput`. Every field may be left out, as for outputs that were gathered from
+several processes.
 """
 
 from dataclasses import dataclass
@@ -38,12 +40,12 @@ class BoxModelOutput(OrderedOutput):
 
     order = ("loss", "loss_dict", "logits", "pred_boxes", "auxiliary_outputs", "feature_maps")
 
-    logits: Tensor
-    pred_boxes: Tensor
-    feature_maps: tuple[Tensor, ...]
     loss: Tensor | None = None
     loss_dict: dict[str, Tensor] | None = None
+    logits: Tensor | None = None
+    pred_boxes: Tensor | None = None
     auxiliary_outputs: tuple[dict[str, Tensor], ...] | None = None
+    feature_maps: tuple[Tensor, ...] | None = None
 
 
 @register_output
@@ -58,12 +60,12 @@ class MaskModelOutput(OrderedOutput):
         *("feature_maps", "loss_dict"),
     )
 
-    class_queries_logits: Tensor
-    masks_queries_logits: Tensor
-    feature_maps: tuple[Tensor, ...]
     loss: Tensor | None = None
-    loss_dict: dict[str, Tensor] | None = None
+    class_queries_logits: Tensor | None = None
+    masks_queries_logits: Tensor | None = None
     auxiliary_logits: tuple[dict[str, Tensor], ...] | None = None
+    feature_maps: tuple[Tensor, ...] | None = None
+    loss_dict: dict[str, Tensor] | None = None
 
     @property
     def losses(self) -> dict[str, Tensor] | None:
@@ -79,11 +81,13 @@ MaskFormerForInstanceSegmentationOutput = MaskModelOutput
 class DenseModelOutput(OrderedOutput):
     """`logits`: [batch, classes, height, width], before softmax."""
 
-    order = ("loss", "logits", "feature_maps", "loss_dict")
+    order = ("loss", "logits", "hidden_states", "attentions", "feature_maps", "loss_dict")
 
-    logits: Tensor
-    feature_maps: tuple[Tensor, ...]
     loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    feature_maps: tuple[Tensor, ...] | None = None
     loss_dict: dict[str, Tensor] | None = None
 
 
@@ -92,11 +96,13 @@ class DenseModelOutput(OrderedOutput):
 class DepthModelOutput(OrderedOutput):
     """`predicted_depth`: [batch, height, width], metres of a metric model, else up to scale and shift."""
 
-    order = ("loss", "predicted_depth", "feature_maps", "loss_dict")
+    order = ("loss", "predicted_depth", "hidden_states", "attentions", "feature_maps", "loss_dict")
 
-    predicted_depth: Tensor
-    feature_maps: tuple[Tensor, ...]
     loss: Tensor | None = None
+    predicted_depth: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    feature_maps: tuple[Tensor, ...] | None = None
     loss_dict: dict[str, Tensor] | None = None
 
 
@@ -105,9 +111,11 @@ class DepthModelOutput(OrderedOutput):
 class PoseModelOutput(OrderedOutput):
     """`heatmaps`: [batch, keypoints, height, width], high where the keypoint is."""
 
-    order = ("loss", "heatmaps", "feature_maps", "loss_dict")
+    order = ("loss", "heatmaps", "hidden_states", "attentions", "feature_maps", "loss_dict")
 
-    heatmaps: Tensor
-    feature_maps: tuple[Tensor, ...]
     loss: Tensor | None = None
+    heatmaps: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    feature_maps: tuple[Tensor, ...] | None = None
     loss_dict: dict[str, Tensor] | None = None

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from backbonekit.contract.predictions import BoxQueries, ModelOutput, Prediction, Scoring
+from backbonekit.contract.predictions import BoxQueries, DenseLogits, ModelOutput, Prediction, Scoring
 from backbonekit.contract.processing import Geometry
 from backbonekit.errors import ContractError
 from backbonekit.ops.numerics import upcast_to_float32
@@ -16,17 +16,30 @@ Kind = TypeVar("Kind", bound=Prediction)
 
 
 def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
-    """`outputs`: what a model returned, or its prediction alone. Raises ContractError for another kind of
-    prediction."""
+    """`outputs`: what a model returned, or its prediction alone, or any mapping or object with transformers' names.
+    Raises ContractError for another kind of prediction."""
     prediction = outputs.predictions if isinstance(outputs, ModelOutput) else outputs
     for kind in kinds:
         if isinstance(prediction, kind):
             return prediction
         names = PREDICTION_KINDS[kind].output_names
-        if names and isinstance(prediction, Mapping) and all(name in prediction for name in names):
-            return kind(*(prediction[name] for name in names))
+        values = [_value(prediction, name) for name in names]
+        if values and all(isinstance(value, Tensor) for value in values) and _has_shape_of(kind, values[0]):
+            return kind(*values)
     required = " or ".join(" and ".join(PREDICTION_KINDS[kind].output_names) for kind in kinds)
     raise ContractError(f"outputs with {required} are required; given: {type(prediction).__name__}.")
+
+
+def _value(outputs: Any, name: str) -> Any:
+    """By name from a mapping, else an attribute; None where there is none."""
+    if isinstance(outputs, Mapping):
+        return outputs.get(name)
+    return getattr(outputs, name, None)  # of anybody's class
+
+
+def _has_shape_of(kind: type[Prediction], first: Tensor) -> bool:
+    # `logits` are [batch, classes, height, width] of a dense model, and [batch, queries, classes] of a set of boxes.
+    return first.ndim == 4 if kind is DenseLogits else first.ndim != 4 if kind is BoxQueries else True
 
 
 def sizes_for(target_sizes: Sequence[tuple[int, int]] | Tensor | None, maps: Tensor) -> list[tuple[int, int]]:

@@ -1,19 +1,23 @@
 """`TimmBackbone` of the Hugging Face guide: any architecture of timm."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from backbonekit.assembly.placement import DType, placed
 from backbonekit.backbones.timm.backbone import TimmBackbone as Backbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.backbones.timm.feature_names import timm_feature_names
 from backbonekit.errors import ContractError
-from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneOutput, build_backbone
-from backbonekit.hf_models.config_file import FILE, is_weight_file
+from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneType, build_backbone
+from backbonekit.hf_models.common_fields import CommonFields
+from backbonekit.hf_models.config_file import FILE
+from backbonekit.hf_models.hub_files import located, reading
+from backbonekit.hf_models.loaded_weights import loading_info
+from backbonekit.hf_models.loading_options import DeviceMap, one_device, one_dtype, refuse_unsupported
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.training.freeze import freeze
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
@@ -22,10 +26,10 @@ from backbonekit.weights.fill import FillReport, fill
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import StoredTensor
 from backbonekit.weights.untrusted_files import user_path
-from backbonekit.weights.write_folder import replacing
-from backbonekit.weights.write_tensors import save_tensors
 
 _COUNTER = "num_batches_tracked"
+# Fields of a configuration that weights leave open.
+_LEFT_OPEN = (*CommonFields.__dataclass_fields__, "num_channels", "freeze_batch_norm_2d", "output_stride", "id2label")
 
 
 class TimmBackbone(BackboneMixin):
@@ -33,6 +37,7 @@ class TimmBackbone(BackboneMixin):
 
     config_class = TimmBackboneConfig
     backbone: Backbone
+    backbone_type = BackboneType.TIMM
 
     def __init__(self, config: TimmBackboneConfig, *, seed: int = 0) -> None:
         plan = config.blueprint()
@@ -44,12 +49,18 @@ class TimmBackbone(BackboneMixin):
             seed=seed,
         )
         assert isinstance(backbone, Backbone)
-        self._finish(config, plan, backbone, report)
+        self._finish(config, plan, backbone, report, seed=seed)
 
     def _finish(
-        self, config: TimmBackboneConfig, plan: TimmBlueprint, backbone: Backbone, report: FillReport | None
+        self,
+        config: TimmBackboneConfig,
+        plan: TimmBlueprint,
+        backbone: Backbone,
+        report: FillReport | None,
+        *,
+        seed: int,
     ) -> None:
-        super().__init__(backbone, config, report)
+        super().__init__(backbone, config, report, seed=seed)
         self.plan = plan
         if config.freeze_batch_norm_2d:
             self.freeze_batch_norm_2d()
@@ -57,25 +68,63 @@ class TimmBackbone(BackboneMixin):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | Path,
+        pretrained_model_name_or_path: str | Path,
         *,
-        out_indices: int | Sequence[int] | None = None,
-        out_features: Sequence[str] | None = None,
+        config: TimmBackboneConfig | None = None,
         revision: str | None = None,
-        num_channels: int | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        subfolder: str = "",
+        dtype: DType = None,
+        torch_dtype: DType = None,
+        device_map: DeviceMap = None,
+        output_loading_info: bool = False,
+        ignore_mismatched_sizes: bool = False,
         use_pretrained_backbone: bool = True,
         backbone_kwargs: Mapping[str, Any] | None = None,
-        freeze_batch_norm_2d: bool | None = None,
-    ) -> "TimmBackbone":
+        **changes: Any,
+    ) -> Any:
         """Published weights by timm's name; by folder or Hub id weights in timm's format, or what `save_pretrained`
-        wrote here or in transformers. Of the latter, what is None is as saved."""
-        wishes = {
-            "out_indices": out_indices,
-            "out_features": out_features,
-            "num_channels": num_channels,
-            "freeze_batch_norm_2d": freeze_batch_norm_2d,
-        }
-        changes = {key: value for key, value in wishes.items() if value is not None}
+        wrote here or in transformers. With `output_loading_info` a pair: the backbone, and which weights were not read.
+
+        `changes`: fields of the configuration, such as `out_indices`, `num_channels`, `freeze_batch_norm_2d`; of saved
+        weights what is not among them is as saved. `config`: all of them at once. For the options about files see
+        `files_of`; for `dtype` and `device_map` `one_dtype` and `one_device`.
+        """
+        refuse_unsupported(changes)
+        if ignore_mismatched_sizes:
+            raise ContractError(
+                "ignore_mismatched_sizes=True: every weight of a backbone must fit. The fix: leave it out."
+            )
+        if config is not None:
+            maps = {"out_indices": config.given_indices, "out_features": config.given_features}
+            own = {name: value for name, value in config.to_diff_dict().items() if name in _LEFT_OPEN}
+            changes = {**own, **maps, **changes}
+            backbone_kwargs = {**config.backbone_kwargs, **(backbone_kwargs or {})}
+        with reading(cache_dir, token, local_files_only):
+            made = cls._loaded(
+                located(pretrained_model_name_or_path, subfolder),
+                revision,
+                use_pretrained_backbone,
+                dict(backbone_kwargs or {}),
+                changes,
+            )
+        report = made.weights
+        stored = None if report is None else report.stored_dtype
+        placed(made, one_device(device_map), one_dtype(dtype, torch_dtype, made.config.dtype, stored))
+        info = loading_info([], []) if report is None else loading_info(report.missing, report.surplus)
+        return (made, info) if output_loading_info else made
+
+    @classmethod
+    def _loaded(
+        cls,
+        name: str | Path,
+        revision: str | None,
+        use_pretrained_backbone: bool,
+        backbone_kwargs: dict[str, Any],
+        changes: dict[str, Any],
+    ) -> "TimmBackbone":
         repository = _saved_backbone(name, revision)
         if repository is None:
             return cls(
@@ -83,14 +132,15 @@ class TimmBackbone(BackboneMixin):
                     str(name),
                     use_pretrained_backbone=use_pretrained_backbone,
                     revision=revision,
-                    backbone_kwargs=dict(backbone_kwargs or {}),
+                    backbone_kwargs=backbone_kwargs,
                     **changes,
                 )
             )
         fields = {**repository.json(FILE), "use_pretrained_backbone": False}
         saved = TimmBackboneConfig.from_dict(fields)
-        kwargs = {**saved.backbone_kwargs, **(backbone_kwargs or {})}
-        config = TimmBackboneConfig.from_dict(fields, **changes, backbone_kwargs=kwargs)
+        config = TimmBackboneConfig.from_dict(
+            fields, **changes, backbone_kwargs={**saved.backbone_kwargs, **backbone_kwargs}
+        )
         if not use_pretrained_backbone:
             return cls(config)
         plan = config.blueprint()
@@ -100,40 +150,30 @@ class TimmBackbone(BackboneMixin):
         report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
         finish(backbone)
         made = cls.__new__(cls)
-        made._finish(config, plan, backbone, report)
+        made._finish(config, plan, backbone, report, seed=0)
         return made
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes `config.json` and `model.safetensors`, the weights by the names that they have in transformers.
+    def _written(self, state_dict: dict[str, Tensor]) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
+        """The weights by the names that they have in transformers.
 
         What `out_indices` do not reach is left out. transformers reads the configuration with its class; its
         `from_pretrained` takes names of timm alone, so there the weights are read with `load_state_dict`.
         """
         self.check_as_built()
+        self.check_as_built()
         config = self.config.of_saved(self.plan, self.out_indices)
         with torch.device("meta"):
             used = set(self.plan.construct(self.out_indices).state_dict())
-        tensors = {name: tensor for name, tensor in self.backbone.state_dict().items() if name in used}
-        written = timm_feature_names(self.plan, self.out_indices).reverse(tensors)
-        with replacing(Path(folder), stale=is_weight_file, last=FILE) as temporary:
-            config.save_pretrained(temporary)
-            save_tensors(temporary, {name: tensor.detach().clone() for name, tensor in written.items()})
+        inner = {name.removeprefix("backbone."): tensor for name, tensor in state_dict.items()}
+        tensors = {name: tensor for name, tensor in inner.items() if name in used}
+        return {FILE: self._described(config)}, timm_feature_names(self.plan, self.out_indices).reverse(tensors)
+
+    def _made_anew(self) -> "TimmBackbone":
+        return type(self)(self.config.changed(use_pretrained_backbone=False), seed=self._seed)
 
     def freeze_batch_norm_2d(self) -> None:
         """Batch norms keep their statistics, scale and shift from now on, also through `train()`."""
         freeze(self.backbone, norms=True)
-
-    def _run(self, pixel_values: Tensor, states: bool, attentions: bool) -> BackboneOutput:
-        if attentions:
-            raise ContractError(
-                "output_attentions: every architecture of timm attends in a way of its own, so the weights are not"
-                " given here. The fix: timm.utils.AttentionExtract(model.backbone.body), or a class of a family, such"
-                " as Dinov2Backbone."
-            )
-        if not states:
-            return BackboneOutput(feature_maps=self.backbone(pixel_values).maps)
-        maps = self.backbone.maps_at(pixel_values, range(self.backbone.built)).maps
-        return BackboneOutput(feature_maps=tuple(maps[index] for index in self.out_indices), hidden_states=maps)
 
 
 def _saved_backbone(name: str | Path, revision: str | None) -> Repository | None:
@@ -149,7 +189,7 @@ def _saved_backbone(name: str | Path, revision: str | None) -> Repository | None
 
 def _translated(checkpoint: Checkpoint, saved: TimmBackboneConfig, backbone: Backbone) -> Checkpoint:
     """The weights that the backbone has, by our names."""
-    plan = replace(saved, out_indices=None, out_features=None).blueprint()
+    plan = saved.blueprint()
     indices = saved.chosen(plan) or plan.default_indices
     ours = timm_feature_names(plan, indices).translate(checkpoint)
     with torch.device("meta"):

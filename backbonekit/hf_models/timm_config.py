@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
@@ -13,30 +12,22 @@ from backbonekit.contract.option_schema import schema_of
 from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.options import Range, Stride
 from backbonekit.errors import ContractError, RecipeError, nearest
-from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields, write_config
-from backbonekit.hf_models.config_mixin import agreed_indices
-from backbonekit.weights.repository import open_repository
+from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
+from backbonekit.hf_models.config_file import refuses_unknown_fields
+from backbonekit.hf_models.map_selection import agreed_indices
+from backbonekit.hf_models.selectable_config import LABELS, MAPS, SelectableConfig, add_properties
 from backbonekit.weights.untrusted_files import user_path
 
 # What transformers writes besides, which follows from the rest.
 _IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features", "use_timm_backbone"}
 _UNSET = [-1]  # what transformers writes by default
 # The others have rules of their own: the architecture, its arguments, and the choice of maps.
-_CHECKED = (
-    "num_channels",
-    "use_pretrained_backbone",
-    "freeze_batch_norm_2d",
-    "output_stride",
-    "revision",
-    "output_hidden_states",
-    "output_attentions",
-    "return_dict",
-)
+_CHECKED = ("num_channels", "use_pretrained_backbone", "freeze_batch_norm_2d", "output_stride", "revision")
 
 
-@refuses_unknown_fields(positional=1)
-@dataclass
-class TimmBackboneConfig:
+@refuses_unknown_fields(positional=1, second_names=SECOND_NAMES, ignored=_IDLE - GENERIC_FIELDS, kept=GENERIC_FIELDS)
+@dataclass(eq=False)
+class TimmBackboneConfig(SelectableConfig):
     """`backbone`: an architecture of timm, with or without a tag of weights. `num_channels`: of the images.
 
     `out_indices`, `out_features`: maps in timm's numbering (0 is the first of `features_only`); the last when unset.
@@ -44,7 +35,7 @@ class TimmBackboneConfig:
     `use_pretrained_backbone`: take timm's published weights. `freeze_batch_norm_2d`: batch norms keep their statistics,
     scale and shift through all training. `output_stride`: of the deepest map, where the architecture can be dilated.
     `backbone_kwargs`: more arguments of the architecture's constructor. `features_only`: always, since a backbone
-    returns maps. `output_hidden_states`, `output_attentions`, `return_dict`: what its call does not say.
+    returns maps. For the fields that every model has see `CommonFields`. Attributes that are no fields cannot be set.
 
     Raises RecipeError (a ValueError) for unknown fields and architectures, ContractError (a ValueError) for maps that
     are not there.
@@ -54,19 +45,28 @@ class TimmBackboneConfig:
     num_channels: Annotated[int, Range(1, 1_024)] = 3
     features_only: bool = True
     use_pretrained_backbone: bool = False
-    out_indices: int | Sequence[int] | None = None
-    out_features: Sequence[str] | None = None
+    out_indices: InitVar[int | Sequence[int] | None] = None
+    out_features: InitVar[Sequence[str] | None] = None
     freeze_batch_norm_2d: bool = False
     output_stride: Stride | None = None
     revision: str | None = None
     backbone_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    output_hidden_states: bool = False
-    output_attentions: bool = False
-    return_dict: bool = True
+    _: KW_ONLY
+    num_labels: InitVar[int | None] = None
+    id2label: InitVar[Mapping[Any, str] | None] = None
+    label2id: InitVar[Mapping[str, int] | None] = None
 
     model_type = "timm_backbone"
 
-    def __post_init__(self) -> None:
+    def __post_init__(
+        self,
+        out_indices: int | Sequence[int] | None,
+        out_features: Sequence[str] | None,
+        num_labels: int | None,
+        id2label: Mapping[Any, str] | None,
+        label2id: Mapping[str, int] | None,
+    ) -> None:
+        object.__setattr__(self, "others", {})
         if self.features_only is not True:
             raise ContractError("features_only=False is no backbone: a TimmBackbone returns feature maps.")
         self.backbone = str(self.backbone)
@@ -76,20 +76,20 @@ class TimmBackboneConfig:
             for name in _CHECKED
             for fault in faults_of(f"TimmBackboneConfig: {name}", getattr(self, name), schema_of(hints[name]))
         ]
+        faults += self.common_faults()
         if faults:
             raise RecipeError(faults)
-        if isinstance(self.out_indices, Sequence) and not isinstance(self.out_indices, str):
-            self.out_indices = list(self.out_indices)  # Hydra's lists are sequences of their own kind
-        if self.indices_were_set and not _is_repository(self.backbone):
-            agreed_indices(self.out_features, self.out_indices, self.stage_names)
+        self.set_output_features_output_indices(out_features, out_indices)
+        self.set_labels(num_labels, id2label, label2id)
+        object.__setattr__(self, "_is_complete", True)
 
     @property
-    def indices_were_set(self) -> bool:
-        """Whether the maps were chosen."""
-        return self.out_indices is not None or self.out_features is not None
+    def names_are_known(self) -> bool:
+        """A folder or a repository is not opened before the backbone is built."""
+        return not _is_repository(self.backbone)
 
     @property
-    def stage_names(self) -> list[str]:
+    def stage_names(self) -> list[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Every map of the architecture, in timm's numbering."""
         return list(_stage_names(self.backbone, self.revision, json.dumps(self._arguments(), default=str)))
 
@@ -101,56 +101,61 @@ class TimmBackboneConfig:
 
     def chosen(self, plan: TimmBlueprint) -> tuple[int, ...] | None:
         """Positions among the architecture's maps; None when unset."""
-        return agreed_indices(self.out_features, self.out_indices, [level.name for level in plan.levels])
+        return agreed_indices(self.given_features, self.given_indices, [level.name for level in plan.levels])
 
-    def to_dict(self) -> dict[str, Any]:
-        """The content of a `config.json`, as transformers names it and with the fields that it has not."""
-        written: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
-        plain = {
-            name: list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-            for name, value in written.items()
+    def _written(self) -> dict[str, Any]:
+        values = {name: value for name, value in vars(self).items() if name in _OWN_FIELDS}
+        return {
+            "model_type": self.model_type,
+            **values,
+            "backbone_kwargs": dict(self.backbone_kwargs),
+            **self.others,
+            **self.written_labels(),
+            # As they were given: the names of a repository are not known.
+            "out_indices": self.given_indices,
+            "out_features": self.given_features,
         }
-        return {"model_type": self.model_type, **plain, "backbone_kwargs": dict(self.backbone_kwargs)}
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any], **changes: Any) -> "TimmBackboneConfig":
+    def from_dict(cls, fields: Mapping[str, Any], **changes: Any) -> "TimmBackboneConfig":
         """From the content of a `config.json`; `changes` are fields to set otherwise, `out_indices` or `out_features`
         in place of both. Raises RecipeError for fields that it does not know."""
-        known = [item.name for item in fields(cls)]
-        unknown = [name for name in {**given, **changes} if name not in known and name not in _IDLE]
+        known = [*_OWN_FIELDS, *MAPS, *LABELS, *CommonFields.__dataclass_fields__, *SECOND_NAMES]
+        unknown = [name for name in {**fields, **changes} if name not in known and name not in _IDLE]
         if unknown:
             raise RecipeError([f"backbone_config.{name} is unknown; {nearest(str(name), known)}" for name in unknown])
-        found = {name: value for name, value in given.items() if name in known and value is not None}
+        own = (*_OWN_FIELDS, *MAPS)
+        found = {name: value for name, value in fields.items() if name in own and value is not None}
         if not isinstance(found.get("backbone"), str):
             raise RecipeError("backbone_config.backbone must name an architecture of timm.")
         if "out_indices" in found:
             found.pop("out_features", None)  # the same, by name
-        if {"out_indices", "out_features"} & changes.keys() or found.get("out_indices") == _UNSET:
+        if set(MAPS) & changes.keys() or found.get("out_indices") == _UNSET:
             found.pop("out_indices", None)
             found.pop("out_features", None)
-        return cls(**{**found, **changes})
+        config = cls(**{**found, **readable_common_fields(fields), **changes})
+        if not set(LABELS) & changes.keys():
+            config.read_labels(fields)
+        return config
 
-    @classmethod
-    def from_pretrained(
-        cls, name_or_folder: str | Path, *, revision: str | None = None, **changes: Any
-    ) -> "TimmBackboneConfig":
-        """From the `config.json` of a Hub repository, the local cache or a folder."""
-        return cls.from_dict(open_repository(name_or_folder, revision=revision).json(FILE), **changes)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes `config.json` into a folder, which is made if needed."""
-        write_config(self.to_dict(), folder)
+    def changed(self, **changes: Any) -> "TimmBackboneConfig":
+        """A copy with other values, `out_indices` or `out_features` in place of both."""
+        maps = (
+            {}
+            if set(MAPS) & changes.keys()
+            else {"out_indices": self.given_indices, "out_features": self.given_features}
+        )
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return type(self)(**{**values, **self.others, **maps, "id2label": self._labels, **changes})
 
     def of_saved(self, plan: TimmBlueprint, out_indices: Sequence[int]) -> "TimmBackboneConfig":
         """What describes weights that are stored beside it: nothing to fetch, and no folder to look into."""
         saved = {
             key: value for key, value in plan.identity.model_args.items() if key not in ("in_chans", "num_classes")
         }
-        return replace(
-            self,
+        return self.changed(
             backbone=plan.identity.architecture,
             out_indices=list(out_indices),
-            out_features=None,
             use_pretrained_backbone=False,
             revision=None,
             backbone_kwargs={**saved, **self.backbone_kwargs},
@@ -159,6 +164,12 @@ class TimmBackboneConfig:
     def _arguments(self) -> dict[str, Any]:
         stride = {} if self.output_stride is None else {"output_stride": self.output_stride}
         return {**self.backbone_kwargs, **stride}
+
+
+_OWN_FIELDS = tuple(
+    item.name for item in fields(TimmBackboneConfig) if item.name not in CommonFields.__dataclass_fields__
+)
+add_properties(TimmBackboneConfig)
 
 
 def _is_repository(name: str) -> bool:

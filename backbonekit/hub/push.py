@@ -1,7 +1,7 @@
 """A saved model to the Hub, in one commit, without the paths of this machine."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,21 @@ def push_folder(
     Returns the commit's address. Raises StorageError, and RecipeError for a recipe that is none.
     """
     check_identifier(identifier)
-    folder = user_path(folder)
-    contents = _contents(folder)
+    contents = _contents(user_path(folder))
+    return push_contents(contents, identifier, private=private, token=token, message=message, api=api)
+
+
+def push_contents(
+    contents: Mapping[str, bytes | str],
+    identifier: str,
+    *,
+    private: bool = False,
+    token: str | None = None,
+    message: str = "Upload model",
+    api: Any = None,
+) -> str:
+    """The same for files by their names in the repository: their bytes, or the path of a large one."""
+    check_identifier(identifier)
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     if api is None:

@@ -28,7 +28,7 @@ class FillReport:
 
     `origin`: the checkpoint's. `loaded`, `missing`, `surplus`: names. `adapted`: names and how they were made to fit.
     `not_finite`: names of loaded tensors with NaN or infinity in them. `loaded_parameters` of `total_parameters`
-    numbers came from the checkpoint.
+    numbers came from the checkpoint. `stored_dtype`: of the first loaded tensor that holds fractions.
     """
 
     origin: str
@@ -39,6 +39,7 @@ class FillReport:
     not_finite: list[str] = field(default_factory=list)
     loaded_parameters: int = 0
     total_parameters: int = 0
+    stored_dtype: torch.dtype | None = None
 
 
 def fill(
@@ -77,6 +78,8 @@ def fill(
         raise WeightsError("\n".join([f"{checkpoint.origin} does not fit {type(module).__name__}:", *refused]))
     _assign(slots, names_by_tensor, tensors)
     report.loaded = list(chosen)
+    types = (checkpoint.dtype(source) for source in chosen.values())
+    report.stored_dtype = next((each for each in types if each.is_floating_point), None)
     report.not_finite = not_finite(tensors)
     counted = {id(parameter): parameter.numel() for parameter in module.parameters()}
     report.total_parameters = sum(counted.values())

@@ -5,7 +5,10 @@ huggingface_hub is imported inside the functions: a recipe without a repository 
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -28,6 +31,29 @@ _PATIENCE = (
 )
 _SLOWEST = 20_000  # bytes a second; a file that arrives more slowly is given up
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # the cache's names of files: git's sha1 of a small one, else a sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the Hub is read. `cache_dir`: the client's own cache where None. `token`: the stored one where None or True,
+    none where False. `local_files_only`: nothing is requested, as with HF_HUB_OFFLINE."""
+
+    cache_dir: Path | None = None
+    token: str | bool | None = None
+    local_files_only: bool = False
+
+
+_ACCESS: ContextVar[Access] = ContextVar("access", default=Access())  # noqa: B039 it is frozen
+
+
+@contextmanager
+def reading_with(access: Access) -> Iterator[None]:
+    """Every file of the Hub that is read inside, in this thread, is read in this way."""
+    before = _ACCESS.set(access)
+    try:
+        yield
+    finally:
+        _ACCESS.reset(before)
 
 
 def is_identifier(text: str) -> bool:
@@ -79,9 +105,12 @@ def resolve_commit(identifier: str, revision: str | None) -> tuple[str, frozense
 
 def file_names(identifier: str, revision: str) -> tuple[str, frozenset[str]]:
     """Commit and file names of a revision, as the Hub lists them."""
+    if _is_offline():
+        raise UnreachableError(_offline_message(identifier, revision))
     from huggingface_hub import HfApi
 
-    info = _call(lambda: HfApi().model_info(identifier, revision=revision, timeout=_TIMEOUT), identifier, revision, "")
+    api = HfApi(token=_ACCESS.get().token)
+    info = _call(lambda: api.model_info(identifier, revision=revision, timeout=_TIMEOUT), identifier, revision, "")
     if not isinstance(info.sha, str) or COMMIT.fullmatch(info.sha) is None:
         raise StorageError(f"{identifier}: the Hub named no commit for revision {revision!r}; try again later.")
     return info.sha, frozenset(str(entry.rfilename) for entry in info.siblings or ())
@@ -89,9 +118,9 @@ def file_names(identifier: str, revision: str) -> tuple[str, frozenset[str]]:
 
 def cached_path(identifier: str, filename: str, commit: str) -> Path | None:
     """A file of one commit in the local cache, or None."""
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(identifier, filename, revision=commit, cache_dir=constants.HF_HUB_CACHE)
+    found = try_to_load_from_cache(identifier, filename, revision=commit, cache_dir=_cache())
     return Path(found) if isinstance(found, str) else None
 
 
@@ -102,24 +131,29 @@ def download(identifier: str, filename: str, commit: str) -> Path:
     if cached is not None:
         _check_blob(cached, identifier, filename)
         return cached
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
+    if _is_offline():
+        raise UnreachableError(_offline_message(f"{identifier}: {filename}", commit))
+    token, cache = _ACCESS.get().token, _cache()
     address = hf_hub_url(identifier, filename, revision=commit)
-    announced = _call(lambda: get_hf_file_metadata(address, timeout=_TIMEOUT), identifier, commit, filename)
+    announced = _call(
+        lambda: get_hf_file_metadata(address, timeout=_TIMEOUT, token=token), identifier, commit, filename
+    )
     # The client makes it a file name, with whatever path is in it.
     if _BLOB.fullmatch(announced.etag or "") is None:
         raise StorageError(f"{identifier}: {filename}: the Hub named no hash of it (its ETag is {announced.etag!r}).")
     since = time.time_ns()
     path = Path(
         _call(
-            lambda: hf_hub_download(identifier, filename, revision=commit, cache_dir=constants.HF_HUB_CACHE),
+            lambda: hf_hub_download(identifier, filename, revision=commit, cache_dir=cache, token=token),
             identifier,
             commit,
             filename,
             patience=_PATIENCE + (announced.size or 0) / _SLOWEST,
         )
     )
-    if not path.resolve().is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
+    if not path.resolve().is_relative_to(cache.resolve()):
         if path.resolve().stat().st_mtime_ns >= since:
             path.resolve().unlink()
         path.unlink(missing_ok=True)
@@ -251,7 +285,13 @@ def _first_line(error: Exception) -> str:
 def _is_offline() -> bool:
     from huggingface_hub import constants
 
-    return bool(constants.HF_HUB_OFFLINE)
+    return bool(constants.HF_HUB_OFFLINE) or _ACCESS.get().local_files_only
+
+
+def _cache() -> Path:
+    from huggingface_hub import constants
+
+    return _ACCESS.get().cache_dir or Path(constants.HF_HUB_CACHE)
 
 
 def _cached_commit(identifier: str, revision: str) -> str | None:
@@ -263,9 +303,7 @@ def _cached_commit(identifier: str, revision: str) -> str | None:
 
 
 def _reference(identifier: str, revision: str) -> Path:
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / ("models--" + identifier.replace("/", "--"))
+    folder = _cache() / ("models--" + identifier.replace("/", "--"))
     return folder / "refs" / Path(*revision.split("/"))
 
 

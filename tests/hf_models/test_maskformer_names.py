@@ -183,7 +183,7 @@ def test_saving_and_loading(tmp_path: Path) -> None:
     images = torch.randn(2, 3, 65, 47)
     assert torch.equal(model(images).masks_queries_logits, again(images).masks_queries_logits)
     assert again.config.id2label == {0: "sky", 1: "road", 2: "car"}
-    assert again.config.backbone_config.hidden_sizes == (16, 24, 32, 48)
+    assert again.config.backbone_config.hidden_sizes == [16, 24, 32, 48]
     assert again.weight_report.pretrained_share == 1.0
 
 
@@ -246,9 +246,9 @@ def test_it_compiles_and_exports_in_one_piece() -> None:
     model = built(backbone_config=resnet())
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        expected = model(images, torch.ones(1, 64, 64, dtype=torch.int64))
+        expected = model(images, pixel_mask=torch.ones(1, 64, 64, dtype=torch.int64))
         compiled = torch.compile(model, fullgraph=True, backend="eager")
-        given = compiled(images, torch.ones(1, 64, 64, dtype=torch.int64))
+        given = compiled(images, pixel_mask=torch.ones(1, 64, 64, dtype=torch.int64))
         exported = torch.export.export(model, (images,)).module()(images)
     for out in (given, exported):
         assert torch.allclose(out.masks_queries_logits, expected.masks_queries_logits, atol=1e-5)
@@ -270,7 +270,7 @@ def test_a_loss_with_auxiliary_logits_and_a_pixel_mask() -> None:
     assert torch.allclose(out.loss, sum(out.losses.values()))
     assert [set(layer) for layer in out.auxiliary_logits] == [{"class_queries_logits", "masks_queries_logits"}] * 2
     assert "loss" not in model(images)
-    assert not torch.equal(model(images, real).class_queries_logits, model(images).class_queries_logits)
+    assert not torch.equal(model(images, pixel_mask=real).class_queries_logits, model(images).class_queries_logits)
 
 
 @pytest.mark.parity

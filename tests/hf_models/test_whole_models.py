@@ -114,7 +114,7 @@ def test_a_detector_learns_saves_and_comes_back(tmp_path) -> None:
         {"class_labels": torch.tensor([1]), "boxes": torch.tensor([[0.5, 0.5, 0.2, 0.4]])},
         {"class_labels": torch.zeros(0, dtype=torch.long), "boxes": torch.zeros(0, 4)},
     ]
-    out = model(torch.randn(2, 3, 64, 64), mask, labels)
+    out = model(torch.randn(2, 3, 64, 64), mask, labels=labels)
     out["loss"].backward()
     assert torch.allclose(out.loss, sum(out.loss_dict.values()))
     assert "loss" not in model(torch.randn(1, 3, 64, 64))
@@ -141,7 +141,7 @@ def test_a_save_that_fails_leaves_the_folder_as_it_was(tmp_path, monkeypatch) ->
     def fail(*_, **__):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("backbonekit.hf_models.whole_model.save_tensors", fail)
+    monkeypatch.setattr("backbonekit.hf_models.model_saving.save_tensors", fail)
     with pytest.raises(StorageError, match="could not be written"):
         detr(num_labels=4).save_pretrained(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -14,6 +14,7 @@ from unittest import mock
 import torch
 
 import backbonekit
+from backbonekit import hf_models
 from tests.peer import source
 from tests.peer.families import CONVOLUTIONAL, FAMILIES, settings
 
@@ -67,13 +68,18 @@ def by_mixins() -> Iterator[Outcome]:
     import transformers
 
     backbone = source.module("test_backbone_common").BackboneTesterMixin
+    with backbonekit_in_transformers():  # it names a class of transformers itself
+        our_backbone = source.module_again("test_backbone_common").BackboneTesterMixin
     general = source.module("test_modeling_common").ModelTesterMixin
     config = source.module("test_configuration_common").ConfigTester
     tests = [name for name in vars(backbone) if name.startswith("test_")]
     steps = [name for name in vars(config) if name.startswith("create_and_test_")]
     for family in FAMILIES:
-        for group, mixin, names in (("backbone", backbone, tests), ("model", general, GENERAL)):
-            theirs, ours = (_case(mixin, own, family) for own in (transformers, backbonekit))
+        for group, mixin, our_mixin, names in (
+            ("backbone", backbone, our_backbone, tests),
+            ("model", general, general, GENERAL),
+        ):
+            theirs, ours = _case(mixin, transformers, family), _case(our_mixin, backbonekit, family)
             for name in names:
                 yield compared(group, family, name, theirs(name), ours(name))
         for name in steps:
@@ -111,7 +117,7 @@ def by_files(folder: Path) -> Iterator[Outcome]:
             continue
         name = ".".join(file.relative_to(folder).with_suffix("").parts)
         theirs = source.module(name)
-        with backbonekit_in_transformers():
+        with backbonekit_in_transformers(), source.imported_again("test_backbone_common"):
             ours = source.module_again(name)
         for class_name, case in vars(ours).items():
             if _is_about_us(case):
@@ -140,13 +146,13 @@ def backbonekit_in_transformers() -> Iterator[None]:
     import transformers
     from transformers import backbone_utils
 
+    owners = (transformers, backbone_utils)
+    with contextlib.redirect_stdout(io.StringIO()):  # loading a class may print advice to its authors
+        # All of them first: what is loaded while names are exchanged would get ours.
+        shared = [(owner, name) for name in hf_models.__all__ for owner in owners if hasattr(owner, name)]
     with contextlib.ExitStack() as swaps:
-        for name in backbonekit.__all__:
-            for owner in (transformers, backbone_utils):
-                with contextlib.redirect_stdout(io.StringIO()):  # loading a class may print advice to its authors
-                    is_theirs = hasattr(owner, name)
-                if is_theirs:
-                    swaps.enter_context(mock.patch.object(owner, name, getattr(backbonekit, name)))
+        for owner, name in shared:
+            swaps.enter_context(mock.patch.object(owner, name, getattr(backbonekit, name)))
         yield
 
 

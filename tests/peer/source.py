@@ -5,6 +5,8 @@ import importlib
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.metadata import version
@@ -58,6 +60,18 @@ def module_again(name: str) -> ModuleType:
     first = sys.modules.pop(f"{PACKAGE}.{name}")
     try:
         return module(name)
+    finally:
+        sys.modules[first.__name__] = first
+
+
+@contextmanager
+def imported_again(name: str) -> Iterator[None]:
+    """Inside, whoever imports the file gets it imported a second time, and that one remains its second import."""
+    again = module_again(name)
+    first = sys.modules[again.__name__]
+    sys.modules[again.__name__] = again
+    try:
+        yield
     finally:
         sys.modules[first.__name__] = first
 
