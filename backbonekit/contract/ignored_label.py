@@ -14,7 +14,7 @@ def ignored_label(given: int | None, num_classes: int | None = None) -> int:
 
 
 def check_enough_labels(ignore_label: int, num_labels: int, *, part: str) -> None:
-    """Raises RecipeError where ignoring leaves a single label, so that every pixel that counts has the same answer.
+    """Raises RecipeError where ignoring leaves a single label, so that every pixel that counts has the same class.
 
     `num_labels`: how many there are, background included.
     """

@@ -21,7 +21,7 @@ from backbonekit.weights.untrusted_files import user_path
 # What transformers writes besides, which follows from the rest.
 _IDLE = GENERIC_FIELDS | {"stage_names", "_out_indices", "_out_features", "use_timm_backbone"}
 _UNSET = [-1]  # what transformers writes by default
-# The others have rules of their own: the architecture, its arguments, and the choice of maps.
+# Beside the name; the others have rules of their own: the arguments of the architecture, and the choice of maps.
 _CHECKED = ("num_channels", "use_pretrained_backbone", "freeze_batch_norm_2d", "output_stride", "revision")
 
 
@@ -69,11 +69,11 @@ class TimmBackboneConfig(SelectableConfig):
         object.__setattr__(self, "others", {})
         if self.features_only is not True:
             raise ContractError("features_only=False is no backbone: a TimmBackbone returns feature maps.")
-        self.backbone = str(self.backbone)
+        self.backbone = str(self.backbone) if isinstance(self.backbone, Path) else self.backbone
         hints = get_type_hints(type(self), include_extras=True)
         faults = [
             fault
-            for name in _CHECKED
+            for name in ("backbone", *_CHECKED)
             for fault in faults_of(f"TimmBackboneConfig: {name}", getattr(self, name), schema_of(hints[name]))
         ]
         faults += self.common_faults()

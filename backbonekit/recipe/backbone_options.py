@@ -3,10 +3,9 @@
 import re
 from typing import Any
 
-from backbonekit.contract.option_values import MAX_TEXT, faults_of, shown
+from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path, words
-from backbonekit.recipe.part_options import plain_faults
 from backbonekit.recipe.recipe import BackboneRecipe
 from backbonekit.registry.lookup import is_known, names
 from backbonekit.registry.table import config_families, config_fields, ignored_config_fields
@@ -173,7 +172,7 @@ def _read_config(source: str, config: Any, faults: list[str]) -> dict[str, Any] 
         )
         return None
     if source != "hf":
-        faults.extend(plain_faults("backbone.config", config))
+        faults.extend(faults_of("backbone.config", config, PLAIN_DATA))
         return config
     model_type = config.get("model_type")
     families = config_families()
@@ -258,7 +257,7 @@ def _read_args(args: Any, faults: list[str]) -> dict[str, Any]:
         elif not _KEYWORD.fullmatch(key):
             faults.append(f"{path} is no name of an argument.")
         else:
-            faults.extend(plain_faults(path, value) or _word_faults(path, value))
+            faults.extend(faults_of(path, value, PLAIN_DATA) or _word_faults(path, value))
     return args
 
 

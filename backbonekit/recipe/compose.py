@@ -127,11 +127,11 @@ def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, li
 def _composed(name: str, roots: tuple[ConfigRoot, ...]) -> Layering:
     layering = Layering({}, _expander(roots))
     for layer in compose_layers(name, roots):
-        layering.lay(_placed(layer, layering))
+        layering.lay(_nested_content(layer, layering))
     return layering
 
 
-def _placed(layer: Layer, layering: Layering) -> dict[str, Any]:
+def _nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
     """A layer's content at its position in the recipe, without its keys for parts that are no longer there."""
     content: Any = in_current_schema(layer.content)
     for step in reversed(layer.package.split(".") if layer.package else []):
@@ -176,7 +176,7 @@ def _part_file(kind: str, file: Path, roots: tuple[ConfigRoot, ...]) -> dict[str
         return content
     layering = Layering({}, _expander(roots))
     for layer in compose_layers(file.stem, roots, group=f"{GROUP}/{kind}"):
-        layering.lay(_placed(layer, layering))
+        layering.lay(_nested_content(layer, layering))
     return layering.model.get(kind) or {}
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backbonekit.contract.option_values import MAX_NUMBER, MAX_TEXT, coerced, faults_of, shown
+from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, coerced, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.recipe.recipe import PartRecipe
@@ -55,7 +55,7 @@ def _read_options(kind: str, name: str, given: dict[str, Any], path: str, faults
     table = options(kind, name)
     if table is None:  # an installed plugin's part, not imported yet
         for key, value in given.items():
-            faults.extend(plain_faults(f"{path}.{key}", value))
+            faults.extend(faults_of(shown_path(f"{path}.{key}"), value, PLAIN_DATA))
         return given
     read: dict[str, Any] = {}
     for key in given:
@@ -91,21 +91,6 @@ def part_of_your_own(kind: str) -> str:
         f"A {kind} of your own: --import MODULE that registers it (in Python bk.register), or the entry point "
         f"{kind}.NAME in backbonekit.parts of an installed package."
     )
-
-
-def plain_faults(path: str, value: Any) -> list[str]:
-    """What is wrong with a value of which nothing is known yet but that it is plain data of a sane size."""
-    if isinstance(value, dict):
-        return [fault for key, item in value.items() for fault in plain_faults(f"{path}.{key}", item)]
-    if isinstance(value, list):
-        if len(value) > 1_000:
-            return [f"{shown_path(path)}: given a list of {len(value)} values; 1,000 is the limit."]
-        return [fault for index, item in enumerate(value) for fault in plain_faults(f"{path}.{index}", item)]
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        return [f"{shown_path(path)}: given {shown(value)}, longer than {MAX_TEXT:,} characters."]
-    if isinstance(value, int | float) and not -MAX_NUMBER <= value <= MAX_NUMBER:  # NaN is in no range
-        return [f"{shown_path(path)}: given {shown(value)}, must be a number of at most {MAX_NUMBER:,.0f}."]
-    return []
 
 
 def _plural(kind: str) -> str:

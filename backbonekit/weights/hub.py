@@ -157,7 +157,7 @@ def download(identifier: str, filename: str, commit: str) -> Path:
         if path.resolve().stat().st_mtime_ns >= since:
             path.resolve().unlink()
         path.unlink(missing_ok=True)
-        raise StorageError(f"{identifier}: {filename}: the Hub named a place outside the cache for it; it was removed.")
+        raise StorageError(f"{identifier}: {filename}: the Hub named a path outside the cache for it; it was removed.")
     _check_blob(path, identifier, filename)
     return path
 

@@ -112,7 +112,7 @@ def _sha256(path: Path, state: tuple[int, ...]) -> str:
 
 
 def git_hash_of(path: Path) -> str:
-    """The name that git gives to the content of a file: the sha1 of its kind, length and bytes. Raises OSError."""
+    """The name of a file's content in git: the sha1 of its kind, length and bytes. Raises OSError."""
     header = f"blob {path.stat().st_size}\0".encode()
     return _hashed(path, hashlib.sha1(header, usedforsecurity=False))
 

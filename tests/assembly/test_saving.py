@@ -1,4 +1,4 @@
-"""What is saved can be opened again, replaces nothing unasked, and says what was never trained."""
+"""What is saved can be opened again, replaces nothing without permission, and says what was never trained."""
 
 import pytest
 import torch

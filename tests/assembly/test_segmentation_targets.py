@@ -63,15 +63,15 @@ def test_one_class_is_learned_and_found(head):
 def test_training_one_class_separates_it():
     torch.manual_seed(0)
     model = build(num_classes=1, dropout=0.0, criterion={"name": "dense_cross_entropy", "dice_weight": 1.0}).train()
-    picture = np.zeros((64, 64, 3), dtype=np.uint8)
-    picture[:, 32:] = 255
-    batch = model.processor([picture], [{"segmentation": stripes(64, 64)}])
+    image = np.zeros((64, 64, 3), dtype=np.uint8)
+    image[:, 32:] = 255
+    batch = model.processor([image], [{"segmentation": stripes(64, 64)}])
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(25):
         optimizer.zero_grad()
         model(**batch).loss.backward()
         optimizer.step()
-    (result,) = model.eval().predict([picture])
+    (result,) = model.eval().predict([image])
     assert (result.segmentation[:, 44:] == 1).float().mean() > 0.9
     assert (result.segmentation[:, :20] == 0).float().mean() > 0.9
 

@@ -1,4 +1,4 @@
-"""Composing as people try it on a command line: parts alone, short files, and what a slip is answered with."""
+"""Composing as people try it on a command line: parts alone, short files, and the message for a slip."""
 
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def test_a_file_with_defaults_as_recipe_has_one_fault(capsys, tmp_path):
     assert "model=FILE.yaml" in err
 
 
-def test_timm_in_defaults_is_answered_with_where_it_goes(capsys, tmp_path):
+def test_timm_in_defaults_raises_a_message_with_the_right_key(capsys, tmp_path):
     (tmp_path / "d.yaml").write_text("defaults: [{backbone: timm/resnet18}]\n")
     assert "`backbone: timm/resnet18` below the defaults" in run(capsys, "build", f"model={tmp_path / 'd.yaml'}")[2]
     (tmp_path / "e.yaml").write_text("defaults: [fcn_resnet50, {override backbone: swin_tiny}]\n")
@@ -94,13 +94,13 @@ SLIPS = [
 
 
 @pytest.mark.parametrize(("words", "fix"), SLIPS)
-def test_a_slip_is_answered_with_its_fix(capsys, words, fix):
+def test_the_message_for_a_slip_names_its_fix(capsys, words, fix):
     code, out, err = run(capsys, "build", *words)
     assert (code, out) == (2, "")
     assert fix in err
 
 
-def test_slips_are_answered_before_torch_is_imported():
+def test_slips_are_reported_before_torch_is_imported():
     program = (
         "import sys\n"
         "from backbonekit.cli.verbs import run_verb\n"
@@ -123,7 +123,7 @@ def test_a_mistyped_folder_names_the_one_beside_it(capsys, tmp_path, monkeypatch
     assert "is a file" in run(capsys, "build", "recipe=model.safetensors")[2]
 
 
-def test_a_stride_that_timm_does_not_build_is_answered_with_those_that_it_does(capsys):
+def test_the_message_for_a_stride_that_timm_does_not_build_lists_those_that_it_does(capsys):
     words = ["backbone=timm/resnet50", "backbone.args.output_stride=4"]
     assert "backbone.args.output_stride=8, 16 or 32" in run(capsys, "build", *words)[2]
 

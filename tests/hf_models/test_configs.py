@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backbonekit.backbones.hf.model_types import model_types
-from backbonekit.errors import ContractError, StorageError
+from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.hf_models import (
     BackboneConfigMixin,
     MaskFormerSwinConfig,
@@ -128,3 +128,9 @@ def test_a_timm_config_takes_its_name_first() -> None:
     assert not TimmBackboneConfig("resnet18").indices_were_set
     with pytest.raises(ContractError, match="features_only"):
         TimmBackboneConfig("resnet18", features_only=False)
+
+
+def test_the_name_of_a_timm_architecture_is_text_or_a_path() -> None:
+    assert TimmBackboneConfig(Path("resnet18")).backbone == "resnet18"  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="TimmBackboneConfig: backbone: given 18, must be text"):
+        TimmBackboneConfig(18)  # type: ignore[arg-type]
