@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
