@@ -65,9 +65,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         faults.append(fault)
     given = clean.get("labels")
     if isinstance(given, dict) and given and all(key.isdecimal() for key in given):
-        faults.append(
-            "labels: names in the order of their numbers are a list, such as [cat, dog], without numbers."
-        )
+        faults.append("labels: names in the order of their numbers are a list, such as [cat, dog], without numbers.")
         given = None
     labels = read_labels(given, faults)
     backbone = read_backbone(clean.get("backbone"), faults)
@@ -119,11 +117,9 @@ def _read_tasks(
         head = _with_classes(data.get("head"), labels, "head", faults)
         neck = _read_neck(data.get("neck"), "neck", faults)
         return neck, None if head is None else read_part("head", head, "head", faults), {}
-    for key in ("head", "neck"):
-        if data.get(key) is not None:
-            faults.append(
-                f"{key} and heads exclude each other; with several heads, each has its own: heads.TASK.{key}."
-            )
+    if data.get("head") is not None:
+        faults.append("head and heads exclude each other; with several heads, each is a task: heads.TASK.head.")
+    shared = _read_neck(data.get("neck"), "neck", faults)
     heads = data["heads"]
     if not isinstance(heads, dict) or len(heads) > _MAX_PARTS:
         faults.append(f"heads: given {shown(heads)}, must be a mapping of at most {_MAX_PARTS} tasks.")
@@ -133,7 +129,7 @@ def _read_tasks(
         found = _read_task(task, parts, labels, faults)
         if found is not None:
             read[task] = found
-    return (), None, read
+    return shared, None, read
 
 
 def _unknown_classes(
