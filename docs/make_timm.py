@@ -7,7 +7,6 @@ page is stale.
 """
 
 import json
-import math
 import sys
 import tempfile
 from collections import Counter, defaultdict
@@ -22,6 +21,7 @@ from timm.models import list_modules
 
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
+from backbonekit.backbones.timm.image_sizes import size_multiple, size_of
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.weights.construct import shapes_alone
@@ -34,8 +34,9 @@ border; it leaves as batch, channels, height, width; a cut after the first map r
 parameter that takes a gradient has a map that depends on it.
 
 `maps`: strides, and how many architectures have them (*12 of 16*: twelve maps of stride 16, one for each block).
-`images`: *any*, *of 32* (sides that are multiples of 32; others end in timm's or torch's own error), or *one* (the
-architecture's own size; `backbone.args.img_size` changes it where there is such an argument). `tokens`: class and
+`images`: *any*, *of 32* (sides that are multiples of 32, to which `processing.size_divisor` is set), or *one* (the
+architecture's own size, to which `processing.size` is set; `backbone.args.img_size` changes it where there is such an
+argument). `tokens`: class and
 register tokens that come along with the maps. For parts that require strides 4 to 32, a
 `simple_feature_pyramid` is inserted after a plain transformer.
 
@@ -147,19 +148,15 @@ def _idle(backbone: TimmBackbone, maps: FeatureMaps) -> Iterable[str]:
 
 
 def _multiple(plan: TimmBlueprint, whole: TimmBackbone) -> tuple[int, list[str]]:
-    """The smallest known number that an image's sides must be multiples of."""
-    coarsest = math.lcm(*(level.stride for level in plan.levels))
-    errors = []
-    for multiple in (1, *(factor * coarsest for factor in (1, 2, 3, 4, 7, 8))):
-        size = (131, 87) if multiple == 1 else (3 * multiple, 5 * multiple)
-        try:
-            with torch.no_grad():
-                maps = _run(whole, size)
-        except Exception as error:  # torch and timm raise different errors for a size that does not fit
-            errors.append(f"{size}: {type(error).__name__}: {str(error)[:200]}")
-            continue
-        return multiple, [f"at {size}: {fault}" for fault in _untold(plan, maps, size, range(len(plan.levels)))]
-    return 0, errors
+    """What an image's sides must be multiples of, and where the maps of such an image are not as published."""
+    try:
+        multiple = size_multiple(whole, [level.stride for level in plan.levels])
+    except ContractError as error:
+        return 0, [str(error)]
+    size = size_of(multiple)
+    return multiple, [
+        f"at {size}: {fault}" for fault in _untold(plan, _run(whole, size), size, range(len(plan.levels)))
+    ]
 
 
 def survey_all(kept: Path) -> list[Finding]:

@@ -16,7 +16,7 @@ from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.placement import Device, DType, placed, read_device, read_dtype
 from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing
-from backbonekit.assembly.task import Task, TaskModules
+from backbonekit.assembly.task import SharedNeck, Task, TaskModules
 from backbonekit.assembly.wire import Wiring, wire
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.signatures import pick
@@ -31,6 +31,7 @@ from backbonekit.weights.fill import Adapt, FillReport, construct_filled, not_fi
 from backbonekit.weights.private_random import seeded
 from backbonekit.weights.weight_report import RANDOM, WeightReport, WeightSource, with_saved_random
 
+_SHARED = "shared_neck"  # where the necks stand that all tasks share
 _Part = TypeVar("_Part", PartPlan, PartRecipe)
 
 
@@ -73,9 +74,10 @@ def build_composed(
     )
     has_values = device is None or device.type != "meta"
     builder = _Builder(wiring, recipe, seed, initial, has_values=has_values)
-    num_numbers = sum(part.num_numbers for plan in wiring.tasks for part in plan.parts) if has_values else 0
+    num_numbers = sum(part.num_numbers for plan in wiring.plans for part in plan.parts) if has_values else 0
     with within_memory(at_least=4 * num_numbers):
         backbone = builder.backbone()
+        shared = builder.shared_neck()
         modules = [builder.modules(plan) for plan in wiring.tasks]
     tasks = [
         (Task(plan.name, plan.levels, plan.recipe.loss_weight), own)
@@ -86,6 +88,7 @@ def build_composed(
         tasks,
         recipe=_completed(recipe, wiring, processing, builder.commit),
         processor=ImageProcessor(processing, labels=recipe.labels, num_classes=num_segmented(wiring)),
+        shared=shared,
         weight_report=WeightReport(
             builder.sources,
             [*recipe.notes, *wiring.notes, *notes, *builder.notes, *ignored_class_notes(wiring, processing)],
@@ -145,6 +148,18 @@ class _Builder:
             modules[path] = self._part(path, part, saved.get(key))
         head = modules.pop(_path("head", plan.name), None)
         return TaskModules(nn.ModuleList(modules.values()), head, self.criteria[plan.name])
+
+    def shared_neck(self) -> SharedNeck:
+        """The necks before all tasks."""
+        plan = self.wiring.shared
+        if plan is None:
+            return SharedNeck(nn.ModuleList())
+        before = () if self.initial is None else self.initial.recipe.shared_neck
+        saved = {key: f"{path}." for path, key, _ in _located("", before, None, kind=_SHARED)}
+        located = _located("", plan.necks, None, kind=_SHARED)
+        return SharedNeck(
+            nn.ModuleList(self._part(path, part, saved.get(key)) for path, key, part in located), plan.levels
+        )
 
     def _saved_parts(self, task: str) -> dict[tuple[str, str, int], str]:
         """Where the initial weights of this task's parts stand."""
@@ -244,13 +259,13 @@ def _path(kind: str, task: str) -> str:
 
 
 def _located(
-    task: str, necks: Sequence[_Part], head: _Part | None
+    task: str, necks: Sequence[_Part], head: _Part | None, *, kind: str = "neck"
 ) -> Iterator[tuple[str, tuple[str, str, int], _Part]]:
     """Every part of a task with its path among the parameters and its identity: (kind, name, how many of that name
     stand before it). By name and not by position, since an inserted pyramid moves the necks behind it."""
     names: list[str] = []
     for position, neck in enumerate(necks):
-        yield f"{_path('neck', task)}.{position}", ("neck", neck.name, names.count(neck.name)), neck
+        yield f"{_path(kind, task)}.{position}", ("neck", neck.name, names.count(neck.name)), neck
         names.append(neck.name)
     if head is not None:
         yield _path("head", task), ("head", head.name, 0), head
@@ -299,4 +314,7 @@ def _completed(recipe: Recipe, wiring: Wiring, processing: Processing, commit: s
         revision=commit or recipe.backbone.revision,
     )
     necks = {plan.name: tuple(PartRecipe(neck.name, neck.options) for neck in plan.necks) for plan in wiring.tasks}
-    return replace(recipe, backbone=backbone, processing=asdict(processing)).with_necks(necks)
+    shared = () if wiring.shared is None else wiring.shared.necks
+    return replace(recipe, backbone=backbone, processing=asdict(processing)).with_necks(
+        necks, tuple(PartRecipe(neck.name, neck.options) for neck in shared)
+    )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.assembly.task import Task, TaskModules, TaskOutput, modules_by_kind
+from backbonekit.assembly.task import SharedNeck, Task, TaskModules, TaskOutput, modules_by_kind, selected
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps
@@ -29,7 +29,8 @@ from backbonekit.weights.weight_report import WeightReport
 class ComposedModel(nn.Module):
     """A backbone with its necks and heads. Built by `build_model` and `load_model`, in eval mode.
 
-    Parameters are named `backbone.*`, `neck.N.*`, `head.*`; with several tasks `neck.TASK.N.*` and `head.TASK.*`.
+    Parameters are named `backbone.*`, `neck.N.*`, `head.*`; with several tasks `shared_neck.N.*`, `neck.TASK.N.*` and
+    `head.TASK.*`.
     `recipe`: flat and complete, with the indices that wiring chose and the pyramid that it inserted.
     `tasks`: by name, '' for the only one of a model whose tasks have no names.
     `weight_report`: where every parameter came from. `as_built`: what the modules were then, which saving compares.
@@ -43,9 +44,12 @@ class ComposedModel(nn.Module):
         recipe: Recipe,
         processor: ImageProcessor,
         weight_report: WeightReport | None = None,
+        shared: SharedNeck | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        shared = shared or SharedNeck(nn.ModuleList())
+        self.shared_neck, self.shared_levels = shared.necks, shared.levels
         self.neck: nn.Module
         self.head: nn.Module | None
         self.criterion: nn.Module | None
@@ -70,8 +74,17 @@ class ComposedModel(nn.Module):
             raise ContractError(f"{len(targets)} targets for {pixel_values.shape[0]} images; give one dict an image.")
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
         maps = self.backbone(_channels_last(pixel_values))
-        outputs = {name: task.run(self, maps, canvas, targets) for name, task in self.tasks.items()}
+        entering = self._shared(maps, canvas)
+        outputs = {name: task.run(self, entering, canvas, targets) for name, task in self.tasks.items()}
         return _model_output(maps, outputs)
+
+    def _shared(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
+        """What enters the tasks: the backbone's maps, through the necks that all tasks share."""
+        if len(self.shared_neck):
+            maps = selected(maps, self.shared_levels)
+        for neck in self.shared_neck:
+            maps = neck(maps, canvas)
+        return maps
 
     @property
     def features(self) -> FeaturePyramid:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -117,6 +117,8 @@ def _measured(model: ComposedModel, description: Description, counter: FlopCount
 def _parts(model: ComposedModel) -> Iterator[tuple[str, str, nn.Module]]:
     recipe = model.recipe
     yield "backbone", recipe.backbone.name or str((recipe.backbone.config or {}).get("model_type")), model.backbone
+    for position, (neck, part) in enumerate(zip(model.shared_neck, recipe.shared_neck, strict=True)):
+        yield f"shared_neck.{position}", part.name, neck
     for name, task in model.tasks.items():
         modules, task_recipe = task.modules(model), recipe.tasks[name]
         dot = f".{name}" if name else ""
@@ -137,6 +139,11 @@ def _rows_in(model: ComposedModel, path: str, given: Any) -> list[MapRow]:
         return [MapRow("image", given.shape[1], 1, tuple(given.shape))]
     *above, last = path.split(".")
     published: FeaturePyramid
+    features: FeaturePyramid = model.backbone.features  # type: ignore[assignment]
+    shared = list(model.shared_neck)
+    if above == ["shared_neck"]:
+        levels = tuple(features.levels[level] for level in model.shared_levels)
+        return _rows(shared[int(last) - 1].features if int(last) else FeaturePyramid(levels), given)  # type: ignore[arg-type]
     name = above[1] if len(above) > 1 else (last if above and above[0] == "head" else "")
     task = model.tasks[name]
     necks = list(task.modules(model).neck)
@@ -144,8 +151,8 @@ def _rows_in(model: ComposedModel, path: str, given: Any) -> list[MapRow]:
     if position:
         published = necks[position - 1].features  # type: ignore[assignment]
     else:
-        features: FeaturePyramid = model.backbone.features  # type: ignore[assignment]
-        published = FeaturePyramid(tuple(features.levels[level] for level in task.levels))
+        entering: FeaturePyramid = shared[-1].features if shared else features  # type: ignore[assignment]
+        published = replace(entering, levels=tuple(entering.levels[level] for level in task.levels))
     return _rows(published, given)
 
 

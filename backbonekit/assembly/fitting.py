@@ -31,7 +31,8 @@ def grow_neck(plan: TaskPlan, available: FeaturePyramid, backbone: str) -> str |
             neck.options[EXTRA_LEVELS] = count
             requirement = plan.demand().requirement
             if requirement is not None and not requirement.missing_strides(available):
-                consumer = plan.parts[plan.necks.index(neck) + 1].shown
+                behind = plan.parts[plan.necks.index(neck) + 1 :]
+                consumer = behind[0].shown if behind else "one of the heads"
                 return (
                     f"{plan.path}{neck.shown}: {EXTRA_LEVELS}={count}, since {consumer} requires coarser levels than "
                     f"{backbone} has (adapt: never refuses this instead)"

@@ -40,7 +40,9 @@ class PartPlan:
 class TaskPlan:
     """One task about to be built: its necks in order and its head.
 
-    `recipe`: the data that it is planned from. `levels`: positions among the backbone's maps that enter the first part.
+    `recipe`: the data that it is planned from. `levels`: positions among the maps that enter the first part, which are
+    the backbone's, or those of the necks that all tasks share. These are planned as a task without a head, whose last
+    neck has to return what the tasks require (`wanted`).
     """
 
     name: str
@@ -48,6 +50,7 @@ class TaskPlan:
     necks: list[PartPlan]
     head: PartPlan | None
     levels: tuple[int, ...] = ()
+    wanted: Requirement | None = None
 
     @property
     def parts(self) -> list[PartPlan]:
@@ -65,10 +68,10 @@ class TaskPlan:
         return f"heads.{self.name}." if self.name else ""
 
     def demand(self) -> Demand:
-        """What the parts, from the head back to the first, require of the backbone."""
-        requirement: Requirement | None = None
+        """What the parts, from the head back to the first, require of what is before them."""
+        requirement = self.wanted
         for part in reversed(self.parts):
             needs = part.part.needs  # type: ignore[attr-defined]
             requirement = needs(requirement, **pick(part.options, needs))
         consumer = f"{self.parts[0].shown}{self.of_task}" if self.parts else ""
-        return Demand(requirement, consumer, has_head=self.head is not None)
+        return Demand(requirement, consumer, has_head=self.head is not None or self.wanted is not None)

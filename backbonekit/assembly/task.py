@@ -19,6 +19,13 @@ class TaskModules(NamedTuple):
     criterion: nn.Module | None
 
 
+class SharedNeck(NamedTuple):
+    """The necks that run once, before all tasks. `levels`: positions among the backbone's maps that enter the first."""
+
+    necks: nn.ModuleList
+    levels: tuple[int, ...] = ()
+
+
 class HasTaskModules(Protocol):
     """A model with the modules of its tasks: of the only one, or of several in a `ModuleDict` each, by task."""
 
@@ -69,7 +76,7 @@ class Task:
     def run(self, model: HasTaskModules, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> TaskOutput:
         """The task on the backbone's maps. Losses where targets are given: the criterion's, or the head's own."""
         neck, head, criterion = self.modules(model)
-        maps = _selected(maps, self.levels)
+        maps = selected(maps, self.levels)
         for part in neck:
             maps = part(maps, canvas)
         if head is None:
@@ -98,7 +105,8 @@ def modules_by_kind(
     )
 
 
-def _selected(maps: FeatureMaps, levels: tuple[int, ...]) -> FeatureMaps:
+def selected(maps: FeatureMaps, levels: tuple[int, ...]) -> FeatureMaps:
+    """The maps at these positions, with all extras."""
     tokens = maps.prefix_tokens
     return FeatureMaps(
         maps=tuple(maps.maps[position] for position in levels),

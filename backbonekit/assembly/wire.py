@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 
 import torch
 
@@ -29,7 +29,13 @@ class Wiring:
     blueprint: Blueprint
     selection: Selection
     tasks: list[TaskPlan]
+    shared: TaskPlan | None = None  # the necks before all of them
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def plans(self) -> list[TaskPlan]:
+        """The shared necks, if any, and the tasks."""
+        return self.tasks if self.shared is None else [self.shared, *self.tasks]
 
 
 def wire(recipe: Recipe) -> Wiring:
@@ -50,17 +56,19 @@ def wire(recipe: Recipe) -> Wiring:
 
 def _wired(recipe: Recipe, blueprint: Blueprint, *, offers_fixes: bool = True) -> Wiring:
     plans = [_plan(name, task) for name, task in recipe.tasks.items()]
+    shared = _shared_plan(recipe, plans)
+    first = plans if shared is None else [shared]  # what reads the backbone
     available = available_levels(blueprint, recipe.backbone)
     notes: list[str] = []
     if recipe.adapt == "auto":
-        notes += [note for plan in plans if (note := grow_neck(plan, available, blueprint.name)) is not None]
+        notes += [note for plan in first if (note := grow_neck(plan, available, blueprint.name)) is not None]
 
     def fixes(task: str) -> list[str]:
-        return _working_fixes(recipe, task, blueprint, available) if offers_fixes else []
+        return _working_fixes(recipe, task, blueprint, available) if offers_fixes and shared is None else []
 
-    demands = {plan.name: replace(plan.demand(), fixes=partial(fixes, plan.name)) for plan in plans}
+    demands = {plan.name: replace(plan.demand(), fixes=partial(fixes, plan.name)) for plan in first}
     selection = select_levels(blueprint, recipe.backbone, demands, recipe.adapt)
-    for plan in plans:
+    for plan in first:
         chosen, requirement = selection.tasks[plan.name], demands[plan.name].requirement
         if chosen.needs_pyramid:
             assert requirement is not None
@@ -70,7 +78,23 @@ def _wired(recipe: Recipe, blueprint: Blueprint, *, offers_fixes: bool = True) -
         entering = FeaturePyramid(tuple(selection.features.levels[position] for position in plan.levels))
         _forward(plan, entering, producer=f"backbone {blueprint.name}")
         notes += single_level_notes(plan, available)
-    return Wiring(blueprint, selection, plans, notes)
+    if shared is not None:
+        published = shared.necks[-1].publishes
+        assert published is not None
+        for plan in plans:
+            plan.levels = tuple(range(len(published.levels)))
+            _forward(plan, published, producer=shared.necks[-1].shown)
+    return Wiring(blueprint, selection, plans, shared, notes)
+
+
+def _shared_plan(recipe: Recipe, plans: Sequence[TaskPlan]) -> TaskPlan | None:
+    """The necks that all tasks share, which have to return what all of them require together."""
+    if not recipe.shared_neck:
+        return None
+    requirements = [requirement for plan in plans if (requirement := plan.demand().requirement) is not None]
+    shared = _plan("", TaskRecipe(None, recipe.shared_neck))
+    shared.wanted = reduce(Requirement.union, requirements, Requirement())
+    return shared
 
 
 def _working_fixes(recipe: Recipe, task: str, blueprint: Blueprint, available: FeaturePyramid) -> list[str]:

@@ -78,7 +78,7 @@ class TaskRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A whole model. Either `neck` and `head`, or `heads`, one for each task.
+    """A whole model. Either `neck` and `head`, or `heads`, one for each task, behind a `neck` that they share.
 
     `notes`: messages on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
     """
@@ -99,17 +99,26 @@ class Recipe:
         """The tasks by name: `heads`, or the only one, whose name is ''."""
         return self.heads or {"": TaskRecipe(self.head, self.neck)}
 
-    def with_necks(self, necks: Mapping[str, tuple[PartRecipe, ...]]) -> "Recipe":
-        """The same recipe with these necks, by task."""
+    @property
+    def shared_neck(self) -> tuple[PartRecipe, ...]:
+        """The necks that run once, before those of each task; none where the model has one task."""
+        return self.neck if self.heads else ()
+
+    def with_necks(self, necks: Mapping[str, tuple[PartRecipe, ...]], shared: tuple[PartRecipe, ...] = ()) -> "Recipe":
+        """The same recipe with these necks, by task, and these shared ones."""
         if not self.heads:
             return replace(self, neck=necks[""])
-        return replace(self, heads={name: replace(task, neck=necks[name]) for name, task in self.heads.items()})
+        return replace(
+            self, neck=shared, heads={name: replace(task, neck=necks[name]) for name, task in self.heads.items()}
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Flat, complete, plain: dicts, lists, texts, numbers, in one order. What is saved and shared."""
         tasks: dict[str, Any]
         if self.heads:
-            tasks = {"heads": {name: task.to_dict() for name, task in self.heads.items()}}
+            # Only where there is one: a model without is written as it always was.
+            shared = {"neck": _parts(self.neck)} if self.neck else {}
+            tasks = {**shared, "heads": {name: task.to_dict() for name, task in self.heads.items()}}
         else:
             tasks = {"neck": _parts(self.neck), "head": _head(self.head)}
         return {

@@ -117,11 +117,9 @@ def _read_tasks(
         head = _with_classes(data.get("head"), labels, "head", faults)
         neck = _read_neck(data.get("neck"), "neck", faults)
         return neck, None if head is None else read_part("head", head, "head", faults), {}
-    for key in ("head", "neck"):
-        if data.get(key) is not None:
-            faults.append(
-                f"{key} and heads exclude each other; with several heads, each has its own: heads.TASK.{key}."
-            )
+    if data.get("head") is not None:
+        faults.append("head and heads exclude each other; with several heads, each is a task: heads.TASK.head.")
+    shared = _read_neck(data.get("neck"), "neck", faults)
     heads = data["heads"]
     if not isinstance(heads, dict) or len(heads) > _MAX_PARTS:
         faults.append(f"heads: given {shown(heads)}, must be a mapping of at most {_MAX_PARTS} tasks.")
@@ -131,7 +129,7 @@ def _read_tasks(
         found = _read_task(task, parts, labels, faults)
         if found is not None:
             read[task] = found
-    return (), None, read
+    return shared, None, read
 
 
 def _unknown_classes(

@@ -21,9 +21,14 @@ def size_multiple(backbone: TimmBackbone, strides: Sequence[float]) -> int:
     its levels. Raises ContractError where none is found."""
     coarsest = math.lcm(*(round(stride) for stride in strides))
     for multiple in (1, *(factor * coarsest for factor in _FACTORS)):
-        if takes(backbone, _ODD if multiple == 1 else (3 * multiple, 5 * multiple)):
+        if takes(backbone, size_of(multiple)):
             return multiple
     raise ContractError(f"{backbone.name}: no size of image was found that it takes, beside its own.")
+
+
+def size_of(multiple: int) -> tuple[int, int]:
+    """(height, width) of a test image for sides that are multiples of a number: of nothing else."""
+    return _ODD if multiple == 1 else (3 * multiple, 5 * multiple)
 
 
 def takes(backbone: TimmBackbone, size: tuple[int, int]) -> bool:
