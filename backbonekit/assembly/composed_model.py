@@ -1,6 +1,7 @@
 """Parts become one model: images in, feature maps and predictions out, losses beside them when targets are given."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -105,6 +106,11 @@ class ComposedModel(nn.Module):
     def labels(self) -> Labels | None:
         """The names of the classes, or None."""
         return self.recipe.labels
+
+    def rename_classes(self, labels: Labels | None) -> None:
+        """Other names for the same classes: results, drawings and what is saved follow."""
+        self.recipe = replace(self.recipe, labels=labels)
+        self.processor.labels = labels
 
     def predict(
         self,

@@ -1,7 +1,7 @@
 """`load_model`: a saved folder, a Hub repository, a YAML file or a checkpoint of another library becomes a model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from backbonekit.assembly.build import build_composed
@@ -50,5 +50,5 @@ def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
         # Written by hand: what is missing (head.num_classes) may come with the overrides.
         recipe = compose_recipe(mapping, overrides)
         return recipe, recipe
-    saved = recipe_from_mapping(mapping, origin=opened.origin)
+    saved = replace(recipe_from_mapping(mapping, origin=opened.origin), notes=opened.notes)
     return (compose_recipe(saved, overrides) if overrides else saved), saved

@@ -107,7 +107,12 @@ class BackboneMixin(ModelSaving):
         self.weights = weights
         self.as_built = snapshot(backbone)
         self._seed = seed
+        config.attach(self)
         self.eval()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.config.attach(self)  # a copy of a model has a copy of its configuration
 
     def check_as_built(self) -> None:
         """Raises WeightsError where a module was changed by hand since it was built, so that what is saved by its

@@ -1,4 +1,4 @@
-"""What an image processor returns, and labels in transformers' form: class names, annotations, segmentation maps."""
+"""What an image processor returns, and labels in transformers' form: annotations, segmentation maps."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from torch import Tensor
 from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.targets import IGNORE_LABEL
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.errors import ContractError
 from backbonekit.image_processing.targets import as_target, move_target, pad_target
 
 
@@ -58,34 +58,6 @@ class PreparedImages(FieldMapping):
             class_labels=each(self.class_labels),
             labels=by_name(self.labels),
         )
-
-
-_UNNAMED = 2  # classes, the default of transformers
-
-
-def class_names(
-    num_labels: int | None, id2label: Mapping[Any, str] | None, label2id: Mapping[str, int] | None
-) -> dict[int, str]:
-    """Every class by its number. The three say the same thing; those that are given must agree."""
-    if id2label is None and label2id is not None:
-        id2label = {number: name for name, number in label2id.items()}
-    if id2label is None:
-        count = _UNNAMED if num_labels is None else num_labels
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 100_000:
-            raise RecipeError(f"num_labels={str(count)[:60]} must be a whole number from 1 to 100,000.")
-        return {number: f"LABEL_{number}" for number in range(count)}
-    try:
-        names = {int(number): name for number, name in id2label.items()}
-    except (TypeError, ValueError) as error:
-        raise RecipeError("id2label must map the numbers 0, 1, ... to names.") from error
-    if num_labels is not None and num_labels != len(names):
-        raise ContractError(f"num_labels={num_labels}, but id2label has {len(names)} names; give one of the two.")
-    return dict(sorted(names.items()))
-
-
-def chosen_labels(names: Sequence[str]) -> list[str] | None:
-    """The names for a recipe; None where they say nothing (`LABEL_0`)."""
-    return None if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else list(names)
 
 
 def object_mask(segmentation: Any, size: tuple[int, int]) -> Tensor:

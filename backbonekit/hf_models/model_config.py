@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
 from backbonekit.backbones.hf.model_types import family
 from backbonekit.contract.features import Level, octave
+from backbonekit.contract.labels import gaps_note
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.heads.shared_checkpoint.converter import CheckpointConverter
 from backbonekit.heads.shared_checkpoint.fields import BACKBONE_FIELDS, ModelFields
@@ -21,11 +22,12 @@ from backbonekit.hf_models.backbone_choice import (
     read_config,
     written_backbone_config,
 )
+from backbonekit.hf_models.built_config import BuiltConfig
 from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
 from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields
 from backbonekit.hf_models.config_methods import ConfigMethods
 from backbonekit.hf_models.hub_files import files_of
-from backbonekit.hf_models.labels import class_names
+from backbonekit.hf_models.id2label import class_names
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
@@ -47,7 +49,7 @@ def model_config(cls: ConfigClass) -> ConfigClass:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ModelConfig(ModelFields, ConfigMethods, CommonFields):
+class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
     """What a model is made of. Constructing it reads no file and no network.
 
     The backbone is one of: `backbone_config`, a configuration of ours or a mapping with a `model_type`; `backbone`, the
@@ -57,7 +59,11 @@ class ModelConfig(ModelFields, ConfigMethods, CommonFields):
     beside `backbone`. Classes: `num_labels`, `id2label` or `label2id`. For the fields that every model has see
     `CommonFields`; `others` are those of transformers that say nothing about this model, kept as they were given.
 
-    Without a backbone `backbone_config` is transformers' default, and its fields can be set.
+    `id2label` is kept exactly as it was given.
+
+    After a model was built from it, names of the same number of classes may change, and the model follows; a change of
+    what decided the model is a ContractError. Without a backbone `backbone_config` is transformers' default, and its
+    fields can be set.
 
     Class attributes: `model_type`, `architecture`: as a `config.json` has them. `default_timm`: the architecture of
     timm without a name. `stand_in`: a backbone's description, used for one that is only named.
@@ -83,8 +89,8 @@ class ModelConfig(ModelFields, ConfigMethods, CommonFields):
     use_pretrained_backbone: bool | None = False
     backbone_kwargs: Mapping[str, Any] | None = None
     num_labels: int | None = None
-    id2label: Mapping[Any, str] | None = None
-    label2id: Mapping[str, int] | None = None
+    id2label: Mapping[Any, Any] | None = None
+    label2id: Mapping[Any, Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "others", {})
@@ -138,15 +144,45 @@ class ModelConfig(ModelFields, ConfigMethods, CommonFields):
             value = read_config(value)
         if self._is_complete:
             value = self.checked_common(name, value)
+        if name in _LABELS and self._is_complete:
+            self._rename(name, value)
+            return
+        before = dict(vars(self))
         is_default = self._is_complete and self.backbone_config is self._default_backbone
         if is_default and name in BACKBONE_FIELDS[1:] and value:
             object.__setattr__(self, "backbone_config", None)  # another one is named now
-        if name in _LABELS and self._is_complete:
-            self._set_labels(class_names(**{**dict.fromkeys(_LABELS), name: value}))
-        else:
-            object.__setattr__(self, name, value)
+        object.__setattr__(self, name, value)
+        if self._models and not self._describes_its_models():
+            vars(self).update(before)
+            raise self.refusal(name, value)
 
-    def _set_labels(self, names: dict[int, str]) -> None:
+    def _decisive(self) -> Any:
+        return {**self.recipe().to_dict(), "labels": self.num_labels, "freezes_norms": self.freezes_norms}
+
+    def _describes_its_models(self) -> bool:
+        try:
+            return self._decisive() == self._built
+        except (RecipeError, ContractError):
+            return False
+
+    def attach(self, model: Any) -> None:
+        """From now on this is the configuration of `model`, and so is its backbone's."""
+        super().attach(model)
+        if self._own_config is not None:
+            self._own_config.attach(model)
+
+    def _rename(self, field: str, value: Any) -> None:
+        """Other classes, by one of the three fields that say which; models that were built follow their names."""
+        if field == "num_labels" and value == self.num_labels:
+            return
+        names = class_names(**{**dict.fromkeys(_LABELS), field: value})
+        if self._models and len(names) != self.num_labels:
+            raise self.refusal(field, value)
+        self._set_labels(names)
+        for model in self._models:
+            model.follow_labels()
+
+    def _set_labels(self, names: dict[int, Any]) -> None:
         object.__setattr__(self, "id2label", names)
         object.__setattr__(self, "num_labels", len(names))
         object.__setattr__(self, "label2id", {name: number for number, name in names.items()})
@@ -185,7 +221,9 @@ class ModelConfig(ModelFields, ConfigMethods, CommonFields):
         mapping["backbone"] = choice.apply(mapping["backbone"])
         if own is None and choice.name is not None:
             self._fit_named_backbone(mapping)
-        return recipe_from_mapping(plain_data(mapping), origin=type(self).__name__)
+        recipe = recipe_from_mapping(plain_data(mapping), origin=type(self).__name__)
+        note = gaps_note(self.id2label or {})
+        return recipe if note is None else replace(recipe, notes=(*recipe.notes, note))
 
     def to_dict(self) -> dict[str, Any]:
         """The content of a `config.json`, every field written out."""
@@ -326,7 +364,7 @@ class ModelConfig(ModelFields, ConfigMethods, CommonFields):
         apart = (*BACKBONE_FIELDS, *_LABELS, *CommonFields.__dataclass_fields__)
         return {item.name: getattr(self, item.name) for item in dataclass_fields(self) if item.name not in apart}
 
-    def _numbered_names(self) -> dict[str, str]:
+    def _numbered_names(self) -> dict[str, Any]:
         return {str(number): name for number, name in (self.id2label or {}).items()}
 
 

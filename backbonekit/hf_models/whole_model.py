@@ -12,7 +12,7 @@ from backbonekit.assembly.build import build_composed
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.assembly.placement import DType, placed
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import Labels, gaps_note, names_of_classes
 from backbonekit.contract.predictions import ModelOutput
 from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.attention_kernels import attention_by
@@ -62,6 +62,7 @@ class WholeModel(ModelSaving):
         recipe = config.recipe()
         self.model: ComposedModel = build_composed(recipe, seed=seed)
         _freeze_as_configured(self.model, config, is_pretrained=bool(recipe.backbone.pretrained))
+        config.attach(self)
         self.eval()
 
     @classmethod
@@ -77,8 +78,8 @@ class WholeModel(ModelSaving):
         local_files_only: bool = False,
         subfolder: str = "",
         num_labels: int | None = None,
-        id2label: Mapping[Any, str] | None = None,
-        label2id: Mapping[str, int] | None = None,
+        id2label: Mapping[Any, Any] | None = None,
+        label2id: Mapping[Any, Any] | None = None,
         ignore_mismatched_sizes: bool = False,
         dtype: DType = None,
         torch_dtype: DType = None,
@@ -155,7 +156,8 @@ class WholeModel(ModelSaving):
         else:
             before = cls._config_in(content, opened.origin)
         config = (before if given is None else given).changed(**changes)
-        recipe = _with_changes(saved, before.recipe(), config.recipe(), opened.origin)
+        wanted = config.recipe()
+        recipe = replace(_with_changes(saved, before.recipe(), wanted, opened.origin), notes=wanted.notes)
         initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
         model = cls.__new__(cls)
         nn.Module.__init__(model)
@@ -165,6 +167,7 @@ class WholeModel(ModelSaving):
         _freeze_as_configured(model.model, config, is_pretrained=True)
         model.config = config
         model._seed = seed
+        config.attach(model)
         return model.eval()
 
     @classmethod
@@ -190,6 +193,8 @@ class WholeModel(ModelSaving):
     def _written(self, state_dict: dict[str, Tensor]) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
         """Raises ContractError for a model with parts that transformers has not, WeightsError where a module is no
         longer the one that was built."""
+        self.config.check_unchanged()
+        self.follow_labels()
         content = {**self.config.of_built(self.model.recipe), "dtype": str(self.dtype).removeprefix("torch.")}
         inner = {name.removeprefix("model."): tensor for name, tensor in state_dict.items()}
         check_as_built(inner, self.model.as_built, self.model.recipe)
@@ -201,6 +206,22 @@ class WholeModel(ModelSaving):
                 "model.model.save_pretrained(folder)."
             ) from error
         return {FILE: content, PREPROCESSOR_CONFIG: self._written_processing()}, written
+
+    def follow_labels(self) -> None:
+        """Takes over the names of the classes from the configuration: for predictions, drawings, what is saved."""
+        names = names_of_classes(self.config.id2label or {})
+        before = self.model.labels
+        after = None
+        if names is not None:
+            after = Labels(tuple(names)) if before is None else replace(before, names=tuple(names))
+        self.model.rename_classes(after)
+        note = gaps_note(self.config.id2label or {})
+        if note is not None and self.weight_report is not None and note not in self.weight_report.notes:
+            self.weight_report.notes.append(note)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.config.attach(self)  # a copy of a model has a copy of its configuration
 
     def _written_processing(self) -> dict[str, Any]:
         """With the processor that also holds how predictions are read, if it prepares images in the same way."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backbonekit.contract.labels import gaps_note, read_id2label
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, StorageError, nearest
 from backbonekit.hub.saved_model import RECIPE, read_folder, read_recipe
@@ -23,7 +24,7 @@ _YAML = (".yaml", ".yml")
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
-    weights that were never trained, as in `Manifest`."""
+    weights that were never trained, as in `Manifest`. `notes`: what to know about its content, for the weight report."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -31,6 +32,7 @@ class Opened:
     origin: str
     commit: str | None
     random: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:
@@ -87,7 +89,13 @@ def _open_transformers(repository: Repository) -> Opened:
     if repository.has(PREPROCESSOR_CONFIG):
         shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
         processing = read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
-    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit)
+    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit, _notes(config))
+
+
+def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
+    names = read_id2label(config.get("id2label"), [])
+    note = None if names is None else gaps_note(names)
+    return () if note is None else (note,)
 
 
 def _architecture(config: Mapping[str, Any], shown: str) -> str:

@@ -5,16 +5,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import Labels, category_id_of
 from backbonekit.contract.results import Result
 from backbonekit.postprocessing.result_kinds import kind_of
 from backbonekit.postprocessing.writing import write_file
+
+_OWN_IDS = "category_id is the id in labels.category_ids of its recipe."
+_INDICES = "category_id is the index of the class, from 0; labels.category_ids in the recipe writes other ids."
 
 
 class CocoResults:
     """Collects results and writes them: `images`, `categories` and `annotations`, as in COCO's own files.
 
-    Things: `image_id`, `category_id` (our number of the class, from 0), `bbox` (x, y, width, height), `score`, and
+    `category_id`: the user's own, where `labels` has category ids; else the index of the class, from 0, and `info` says
+    which. Semantic maps have the same numbers as pixels. `categories`: every class that has a name or was found.
+    Things: `image_id`, `category_id`, `bbox` (x, y, width, height), `score`, and
     `segmentation` in compressed run lengths where there are masks. Panoptic and semantic: one entry an image with
     `file_name` of a PNG in the folder `NAME_maps` and, for panoptic, `segments_info`. With one class the PNG has 1
     where it is and 0 elsewhere, and `segments_info` the class of 1. No class: 255, in 16 bits 65535. Depth: a 16-bit
@@ -42,7 +47,13 @@ class CocoResults:
 
     def write(self) -> None:
         """Replaces the JSON file in one step. Raises StorageError."""
-        content = {"images": self.images, "categories": self._categories(), "annotations": self.annotations}
+        own = self.labels is not None and self.labels.category_ids is not None
+        content = {
+            "info": {"description": f"Results of a backbonekit model. {_OWN_IDS if own else _INDICES}"},
+            "images": self.images,
+            "categories": self._categories(),
+            "annotations": self.annotations,
+        }
         write_file(self.path, json.dumps(content, allow_nan=False).encode())
 
     def _beside(self, stem: str, content: bytes) -> str:
@@ -51,10 +62,16 @@ class CocoResults:
         return f"{self._maps.name}/{path.name}"
 
     def _categories(self) -> list[dict[str, Any]]:
-        if self.labels is None:
-            return []
-        things = self.labels.things
-        return [
-            {"id": number, "name": name, **({} if things is None else {"isthing": int(number in things)})}
-            for number, name in enumerate(self.labels.names)
+        names, things = ((), None) if self.labels is None else (self.labels.names, self.labels.things)
+        categories: list[dict[str, Any]] = [
+            {
+                "id": category_id_of(self.labels, number),
+                "name": name,
+                **({} if things is None else {"isthing": int(number in things)}),
+            }
+            for number, name in enumerate(names)
         ]
+        named = {category["id"] for category in categories}
+        entries = [one for entry in self.annotations for one in (entry, *entry.get("segments_info", ()))]
+        found = {entry["category_id"] for entry in entries if "category_id" in entry}
+        return [*categories, *({"id": number, "name": str(number)} for number in sorted(found - named))]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import Labels, category_id_of
 from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
@@ -19,15 +19,17 @@ from backbonekit.contract.results import (
     PanopticResult,
     SemanticResult,
 )
+from backbonekit.errors import ContractError
 from backbonekit.postprocessing.label_map import depth_png, label_png
 
+_LARGEST_PIXEL = 65_535  # of a 16-bit PNG; it stands for no label
 Entries = list[dict[str, Any]]
 WritePng = Callable[[bytes], str]  # writes an image beside the JSON file and returns its name there
 
 
 def class_entries(result: ClassResult, labels: Labels | None, write_png: WritePng) -> Entries:
     pairs = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
-    return [{"category_id": label, "score": _rounded(score)} for label, score in pairs]
+    return [{"category_id": category_id_of(labels, label), "score": _rounded(score)} for label, score in pairs]
 
 
 def depth_entries(result: DepthResult, labels: Labels | None, write_png: WritePng) -> Entries:
@@ -39,16 +41,26 @@ def semantic_entries(result: SemanticResult, labels: Labels | None, write_png: W
     if result.is_binary:
         file_name = write_png(label_png(result.segmentation.numpy(), 1, nothing=result.ignore_label))
         area = int((result.segmentation == 1).sum())
-        return [{"file_name": file_name, "segments_info": [{"id": 1, "category_id": 0, "area": area}] * (area > 0)}]
+        info = {"id": 1, "category_id": category_id_of(labels, 0), "area": area}
+        return [{"file_name": file_name, "segments_info": [info] * (area > 0)}]
     classes = result.classes().numpy()
-    largest = max(len(labels.names) - 1 if labels else 0, int(classes.max(initial=0)))
-    return [{"file_name": write_png(label_png(classes, largest, nothing=-1))}]
+    if labels is None or labels.category_ids is None:
+        largest = max(len(labels.names) - 1 if labels else 0, int(classes.max(initial=0)))
+        return [{"file_name": write_png(label_png(classes, largest, nothing=-1))}]
+    smallest, largest = min(labels.category_ids), max(labels.category_ids)
+    if smallest < 0 or largest >= _LARGEST_PIXEL:
+        raise ContractError(
+            f"labels.category_ids go from {smallest} to {largest}; the pixels of a label map hold 0 to"
+            f" {_LARGEST_PIXEL - 1}. The fix: other ids, or labels.category_ids=null for the class indices."
+        )
+    ids = np.where(classes < 0, -1, np.asarray(labels.category_ids)[classes])
+    return [{"file_name": write_png(label_png(ids, largest, nothing=-1))}]
 
 
 def panoptic_entries(result: PanopticResult, labels: Labels | None, write_png: WritePng) -> Entries:
     segmentation = result.segmentation.numpy()
     file_name = write_png(label_png(segmentation, len(result.segments)))
-    return [{"file_name": file_name, "segments_info": _segments(result, segmentation)}]
+    return [{"file_name": file_name, "segments_info": _segments(result, segmentation, labels)}]
 
 
 def instance_entries(result: InstanceResult, labels: Labels | None, write_png: WritePng) -> Entries:
@@ -57,7 +69,7 @@ def instance_entries(result: InstanceResult, labels: Labels | None, write_png: W
         zip(result.labels.tolist(), result.scores.tolist(), result.boxes_xyxy.tolist(), strict=True)
     ):
         box = [_rounded(value) for value in (left, top, right - left, bottom - top)]
-        entry: dict[str, Any] = {"category_id": label, "score": _rounded(score), "bbox": box}
+        entry: dict[str, Any] = {"category_id": category_id_of(labels, label), "score": _rounded(score), "bbox": box}
         if result.masks is None:
             entry["area"] = _rounded(box[2] * box[3])
         else:
@@ -76,7 +88,7 @@ def keypoint_entries(result: KeypointResult, labels: Labels | None, write_png: W
     return [{"keypoints": numbers, "num_keypoints": int(found.sum()), "score": _rounded(score)}]
 
 
-def _segments(result: PanopticResult, segmentation: np.ndarray) -> Entries:
+def _segments(result: PanopticResult, segmentation: np.ndarray, labels: Labels | None) -> Entries:
     infos = []
     for segment in result.segments:
         rows, columns = np.nonzero(segmentation == segment.identifier)
@@ -84,7 +96,7 @@ def _segments(result: PanopticResult, segmentation: np.ndarray) -> Entries:
         infos.append(
             {
                 "id": segment.identifier,
-                "category_id": segment.label,
+                "category_id": category_id_of(labels, segment.label),
                 "score": _rounded(segment.score),
                 "area": len(rows),
                 "bbox": [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top],

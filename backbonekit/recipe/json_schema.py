@@ -112,7 +112,8 @@ def _known_options(kind: str, name: str) -> Options | None:
 
 def _labels() -> Schema:
     names_or_numbers: Schema = {"type": "array", "items": {"anyOf": [_TEXT, {"type": "integer"}]}}
-    return _object({"names": {"type": "array", "items": _TEXT}, "things": names_or_numbers})
+    ids: Schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
+    return _object({"names": {"type": "array", "items": _TEXT}, "things": names_or_numbers, "category_ids": ids})
 
 
 def _options(table: Options) -> Schema:

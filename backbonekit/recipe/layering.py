@@ -280,10 +280,10 @@ def _processing(old: Any, new: Any) -> Any:
 
 
 def _labels(old: Any, new: Any) -> Any:
-    """Labels replace each other, but for `things` alone, which are of the names that are there."""
+    """Labels replace each other, but for `things` or `category_ids` alone, which are of the names that are there."""
     if isinstance(new, dict) and "names" not in new and old is not None:
-        names = old.get("names") if isinstance(old, dict) else old
-        return {"names": plain_data(names), **plain_data(new)}
+        before = old if isinstance(old, dict) else {"names": old}
+        return {**plain_data(before), **plain_data(new)}
     return plain_data(new)
 
 

@@ -154,9 +154,12 @@ def _parts(parts: tuple[PartRecipe, ...]) -> Any:
 def _labels(labels: Labels | None) -> Any:
     if labels is None:
         return None
-    if labels.things is None:
+    if labels.things is None and labels.category_ids is None:
         return list(labels.names)
+    ids = {} if labels.category_ids is None else {"category_ids": list(labels.category_ids)}
+    if labels.things is None:
+        return {"names": list(labels.names), **ids}
     # A name that two classes share does not identify a class; its number does.
     unique = len(set(labels.names)) == len(labels.names)
     things = [labels.names[number] if unique else number for number in sorted(labels.things)]
-    return {"names": list(labels.names), "things": things}
+    return {"names": list(labels.names), "things": things, **ids}

@@ -3,41 +3,47 @@
 from typing import Any
 
 from backbonekit.contract.label_map import label_map_faults
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import MAX_NAME, Labels
 from backbonekit.contract.option_values import coerced, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.registry.table import processing_fields
 
 _MAX_LABELS = 100_000
-_MAX_LABEL = 500  # characters; ImageNet's longest, with all its synonyms, has 131
+LABEL_KEYS = ("names", "things", "category_ids")
+_MAX_CATEGORY_ID = 2**53  # beyond it JSON readers round
 _FROZEN_STAGES = {"type": "integer", "minimum": 0, "maximum": 1_000}
 
 
 def read_labels(data: Any, faults: list[str]) -> Labels | None:
-    """null, a list of names, or {names: [...], things: [...]} with things by name or by number."""
+    """null, a list of names, or {names: [...], things: [...], category_ids: [...]} with things by name or by index."""
     if data is None:
         return None
-    things = None
+    things = category_ids = None
     if isinstance(data, dict):
         for key in data:
-            if key not in ("names", "things"):
-                faults.append(f"{shown_path(f'labels.{key}')} is unknown; {nearest(key, ['names', 'things'])}")
-        things, data = data.get("things"), data.get("names")
+            if key not in LABEL_KEYS:
+                faults.append(f"{shown_path(f'labels.{key}')} is unknown; {nearest(key, LABEL_KEYS)}")
+        things, category_ids, data = data.get("things"), data.get("category_ids"), data.get("names")
     if not isinstance(data, list) or not 1 <= len(data) <= _MAX_LABELS:
         faults.append(
-            f"labels: given {shown(data)}, must be null, a list of names, or {{names: [...], things: [...]}}."
+            f"labels: given {shown(data)}, must be null, a list of names, or {{names: [...], things: [...],"
+            " category_ids: [...]}."
         )
         return None
     before = len(faults)
     for number, name in enumerate(data):
-        if not isinstance(name, str) or not name or len(name) > _MAX_LABEL or not name.isprintable():
+        if not isinstance(name, str) or not name or len(name) > MAX_NAME or not name.isprintable():
             hint = f" Write {shown(str(name))}." if isinstance(name, int | float) else ""
             faults.append(f"labels.{number}: given {shown(name)}, must be a name (text of one line).{hint}")
     if len(faults) > before:
         return None
     names = tuple(data)
-    return Labels(names, None if things is None else _read_things(things, names, faults))
+    return Labels(
+        names,
+        None if things is None else _read_things(things, names, faults),
+        None if category_ids is None else _read_category_ids(category_ids, names, faults),
+    )
 
 
 def _read_things(things: Any, names: tuple[str, ...], faults: list[str]) -> frozenset[int]:
@@ -53,6 +59,27 @@ def _read_things(things: Any, names: tuple[str, ...], faults: list[str]) -> froz
             faults.append(f"labels.things.{position}: no class {shown(thing)}; {hint}")
         found.update(numbers)
     return frozenset(found)
+
+
+def _read_category_ids(ids: Any, names: tuple[str, ...], faults: list[str]) -> tuple[int, ...] | None:
+    """The user's own id of each class: one whole number for each name, no two the same."""
+    if not isinstance(ids, list) or len(ids) != len(names):
+        given = shown(ids) if not isinstance(ids, list) else f"{len(ids)} ids"
+        faults.append(
+            f"labels.category_ids: given {given}, must be a list of {len(names)} whole numbers, one for each name."
+        )
+        return None
+    before = len(faults)
+    seen: dict[int, int] = {}
+    for position, number in enumerate(ids):
+        if not isinstance(number, int) or isinstance(number, bool) or abs(number) > _MAX_CATEGORY_ID:
+            faults.append(f"labels.category_ids.{position}: given {shown(number)}, must be a whole number.")
+        elif seen.setdefault(number, position) != position:
+            faults.append(
+                f"labels.category_ids.{position}: {number} is also the id of {shown(names[seen[number]])}; every class"
+                " has its own."
+            )
+    return tuple(ids) if len(faults) == before else None
 
 
 def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str, Any]:

@@ -161,8 +161,9 @@ def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) 
     if parts.get("head") is None:
         faults.append(f"{path}.head is missing: a task is what its head predicts.")
         return None
-    # Each task may have classes of its own: labels only fill in what is not set.
-    head = _with_classes(parts["head"], labels, None, faults)
+    # Each task may have classes of its own: labels only fill in what is not set. Category ids are those of all.
+    own = labels is None or labels.category_ids is None
+    head = _with_classes(parts["head"], labels, None if own else f"{path}.head", faults)
     part = read_part("head", head, f"{path}.head", faults)
     return None if part is None or weight_faults else TaskRecipe(part, neck, float(weight))
 

@@ -164,7 +164,7 @@ def test_a_timm_backbones_output_stride_is_an_argument():
         ({"mask_feature_size": "wide"}, "mask_feature_size: given 'wide', must be a whole number"),
         ({"mask_weight": float("nan")}, "mask_weight: given nan"),
         ({"use_auxiliary_loss": "yes"}, "use_auxiliary_loss: given 'yes', must be true or false"),
-        ({"id2label": {"0": "a", "2": "b"}}, "id2label has 2 names and none for 1"),
+        ({"id2label": {"0": "a", "two": "b"}}, "the key 'two' is no class index"),
     ],
 )
 def test_unsupported_fields_are_refused_by_name(fields, message):
@@ -197,7 +197,10 @@ def test_all_faults_are_reported_together():
         ({"num_labels": 7}, (None, 7)),
         ({"id2label": {"0": "LABEL_0", "1": "LABEL_1", "2": "LABEL_2"}}, (None, 3)),
         ({"id2label": {1: "b", 0: "a"}, "num_labels": 9}, (["a", "b"], 2)),
-        ({"id2label": {"0": "a", "1": ""}}, (["a", "LABEL_1"], 2)),
+        ({"id2label": {"0": "a", "1": ""}}, (["a", "1"], 2)),
+        ({"id2label": {"1": "b", "2": "c"}}, (["0", "b"], 2)),
+        ({"id2label": {"-1": "a", "0": "b"}}, (["b", "1"], 2)),
+        ({"id2label": {"0": 7, "1": "b\n"}}, (["7", "b"], 2)),
         ({"id2label": {str(number): str(number) for number in reversed(range(11))}}, ([str(n) for n in range(11)], 11)),
     ],
 )
@@ -209,7 +212,7 @@ def test_class_names(config, expected):
 
 @pytest.mark.parametrize(
     "config",
-    [{"num_labels": 0}, {"num_labels": True}, {"id2label": {}}, {"id2label": {"0": "a\nb"}}, {"id2label": {"0": 3}}],
+    [{"num_labels": 0}, {"num_labels": True}, {"id2label": {}}, {"id2label": {"0": "a\nb"}}, {"id2label": {"0": None}}],
 )
 def test_class_names_that_are_none(config):
     faults = []

@@ -142,7 +142,7 @@ def test_a_configuration_opens_no_network(monkeypatch: pytest.MonkeyPatch) -> No
         ({"mask_weight": "much"}, RecipeError, "mask_weight"),
         ({"num_labels": 0}, RecipeError, "num_labels=0"),
         ({"num_labels": 3, "id2label": {0: "sky"}}, ContractError, "id2label has 1"),
-        ({"id2label": {0: "sky", 2: "road"}}, RecipeError, "none for 1"),
+        ({"id2label": {0: "sky", "second": "road"}}, RecipeError, "'second' is no class index"),
     ],
 )
 def test_all_faults_are_reported_at_once(fields, kind, message) -> None:

@@ -136,6 +136,15 @@ def test_all_faults_at_once():
         ({"labels": ["a", "b"]}, "head.num_classes is 3 and labels names 2 classes"),
         ({"labels": {"names": ["a", "b", "c"], "things": ["d"]}}, "labels.things.0: no class 'd'"),
         ({"labels": {"names": ["a", "b", "c"], "things": [3]}}, "the numbers are 0 to 2"),
+        (
+            {"labels": {"names": ["a", "b", "c"], "category_ids": [1, 2]}},
+            "given 2 ids, must be a list of 3 whole numbers",
+        ),
+        (
+            {"labels": {"names": ["a", "b", "c"], "category_ids": [1, 2, 1]}},
+            "labels.category_ids.2: 1 is also the id of 'a'",
+        ),
+        ({"labels": {"names": ["a", "b", "c"], "category_ids": [1, True, 2.0]}}, "labels.category_ids.2: given 2.0"),
         ({"processing": {"size": 224}}, "processing.size: given 224, must be a list of 2 values"),
         ({"processing": {"size": [1, 1], "shortest_edge": 3}}, "are two ways to resize"),
         ({"processing": {"shortest_edge": 3, "keep_aspect_ratio": True}}, "go together"),

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from backbonekit.contract.labels import names_of_classes, read_id2label
 from backbonekit.weights.key_map import KeyMap
 
 _UNNAMED = 2  # the default of transformers
-_MAX_NAME = 500
 
 
 class CheckpointConverter(Protocol):
@@ -28,9 +28,10 @@ class CheckpointConverter(Protocol):
 
 
 def read_class_names(config: Mapping[str, Any], faults: list[str]) -> tuple[list[str] | None, int]:
-    """Names in the order of their numbers, or None for generated ones (`LABEL_0`); and how many classes there are.
+    """Names by class index, or None for generated ones (`LABEL_0`); and how many classes there are.
 
-    Reads `id2label`, whose keys are numbers or numbers as text, and without it `num_labels`.
+    Reads `id2label`, whose keys are numbers or numbers as text, and without it `num_labels`. `contract/labels.py` says
+    what keys mean that are no class indices.
     """
     table = config.get("id2label")
     if table is None:
@@ -39,19 +40,7 @@ def read_class_names(config: Mapping[str, Any], faults: list[str]) -> tuple[list
             faults.append(f"num_labels={str(count)[:60]} must be a whole number of at least 1.")
             count = _UNNAMED
         return None, count
-    if not isinstance(table, Mapping) or not table:
-        faults.append("id2label must map the numbers 0, 1, ... to names.")
-        return None, _UNNAMED
-    by_number = {str(number): name for number, name in table.items()}
-    missing = next((number for number in range(len(table)) if str(number) not in by_number), None)
-    if missing is not None:
-        faults.append(f"id2label has {len(table)} names and none for {missing}; the numbers are 0 to {len(table) - 1}.")
-        return None, len(table)
-    names = [by_number[str(number)] for number in range(len(table))]
-    wrong = [name for name in names if not isinstance(name, str) or not name.isprintable() or len(name) > _MAX_NAME]
-    if wrong:
-        faults.append(f"id2label: {str(wrong[0])[:60]!r} is no name of one line.")
-        return None, len(table)
-    if all(not name or name == f"LABEL_{number}" for number, name in enumerate(names)):
-        return None, len(table)
-    return [name or f"LABEL_{number}" for number, name in enumerate(names)], len(table)
+    names = read_id2label(table, faults)
+    if names is None:
+        return None, len(table) if isinstance(table, Mapping) and table else _UNNAMED
+    return names_of_classes(names), len(names)
