@@ -24,7 +24,7 @@ _YAML = (".yaml", ".yml")
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
-    weights that were never trained, as in `Manifest`. `notes`: what to know about its content, for the weight report."""
+    weights that were never trained, as in `Manifest`. `notes`: what to know about its content."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -89,7 +89,7 @@ def _open_transformers(repository: Repository) -> Opened:
     if repository.has(PREPROCESSOR_CONFIG):
         shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
         processing = read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
-    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit, _notes(config))
+    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit, notes=_notes(config))
 
 
 def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
