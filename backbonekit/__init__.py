@@ -283,6 +283,9 @@ if TYPE_CHECKING:
     from backbonekit.hf_models import (
         VitPoseForPoseEstimation as VitPoseForPoseEstimation,
     )
+    from backbonekit.image_processing.coco import (
+        coco_targets as coco_targets,
+    )
     from backbonekit.image_processing.processor import (
         ImageProcessor as ImageProcessor,
     )
@@ -336,6 +339,7 @@ _PUBLIC = {
     "FeatureMaps": "backbonekit.contract.maps",
     "Canvas": "backbonekit.contract.maps",
     "Target": "backbonekit.contract.targets",
+    "coco_targets": "backbonekit.image_processing.coco",
     "Prediction": "backbonekit.contract.predictions",
     "ClassScores": "backbonekit.contract.predictions",
     "DenseLogits": "backbonekit.contract.predictions",
@@ -374,6 +378,7 @@ __all__ = [
     "__version__",
     "architecture_budget",
     "build_model",
+    "coco_targets",
     "compose_recipe",
     "draw",
     "export_model",

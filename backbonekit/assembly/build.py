@@ -15,8 +15,8 @@ from backbonekit.assembly.image_sizes import fitted_processing
 from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.placement import Device, DType, placed, read_device, read_dtype
 from backbonekit.assembly.plan import PartPlan, TaskPlan
-from backbonekit.assembly.processing import merge_processing
-from backbonekit.assembly.task import SharedNeck, Task, TaskModules
+from backbonekit.assembly.processing import merge_processing, statistics_notes
+from backbonekit.assembly.task import SharedNeck, Task, TaskModules, reader_of
 from backbonekit.assembly.wire import Wiring, wire
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.signatures import pick
@@ -79,19 +79,23 @@ def build_composed(
         backbone = builder.backbone()
         shared = builder.shared_neck()
         modules = [builder.modules(plan) for plan in wiring.tasks]
-    tasks = [
-        (Task(plan.name, plan.levels, plan.recipe.loss_weight), own)
-        for plan, own in zip(wiring.tasks, modules, strict=True)
-    ]
+    tasks = [(_task(plan), own) for plan, own in zip(wiring.tasks, modules, strict=True)]
+    readers = [reader_of(task.head_name, own) for task, own in tasks]
+    notes = [*notes, *builder.notes, *ignored_class_notes(wiring, processing), *statistics_notes(wiring, recipe)]
     model = ComposedModel(
         backbone,
         tasks,
         recipe=_completed(recipe, wiring, processing, builder.commit),
-        processor=ImageProcessor(processing, labels=recipe.labels, num_classes=num_segmented(wiring)),
+        processor=ImageProcessor(
+            processing,
+            labels=recipe.labels,
+            num_classes=num_segmented(wiring),
+            readers=[reader for reader in readers if reader is not None],
+        ),
         shared=shared,
         weight_report=WeightReport(
             builder.sources,
-            [*recipe.notes, *wiring.notes, *notes, *builder.notes, *ignored_class_notes(wiring, processing)],
+            [*recipe.notes, *wiring.notes, *notes],
         ),
     )
     return placed(model.eval(), device, dtype)
@@ -269,6 +273,11 @@ def _located(
         names.append(neck.name)
     if head is not None:
         yield _path("head", task), ("head", head.name, 0), head
+
+
+def _task(plan: TaskPlan) -> Task:
+    head = plan.recipe.head
+    return Task(plan.name, plan.levels, plan.recipe.loss_weight, "" if head is None else head.name)
 
 
 def _criterion(plan: TaskPlan, ignore_label: int | None) -> nn.Module | None:

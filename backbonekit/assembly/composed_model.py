@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from backbonekit.assembly.task import SharedNeck, Task, TaskModules, TaskOutput, modules_by_kind, selected
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
-from backbonekit.contract.maps import Canvas, FeatureMaps
+from backbonekit.contract.maps import Canvas, FeatureMaps, check_pixel_values
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
 from backbonekit.contract.signatures import prediction_of
-from backbonekit.contract.targets import Targets
-from backbonekit.errors import ContractError
+from backbonekit.contract.target_checks import check_targets
+from backbonekit.contract.targets import TargetReader, Targets
 from backbonekit.hub.push import push_folder
 from backbonekit.hub.saving import save_composed
 from backbonekit.image_processing.processor import ImageProcessor
@@ -71,8 +71,9 @@ class ComposedModel(nn.Module):
 
         `targets`: one dict an image (`contract/targets.py`); then `loss` and `losses` are set, in train and eval mode.
         """
-        if targets is not None and len(targets) != pixel_values.shape[0]:
-            raise ContractError(f"{len(targets)} targets for {pixel_values.shape[0]} images; give one dict an image.")
+        check_pixel_values(pixel_values)
+        if targets is not None:
+            check_targets(targets, pixel_values.shape[0], self.target_readers())
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
         maps = self.backbone(_channels_last(pixel_values))
         entering = self._shared(maps, canvas)
@@ -92,6 +93,11 @@ class ComposedModel(nn.Module):
         """What `feature_maps` are: the backbone's levels, or without a head those of the last neck."""
         necks = list(self.neck.children()) if self.head is None else []
         return (necks[-1] if necks else self.backbone).features  # type: ignore[return-value]
+
+    def target_readers(self) -> list[TargetReader]:
+        """Which target keys each task learns from."""
+        readers = [task.reader(self) for task in self.tasks.values()]
+        return [reader for reader in readers if reader is not None]
 
     def scoring(self, task: str = "") -> Scoring | None:
         """How scores are read off a task's prediction; None for a task without a head."""

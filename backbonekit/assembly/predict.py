@@ -31,7 +31,7 @@ class FilePrediction:
     """What came of one file: an image and its result, or the error that says why not."""
 
     source: str | os.PathLike[str]
-    image: Image.Image | None = None
+    image: Image.Image | np.ndarray | None = None
     result: Results | None = None
     error: StorageError | ContractError | None = None
 

@@ -14,6 +14,9 @@ from backbonekit.recipe.recipe import Recipe
 def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     """The backbone's processing with the recipe's values over it.
 
+    Mean and std of the backbone are of an image in [0, 1]; with `range` they are converted to its units. A single value
+    counts for every channel.
+
     A way to resize replaces the other ways. Most backbones were trained in classifiers, which cut the
     image's borders off. A model whose prediction has positions in the image resizes to the crop's size instead.
     """
@@ -31,7 +34,29 @@ def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
             "multiple_of": 1,
         }
         processing = replace(processing, crop=None, **resize)
-    return replace(processing, **given)
+    for key in ("mean", "std"):
+        if len(given.get(key) or ()) == 1:
+            given[key] *= recipe.backbone.in_channels
+    return replace(_in_units(processing, given.get("range")), **given)
+
+
+def statistics_notes(wiring: Wiring, recipe: Recipe) -> list[str]:
+    """What to tell where the backbone's statistics, which are of three colours, stand for other channels."""
+    mean, channels = wiring.blueprint.processing.mean, recipe.backbone.in_channels
+    if recipe.processing.get("mean") or channels in (1, 3) or len(set(mean)) > 1:
+        return []
+    return [
+        f"mean and std of the {channels} channels are the average of the backbone's colours; give processing.mean and "
+        "processing.std of your own bands"
+    ]
+
+
+def _in_units(processing: Processing, value_range: tuple[float, float] | None) -> Processing:
+    if value_range is None:
+        return processing
+    low, high = value_range
+    mean = tuple(low + value * (high - low) for value in processing.mean)
+    return replace(processing, mean=mean, std=tuple(value * (high - low) for value in processing.std))
 
 
 def _frozen(value: Any) -> Any:

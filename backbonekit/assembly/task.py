@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Prediction, Scoring
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.roles import reads_of
+from backbonekit.contract.targets import TargetReader, Targets
 
 
 class TaskModules(NamedTuple):
@@ -48,6 +49,7 @@ class Task:
     """One task of a model. `name`: '' for the only task of a model whose tasks have no names.
 
     `levels`: positions among the backbone's maps that enter the first part. `loss_weight`: factor on every loss.
+    `head_name`: as registered, '' without a head.
 
     A task keeps no module: it reads them from the model when it runs, so that a head that was replaced, wrapped
     (FSDP, peft) or replicated (DataParallel) is the one that runs.
@@ -56,6 +58,7 @@ class Task:
     name: str
     levels: tuple[int, ...]
     loss_weight: float = 1.0
+    head_name: str = ""
 
     def modules(self, model: HasTaskModules) -> TaskModules:
         """The task's modules as they stand in `model` now."""
@@ -73,6 +76,10 @@ class Task:
         # Only criteria that change what a head's numbers mean declare it.
         return getattr(criterion, "scoring", None) or head.scoring  # type: ignore[return-value]
 
+    def reader(self, model: HasTaskModules) -> TargetReader | None:
+        """The target keys of the criterion, or of a head with losses of its own; None without a head."""
+        return reader_of(self.head_name, self.modules(model))
+
     def run(self, model: HasTaskModules, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> TaskOutput:
         """The task on the backbone's maps. Losses where targets are given: the criterion's, or the head's own."""
         neck, head, criterion = self.modules(model)
@@ -88,6 +95,13 @@ class Task:
         if self.loss_weight != 1.0:
             losses = {name: loss * self.loss_weight for name, loss in losses.items()}
         return TaskOutput(maps, prediction, losses)
+
+
+def reader_of(head_name: str, modules: TaskModules) -> TargetReader | None:
+    """Which target keys the losses of a task read. Raises ContractError for a part that declares none."""
+    if modules.head is None:
+        return None
+    return TargetReader(head_name, reads_of(modules.head if modules.criterion is None else modules.criterion))
 
 
 def modules_by_kind(

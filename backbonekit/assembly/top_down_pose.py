@@ -36,7 +36,7 @@ def crops_of(image: ImageLike, boxes: Boxes, processing: Processing) -> tuple[li
     corners = _checked(boxes)
     if not len(corners):
         return [], []
-    pixels = to_pixels(image, channels_of(processing))
+    pixels = to_pixels(image, channels_of(processing), processing.range)
     regions = [region_around((box[0], box[1], box[2], box[3]), processing.size, MARGIN) for box in corners.tolist()]
     return [cut_out(pixels, region) for region in regions], regions
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbonekit.backbones.parameter_order import body_layers, names_of, undecayed
 from backbonekit.contract.features import FeaturePyramid, Level
 from backbonekit.contract.indices import normalise_indices
-from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.maps import FeatureMaps, check_pixel_values
 from backbonekit.contract.roles import ParameterOrder
 from backbonekit.errors import ContractError
 
@@ -144,7 +144,9 @@ def select_built(
 
 
 def check_channels(pixel_values: Tensor, in_channels: int, name: str) -> None:
-    """Raises ContractError where the images [batch, channels, height, width] have another number of channels."""
+    """Raises ContractError where the images are no float tensor [batch, channels, height, width], or have another
+    number of channels."""
+    check_pixel_values(pixel_values)
     if pixel_values.ndim != 4 or pixel_values.shape[1] != in_channels:
         raise ContractError(
             f"{name} takes [batch, {in_channels}, height, width], got {list(pixel_values.shape)}. For another number of"

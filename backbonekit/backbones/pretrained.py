@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from timm.models import adapt_input_conv
+import torch
 from torch import Tensor
 
 from backbonekit.contract.processing import Processing
@@ -32,33 +32,31 @@ def locate(pretrained: bool | str, revision: str | None, own: str | None) -> Rep
     return open_repository(pretrained, revision=None if path.is_dir() else revision)
 
 
-def adapt_stem(weight: Tensor, channels: int, *, pretrained_channels: int) -> tuple[Tensor, str] | None:
+def adapt_stem(weight: Tensor, channels: int) -> tuple[Tensor, str] | None:
     """A convolution's kernel [out, in, height, width] for `channels` input channels and how it was made, or None.
 
-    A single channel is the sum over the pretrained ones; more channels repeat them in turn, scaled so that the response
-    keeps its size. Source: timm's `adapt_input_conv` (timm/models/_manipulate.py).
+    A single channel is the sum over the pretrained ones. More channels repeat them in turn, fewer are the first ones;
+    both scaled so that the response to equal channels stays the same.
+    Source of the rule: timm's `adapt_input_conv` (timm/models/_manipulate.py), which has it for three channels.
     """
-    if weight.ndim != 4 or channels == pretrained_channels:
+    stored = weight.shape[1] if weight.ndim == 4 else channels
+    if channels == stored:
         return None
-    try:
-        adapted = adapt_input_conv(channels, weight, base_chans=pretrained_channels)
-    except (NotImplementedError, AssertionError):  # a stem that first folds pixels into channels
-        return None
-    how = "summed over" if channels == 1 else "repeated and scaled from"
-    return adapted, f"{how} {pretrained_channels} input channels for {channels}"
+    kernel = weight.float()
+    if channels == 1:
+        return kernel.sum(dim=1, keepdim=True).to(weight.dtype), f"summed over {stored} input channels for 1"
+    how = "repeated and scaled from" if channels > stored else "the first ones, scaled, of"
+    scaled = kernel[:, torch.arange(channels) % stored] * (stored / channels)
+    return scaled.to(weight.dtype), f"{how} {stored} input channels for {channels}"
 
 
 def with_channels(processing: Processing, channels: int) -> Processing:
-    """The same processing for images of `channels` channels.
-
-    As for pretrained stems: a single channel has the mean of the values, more channels repeat them in turn.
-    """
+    """The same processing for images of `channels` channels, each with the average of the statistics: those of colours
+    are none of other bands."""
     if channels == len(processing.mean):
         return processing
-    return replace(processing, mean=_spread(processing.mean, channels), std=_spread(processing.std, channels))
+    return replace(processing, mean=_average(processing.mean, channels), std=_average(processing.std, channels))
 
 
-def _spread(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    if channels == 1:
-        return (sum(values) / len(values),)
-    return tuple(values[channel % len(values)] for channel in range(channels))
+def _average(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    return (sum(values) / len(values),) * channels

@@ -22,6 +22,7 @@ LITERALS: Mapping[str, str] = {
     "seed": "the seed of random weights and of the sample input (default: 0)",
     "task": "semantic, instance or panoptic, for models that can predict several",
     "threshold": "the lowest score to show, from 0 to 1",
+    "bands": "the channels that a drawing shows as red, green and blue, from 0: bands=3,2,1",
     "revision": "a branch, tag or commit of the Hub repository",
 }
 _PARTS = ("model", "backbone", "neck", "head")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backbonekit.assembly.predict import FilePrediction
 
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
-KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "device", "seed")
+KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "bands", "device", "seed")
 USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]
 
 examples:
@@ -54,6 +54,7 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     from tqdm import tqdm
 
     from backbonekit.assembly.predict import predict_each
+    from backbonekit.image_processing.pixels import channels_of, is_grey, size_of
     from backbonekit.image_processing.resize import shrinking
     from backbonekit.postprocessing.coco import CocoResults
     from backbonekit.postprocessing.result_kinds import summarise
@@ -61,8 +62,10 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     from backbonekit.visualization.draw import draw
 
     threshold = float(literals["threshold"]) if "threshold" in literals else None
+    bands = _read_bands(literals["bands"]) if "bands" in literals else None
     results = CocoResults(literals["results"], model.labels) if "results" in literals else None
     failed: list[FilePrediction] = []
+    grey = 0
     # No bar for a single image, nor (disable=None) where standard error is no terminal.
     disable = True if len(images) == 1 else None
     with tqdm(total=len(images), unit=" images", leave=False, disable=disable) as progress:
@@ -77,15 +80,20 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
             source = Path(prediction.source)
             line = printable(f"{source.name}: {summarise(result, model.labels)}")
             progress.write(line, file=sys.stdout)  # above the bar
-            factor = shrinking((image.height, image.width), model.processor.processing)
+            factor = shrinking(size_of(image), model.processor.processing)
             if factor > _SHRINKS_A_LOT:
                 note = f"note: {source.name}: made {factor:.1f} times smaller for the model, so small things are lost."
                 progress.write(printable(note), file=sys.stderr)
+            grey += is_grey(image)
             if outputs:
-                write_image(outputs[source], draw(image, result, model.labels))
+                write_image(outputs[source], draw(image, result, model.labels, bands=bands))
             if results is not None:
-                results.add(source.name, (image.height, image.width), result)
+                results.add(source.name, size_of(image), result)
             progress.update()
+    channels = channels_of(model.processor.processing)
+    if grey and channels > 1:
+        was = "image was" if grey == 1 else "images were"
+        print(f"note: {grey} grey {was} repeated for the {channels} channels of the model.", file=sys.stderr)
     if results is not None:
         results.write()
     return _report_failed(failed, len(images))
@@ -113,6 +121,8 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"image={image}: no such file or folder.")
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
+    if "bands" in literals and _read_bands(literals["bands"]) is None:
+        faults.append(f"bands={literals['bands']}: one or three numbers from 0 with commas, as bands=3,2,1.")
     faults += literal_faults(arguments)
     for name in ("output", "results"):
         if name in literals and not literals[name]:
@@ -121,6 +131,11 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"results={literals['results']}: must end in .json.")
     if faults:
         raise RecipeError(faults)
+
+
+def _read_bands(text: str) -> list[int] | None:
+    words = [word.strip() for word in text.strip("[]").split(",")]
+    return [int(word) for word in words] if len(words) in (1, 3) and all(map(str.isdecimal, words)) else None
 
 
 def _is_share(text: str) -> bool:

@@ -1,9 +1,12 @@
 """Feature maps and the canvas they were computed on, as tensors."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch.nn.functional as functional
 from torch import Tensor
+
+from backbonekit.errors import ContractError
 
 
 @dataclass(slots=True)
@@ -38,3 +41,15 @@ class Canvas:
             return None
         mask = self.pixel_mask[:, None].float()
         return functional.interpolate(mask, size=(height, width), mode="nearest")[:, 0] > 0.5
+
+
+def check_pixel_values(pixel_values: Any) -> None:
+    """Raises ContractError for images that no processor has prepared: files, Pillow, NumPy, lists, whole numbers."""
+    if isinstance(pixel_values, Tensor) and pixel_values.is_floating_point():
+        return
+    is_tensor = isinstance(pixel_values, Tensor)
+    given = f"a tensor of {pixel_values.dtype}" if is_tensor else f"an object of type {type(pixel_values).__name__}"
+    raise ContractError(
+        f"pixel_values is a normalised float tensor [batch, channels, height, width]; given: {given}. The fix: "
+        "model(**model.processor(images)), or model.predict(images), which prepares them too."
+    )

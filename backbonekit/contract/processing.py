@@ -13,8 +13,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _Edge = Annotated[int, Range(1, 16_384)]  # pixels; the largest images in use are 8K, 7,680 wide
 _Multiple = Annotated[int, Range(1, 1_024)]  # pixels
-_Mean = Annotated[float, Range(-1_000, 1_000)]
-_Std = Annotated[float, Range(1e-6, 1_000)]
+# In the image's own units, which are any: reflectance, decibels, Hounsfield units, counts of 32 bits.
+_Value = Annotated[float, Range(-1e12, 1e12)]
+_Std = Annotated[float, Range(1e-6, 1e12)]
 _Label = Annotated[int, Range(0, 100_000)]
 LabelMap = Mapping[str, _Label | Literal["ignore"]]
 
@@ -27,7 +28,8 @@ class Processing:
     `longest_edge` as its bound; or neither. `keep_aspect_ratio`: the side that `size` changes least becomes as long as
     given, the other one follows, and both are rounded to the nearest multiple of `multiple_of`. `size_divisor` rounds
     both sides of the resized image up. `crop` (height, width) is cut from the centre. `mean` and `std` are per
-    channel of the [0, 1] image. `canvas` (height, width) fixes the padded size; without it a batch is padded to its
+    channel of the [0, 1] image; with `range` (lowest, highest) they are in the image's own units, and its values lie in
+    this range. `canvas` (height, width) fixes the padded size; without it a batch is padded to its
     largest image.
 
     Of targets: `ignore_label` is the label of pixels that belong to no class, in segmentations, their padding, the
@@ -43,7 +45,8 @@ class Processing:
     multiple_of: _Multiple = 1
     crop: tuple[_Edge, _Edge] | None = None
     interpolation: Interpolation = "bilinear"
-    mean: tuple[_Mean, ...] = IMAGENET_MEAN
+    range: tuple[_Value, _Value] | None = None
+    mean: tuple[_Value, ...] = IMAGENET_MEAN
     std: tuple[_Std, ...] = IMAGENET_STD
     canvas: tuple[_Edge, _Edge] | None = None
     ignore_label: IgnoreLabel | None = None

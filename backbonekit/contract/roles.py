@@ -12,7 +12,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.requirements import Requirement
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.errors import ContractError
 
 
@@ -133,7 +133,7 @@ class Neck(Protocol):
 
 class Head(Protocol):
     """Maps to a prediction. `criterion`: the registry name of its default loss, or None where it has losses of its
-    own."""
+    own; it then declares `reads` as a criterion does."""
 
     criterion: ClassVar[str | None]
     scoring: ClassVar[Scoring]
@@ -146,6 +146,19 @@ class Head(Protocol):
 
 class Criterion(Protocol):
     """A prediction and targets to named, weighted, scalar losses. Where targets lack a key, its losses are zeros that
-    depend on the prediction, so that every parameter has a gradient."""
+    depend on the prediction, so that every parameter has a gradient. `reads`: the keys that it learns from."""
+
+    reads: ClassVar[Reads]
 
     def __call__(self, prediction: Prediction, targets: Targets, canvas: Canvas) -> dict[str, Tensor]: ...
+
+
+def reads_of(part: Any) -> Reads:
+    """The target keys that a criterion, or a head with losses of its own, declares. Raises ContractError without."""
+    try:
+        return part.reads
+    except AttributeError:
+        raise ContractError(
+            f"{type(part).__name__} does not declare the target keys that it reads. The fix, in its class: "
+            'reads = (("boxes", "labels"),), the alternatives it learns from, each with all its keys.'
+        ) from None

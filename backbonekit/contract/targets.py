@@ -1,5 +1,11 @@
-"""What a model is trained on, in torchvision's convention: a list with one dict an image."""
+"""What a model is trained on, in torchvision's convention: a list with one dict an image.
 
+`TARGET_KEYS` is the one list of the keys; docs/targets.md shows it beside what each head reads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypedDict
 
 from torch import Tensor
@@ -24,3 +30,72 @@ Target = TypedDict(
 Target.__doc__ = """The ground truth of one image. Every key is optional; each task reads its own."""
 
 Targets = list[Target]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKey:
+    """What a key of a target holds.
+
+    `type`, `shape`: of its tensor. `unit`, `values`: of what it holds, in words. `brief`: its format where two are in
+    use, for messages; '' where there is only one.
+    """
+
+    type: str
+    shape: str
+    unit: str
+    values: str
+    brief: str = ""
+
+
+TARGET_KEYS: Mapping[str, TargetKey] = MappingProxyType(
+    {
+        "labels": TargetKey("int64", "[N]", "class of each object", "0 to num_classes - 1; N = 0 is legal"),
+        "boxes": TargetKey(
+            "float32",
+            "[N, 4]",
+            "pixels of the image",
+            "x0, y0, x1, y1 with x0 <= x1 and y0 <= y1, within 0 to width and 0 to height",
+            "x0, y0, x1, y1 in pixels",
+        ),
+        "masks": TargetKey("bool", "[N, height, width]", "inside or outside", "True inside the object"),
+        "segmentation": TargetKey(
+            "int64",
+            "[height, width]",
+            "class of each pixel",
+            "0 to num_classes - 1; processing.ignore_label (255) is no class",
+        ),
+        "depth": TargetKey(
+            "float32", "[height, width]", "metres, or any unit of distance", "above 0; 0, below and NaN: unknown"
+        ),
+        "keypoints": TargetKey(
+            "float32",
+            "[N, K, 3]",
+            "x and y in pixels of the image",
+            "x, y within the image, and visibility: 0 not annotated, 1 hidden, 2 visible",
+            "x, y in pixels and visibility",
+        ),
+        "class": TargetKey(
+            "int64",
+            "[]",
+            "class of the image",
+            "0 to num_classes - 1; with multi_label floats [classes], 1 for each that it has and 0 for others",
+        ),
+    }
+)
+
+PER_OBJECT_KEYS = ("labels", "boxes", "masks", "keypoints")
+"""The keys with one entry for each object."""
+
+RECORD_KEYS = ("image_id", "area", "iscrowd", "orig_size", "size")
+"""What torchvision's and transformers' targets hold beside what is learned; nothing reads it."""
+
+Reads = tuple[tuple[str, ...], ...]
+"""The keys that a criterion, or a head with losses of its own, learns from: alternatives, each with all its keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetReader:
+    """What reads the targets: `name` of the head as registered, and `reads`, the keys of its losses."""
+
+    name: str
+    reads: Reads

@@ -14,6 +14,7 @@ from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
+from backbonekit.image_processing.coco import checked_object, object_mask
 from backbonekit.image_processing.targets import as_target, move_target, pad_target
 
 
@@ -60,56 +61,6 @@ class PreparedImages(FieldMapping):
         )
 
 
-def object_mask(segmentation: Any, size: tuple[int, int]) -> Tensor:
-    """bool [height, width]. `segmentation`: polygons, each [x0, y0, x1, y1, ...] in pixels, or run lengths
-    `{"size": [height, width], "counts": [...]}`, which start with what is outside.
-
-    A pixel is inside a polygon when its centre is; several polygons are parts of one object. Raises ContractError for
-    compressed run lengths (a string) and for what does not go with the image.
-    """
-    if isinstance(segmentation, Mapping):
-        return _from_runs(segmentation, size)
-    if not isinstance(segmentation, Sequence) or isinstance(segmentation, str):
-        raise ContractError(
-            f"a segmentation is a list of polygons, or run lengths; given: {type(segmentation).__name__}."
-        )
-    mask = np.zeros(size, dtype=bool)
-    for polygon in segmentation:
-        mask |= _inside(np.asarray(polygon, dtype=np.float64), size)
-    return torch.from_numpy(mask)
-
-
-def _from_runs(segmentation: Mapping[str, Any], size: tuple[int, int]) -> Tensor:
-    counts = segmentation.get("counts")
-    if not isinstance(counts, Sequence) or isinstance(counts, (str, bytes)):
-        raise ContractError("run lengths must be a list of numbers; pycocotools' `decode` reads compressed ones.")
-    height, width = size
-    if tuple(segmentation.get("size", size)) != size or sum(counts) != height * width or min(counts, default=0) < 0:
-        raise ContractError(f"run lengths of {sum(counts)} pixels do not fit an image of {height} x {width}.")
-    flat = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    return torch.from_numpy(np.ascontiguousarray(flat.reshape(width, height).T))
-
-
-def _inside(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """bool [height, width]: whose centres have an odd number of edges to their left."""
-    if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2:
-        raise ContractError(f"a polygon has three points or more, [x0, y0, x1, y1, ...]; given {polygon.size} numbers.")
-    height, width = size
-    points = polygon.reshape(-1, 2)
-    columns = np.arange(width) + 0.5
-    crossings = np.zeros((height, width), dtype=bool)
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        low, high = min(y0, y1), max(y0, y1)
-        # rows: whose centres lie between the two ends; half open, so that a shared end counts once
-        first, last = (int(np.clip(np.ceil(end - 0.5), 0, height)) for end in (low, high))
-        if first >= last:
-            continue
-        rows = np.arange(first, last) + 0.5
-        meets = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0))
-        crossings[first:last] ^= columns >= meets[:, None]
-    return crossings
-
-
 def listed_annotations(given: Any, images: int) -> list[Mapping[str, Any]]:
     """One `{"image_id": ..., "annotations": [...]}` for each image. Raises ContractError for anything else."""
     listed = [given] if isinstance(given, Mapping) else list(given)
@@ -139,7 +90,7 @@ def detection_labels(
     Keypoints move with the image, which transformers leaves out.
     """
     height, width = geometry.original
-    objects = [_checked(one) for one in annotation["annotations"]]
+    objects = [checked_object(one) for one in annotation["annotations"]]
     objects = [one for one in objects if not one.get("iscrowd", 0)]
     boxes = torch.tensor([one["bbox"] for one in objects], dtype=torch.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
@@ -173,15 +124,6 @@ def detection_labels(
         padded[:, : geometry.shown[0], : geometry.shown[1]] = moved["masks"]
         labels["masks"] = padded
     return labels
-
-
-def _checked(one: Any) -> Mapping[str, Any]:
-    box = one.get("bbox") if isinstance(one, Mapping) else None
-    if box is None or "category_id" not in one or len(box) != 4:
-        raise ContractError(
-            f"an object of an annotation has a bbox [x, y, width, height] and a category_id; given: {str(one)[:200]}."
-        )
-    return one
 
 
 def _area(one: Mapping[str, Any]) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits, Heatmaps, MaskQueries, ModelOutput
+from backbonekit.contract.target_values import check_relative
 from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.call_options import decided, refuse
@@ -56,6 +57,8 @@ class BoxModel(SetModel):
             _check_count(len(labels), pixel_values)
             canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
             sizes = image_sizes(canvas, pixel_values).expand(len(labels), 2).repeat(1, 2)
+            for index, one in enumerate(labels):
+                _check_labels(one, index)
             targets = [
                 {"labels": one["class_labels"].long(), "boxes": cxcywh_to_xyxy(one["boxes"].to(sizes.dtype)) * size}
                 for one, size in zip(labels, sizes, strict=True)
@@ -323,3 +326,14 @@ def _check_count(given: int, pixel_values: Tensor) -> None:
 
 def _returned(model: WholeModel, found: Output, return_dict: Option) -> Output | tuple[Any, ...]:
     return found if decided("return_dict", return_dict, model.config.return_dict) else found.to_tuple()
+
+
+def _check_labels(labels: Any, image: int) -> None:
+    missing = [key for key in ("class_labels", "boxes") if key not in labels]
+    if missing:
+        raise ContractError(
+            f"labels of image {image} have no {' and no '.join(missing)}; they are class_labels [objects] and boxes "
+            "[objects, 4], centre and size in 0..1 of the image. "
+            f"Given: {', '.join(map(repr, labels)) or 'nothing'}."
+        )
+    check_relative(labels["boxes"].reshape(-1, 4), image=image)

@@ -1,6 +1,7 @@
-"""Any kind of image as one array: [height, width, channels], uint8, or float32 in [0, 1]."""
+"""Any kind of image as one array [height, width, channels], with the channels that the model takes."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,47 +11,74 @@ from torch import Tensor
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.reading import open_image, upright
+from backbonekit.image_processing.units import ValueRange, in_units
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 _KINDS = "a file name, a Pillow image, a NumPy array [height, width(, channels)] or a tensor [channels, height, width]"
-_LIMIT_16_BIT = 65_535
-# A bicubic augmentation overshoots [0, 1] a little; 0..255 as float, or a normalised image, does so a lot.
-_FLOAT_SLACK = 0.1
+_GREY = ("1", "L", "LA", "La")
+_SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def to_pixels(image: ImageLike, channels: int) -> np.ndarray:
-    """[height, width, channels]: uint8 where the image has 8 bits, else float32 in [0, 1] (16 bits are divided by
-    65,535).
+def to_pixels(image: ImageLike, channels: int, value_range: ValueRange | None = None) -> np.ndarray:
+    """[height, width, channels]: uint8 where the image has 8 bits, else float32.
 
-    `channels` 3: grey images are repeated, transparency is dropped, CMYK and palettes are converted. `channels` 1:
-    colours become grey (ITU-R 601). Any other number: the image must have it. Pillow images are turned upright by
-    their EXIF note. Raises StorageError for a file, ContractError for an array that cannot be an image.
+    `value_range`: the processing's `range`; the values are then the image's own. Without it they are in [0, 1] (16 bits
+    are divided by 65,535), but those of 8 bits, which are as they are.
+
+    The image must have `channels`. Two conversions are made, and no channel is invented: a grey image is repeated for
+    three channels, and colours become grey (ITU-R 601) for one. Transparency of a Pillow image is composed away over
+    white, unless the model takes four channels and the image is RGBA. CMYK and palettes become RGB. Pillow images are
+    turned upright by their EXIF note. Raises StorageError for a file, ContractError for what cannot be an image.
     """
     if isinstance(image, (str, os.PathLike)):
-        pixels = _from_pillow(open_image(image), channels)
-    elif isinstance(image, Image.Image):
+        image = open_image(image)
+    if isinstance(image, Image.Image):
         pixels = _from_pillow(upright(image), channels)
     elif isinstance(image, Tensor):
-        pixels = _from_array(_channels_last(image), channels)
+        pixels = _channels_last(image)
     elif isinstance(image, np.ndarray):
-        pixels = _from_array(image, channels)
+        pixels = image
     else:
         raise ContractError(f"an image is {_KINDS}; given: {type(image).__name__}.")
-    return _with_channels(pixels, channels)
+    if pixels.ndim not in (2, 3):
+        raise ContractError(f"an image is {_KINDS}; given: an array of shape {_shape(pixels)}.")
+    return _with_channels(in_units(pixels, value_range), channels)
 
 
-def to_image(image: ImageLike) -> Image.Image:
-    """An upright RGB image to draw on. Of an image with other channels than 1, 3 or 4, the first three are shown."""
-    if isinstance(image, (np.ndarray, Tensor)) and image.ndim == 3:
-        count = image.shape[0] if isinstance(image, Tensor) else image.shape[-1]
-        if count not in (1, 3, 4):
-            shown = [0, min(1, count - 1), min(2, count - 1)]
-            image = image[shown] if isinstance(image, Tensor) else image[..., shown]
-    pixels = to_pixels(image, 3)
+def to_image(image: ImageLike, bands: Sequence[int] | None = None) -> Image.Image:
+    """An upright RGB image to draw on.
+
+    `bands`: the three channels to show as red, green and blue, or one to show as grey, counted from 0; None: the first
+    three of an image that has other channels than 1 or 3. Values that are not colours are stretched to the range
+    between the 2nd and the 98th hundredth of each band.
+    """
+    opened = open_image(image) if isinstance(image, (str, os.PathLike)) else image
+    if isinstance(opened, Tensor):
+        opened = _channels_last(opened)
+    if isinstance(opened, np.ndarray):
+        opened = _shown_bands(opened if opened.ndim != 2 else opened[..., None], bands)
+    elif bands is not None:
+        colours = np.asarray(opened if opened.mode in ("L", "RGB", "RGBA") else to_image(opened))
+        opened = _shown_bands(colours if colours.ndim == 3 else colours[..., None], bands)
+    if isinstance(opened, np.ndarray) and _needs_stretching(opened):
+        opened = _stretched(opened)
+    pixels = to_pixels(opened, 3)
     if pixels.dtype != np.uint8:
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(pixels)
+
+
+def size_of(image: Image.Image | np.ndarray) -> tuple[int, int]:
+    """(height, width)."""
+    return (image.height, image.width) if isinstance(image, Image.Image) else (image.shape[0], image.shape[1])
+
+
+def is_grey(image: Image.Image | np.ndarray) -> bool:
+    """Whether it has one channel, which a model of three is given three times."""
+    if isinstance(image, Image.Image):
+        return image.mode in (*_GREY, *_SIXTEEN_BITS, "F")
+    return image.ndim == 2 or image.shape[-1] == 1
 
 
 def channels_of(processing: Processing) -> int:
@@ -59,54 +87,32 @@ def channels_of(processing: Processing) -> int:
 
 
 def _from_pillow(image: Image.Image, channels: int) -> np.ndarray:
-    if image.mode.startswith("I"):  # I;16 in its byte orders, and I, as which older Pillow reads 16-bit PNG
-        return _from_integers(np.asarray(image), image.mode)
-    if image.mode == "F":
-        return _from_array(np.asarray(image), channels)
-    if image.mode in ("P", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")  # a transparent palette cannot go to RGB directly without Pillow's complaint
-    mode = {1: "L", 4: "RGBA"}.get(channels, "RGB")
-    if channels == 3 and image.mode in ("L", "LA", "1"):
-        mode = "L"  # repeated later, after the resize
+    if image.mode in _SIXTEEN_BITS:  # I is what older Pillow gives for 16-bit PNG
+        return _whole_numbers(np.asarray(image), image.mode)
+    if image.mode == "F" or (image.mode == "RGBA" and channels == 4):
+        return np.asarray(image)
     try:
-        return np.asarray(image if image.mode == mode else image.convert(mode))
+        if image.mode in ("P", "PA", "RGBA", "RGBa", "LA", "La") or "transparency" in image.info:
+            colours = _composed(image)
+        else:
+            colours = image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
     except ValueError as error:
-        raise ContractError(f"a Pillow image of mode {image.mode} cannot become {mode}: {error}.") from error
+        raise ContractError(f"a Pillow image of mode {image.mode} cannot become RGB: {error}.") from error
+    pixels = np.asarray(colours)
+    return pixels[..., :1] if image.mode in _GREY and pixels.ndim == 3 else pixels
 
 
-def _from_array(array: np.ndarray, channels: int) -> np.ndarray:
-    if array.ndim not in (2, 3):
-        raise ContractError(f"an image is {_KINDS}; given: an array of shape {_shape(array)}.")
-    if array.dtype == bool:
-        return array.astype(np.uint8) * 255
-    if array.dtype == np.uint8:
-        return array
-    if array.dtype == np.uint16:
-        return _from_integers(array, "uint16")
-    if array.dtype.kind != "f":
-        raise ContractError(
-            f"an image of dtype {array.dtype} has no known range; give uint8 (0..255), "
-            "uint16 (0..65535) or float (0..1)."
-        )
-    floats = array.astype(np.float32)
-    if not floats.size:
-        return floats
-    low, high = float(floats.min()), float(floats.max())
-    if not np.isfinite(floats).all():
-        raise ContractError("a float image must be finite; this one has NaN or infinity in it.")
-    # Measurements in other channels than colours may lie outside; the recipe's mean and std are in their units.
-    if channels in (1, 3, 4) and (low < -_FLOAT_SLACK or high > 1 + _FLOAT_SLACK):
-        raise ContractError(
-            f"a float image lies in [0, 1]; this one in [{low:g}, {high:g}]. Give uint8, divide by 255, or pass what "
-            "is already normalised to the model (or to `collate`) directly."
-        )
-    return floats
+def _composed(image: Image.Image) -> Image.Image:
+    """Over white, as a page shows it."""
+    page = Image.new("RGBA", image.size, "white")
+    page.alpha_composite(image.convert("RGBA"))
+    return page.convert("RGB")
 
 
-def _from_integers(array: np.ndarray, kind: str) -> np.ndarray:
-    if array.size and (array.min() < 0 or array.max() > _LIMIT_16_BIT):
-        raise ContractError(f"an image of kind {kind} must lie in 0..65535; this one in {array.min()}..{array.max()}.")
-    return array.astype(np.float32) / _LIMIT_16_BIT
+def _whole_numbers(array: np.ndarray, mode: str) -> np.ndarray:
+    """Pillow's mode I is 32 bits wide, and holds 16 in most files."""
+    fits = not array.size or (array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max)
+    return array.astype(np.uint16) if fits or mode != "I" else array
 
 
 def _channels_last(image: Tensor) -> np.ndarray:
@@ -125,14 +131,17 @@ def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return pixels
     if channels == 3 and given == 1:
         return np.repeat(pixels, 3, axis=-1)
-    if channels == 3 and given == 4:
-        return pixels[..., :3]
-    if channels == 1 and given in (3, 4):
-        return _grey(pixels[..., :3])
-    layout = "; NumPy arrays have channels last" if channels in pixels.shape[:2] else ""
+    if channels == 1 and given == 3:
+        return _grey(pixels)
+    hint = "; NumPy arrays have channels last, tensors first" if channels in pixels.shape[:2] else ""
+    fix = f"a model for it is built by backbone.in_channels={given}"
+    if (given, channels) == (4, 3):
+        fix += (
+            ". Is the fourth one transparency: image[..., :3], or a Pillow image, whose transparency is composed away"
+        )
     raise ContractError(
-        f"the model takes {channels} channels (one mean for each); this image has {given} "
-        f"(height, width, channels: {_shape(pixels)}){layout}."
+        f"the model takes {channels} channels, and this image has {given} (height, width, channels: {_shape(pixels)})"
+        f"{hint}. No channel is invented or left out. The fix: an image of {channels}; {fix}."
     )
 
 
@@ -141,6 +150,27 @@ def _grey(pixels: np.ndarray) -> np.ndarray:
         return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[..., None]
     # ITU-R BT.601 luma, the weights that Pillow uses for 8 bits
     return (pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32))[..., None]
+
+
+def _shown_bands(pixels: np.ndarray, bands: Sequence[int] | None) -> np.ndarray:
+    count = pixels.shape[-1]
+    if bands is None:
+        bands = range(count) if count in (1, 3) else [0, min(1, count - 1), min(2, count - 1)]
+    if len(bands) not in (1, 3) or not all(0 <= band < count for band in bands):
+        raise ContractError(f"bands={list(bands)}: one or three of the image's {count} bands, counted from 0.")
+    return pixels[..., list(bands)]
+
+
+def _needs_stretching(pixels: np.ndarray) -> bool:
+    if not pixels.size or pixels.dtype in (np.dtype(np.uint8), np.dtype(bool)):
+        return False
+    return pixels.dtype != np.uint16 and not (np.nanmin(pixels) >= 0 and np.nanmax(pixels) <= 1)
+
+
+def _stretched(pixels: np.ndarray) -> np.ndarray:
+    values = np.nan_to_num(pixels.astype(np.float32))
+    low, high = np.percentile(values, (2, 98), axis=(0, 1))
+    return ((values - low) / np.maximum(high - low, 1e-6)).clip(0, 1).astype(np.float32)
 
 
 def _shape(array: np.ndarray) -> str:

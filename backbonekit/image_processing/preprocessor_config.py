@@ -25,6 +25,8 @@ _INTERPOLATIONS: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bil
 _RESAMPLES = {name: number for number, name in _INTERPOLATIONS.items()}
 _MAX_SIDE = 16_384  # pixels
 _MAX_CHANNELS = 1_024
+_RANGE = "value_range"
+_NUMBER = {"type": "number", "minimum": -1e12, "maximum": 1e12}  # in the image's own units
 _UP_TO_A_MILLION = {"type": "number", "minimum": -1e6, "maximum": 1e6}
 _ENDING = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
 
@@ -54,7 +56,7 @@ def write_processing(processing: Processing) -> dict[str, Any]:
         "size": size,
         "resample": _RESAMPLES[processing.interpolation],
         "do_center_crop": processing.crop is not None,
-        "do_rescale": True,
+        "do_rescale": processing.range is None,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
         "image_mean": list(processing.mean),
@@ -71,6 +73,8 @@ def write_processing(processing: Processing) -> dict[str, Any]:
     if processing.canvas is not None:
         fields["do_pad"] = True
         fields["pad_size"] = {"height": processing.canvas[0], "width": processing.canvas[1]}
+    if processing.range is not None:
+        fields[_RANGE] = list(processing.range)
     if kind is not None:
         fields["image_processor_type"] = f"{kind}ImageProcessor"
     return fields
@@ -120,6 +124,7 @@ class _Reader:
             multiple_of=self._multiple() if self._keeps_aspect_ratio() else 1,
             crop=crop,
             interpolation=self._interpolation(),
+            range=self._range(),
             mean=mean,
             std=std,
             canvas=self._canvas(),
@@ -261,9 +266,20 @@ class _Reader:
             std = tuple(number * again for number, again in zip(std, divisor, strict=True))
         offset = 1.0 if self._flag("rescale_offset", False) else 0.0
         scale = 255 * self._factor()
-        if scale == 1 and offset == 0:
+        if (scale == 1 and offset == 0) or self._range() is not None:
             return mean, std
         return tuple((number + offset) / scale for number in mean), tuple(number / scale for number in std)
+
+    def _range(self) -> tuple[float, float] | None:
+        """A key of ours: transformers' processors do the same without it, but take images of any values."""
+        given = self._value(_RANGE, None)
+        if given is None:
+            return None
+        if faults_of(_RANGE, given, {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}):
+            raise self._error(
+                f"has {_RANGE} {shown(given, quotes=False)}; the lowest and the highest value are expected."
+            )
+        return float(given[0]), float(given[1])
 
     def _factor(self) -> float:
         if not self._flag("do_rescale", True):
@@ -282,7 +298,7 @@ class _Reader:
     def _numbers(self, key: str, default: tuple[float, ...]) -> tuple[float, ...]:
         given = self._value(key, default)
         numbers = tuple(given) if isinstance(given, (list, tuple)) else (given,) * 3
-        schema = {"type": "array", "items": _UP_TO_A_MILLION, "minItems": 1, "maxItems": _MAX_CHANNELS}
+        schema = {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": _MAX_CHANNELS}
         if faults_of(key, numbers, schema):
             raise self._error(f"has {key} {shown(given, quotes=False)}; one number for each channel is expected.")
         return tuple(float(number) for number in numbers)

@@ -15,16 +15,18 @@ from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_schema import schemas_of
 from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.processing import Geometry, Processing
-from backbonekit.contract.targets import Target
+from backbonekit.contract.targets import Target, TargetReader
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
 from backbonekit.image_processing.relabel import relabelled_target
 from backbonekit.image_processing.resize import crop_box, resize_pixels, resized_size
-from backbonekit.image_processing.targets import as_target, check_grids, move_target
+from backbonekit.image_processing.target_formats import is_coco_object, is_supervision, read_target
+from backbonekit.image_processing.targets import move_target
 from backbonekit.ops.targets import check_no_mask_values
 
 _MAX_CHANNELS = 1_024  # of an image; hyperspectral cameras have a few hundred bands
+_WIDE = 20  # a range in which a standard deviation of 1 is no image's
 
 
 class ImageProcessor:
@@ -34,14 +36,23 @@ class ImageProcessor:
     its torchvision processors they differ by at most two steps of 1/255, where the filter rounds the other way.
     """
 
-    def __init__(self, processing: Processing, labels: Labels | None = None, *, num_classes: int | None = None) -> None:
-        """`num_classes`: of the model's segmentations. Raises RecipeError with every fault of `processing`."""
+    def __init__(
+        self,
+        processing: Processing,
+        labels: Labels | None = None,
+        *,
+        num_classes: int | None = None,
+        readers: Sequence[TargetReader] = (),
+    ) -> None:
+        """`num_classes`: of the model's segmentations. `readers`: what its tasks learn from. Raises RecipeError with
+        every fault of `processing`."""
         faults = _faults(processing)
         if faults:
             raise RecipeError(faults)
         self.processing = processing
         self.labels = labels
         self.num_classes = num_classes
+        self.readers = tuple(readers)
         self._label_map = read_label_map(processing.label_map or {})
         self._mean = torch.tensor(processing.mean, dtype=torch.float32)[:, None, None]
         self._std = torch.tensor(processing.std, dtype=torch.float32)[:, None, None]
@@ -49,14 +60,16 @@ class ImageProcessor:
     def __call__(
         self,
         images: ImageLike | Sequence[ImageLike],
-        targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        targets: Any = None,
     ) -> dict[str, Any]:
         """`pixel_values` float [batch, channels, height, width], `pixel_mask` bool [batch, height, width] (True where a
         real pixel is) or None when nothing is padded, and `targets` where they were given.
 
         `images`: one or a list of file names, Pillow images, NumPy arrays [height, width(, channels)] or tensors
-        [channels, height, width]; uint8, uint16, or float in [0, 1]. `targets`: one dict an image in the upright
-        image's own pixels (`contract/targets.py`). Raises StorageError for a file, ContractError for the rest.
+        [channels, height, width]; uint8, uint16, or float in [0, 1]; with `processing.range` numbers of any type within
+        it. `targets`: one dict an image in the upright
+        image's own pixels (`contract/targets.py`), or another library's form (`target_formats.py`). Raises StorageError
+        for a file, ContractError for the rest.
         """
         batch, _ = self.prepare(images, targets)
         return batch
@@ -64,7 +77,7 @@ class ImageProcessor:
     def prepare(
         self,
         images: ImageLike | Sequence[ImageLike],
-        targets: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        targets: Any = None,
     ) -> tuple[dict[str, Any], list[Geometry]]:
         """The batch, and where each image went, which `to_results` needs to come back."""
         images = listed(images)
@@ -78,7 +91,7 @@ class ImageProcessor:
         geometries = [_on_canvas(geometry, canvas) for geometry in placed]
         moved = None
         if matched is not None:
-            labelled = self._labelled(matched)
+            labelled = self._read_targets(matched, [geometry.original for geometry in geometries])
             moved = [move_target(target, geometry) for target, geometry in zip(labelled, geometries, strict=True)]
         return pad_together(values, canvas, moved, self.ignore_label), geometries
 
@@ -102,9 +115,8 @@ class ImageProcessor:
         canvas = canvas_for([_size(value) for value in values], self.processing)
         targets = None
         if any(target is not None for _, target in pairs):
-            targets = self._labelled([as_target(target or {}) for _, target in pairs])
-            for target, pixel_values in zip(targets, values, strict=True):
-                check_grids(target, _size(pixel_values))
+            sizes = [_size(pixel_values) for pixel_values in values]
+            targets = self._read_targets([{} if target is None else target for _, target in pairs], sizes)
         return pad_together(values, canvas, targets, self.ignore_label)
 
     @property
@@ -112,8 +124,13 @@ class ImageProcessor:
         """The label of pixels of a segmentation that belong to no class, and of its padding."""
         return ignored_label(self.processing.ignore_label, self.num_classes)
 
-    def _labelled(self, targets: Sequence[Target]) -> list[Target]:
-        """With the labels that `processing.label_map` makes of those in the files."""
+    def _read_targets(self, given: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> list[Target]:
+        """Of images of these (height, width): checked, with the labels that `processing.label_map` makes of the
+        files' own."""
+        targets = [
+            read_target(target, size, image=index, readers=self.readers)
+            for index, (target, size) in enumerate(zip(given, sizes, strict=True))
+        ]
         if self._label_map:
             targets = [relabelled_target(target, self._label_map, self.ignore_label) for target in targets]
         if self.processing.ignore_label is None and self.num_classes is not None:
@@ -122,18 +139,18 @@ class ImageProcessor:
                     check_no_mask_values(
                         target["segmentation"], self.num_classes, self.ignore_label, where=f"targets[{index}]"
                     )
-        return list(targets)
+        return targets
 
     def _one(self, image: ImageLike) -> tuple[Tensor, Geometry]:
         """[channels, height, width] before padding; its geometry with the canvas still its own size."""
-        pixels = to_pixels(image, channels_of(self.processing))
+        pixels = to_pixels(image, channels_of(self.processing), self.processing.range)
         original = (pixels.shape[0], pixels.shape[1])
         resized = resized_size(original, self.processing)
         pixels = resize_pixels(pixels, resized, self.processing.interpolation)
         top, left, height, width = crop_box(resized, self.processing.crop)
         pixels = pixels[top : top + height, left : left + width]
         values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32))
-        if pixels.dtype == np.uint8:
+        if pixels.dtype == np.uint8 and self.processing.range is None:
             values /= 255
         geometry = Geometry(original, resized, (top, left), (height, width), (height, width))
         return (values - self._mean) / self._std, geometry
@@ -162,10 +179,15 @@ def listed(images: Any) -> list[ImageLike]:
 def _matched(targets: Any, count: int) -> list[Any] | None:
     if targets is None:
         return None
-    listed = [targets] if isinstance(targets, Mapping) else list(targets)
+    listed = [targets] if isinstance(targets, Mapping) or is_supervision(targets) else list(targets)
+    if count == 1 and len(listed) != 1 and all(map(is_coco_object, listed)):
+        listed = [listed]  # the objects of the one image
     if len(listed) != count:
-        raise ContractError(f"{count} images and {len(listed)} targets were given; each image has one dict.")
-    return [as_target(target) for target in listed]
+        raise ContractError(
+            f"{count} images and {len(listed)} targets were given; each image has one dict, or one list of COCO's "
+            "annotations."
+        )
+    return listed
 
 
 def _faults(processing: Processing) -> list[str]:
@@ -185,6 +207,7 @@ def _faults(processing: Processing) -> list[str]:
             f"processing.mean has {len(processing.mean)} numbers and processing.std {len(processing.std)}; "
             "both have one for each channel."
         )
+    faults += _unit_faults(processing)
     if processing.size is not None and (processing.shortest_edge is not None or processing.longest_edge is not None):
         faults.append("processing.size and processing.shortest_edge/longest_edge are two ways to resize; give one.")
     if processing.keep_aspect_ratio and processing.size is None:
@@ -195,3 +218,25 @@ def _faults(processing: Processing) -> list[str]:
             " ratio; give processing.keep_aspect_ratio: true, or size_divisor."
         )
     return faults
+
+
+def _unit_faults(processing: Processing) -> list[str]:
+    """Of `range`, and of a mean and std in other units than it."""
+    if processing.range is None:
+        return []
+    low, high = processing.range
+    if low >= high:
+        return [f"processing.range=[{low:g}, {high:g}]: the lower end comes first."]
+    outside = [mean for mean in processing.mean if not low <= mean <= high]
+    if outside:
+        return [
+            f"processing.mean has {outside[0]:g}, outside processing.range=[{low:g}, {high:g}]; both are in the "
+            "image's own units."
+        ]
+    # Those of an image in [0, 1], as every published backbone has them, would leave values of thousands.
+    if high - low > _WIDE and max(processing.mean) <= 1 and min(processing.mean) >= 0 and max(processing.std) <= 1:
+        return [
+            f"processing.mean and std are those of an image in [0, 1]; with processing.range=[{low:g}, {high:g}] they "
+            "are in the image's own units. The fix: leave mean and std out, and the backbone's are converted."
+        ]
+    return []

@@ -2,22 +2,35 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from backbonekit.errors import StorageError
+from backbonekit.image_processing.bands import read_array, read_tiff
 
 # Formats that Pillow decodes by itself. EPS is left out on purpose: Pillow passes it to Ghostscript, an interpreter.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".npy"}
 )
+_ARRAY = ".npy"
+# How a TIFF begins: the byte order, and 42 or (BigTIFF) 43.
+_TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+# The modes in which Pillow reads a page of a TIFF as it is.
+_TIFF_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "I", "I;16", "I;16B", "F"})
+# Numbers of a TIFF's tags.
+_SUBFILE, _BITS, _SAMPLES, _EXTRA_SAMPLES = 254, 258, 277, 338
+_UNSPECIFIED = 0  # an extra sample that is no transparency
 
 
-def open_image(file: str | os.PathLike[str]) -> Image.Image:
-    """The image in a file, decoded and upright (the camera's orientation note applied); its first frame if many.
+def open_image(file: str | os.PathLike[str]) -> Image.Image | np.ndarray:
+    """The image in a file, decoded and upright (the camera's orientation note applied); of a film its first frame.
 
+    An `.npy` file, and a TIFF of several bands or pages or of more than 8 bits a colour, is an array [height, width,
+    channels] of all its bands.
     Raises StorageError when there is no such file, when it is no image or a broken one, and when its header declares
     more pixels than Pillow's limit against decompression bombs.
     """
@@ -29,13 +42,16 @@ def open_image(file: str | os.PathLike[str]) -> Image.Image:
     if not path.exists():
         raise StorageError(f"{path}: no such image file.")
     try:
-        return upright(_decode(path))
+        decoded = read_array(path) if path.suffix.lower() == _ARRAY else _decode(path)
+        return decoded if isinstance(decoded, np.ndarray) else upright(decoded)
+    except StorageError:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise StorageError(f"{path}: too large to be decoded safely: {error}") from error
     except Exception as error:  # a broken file makes Pillow's decoders raise anything, up to ZeroDivisionError
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image in a known format" if unknown else f"broken image: {error}"
-        raise StorageError(f"{path}: {reason}. Readable are {', '.join(_known_formats())}.") from error
+        raise StorageError(f"{path}: {reason}. Readable are {', '.join(_known_formats())}, and .npy.") from error
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -47,11 +63,35 @@ def upright(image: Image.Image) -> Image.Image:
     return turned
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path) -> Image.Image | np.ndarray:
     with open(path, "rb") as stream:
-        image = Image.open(stream, formats=_known_formats())
+        is_tiff = stream.read(4) in _TIFF_STARTS
+        stream.seek(0)
+        try:
+            image = Image.open(stream, formats=_known_formats())
+        except UnidentifiedImageError:
+            if not is_tiff:
+                raise
+            return read_tiff(path)
+        if is_tiff and not _is_one_plain_page(image):
+            return read_tiff(path)
         image.load()
         return image
+
+
+def _is_one_plain_page(image: Any) -> bool:
+    """Whether Pillow reads all of a TIFF: a single page beside smaller versions of it, of colours of 8 bits, no band of
+    which is anything else."""
+    pages = 0
+    for index in range(image.n_frames):
+        image.seek(index)
+        pages += not image.tag_v2.get(_SUBFILE, 0)
+    image.seek(0)
+    tags = image.tag_v2
+    bits, samples, extra = tags.get(_BITS, (1,)), tags.get(_SAMPLES, 1), tags.get(_EXTRA_SAMPLES, ())
+    # Of a page with more bands, or with a fifth one, Pillow returns the first ones.
+    has_all = samples == len(image.getbands()) and _UNSPECIFIED not in extra
+    return pages <= 1 and has_all and image.mode in _TIFF_MODES and (samples == 1 or max(bits) <= 8)
 
 
 def _known_formats() -> tuple[str, ...]:

@@ -6,9 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbonekit.contract.targets import Target
-
-_PER_OBJECT = ("labels", "boxes", "masks", "keypoints")
+from backbonekit.contract.targets import PER_OBJECT_KEYS, Target
 
 
 def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_label: int) -> Target:
@@ -26,7 +24,7 @@ def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_
     classes = {label: number for label, number in numbers.items() if number is not None}
     if "labels" in changed:
         kept = ~torch.isin(changed["labels"], torch.tensor(ignored, dtype=torch.int64))
-        changed |= {key: changed[key][kept] for key in _PER_OBJECT if key in changed}
+        changed |= {key: changed[key][kept] for key in PER_OBJECT_KEYS if key in changed}
         changed["labels"] = relabelled(changed["labels"], classes)
     if "class" in changed and changed["class"].numel() == 1 and not changed["class"].is_floating_point():
         if int(changed["class"]) in ignored:

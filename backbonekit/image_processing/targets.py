@@ -8,7 +8,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from backbonekit.contract.processing import Geometry
-from backbonekit.contract.targets import IGNORE_LABEL, Target
+from backbonekit.contract.targets import IGNORE_LABEL, PER_OBJECT_KEYS, Target
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.class_map import class_map
 from backbonekit.image_processing.resize import resize_nearest_as_pillow
@@ -24,11 +24,10 @@ _DTYPES = {
     "keypoints": torch.float32,
     "class": torch.int64,
 }
-_PER_OBJECT = ("labels", "boxes", "masks", "keypoints")
 
 
 def as_target(target: Mapping[str, Any]) -> Target:
-    """Tensors of the contract's dtypes from arrays or lists; keys that are not the contract's pass through."""
+    """Tensors of the contract's dtypes from arrays or lists; keys that record where it came from pass through."""
     tensors: dict[str, Any] = {}
     for key, value in target.items():
         dtype = _DTYPES.get(key)
@@ -129,4 +128,4 @@ def _drop_unseen(target: dict[str, Any]) -> dict[str, Any]:
         seen = target["masks"].flatten(1).any(dim=1)
     else:
         return target
-    return {key: value[seen] if key in _PER_OBJECT else value for key, value in target.items()}
+    return {key: value[seen] if key in PER_OBJECT_KEYS else value for key, value in target.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
 from backbonekit.contract.predictions import BoxQueries, DenoisingQueries
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.errors import ContractError
 from backbonekit.losses.box_matching import (
     BoxMatches,
@@ -64,6 +64,8 @@ class BoxSetCriterion(nn.Module):
     github.com/facebookresearch/detr, models/detr.py; Zhu et al., "Deformable DETR" (2021), section 4 and appendix A.4;
     github.com/fundamentalvision/Deformable-DETR, models/deformable_detr.py.
     """
+
+    reads: ClassVar[Reads] = (("boxes", "labels"),)
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """Semantic segmentation's loss: cross-entropy of every pixel, with auxiliary predictions and losses of regions."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +10,7 @@ from backbonekit.contract.ignored_label import check_enough_labels, ignored_labe
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, ClassWeights, Count, IgnoreLabel, Probability, Range, Weight
 from backbonekit.contract.predictions import DenseLogits, Scoring
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.errors import RecipeError
 from backbonekit.losses.class_maps import read_class_maps
 from backbonekit.losses.lovasz import lovasz_hinge, lovasz_softmax
@@ -49,6 +49,7 @@ class DenseCrossEntropy(nn.Module):
     Source: torchvision/references/segmentation/train.py: criterion (auxiliary weight 0.5).
     """
 
+    reads: ClassVar[Reads] = (("segmentation",),)
     class_weights: Tensor | None
 
     def __init__(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.contract.predictions import DenseDepth, Scoring
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.losses.depth_targets import (
     depth_on_canvas,
     depths_by_image,
@@ -35,6 +35,7 @@ class MetricDepth(nn.Module):
     """
 
     scoring: ClassVar[Scoring] = "distance"
+    reads: ClassVar[Reads] = (("depth",),)
 
     def __init__(
         self,

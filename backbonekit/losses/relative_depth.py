@@ -1,6 +1,6 @@
 """Depth up to scale and shift: the loss that MiDaS, DPT and Depth Anything are trained with."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.contract.predictions import DenseDepth
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.losses.depth_targets import (
     depth_on_canvas,
     depths_by_image,
@@ -35,6 +35,8 @@ class RelativeDepth(nn.Module):
     Source: Ranftl et al., "Towards Robust Monocular Depth Estimation: Mixing Datasets for Zero-shot Cross-dataset
     Transfer" (2020), section 5 (equations 6, 7, 10 and 11).
     """
+
+    reads: ClassVar[Reads] = (("depth",),)
 
     def __init__(
         self,

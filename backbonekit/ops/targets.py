@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from backbonekit.contract.maps import Canvas
+from backbonekit.contract.target_values import check_boxes
 from backbonekit.contract.targets import Target, Targets
 from backbonekit.errors import ContractError
 from backbonekit.ops.boxes import image_sizes, xyxy_to_cxcywh
@@ -49,11 +50,11 @@ def read_box_targets(targets: Targets, canvas: Canvas, *, like: Tensor) -> BoxTa
     """The targets of the images that have `labels` and `boxes`; None when no image has them.
 
     `targets`: boxes are x0, y0, x1, y1 in pixels of the canvas. `like`: boxes are returned in its type (at least
-    float32) and on its device. Raises ContractError for labels and boxes of different numbers, and on the CPU for a box
-    whose right or lower edge comes before the left or upper one.
+    float32) and on its device. Raises ContractError for labels and boxes of different numbers, and on the CPU for boxes
+    that are inverted, relative or outside the canvas.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
-    read = [_read(image, target) for image, target in enumerate(targets)]
+    read = [_read(image, target, canvas.size) for image, target in enumerate(targets)]
     images = [image for image, found in enumerate(read) if found is not None]
     if not images:
         return None
@@ -126,7 +127,7 @@ def check_no_mask_values(
         )
 
 
-def _read(image: int, target: Target) -> tuple[Tensor, Tensor] | None:
+def _read(image: int, target: Target, size: tuple[int, int]) -> tuple[Tensor, Tensor] | None:
     labels, boxes = target.get("labels"), target.get("boxes")
     if labels is None or boxes is None:
         return None
@@ -137,23 +138,5 @@ def _read(image: int, target: Target) -> tuple[Tensor, Tensor] | None:
             f"targets[{image}]: labels {list(labels.shape)} and boxes {list(boxes.shape)} do not go together; "
             f"labels are [N] and boxes [N, 4]."
         )
-    _check_edges(image, boxes)
+    check_boxes(boxes, size, image=image)
     return labels, boxes
-
-
-def _check_edges(image: int, boxes_xyxy: Tensor) -> None:
-    """Checks on the CPU alone, as `check_labels`."""
-    if boxes_xyxy.device.type != "cpu" or torch.compiler.is_compiling() or _is_fake(boxes_xyxy):
-        return
-    is_valid = (boxes_xyxy[:, 2:] >= boxes_xyxy[:, :2]).all(1)  # False for NaN
-    if not is_valid.all():
-        index = int((~is_valid).nonzero()[0])
-        given = ", ".join(f"{edge:g}" for edge in boxes_xyxy[index].tolist())
-        raise ContractError(
-            f"targets[{image}]: boxes[{index}] is [{given}]; a box is x0, y0, x1, y1 in pixels with x0 <= x1 and "
-            f"y0 <= y1. From x, y, width, height (COCO): torchvision.ops.box_convert(boxes, 'xywh', 'xyxy')."
-        )
-
-
-def _is_fake(tensor: Tensor) -> bool:
-    return isinstance(tensor, torch._subclasses.FakeTensor)

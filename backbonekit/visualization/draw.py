@@ -1,6 +1,6 @@
 """A result over its image, whatever kind of result it is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,13 +46,20 @@ DRAWINGS: dict[type[Result], Drawing] = {
 }
 
 
-def draw(image: ImageLike, result: Result | Mapping[str, Result], labels: Labels | None = None) -> Image.Image:
+def draw(
+    image: ImageLike,
+    result: Result | Mapping[str, Result],
+    labels: Labels | None = None,
+    *,
+    bands: Sequence[int] | None = None,
+) -> Image.Image:
     """A new RGB image of the same size, upright. Results by task stand side by side, titled.
 
     `image`: what was given to `predict`. `labels`: the names of the classes; without them, their numbers are drawn.
+    `bands`: the channels shown as red, green and blue, or one shown as grey, counted from 0; None: the first three.
     Raises ContractError for a result of another size, or of a kind that has no drawing.
     """
-    image = to_image(image)
+    image = to_image(image, bands)
     if isinstance(result, Mapping):
         return overview(
             [draw(image, one, labels) for one in result.values()], titles=list(result), largest=max(image.size)

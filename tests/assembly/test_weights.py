@@ -94,7 +94,11 @@ def test_a_pretrained_stem_is_adapted_to_other_channels_and_reported(family, cha
     else:
         torch.testing.assert_close(weight[:, :3], before * 3 / 4)
     assert ours(torch.randn(1, channels, 64, 64)).feature_maps[0].isfinite().all()
-    assert len(ours.processor.processing.mean) == channels
+    mean = ours.processor.processing.mean
+    assert len(mean) == channels
+    assert len(set(mean)) == 1  # those of colours never stand for other channels in turn
+    told = [note for note in ours.weight_report.notes if "give processing.mean" in note]
+    assert len(told) == (channels == 4)
 
 
 # what does not

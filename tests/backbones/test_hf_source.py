@@ -191,6 +191,16 @@ def test_a_stem_is_adapted_to_other_channels(folder) -> None:
     torch.testing.assert_close(five.body.conv1.weight, torch.cat((stored, stored[:, :2]), 1) * 0.6)
 
 
+@pytest.mark.parametrize(("stored", "channels"), [(6, 1), (12, 4), (1, 3), (4, 13)])
+def test_a_stem_of_any_channels_becomes_one_of_any_others(tmp_path: Path, stored: int, channels: int) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(plan(config=RESNET, in_channels=stored).construct([1]).state_dict(), path)
+    backbone, report = load(plan(config=RESNET, in_channels=channels), str(path), [1])
+    ((name, how),) = report.adapted
+    assert (name, how.endswith(f" {stored} input channels for {channels}")) == ("body.conv1.weight", True)
+    assert backbone.body.conv1.weight.shape[1] == channels
+
+
 def test_a_position_table_is_resampled_for_another_image_size(folder) -> None:
     where = folder(DINOV2, [2])
     small, report = load(plan(where, config={**DINOV2, "image_size": 42}), True, [2])

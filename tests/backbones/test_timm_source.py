@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
@@ -130,6 +130,23 @@ def test_a_pretrained_stem_is_adapted_as_timm_does(tmp_path: Path, name: str, ch
     stem = stem if stem in _tensors(path) else "conv1.weight"
     expected = timm.models.adapt_input_conv(channels, _tensors(path)[stem])
     torch.testing.assert_close(backbone.state_dict()[f"body.{stem}"], expected)
+
+
+@pytest.mark.parametrize(
+    ("stored", "channels"), [(6, 1), (12, 1), (6, 13), (13, 6), (6, 3), (1, 3), (1, 12), (4, 1), (4, 3)]
+)
+def test_a_stem_of_any_channels_becomes_one_of_any_others(tmp_path: Path, stored: int, channels: int) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(plan("test_resnet", stored).construct([0]).state_dict(), path)
+    backbone, report = load(plan("test_resnet", channels), str(path), [0])
+    ((name, how),) = report.adapted
+    assert how.endswith(f" {stored} input channels for {channels}")
+    before, after = load_file(path)[name], backbone.state_dict()[name]
+    assert after.shape[1] == channels
+    if channels > 1:
+        torch.testing.assert_close(after[:, -1], before[:, (channels - 1) % stored] * stored / channels)
+    if channels == 1 or channels % stored == 0:  # a grey image is answered as before
+        torch.testing.assert_close(after.sum(1), before.sum(1))
 
 
 def test_a_position_table_is_resampled_for_another_image(tmp_path: Path) -> None:

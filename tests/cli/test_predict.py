@@ -55,6 +55,28 @@ def test_one_image_is_drawn_and_written(model, image, tmp_path):
     assert written(tmp_path) == {"in/half.png", "new/out.jpg", "r.json"}
 
 
+def test_an_array_is_read_and_its_bands_are_chosen(model, tmp_path, capsys):
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:, 32:] = (255, 200, 100)
+    np.save(tmp_path / "scene.npy", pixels)
+    np.save(tmp_path / "six.npy", np.zeros((48, 64, 6), np.uint8))
+    words = [f"output={tmp_path}/out.png", f"results={tmp_path}/r.json", "bands=2,1,0"]
+    assert run_verb("predict", ["recipe=o/r", f"image={tmp_path}/scene.npy", *words]) == 0
+    assert json.loads((tmp_path / "r.json").read_text())["images"][0]["width"] == 64
+    shown = [np.asarray(open_image(tmp_path / "out.png"))]
+    assert run_verb("predict", ["recipe=o/r", f"image={tmp_path}/scene.npy", words[0]]) == 0
+    shown.append(np.asarray(open_image(tmp_path / "out.png")))
+    assert not np.array_equal(*shown)
+    assert run_verb("predict", ["recipe=o/r", f"image={tmp_path}/six.npy"]) == 2
+    assert "takes 3 channels, and this image has 6" in capsys.readouterr().err
+
+
+def test_grey_images_are_repeated_and_told(model, image, capsys):
+    Image.new("L", (64, 48)).save(image.parent / "grey.png")
+    assert run_verb("predict", ["recipe=o/r", f"image={image.parent}"]) == 0
+    assert "note: 1 grey image was repeated for the 3 channels of the model." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
@@ -111,6 +133,8 @@ def test_mistakes_are_reported(image, tmp_path, capsys):
         f"recipe=o/r image={image} threshold=2": ["threshold=2: must be"],
         f"recipe=o/r image={image} threshold=nan": ["threshold=nan: must be"],
         f"recipe=o/r image={image} seed=x": ["seed=x"],
+        f"recipe=o/r image={image} bands=1,2": ["bands=1,2: one or three numbers"],
+        f"recipe=o/r image={image} bands=-1": ["bands=-1: one or three numbers"],
         f"recipe=o/r image={image} results=r.txt": ["must end in .json"],
         f"recipe=o/r image={image} output=": ["output= needs a path"],
         f"recipe=o/r image={image} output={image}": ["one of the images given"],

@@ -39,5 +39,5 @@ def sample(index: int) -> dict[str, Any]:
         target = {}
     if index % 3 == 2:
         target = {"labels": torch.zeros(0, dtype=torch.int64), "masks": torch.zeros(0, *SIZE, dtype=torch.bool)}
-        target["boxes"] = torch.zeros(0, 4)
+        target |= {"boxes": torch.zeros(0, 4), "segmentation": torch.full(SIZE, 255), "class": torch.tensor(0)}
     return {"pixel_values": torch.randn(3, *SIZE, generator=generator), "target": target}

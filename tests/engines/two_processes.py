@@ -25,7 +25,7 @@ def batch_of(model: Any, indices: list[int]) -> dict[str, Any]:
 
 
 def trained(name: str, rank: int) -> dict[str, Any]:
-    """Each process gets its own images; in some steps one of them gets empty targets, or targets without objects."""
+    """Each process gets its own images; in some steps one of them gets an empty target, or targets without objects."""
     model = model_of(name).train()
     parallel = DistributedDataParallel(model)  # which refuses parameters that get no gradient
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
@@ -33,7 +33,7 @@ def trained(name: str, rank: int) -> dict[str, Any]:
     for step in range(STEPS):
         optimizer.zero_grad()
         first = PROCESSES * step + rank
-        output = parallel(**batch_of(model, [first, first + 3]))  # index and index + 3 are of one kind
+        output = parallel(**batch_of(model, [first, first + 4]))  # of two kinds
         assert type(output) is ModelOutput
         output.loss.backward()
         optimizer.step()

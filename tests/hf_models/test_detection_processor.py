@@ -12,7 +12,7 @@ from backbonekit import ModelOutput
 from backbonekit.contract.predictions import BoxQueries, DenseDepth
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import AutoImageProcessor
-from backbonekit.hf_models.labels import object_mask
+from backbonekit.image_processing.coco import object_mask
 
 SMALL = {"shortest_edge": 40, "longest_edge": 70}
 KINDS = {
@@ -224,7 +224,10 @@ def test_a_polygon_covers_the_pixels_whose_centres_it_holds() -> None:
         ({"boxes": [[1, 2, 3, 4]]}, r"an annotation is COCO's.*given: 'boxes'"),
         (["x"], "given: str"),
         ({"annotations": [{"bbox": [1, 2, 3]}]}, "an object of an annotation has a bbox"),
-        (annotation([[1, 1, 5, 5]], segmentation={"size": [20, 30], "counts": "abc"}), "compressed"),
+        (
+            annotation([[1, 1, 5, 5]], segmentation={"size": [20, 30], "counts": "abc"}),
+            "do not fit an image of 20 x 30",
+        ),
         (annotation([[1, 1, 5, 5]], segmentation={"size": [20, 30], "counts": [3]}), "of 3 pixels do not fit"),
         (annotation([[1, 1, 5, 5]], segmentation=[[1, 2]]), "three points or more"),
         (annotation([[1, 1, 5, 5]]), "a segmentation is a list of polygons"),

@@ -159,6 +159,18 @@ def test_labels_of_fewer_images_are_refused() -> None:
         detr()(torch.randn(2, 3, 64, 64), labels=[{}])
 
 
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({"labels": torch.tensor([1])}, "labels of image 0 have no class_labels and no boxes.*Given: 'labels'"),
+        ({"class_labels": torch.tensor([1]), "boxes": torch.tensor([[3.0, 3, 40, 50]])}, "in 0..1 of the image"),
+    ],
+)
+def test_labels_in_other_units_are_refused(labels, says) -> None:
+    with pytest.raises(ContractError, match=says):
+        detr()(torch.randn(1, 3, 64, 64), labels=[labels])
+
+
 def test_other_classes_than_the_saved_ones(tmp_path) -> None:
     detr(num_labels=3).save_pretrained(tmp_path)
     with pytest.raises(ContractError, match="has 3 classes, requested are 2"):

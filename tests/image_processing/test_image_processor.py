@@ -152,7 +152,8 @@ def test_collate_pads_what_augmentation_made():
         ([np.zeros((3, 4, 4))], "normalised float tensors"),
         ([torch.zeros(3, 4, 4, dtype=torch.uint8)], "normalised float tensors"),
         ([torch.zeros(1, 4, 4)], "takes 3 channels"),
-        ([(torch.zeros(3, 4, 4), [1])], "mapping"),
+        ([(torch.zeros(3, 4, 4), [1])], "has a bbox .* and a category_id"),
+        ([(torch.zeros(3, 4, 4), 1)], "is of type int; a target is a dict"),
         ([(torch.zeros(3, 4, 4), {"depth": np.zeros((4, 3))})], "must agree"),
     ],
 )

@@ -139,6 +139,7 @@ def test_spellings_of_all_versions(fields: dict[str, Any], expected: Processing)
         ({"size": 8, "resample": 5}, "resizes by method 5"),
         ({"size": 8, "resample": True}, "resizes by method true"),
         ({"size": 8, "image_mean": "abc"}, "has image_mean abc"),
+        ({"size": 8, "value_range": [0]}, r"has value_range .0.; the lowest and the highest value"),
         ({"size": 8, "image_mean": [float("nan")]}, "has image_mean"),
         ({"size": 8, "image_mean": [0.5] * 2}, "2 numbers in image_mean and 3"),
         ({"size": 8, "image_std": [0.0] * 3}, "every number must be above 0"),
@@ -175,6 +176,7 @@ KINDS = [
     replace(PLAIN, canvas=(100, 100)),
     replace(PLAIN, mean=(0.5,), std=(0.25,), size=(8, 8)),
     replace(PLAIN, mean=(0.5,) * 5, std=(0.25,) * 5, size=(8, 8)),
+    replace(PLAIN, range=(-50, 3071), mean=(-17.0, 2734.0, 0.0), std=(300.0, 0.5, 1e5), size=(8, 8)),
 ]
 
 

@@ -148,8 +148,8 @@ class TestBoxSet(CriterionTester):
         torch.testing.assert_close(given, expected)
 
     def test_one_transfer_to_the_host(self, monkeypatch):
-        """Two where proposals are more than queries. The check of edges reads on the CPU alone."""
-        monkeypatch.setattr("backbonekit.ops.targets._check_edges", lambda image, boxes: None)
+        """Two where proposals are more than queries. The check of boxes reads on the CPU alone."""
+        monkeypatch.setattr("backbonekit.ops.targets.check_boxes", lambda boxes, size, image: None)
         transfers = []
         for name in ("cpu", "item", "tolist", "__bool__"):
             original = getattr(torch.Tensor, name)

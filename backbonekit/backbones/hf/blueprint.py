@@ -119,7 +119,7 @@ class HFBlueprint(DescribedBlueprint):
             value = weight if key.endswith("weight") else bias
             return torch.full(shape, value), "not in the checkpoint: starts as plain normalisation"
         if key == self.family.stem:
-            return adapt_stem(tensor, self.in_channels, pretrained_channels=tensor.shape[1])
+            return adapt_stem(tensor, self.in_channels)
         if key == self.family.position_table and self.family.resample_positions is not None:
             if tensor.shape[-1] != shape[-1]:
                 return None

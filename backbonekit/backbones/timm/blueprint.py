@@ -143,7 +143,8 @@ class TimmBlueprint:
             tensor = self._changed[key]()
             words.append(f"resampled by timm from {list(before)} to {list(tensor.shape)}")
         if tuple(tensor.shape) != shape and key in self._stem_names():
-            adapted = adapt_stem(tensor, self.in_channels, pretrained_channels=self._pretrained_channels)
+            # Some stems fold pixels into channels; what belongs to which image channel is then not known.
+            adapted = adapt_stem(tensor, self.in_channels) if shape[1] == self.in_channels else None
             if adapted is not None:
                 tensor = adapted[0]
                 words.append(adapted[1])
@@ -200,10 +201,6 @@ class TimmBlueprint:
         names = self.identity.pretrained.classifier or ()
         names = (names,) if isinstance(names, str) else names
         return any(key.startswith(f"{name}.") for name in names)
-
-    @property
-    def _pretrained_channels(self) -> int:
-        return self.identity.pretrained.input_size[0]
 
     def _stem_names(self) -> frozenset[str]:
         stems = get_model_input_config(self._whole)["first_conv"] or ()

@@ -133,7 +133,7 @@ class TransformersBlueprint(DescribedBlueprint):
             value = 1.0 if key.endswith("weight") else 0.0
             return torch.full(shape, value), "not in the checkpoint: starts as plain normalisation"
         if tensor.ndim == 4 and (tensor.shape[0], self.in_channels, *tensor.shape[2:]) == shape:
-            return adapt_stem(tensor, self.in_channels, pretrained_channels=tensor.shape[1])
+            return adapt_stem(tensor, self.in_channels)
         return None
 
     @property

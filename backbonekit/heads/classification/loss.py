@@ -1,5 +1,7 @@
 """Image classification's loss: cross-entropy with label smoothing; of one class, or of any number an image, binary."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability
 from backbonekit.contract.predictions import ClassScores, Scoring
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.errors import ContractError
 from backbonekit.losses.reduction import zero_loss
 from backbonekit.ops.numerics import upcast_to_float32
@@ -26,6 +28,8 @@ class CrossEntropy(nn.Module):
 
     Source: Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7 (label smoothing).
     """
+
+    reads: ClassVar[Reads] = (("class",),)
 
     def __init__(self, *, num_classes: Classes, label_smoothing: Probability = 0.0, multi_label: bool = False) -> None:
         super().__init__()

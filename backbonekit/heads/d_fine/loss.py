@@ -6,7 +6,7 @@ Li et al., "Generalized Focal Loss" (2020), section 3.2.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as functional
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Range, Weight
 from backbonekit.contract.predictions import BoxQueries, DenoisingQueries
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.errors import ContractError
 from backbonekit.losses.box_matching import (
     AssignedBoxes,
@@ -62,6 +62,8 @@ class EdgeBoxSetCriterion(nn.Module):
     Source: Peng et al., "D-FINE: Redefine Regression Task in DETRs as Fine-grained Distribution Refinement" (2024),
     section 4; github.com/Peterande/D-FINE, src/zoo/dfine/dfine_criterion.py.
     """
+
+    reads: ClassVar[Reads] = (("boxes", "labels"),)
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.options import Channels, Classes, Probability, Queries, Range, Stride
 from backbonekit.contract.predictions import Detections, Scoring
 from backbonekit.contract.requirements import Requirement
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.heads.faster_rcnn.region_detector import RegionDetector
 
 STRIDES = (4, 8, 16, 32, 64)
@@ -40,6 +40,7 @@ class FasterRCNNHead(nn.Module):
     criterion: ClassVar[str | None] = None
     scoring: ClassVar[Scoring] = "softmax"
     name: ClassVar[str] = "faster_rcnn"
+    reads: ClassVar[Reads] = (("boxes", "labels"),)
     has_masks: ClassVar[bool] = False
 
     def __init__(

@@ -1,5 +1,7 @@
 """FCOS's loss: the positives of a box are the locations of its level inside it and near its centre."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torchvision.ops import sigmoid_focal_loss
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Weight
 from backbonekit.contract.predictions import BoxCandidates
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.losses.dense_box_targets import concatenate_levels, read_dense_box_targets
 from backbonekit.losses.reduction import all_reduce_mean, zero_loss
 from backbonekit.ops.boxes import iou_and_giou
@@ -30,6 +32,8 @@ class FCOSCriterion(nn.Module):
 
     Source: Tian et al., "FCOS" (2019), sections 3.1 to 3.3, with centre sampling; torchvision/models/detection/fcos.py.
     """
+
+    reads: ClassVar[Reads] = (("boxes", "labels"),)
 
     def __init__(
         self,

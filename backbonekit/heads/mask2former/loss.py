@@ -6,7 +6,7 @@ github.com/facebookresearch/Mask2Former, mask2former/modeling/{criterion,matcher
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as functional
@@ -18,7 +18,7 @@ from backbonekit.contract.ignored_label import ignored_label
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, IgnoreLabel, Probability, Range, Weight
 from backbonekit.contract.predictions import MaskQueries
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.losses.mask_matching import MaskMatches, pairwise_mask_costs
 from backbonekit.losses.mask_set_losses import MaskWeights, mask_set_losses
 from backbonekit.losses.mask_targets import MaskTargets
@@ -56,6 +56,8 @@ class PointMaskSetCriterion(nn.Module):
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.3;
     github.com/facebookresearch/Mask2Former, mask2former/modeling/criterion.py.
     """
+
+    reads: ClassVar[Reads] = (("masks", "labels"), ("segmentation",))
 
     def __init__(
         self,

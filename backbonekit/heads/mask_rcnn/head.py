@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from backbonekit.contract.targets import Reads
 from backbonekit.heads.faster_rcnn.head import FasterRCNNHead
 
 
@@ -16,3 +17,4 @@ class MaskRCNNHead(FasterRCNNHead):
 
     name: ClassVar[str] = "mask_rcnn"
     has_masks: ClassVar[bool] = True
+    reads: ClassVar[Reads] = (("boxes", "labels", "masks"),)

@@ -1,6 +1,7 @@
 """MaskFormer's loss: the set of predicted masks is matched with the set of ground-truth masks."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -10,7 +11,7 @@ from backbonekit.contract.ignored_label import ignored_label
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, IgnoreLabel, Probability, Weight
 from backbonekit.contract.predictions import MaskQueries
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.losses.mask_matching import MaskMatches, pairwise_mask_costs
 from backbonekit.losses.mask_set_losses import MaskWeights, mask_set_losses
 from backbonekit.losses.mask_targets import MaskTargets
@@ -32,6 +33,8 @@ class MaskSetCriterion(nn.Module):
     Source: Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation" (2021), section 3.2;
     github.com/facebookresearch/MaskFormer, mask_former/modeling/criterion.py.
     """
+
+    reads: ClassVar[Reads] = (("masks", "labels"), ("segmentation",))
 
     def __init__(
         self,

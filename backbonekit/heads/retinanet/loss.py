@@ -1,5 +1,7 @@
 """RetinaNet's loss: anchors are assigned to boxes by intersection over union."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torchvision.ops import box_iou, sigmoid_focal_loss
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Probability, Weight
 from backbonekit.contract.predictions import BoxCandidates
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.losses.dense_box_targets import concatenate_levels, read_dense_box_targets
 from backbonekit.losses.reduction import zero_loss
 from backbonekit.ops.anchors import encode_deltas
@@ -32,6 +34,8 @@ class RetinaNetCriterion(nn.Module):
     Source: Lin et al., "Focal Loss for Dense Object Detection" (2017), section 4; torchvision/models/detection/
     retinanet.py.
     """
+
+    reads: ClassVar[Reads] = (("boxes", "labels"),)
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """ViTPose's loss: mean squared error between heatmaps and Gaussians around the keypoints of one person."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.options import Classes, Range, Weight
 from backbonekit.contract.predictions import Heatmaps
-from backbonekit.contract.targets import Targets
+from backbonekit.contract.target_values import check_keypoints
+from backbonekit.contract.targets import Reads, Targets
 from backbonekit.errors import ContractError
 from backbonekit.losses.reduction import zero_loss
 from backbonekit.ops.heatmaps import canvas_to_cells
@@ -34,6 +35,8 @@ class HeatmapError(nn.Module):
     (Xu et al., 2022), mmpose/models/losses/mse_loss.py: JointsMSELoss.
     """
 
+    reads: ClassVar[Reads] = (("keypoints",),)
+
     def __init__(
         self, *, num_classes: Classes, sigma: Annotated[float, Range(0.01, 100)] = 2.0, weight: Weight = 1.0
     ) -> None:
@@ -50,7 +53,7 @@ class HeatmapError(nn.Module):
         known = list(given)
         heatmaps = upcast_to_float32(images_at(prediction.heatmaps, known))
         grid = (heatmaps.shape[-2], heatmaps.shape[-1])
-        keypoints = torch.stack([self._person(index, persons, heatmaps) for index, persons in given.items()])
+        keypoints = torch.stack([self._person(index, persons, heatmaps, canvas) for index, persons in given.items()])
         centres = canvas_to_cells(keypoints[..., :2], grid, canvas.size)
         counts = (keypoints[..., 2] > 0) & _in_reach(centres, grid, _REACH * self.sigma)
         # Keypoints without annotation may be NaN.
@@ -64,7 +67,7 @@ class HeatmapError(nn.Module):
         total = error.masked_fill(~cells, 0).sum()
         return {"heatmap": self.weight * total / (cells.sum() * error.shape[1]).clamp(min=1)}
 
-    def _person(self, index: int, given: Tensor, like: Tensor) -> Float[Tensor, "keypoints 3"]:
+    def _person(self, index: int, given: Tensor, like: Tensor, canvas: Canvas) -> Float[Tensor, "keypoints 3"]:
         if given.ndim != 3 or tuple(given.shape[1:]) != (self.num_classes, 3):
             raise ContractError(
                 f"targets[{index}]: keypoints must be [N, {self.num_classes}, 3] (x, y, visibility; the head has "
@@ -77,6 +80,7 @@ class HeatmapError(nn.Module):
             )
         if not len(given):
             return like.new_zeros(self.num_classes, 3)
+        check_keypoints(given, canvas.size, image=index)
         return given[0].to(like.device, like.dtype)
 
 
