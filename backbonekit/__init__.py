@@ -27,44 +27,22 @@ if TYPE_CHECKING:
     )
     from backbonekit.contract.features import (
         FeaturePyramid as FeaturePyramid,
-    )
-    from backbonekit.contract.features import (
         Level as Level,
     )
     from backbonekit.contract.maps import (
         Canvas as Canvas,
-    )
-    from backbonekit.contract.maps import (
         FeatureMaps as FeatureMaps,
     )
     from backbonekit.contract.predictions import (
         BoxCandidates as BoxCandidates,
-    )
-    from backbonekit.contract.predictions import (
         BoxQueries as BoxQueries,
-    )
-    from backbonekit.contract.predictions import (
         ClassScores as ClassScores,
-    )
-    from backbonekit.contract.predictions import (
         DenseDepth as DenseDepth,
-    )
-    from backbonekit.contract.predictions import (
         DenseLogits as DenseLogits,
-    )
-    from backbonekit.contract.predictions import (
         Detections as Detections,
-    )
-    from backbonekit.contract.predictions import (
         Heatmaps as Heatmaps,
-    )
-    from backbonekit.contract.predictions import (
         MaskQueries as MaskQueries,
-    )
-    from backbonekit.contract.predictions import (
         ModelOutput as ModelOutput,
-    )
-    from backbonekit.contract.predictions import (
         Prediction as Prediction,
     )
     from backbonekit.contract.requirements import (
@@ -78,209 +56,73 @@ if TYPE_CHECKING:
     )
     from backbonekit.hf_models import (
         AutoBackbone as AutoBackbone,
-    )
-    from backbonekit.hf_models import (
         AutoImageProcessor as AutoImageProcessor,
-    )
-    from backbonekit.hf_models import (
         BackboneConfigMixin as BackboneConfigMixin,
-    )
-    from backbonekit.hf_models import (
         BackboneMixin as BackboneMixin,
-    )
-    from backbonekit.hf_models import (
         BackboneOutput as BackboneOutput,
-    )
-    from backbonekit.hf_models import (
         BackboneType as BackboneType,
-    )
-    from backbonekit.hf_models import (
         BeitBackbone as BeitBackbone,
-    )
-    from backbonekit.hf_models import (
         BeitConfig as BeitConfig,
-    )
-    from backbonekit.hf_models import (
         BitBackbone as BitBackbone,
-    )
-    from backbonekit.hf_models import (
         BitConfig as BitConfig,
-    )
-    from backbonekit.hf_models import (
         ConvNextBackbone as ConvNextBackbone,
-    )
-    from backbonekit.hf_models import (
         ConvNextConfig as ConvNextConfig,
-    )
-    from backbonekit.hf_models import (
         ConvNextV2Backbone as ConvNextV2Backbone,
-    )
-    from backbonekit.hf_models import (
         ConvNextV2Config as ConvNextV2Config,
-    )
-    from backbonekit.hf_models import (
         DeformableDetrConfig as DeformableDetrConfig,
-    )
-    from backbonekit.hf_models import (
         DeformableDetrForObjectDetection as DeformableDetrForObjectDetection,
-    )
-    from backbonekit.hf_models import (
         DepthAnythingConfig as DepthAnythingConfig,
-    )
-    from backbonekit.hf_models import (
         DepthAnythingForDepthEstimation as DepthAnythingForDepthEstimation,
-    )
-    from backbonekit.hf_models import (
         DetrConfig as DetrConfig,
-    )
-    from backbonekit.hf_models import (
         DetrForObjectDetection as DetrForObjectDetection,
-    )
-    from backbonekit.hf_models import (
         DFineConfig as DFineConfig,
-    )
-    from backbonekit.hf_models import (
         DFineForObjectDetection as DFineForObjectDetection,
-    )
-    from backbonekit.hf_models import (
         Dinov2Backbone as Dinov2Backbone,
-    )
-    from backbonekit.hf_models import (
         Dinov2Config as Dinov2Config,
-    )
-    from backbonekit.hf_models import (
         Dinov2WithRegistersBackbone as Dinov2WithRegistersBackbone,
-    )
-    from backbonekit.hf_models import (
         Dinov2WithRegistersConfig as Dinov2WithRegistersConfig,
-    )
-    from backbonekit.hf_models import (
         DINOv3ConvNextBackbone as DINOv3ConvNextBackbone,
-    )
-    from backbonekit.hf_models import (
         DINOv3ConvNextConfig as DINOv3ConvNextConfig,
-    )
-    from backbonekit.hf_models import (
         DINOv3ViTBackbone as DINOv3ViTBackbone,
-    )
-    from backbonekit.hf_models import (
         DINOv3ViTConfig as DINOv3ViTConfig,
-    )
-    from backbonekit.hf_models import (
         DPTConfig as DPTConfig,
-    )
-    from backbonekit.hf_models import (
         DPTForDepthEstimation as DPTForDepthEstimation,
-    )
-    from backbonekit.hf_models import (
         FocalNetBackbone as FocalNetBackbone,
-    )
-    from backbonekit.hf_models import (
         FocalNetConfig as FocalNetConfig,
-    )
-    from backbonekit.hf_models import (
         HGNetV2Backbone as HGNetV2Backbone,
-    )
-    from backbonekit.hf_models import (
         HGNetV2Config as HGNetV2Config,
-    )
-    from backbonekit.hf_models import (
         HieraBackbone as HieraBackbone,
-    )
-    from backbonekit.hf_models import (
         HieraConfig as HieraConfig,
-    )
-    from backbonekit.hf_models import (
         Mask2FormerConfig as Mask2FormerConfig,
-    )
-    from backbonekit.hf_models import (
         Mask2FormerForUniversalSegmentation as Mask2FormerForUniversalSegmentation,
-    )
-    from backbonekit.hf_models import (
         MaskFormerConfig as MaskFormerConfig,
-    )
-    from backbonekit.hf_models import (
         MaskFormerForInstanceSegmentation as MaskFormerForInstanceSegmentation,
-    )
-    from backbonekit.hf_models import (
         MaskFormerForInstanceSegmentationOutput as MaskFormerForInstanceSegmentationOutput,
-    )
-    from backbonekit.hf_models import (
         MaskFormerSwinBackbone as MaskFormerSwinBackbone,
-    )
-    from backbonekit.hf_models import (
         MaskFormerSwinConfig as MaskFormerSwinConfig,
-    )
-    from backbonekit.hf_models import (
         PvtV2Backbone as PvtV2Backbone,
-    )
-    from backbonekit.hf_models import (
         PvtV2Config as PvtV2Config,
-    )
-    from backbonekit.hf_models import (
         ResNetBackbone as ResNetBackbone,
-    )
-    from backbonekit.hf_models import (
         ResNetConfig as ResNetConfig,
-    )
-    from backbonekit.hf_models import (
         RTDetrConfig as RTDetrConfig,
-    )
-    from backbonekit.hf_models import (
         RTDetrForObjectDetection as RTDetrForObjectDetection,
-    )
-    from backbonekit.hf_models import (
         RTDetrResNetBackbone as RTDetrResNetBackbone,
-    )
-    from backbonekit.hf_models import (
         RTDetrResNetConfig as RTDetrResNetConfig,
-    )
-    from backbonekit.hf_models import (
         RTDetrV2Config as RTDetrV2Config,
-    )
-    from backbonekit.hf_models import (
         RTDetrV2ForObjectDetection as RTDetrV2ForObjectDetection,
-    )
-    from backbonekit.hf_models import (
         SwinBackbone as SwinBackbone,
-    )
-    from backbonekit.hf_models import (
         SwinConfig as SwinConfig,
-    )
-    from backbonekit.hf_models import (
         Swinv2Backbone as Swinv2Backbone,
-    )
-    from backbonekit.hf_models import (
         Swinv2Config as Swinv2Config,
-    )
-    from backbonekit.hf_models import (
         TimmBackbone as TimmBackbone,
-    )
-    from backbonekit.hf_models import (
         TimmBackboneConfig as TimmBackboneConfig,
-    )
-    from backbonekit.hf_models import (
         UperNetConfig as UperNetConfig,
-    )
-    from backbonekit.hf_models import (
         UperNetForSemanticSegmentation as UperNetForSemanticSegmentation,
-    )
-    from backbonekit.hf_models import (
         VitDetBackbone as VitDetBackbone,
-    )
-    from backbonekit.hf_models import (
         VitDetConfig as VitDetConfig,
-    )
-    from backbonekit.hf_models import (
         VitPoseBackbone as VitPoseBackbone,
-    )
-    from backbonekit.hf_models import (
         VitPoseBackboneConfig as VitPoseBackboneConfig,
-    )
-    from backbonekit.hf_models import (
         VitPoseConfig as VitPoseConfig,
-    )
-    from backbonekit.hf_models import (
         VitPoseForPoseEstimation as VitPoseForPoseEstimation,
     )
     from backbonekit.image_processing.coco import (

@@ -1,8 +1,7 @@
 """The ways in which a model's configuration names its backbone, and what each of them becomes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
+from dataclasses import dataclass, fields as dataclass_fields, replace
 from typing import Any
 
 from backbonekit.errors import ContractError

@@ -3,8 +3,7 @@
 import copy
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
+from dataclasses import dataclass, fields as dataclass_fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 

@@ -1,8 +1,7 @@
 """The configuration of each whole model: transformers' fields and defaults, and the ways to name a backbone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
+from dataclasses import dataclass, fields as dataclass_fields
 from types import MappingProxyType
 from typing import Any, TypeVar
 

@@ -9,8 +9,7 @@ from backbonekit.contract.label_map import unknown_classes
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import RecipeError, nearest
-from backbonekit.recipe.backbone_options import KEYS as BACKBONE_KEYS
-from backbonekit.recipe.backbone_options import read_backbone
+from backbonekit.recipe.backbone_options import KEYS as BACKBONE_KEYS, read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
 from backbonekit.recipe.ignored_label import with_one_ignore_label

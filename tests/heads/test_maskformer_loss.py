@@ -11,8 +11,7 @@ from backbonekit.contract.predictions import MaskQueries
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
 from backbonekit.heads.maskformer.loss import EveryPixel, MaskSetCriterion
-from backbonekit.losses import mask_targets
-from backbonekit.losses import mask_terms as terms_module
+from backbonekit.losses import mask_targets, mask_terms as terms_module
 from backbonekit.losses.mask_matching import match_masks, pairwise_mask_costs
 from backbonekit.losses.mask_targets import read_mask_targets
 from backbonekit.losses.mask_terms import mask_terms

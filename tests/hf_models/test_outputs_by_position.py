@@ -37,8 +37,7 @@ def test_the_loss_comes_first_and_fields_without_a_value_have_no_position():
 @pytest.mark.parity
 def test_the_order_is_that_of_transformers():
     pytest.importorskip("transformers")
-    from transformers.modeling_outputs import BackboneOutput as Theirs
-    from transformers.modeling_outputs import DepthEstimatorOutput, SemanticSegmenterOutput
+    from transformers.modeling_outputs import BackboneOutput as Theirs, DepthEstimatorOutput, SemanticSegmenterOutput
     from transformers.models.detr.modeling_detr import DetrObjectDetectionOutput
     from transformers.models.maskformer.modeling_maskformer import MaskFormerForInstanceSegmentationOutput
     from transformers.models.vitpose.modeling_vitpose import VitPoseEstimatorOutput

@@ -13,8 +13,7 @@ from backbonekit.contract.predictions import DenseLogits
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.losses.dense_cross_entropy import DenseCrossEntropy
 from backbonekit.losses.hard_pixels import hard_pixels
-from tests.losses.test_dense_cross_entropy import TestDenseCrossEntropy as DenseTester
-from tests.losses.test_dense_cross_entropy import noise
+from tests.losses.test_dense_cross_entropy import TestDenseCrossEntropy as DenseTester, noise
 
 SIZE = (9, 11)
 IGNORED = 255

@@ -4,8 +4,7 @@ import string
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import compose_recipe, part_names
