@@ -63,7 +63,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     if fault is not None:
         faults.append(fault)
     given = clean.get("labels")
-    if isinstance(given, dict) and given and all(key.isdecimal() for key in given):
+    if isinstance(given, dict) and any(key.isdecimal() for key in given):
         faults.append("labels: names in the order of their numbers are a list, such as [cat, dog], without numbers.")
         given = None
     labels = read_labels(given, faults)

@@ -92,7 +92,7 @@ def test_strips_are_bounded_in_every_recipe(name, original):
     given = compose_recipe(name).processing
     processing = Processing(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     if not given or processing.crop is not None:
-        return
+        pytest.skip("its size is the backbone's, or that of a crop")
     height, width = predicted_size(original, processing)
     assert height * width <= 4 * 1_333 * 1_333
 
