@@ -158,8 +158,8 @@ class MaskModel(SetModel):
         earlier = earlier_masks(prediction.auxiliary)
         if output_auxiliary_logits and earlier is None:
             raise ContractError(
-                f"{type(self).__name__} computes no predictions of earlier layers here. The fix:"
-                " use_auxiliary_loss=True in its configuration, or training mode; or output_auxiliary_logits=None."
+                f"{type(self).__name__} computes no predictions of earlier layers here: it does so in training or with"
+                " labels, with use_auxiliary_loss=True in its configuration. The fix: output_auxiliary_logits=None."
             )
         found = MaskModelOutput(
             loss=out.loss,

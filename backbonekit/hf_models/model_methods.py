@@ -46,11 +46,22 @@ class ModelMethods(nn.Module):
         """Whether blocks are computed again in backward."""
         return self._recomputes
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
         """In training the backbone's blocks are computed again in backward instead of kept: less memory, more time.
 
-        `gradient_checkpointing_kwargs`: `use_reentrant=False`, which is how it is done, and nothing else.
+        `gradient_checkpointing_kwargs`: `use_reentrant=False`, which is how it is done, and nothing else. All blocks
+        are computed again, and nothing is moved to another device: raises ContractError for other values.
         """
+        if every_n_layers != 1 or offload:
+            raise ContractError(
+                f"every_n_layers={every_n_layers}, offload={offload}: every block is computed again, from inputs that"
+                " stay on the device. The fix: leave both out."
+            )
         others = {key: value for key, value in (gradient_checkpointing_kwargs or {}).items() if key != "use_reentrant"}
         if others or (gradient_checkpointing_kwargs or {}).get("use_reentrant"):
             raise ContractError(
@@ -69,9 +80,14 @@ class ModelMethods(nn.Module):
         """Whether blocks are computed again in backward."""
         return self._recomputes
 
-    def activation_checkpointing_enable(self, activation_checkpointing_kwargs: Mapping[str, Any] | None = None) -> None:
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
         """See `gradient_checkpointing_enable`."""
-        self.gradient_checkpointing_enable(activation_checkpointing_kwargs)
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
 
     def activation_checkpointing_disable(self) -> None:
         """See `gradient_checkpointing_disable`."""

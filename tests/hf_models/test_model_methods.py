@@ -54,6 +54,8 @@ def test_gradient_checkpointing_runs_blocks_twice(make) -> None:
     assert (step(), made.is_gradient_checkpointing) == (1, False)
     with pytest.raises(ContractError, match="use_reentrant=False"):
         made.gradient_checkpointing_enable({"use_reentrant": True})
+    with pytest.raises(ContractError, match="every block is computed again"):
+        made.activation_checkpointing_enable(offload=True)
 
 
 @pytest.mark.parametrize("make", MODELS)
