@@ -134,7 +134,7 @@ def test_what_changes_inside_a_mapping_is_found_when_saving(tmp_path):
     sizes = {"fpn_feature_size": 32, "mask_feature_size": 24}
     own = bk.MaskFormerConfig(backbone_config=bk.ResNetConfig(**RESNET), decoder_config=nested, **sizes)
     model = bk.MaskFormerForInstanceSegmentation(own)
-    own.decoder_config["num_queries"] = 9
+    own.decoder_config.num_queries = 9
     with pytest.raises(ContractError, match="changed inside a mapping"):
         model.save_pretrained(tmp_path)
 
