@@ -12,8 +12,7 @@ from backbonekit.hub.opening import Opened, open_model
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
-from backbonekit.weights.adapters import merge_adapter as merged
-from backbonekit.weights.adapters import put_adapter
+from backbonekit.weights.adapters import merge_adapter as merged, put_adapter
 
 
 def load_model(

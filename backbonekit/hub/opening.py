@@ -25,8 +25,8 @@ _YAML = (".yaml", ".yml")
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
-    weights that were never trained, as in `Manifest`. `notes`: what to know about its content. `adapter`: that was saved
-    beside the weights, or None."""
+    weights that were never trained, as in `Manifest`. `notes`: what to know about its content. `adapter`: the one that
+    was saved beside the weights, or None."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -58,7 +58,13 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
         recipe = flat_form(model.recipe) if model.manifest is None else model.recipe
         random = {} if model.manifest is None else model.manifest.random
         return Opened(
-            recipe, model.checkpoint, model.processing, repository.origin, repository.commit, random, model.adapter
+            recipe,
+            model.checkpoint,
+            model.processing,
+            repository.origin,
+            repository.commit,
+            random=random,
+            adapter=model.adapter,
         )
     if repository.has(_TRANSFORMERS_CONFIG):
         return _open_transformers(repository)
