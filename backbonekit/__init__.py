@@ -152,6 +152,9 @@ if TYPE_CHECKING:
     from backbonekit.visualization.draw import (
         draw as draw,
     )
+    from backbonekit.weights.adapters import (
+        merge_adapter as merge_adapter,
+    )
     from backbonekit.weights.budget import (
         architecture_budget as architecture_budget,
     )
@@ -171,6 +174,7 @@ _PUBLIC = {
     # training
     "architecture_budget": "backbonekit.weights.budget",
     "freeze": "backbonekit.training.freeze",
+    "merge_adapter": "backbonekit.weights.adapters",
     "parameter_groups": "backbonekit.training.parameter_groups",
     "gradient_checkpointing": "backbonekit.training.gradient_checkpointing",
     # parts of your own
@@ -227,6 +231,7 @@ __all__ = [
     "freeze",
     "gradient_checkpointing",
     "load_model",
+    "merge_adapter",
     "parameter_groups",
     "predict",
     "register",

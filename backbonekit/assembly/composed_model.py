@@ -23,6 +23,7 @@ from backbonekit.hub.saving import save_composed
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.lookup import resolve
+from backbonekit.weights.adapters import adapter_of, without_adapter
 from backbonekit.weights.snapshot import snapshot
 from backbonekit.weights.weight_report import WeightReport
 
@@ -143,12 +144,14 @@ class ComposedModel(nn.Module):
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder.
 
         `overwrite`: whether a model in the folder may be replaced; None: one of the same parts, an older save of this
-        one. Raises StorageError, and WeightsError where a module is no longer the one that the recipe builds.
+        one. A LoRA adapter that peft put in is written beside the weights, in peft's files. Raises StorageError, and
+        WeightsError where a module is no longer the one that the recipe builds.
         """
         from backbonekit.assembly.as_built import check_as_built
         from backbonekit.postprocessing.results import PREDICTION_KINDS
 
-        state_dict = self.state_dict()
+        adapter = adapter_of(self)
+        state_dict = self.state_dict() if adapter is None else without_adapter(self.state_dict(), adapter)
         check_as_built(state_dict, self.as_built, self.recipe)
         report = self.weight_report
         return save_composed(
@@ -157,6 +160,7 @@ class ComposedModel(nn.Module):
             weight_report=None if report is None else report.since(self.as_built, self),
             state_dict=state_dict,
             overwrite=overwrite,
+            adapter=adapter,
             processing=self.processor.processing,
             pipeline_tags={kind: entry.pipeline_tag for kind, entry in PREDICTION_KINDS.items()},
         )

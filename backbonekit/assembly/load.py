@@ -12,6 +12,7 @@ from backbonekit.hub.opening import Opened, open_model
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
+from backbonekit.weights.adapters import merge_adapter as merged, put_adapter
 
 
 def load_model(
@@ -20,6 +21,7 @@ def load_model(
     *,
     revision: str | None = None,
     seed: int = 0,
+    merge_adapter: bool = False,
     device: Device = "cpu",
     dtype: DType = None,
 ) -> ComposedModel:
@@ -27,13 +29,20 @@ def load_model(
 
     `where`: a folder that `save_pretrained` wrote, ours or transformers'; a Hub repository of either kind; a YAML
     recipe (then without weights). `overrides` change parts: unchanged parts keep their weights, and
-    `model.weight_report` lists which are new. `seed`: of what is new. `device`, `dtype`: as of `build_model`.
+    `model.weight_report` lists which are new. `seed`: of what is new. `merge_adapter`: adds a LoRA
+    adapter that was saved beside the weights to them; without it, peft puts it in as it was. `device`, `dtype`: as of
+    `build_model`.
     """
     place, kind = read_device(device), read_dtype(dtype)
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)
     initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
-    return build_composed(recipe, seed=seed, initial=initial, device=place, dtype=kind)
+    model = build_composed(recipe, seed=seed, initial=initial, device=place, dtype=kind)
+    if opened.adapter is not None:
+        put_adapter(model, opened.adapter, origin=opened.origin)
+        if merge_adapter:
+            merged(model)
+    return model
 
 
 def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:

@@ -147,6 +147,11 @@ class WholeModel(ModelSaving):
         seed: int,
     ) -> Model:
         """`content`: that of `config.json`; None of a folder that was saved as a recipe."""
+        if opened.adapter is not None:
+            raise ContractError(
+                f"{opened.origin} holds a LoRA adapter, which this class does not put in. The fix: load_model(folder, "
+                "merge_adapter=True), saved again."
+            )
         mapping = dict(opened.recipe_mapping)
         if opened.processing is not None and not mapping.get("processing"):
             mapping["processing"] = plain_data(asdict(opened.processing))

@@ -12,6 +12,7 @@ from backbonekit.hub.saved_model import RECIPE, read_folder, read_recipe
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
 from backbonekit.recipe.compose import flat_form
 from backbonekit.registry.lookup import is_known, names, resolve
+from backbonekit.weights.adapters import Adapter
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.untrusted_files import user_path
@@ -24,7 +25,8 @@ _YAML = (".yaml", ".yml")
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
-    weights that were never trained, as in `Manifest`. `notes`: what to know about its content."""
+    weights that were never trained, as in `Manifest`. `notes`: what to know about its content. `adapter`: the one that
+    was saved beside the weights, or None."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -33,6 +35,7 @@ class Opened:
     commit: str | None
     random: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    adapter: Adapter | None = None
 
 
 def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:
@@ -54,7 +57,15 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
         # What was written by hand may name parts alone; what was saved is read as it stands.
         recipe = flat_form(model.recipe) if model.manifest is None else model.recipe
         random = {} if model.manifest is None else model.manifest.random
-        return Opened(recipe, model.checkpoint, model.processing, repository.origin, repository.commit, random)
+        return Opened(
+            recipe,
+            model.checkpoint,
+            model.processing,
+            repository.origin,
+            repository.commit,
+            random=random,
+            adapter=model.adapter,
+        )
     if repository.has(_TRANSFORMERS_CONFIG):
         return _open_transformers(repository)
     raise StorageError(

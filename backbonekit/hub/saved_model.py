@@ -14,10 +14,12 @@ from backbonekit.contract.processing import Processing
 from backbonekit.hub.manifest import KEY, Manifest, manifest_of, read_manifest
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
 from backbonekit.recipe.guard import read_yaml_file
+from backbonekit.weights.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, read_adapter
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS, Checkpoint, open_checkpoint, weight_files
 from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.stored_tensors import read_safetensors
 from backbonekit.weights.write_folder import file_in, replacing
-from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_tensors
+from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_file_of, save_tensors
 
 RECIPE = "recipe.yaml"
 CARD = "README.md"
@@ -27,12 +29,12 @@ _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
 def is_weights(name: str) -> bool:
     """Whether a file is part of a saved model's weights."""
-    return name in (WEIGHTS, INDEX) or _SHARD.fullmatch(name) is not None
+    return name in (WEIGHTS, INDEX, ADAPTER_WEIGHTS) or _SHARD.fullmatch(name) is not None
 
 
 def is_ours(name: str) -> bool:
     """Whether a file is part of a saved model. Everything else in its folder is somebody else's."""
-    return name in (RECIPE, CARD, PREPROCESSOR_CONFIG) or is_weights(name)
+    return name in (RECIPE, CARD, PREPROCESSOR_CONFIG, ADAPTER_CONFIG) or is_weights(name)
 
 
 def model_in(folder: Path) -> str | None:
@@ -51,14 +53,16 @@ def save_model(
     card: str,
     random: Mapping[str, str] = MappingProxyType({}),
     is_trained: bool = True,
+    adapter: Adapter | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ) -> Path:
     """Writes the four kinds of files and returns the folder. Equal models are written as equal bytes.
 
     `recipe_yaml`: the flat recipe as a YAML mapping in block style; the weights' sha256 are written after it.
     `card`: the text of README.md. `random`: what was never trained, and `is_trained`: whether anything was, as in
-    `Manifest`. An older model in the folder is replaced once the new one is complete; files that are
-    no part of a model are kept. Raises StorageError, and WeightsError for tensors without values.
+    `Manifest`. `adapter`: written beside the weights, in peft's files. An older model in the folder is replaced once
+    the new one is complete; files that are no part of a model are kept. Raises StorageError, and WeightsError for
+    tensors without values.
     """
     folder = Path(folder).expanduser()
     with replacing(folder, stale=is_ours, last=RECIPE) as new:
@@ -66,9 +70,12 @@ def save_model(
         fields = json.dumps(write_processing(processing), indent=2, sort_keys=True)
         _write(new / PREPROCESSOR_CONFIG, fields)
         _write(new / CARD, card)
-        _write(
-            new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest_of(new, weight_files, random, is_trained).to_yaml()
-        )
+        if adapter is not None:
+            save_file_of(new / ADAPTER_WEIGHTS, adapter.to_tensors())
+            _write(new / ADAPTER_CONFIG, json.dumps(adapter.to_config(), indent=2, sort_keys=True))
+            weight_files = (*weight_files, ADAPTER_WEIGHTS)
+        manifest = manifest_of(new, weight_files, random, is_trained)
+        _write(new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest.to_yaml())
     return folder
 
 
@@ -87,6 +94,7 @@ class SavedModel:
     checkpoint: Checkpoint | None
     processing: Processing | None
     manifest: Manifest | None
+    adapter: Adapter | None = None
 
 
 def read_folder(where: str | Path | Repository, *, verify: bool = True) -> SavedModel:
@@ -106,7 +114,22 @@ def read_folder(where: str | Path | Repository, *, verify: bool = True) -> Saved
     if repository.has(PREPROCESSOR_CONFIG):
         fields = repository.json(PREPROCESSOR_CONFIG)
         processing = read_processing(fields, shown=f"{repository.origin}: {PREPROCESSOR_CONFIG}")
-    return SavedModel(recipe, open_checkpoint(repository) if has_weights else None, processing, manifest)
+    return SavedModel(
+        recipe,
+        open_checkpoint(repository) if has_weights else None,
+        processing,
+        manifest,
+        _adapter(repository, manifest),
+    )
+
+
+def _adapter(repository: Repository, manifest: Manifest | None) -> Adapter | None:
+    if manifest is None or ADAPTER_WEIGHTS not in manifest.weights:
+        return None
+    shown = f"{repository.origin}: {ADAPTER_WEIGHTS}"
+    stored = Checkpoint(read_safetensors(repository.path(ADAPTER_WEIGHTS), shown=shown), origin=repository.origin)
+    tensors = {name: stored.tensor(name) for name in stored}
+    return read_adapter(repository.json(ADAPTER_CONFIG), tensors, origin=repository.origin)
 
 
 def read_recipe(path: Path, *, shown: str | None = None) -> tuple[dict[str, Any], Manifest | None]:

@@ -15,6 +15,7 @@ from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.lookup import resolve
+from backbonekit.weights.adapters import Adapter
 from backbonekit.weights.weight_report import WeightReport
 
 
@@ -27,6 +28,7 @@ def save_composed(
     processing: Processing,
     pipeline_tags: Mapping[type, str | None],
     overwrite: bool | None = None,
+    adapter: Adapter | None = None,
 ) -> Path:
     """recipe.yaml, model.safetensors (sharded when large), preprocessor_config.json, README.md; all or nothing.
 
@@ -42,7 +44,8 @@ def save_composed(
         state_dict=state_dict,
         processing=processing,
         random={} if weight_report is None else weight_report.random,
-        is_trained=weight_report is None or not weight_report.is_random,
+        is_trained=weight_report is None or adapter is not None or not weight_report.is_random,
+        adapter=adapter,
         card=model_card(_facts(recipe, weight_report, pipeline_tags), processing),
     )
 

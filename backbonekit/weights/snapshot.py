@@ -33,7 +33,11 @@ class Snapshot:
 
     def unchanged(self, names: Iterable[str], module: nn.Module) -> list[str]:
         """Those of the parameters `names` whose values are still the ones of then."""
-        parameters = dict(module.named_parameters(remove_duplicate=False))
+        # A layer that peft wraps keeps its weights under another name.
+        parameters = {
+            name.replace(".base_layer.", "."): parameter
+            for name, parameter in module.named_parameters(remove_duplicate=False)
+        }
         return [
             name
             for name in names

@@ -49,6 +49,14 @@ def save_tensors(
     return tuple(names)
 
 
+def save_file_of(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes one safetensors file. Raises StorageError."""
+    try:
+        _save(path, tensors)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{path} could not be written: {error}.") from error
+
+
 def _without_duplicates(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[tuple[object, ...], str] = {}
     for name in sorted(tensors):
