@@ -20,10 +20,10 @@ Target = TypedDict(
         "labels": Tensor,  # int64 [N], 0..classes-1; N = 0 is legal
         "boxes": Tensor,  # float [N, 4], x0 y0 x1 y1 in the input's pixels
         "masks": Tensor,  # bool or uint8 [N, h, w] on the input's canvas
-        "segmentation": Tensor,  # int64 [h, w], 255 = ignore
+        "segmentation": Tensor,  # int64 [h, w]; processing.ignore_label, usually 255, where a pixel has no class
         "depth": Tensor,  # float [h, w]; NaN or <= 0 invalid
         "keypoints": Tensor,  # float [N, K, 3]: x, y, visibility
-        "class": Tensor,  # int64 []
+        "class": Tensor,  # int64 []; with multi_label float [C] of 0 and 1
     },
     total=False,
 )

@@ -205,8 +205,9 @@ class DenseModel(MapModel):
         *,
         pixel_mask: Mask = None,
     ) -> DenseModelOutput | tuple[Any, ...]:
-        """`labels`: the class of each pixel, 255 where unlabelled. `output_hidden_states`, `output_attentions`: those
-        of the backbone. `return_dict=False`: a tuple. `pixel_mask`: 1 where a real pixel is."""
+        """`labels`: the class of each pixel, `loss_ignore_index` (255) where unlabelled. `output_hidden_states`,
+        `output_attentions`: those of the backbone. `return_dict=False`: a tuple. `pixel_mask`: 1 where a real pixel
+        is."""
         targets = None if labels is None else [{"segmentation": one} for one in labels.long()]
         out, inner = self._run_with_states(pixel_values, pixel_mask, targets, output_hidden_states, output_attentions)
         prediction: DenseLogits = out.predictions  # type: ignore[assignment]

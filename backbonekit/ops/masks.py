@@ -1,4 +1,5 @@
-"""Masks and segmentations as tensors. A mask is bool [height, width], a segmentation int64 with 255 where ignored."""
+"""Masks and segmentations as tensors. A mask is bool [height, width], a segmentation int64, with the ignored label
+where a pixel has no class."""
 
 import torch
 import torch.nn.functional as functional
@@ -21,7 +22,7 @@ def resize_labels(
 
 
 def classes_present(segmentation: Int[Tensor, "batch height width"], num_classes: int) -> Bool[Tensor, "batch classes"]:
-    """Whether each class 0..num_classes-1 has a pixel. Other labels, such as 255, are not classes."""
+    """Whether each class 0..num_classes-1 has a pixel. Other labels, such as -1, are not classes."""
     # Other labels are counted in one more column, which is cut off.
     is_class = (segmentation >= 0) & (segmentation < num_classes)
     labels = segmentation.where(is_class, torch.full_like(segmentation, num_classes)).flatten(1)

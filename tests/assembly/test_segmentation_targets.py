@@ -11,7 +11,7 @@ import backbonekit as bk
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.postprocessing.coco import CocoResults
 from backbonekit.postprocessing.result_kinds import summarise
-from tests.assembly.recipes import RESNET
+from tests.assembly.recipes import RESNET, maskformer
 from tests.assembly.test_segmenter_models import HEADS
 
 UNCHANGED = {"longest_edge": 80}  # images of 64 x 80 keep their size
@@ -181,13 +181,18 @@ def test_labels_of_the_files_become_classes(tmp_path):
 
 
 def test_labels_of_objects_are_mapped_too():
-    model = build(num_classes=3, overrides=["processing.label_map={3: ignore, 7: 0}"])
+    label_map = "processing.label_map={3: ignore, 7: 0}"
+    model = bk.build_model(maskformer(RESNET, processing=UNCHANGED), [label_map])
     boxes = torch.tensor([[0.0, 0, 9, 9], [5, 5, 20, 20], [8, 8, 30, 30]])
     target = {"labels": [7, 3, 2], "boxes": boxes, "masks": torch.ones(3, 64, 80)}
     (moved,) = model.processor([image()], [target])["targets"]
     assert moved["labels"].tolist() == [0, 2]
     assert len(moved["boxes"]) == len(moved["masks"]) == 2
-    assert [list(model.processor([image()], [{"class": label}])["targets"][0]) for label in (3, 7)] == [[], ["class"]]
+    head = {"name": "classification", "num_classes": 3}
+    model = bk.build_model({"backbone": RESNET, "head": head, "processing": UNCHANGED}, [label_map])
+    ignored, known = model.processor([image(), image()], [{"class": 3}, {"class": 7}])["targets"]
+    assert "class" not in ignored
+    assert known["class"] == 0
 
 
 @pytest.mark.parametrize(
