@@ -24,6 +24,9 @@ from backbonekit import (
     ResNetConfig,
     SwinBackbone,
     SwinConfig,
+    VitPoseBackboneConfig,
+    VitPoseConfig,
+    VitPoseForPoseEstimation,
 )
 from backbonekit.heads.maskformer.checkpoint import MASKFORMER
 from tests.hf_cache import cache_repository
@@ -49,6 +52,7 @@ PREPROCESSORS = {
         "keep_aspect_ratio": True,
         "ensure_multiple_of": 14,
     },
+    "pose": {"image_processor_type": "VitPoseImageProcessor", "size": {"height": 64, "width": 48}},
 }
 
 
@@ -65,6 +69,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     save_timm(folder / "timm", "resnet50")
     save_detr(folder / "detr")
     save_depth_anything(folder / "depth")
+    save_vitpose(folder / "pose")
     for name, content in PREPROCESSORS.items():
         (folder / name / "preprocessor_config.json").write_text(json.dumps(content))
     cache = folder / "cache"
@@ -73,6 +78,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     cache_repository(cache, "facebook/maskformer-swin-tiny-coco", folder / "maskformer")
     cache_repository(cache, "facebook/detr-resnet-50", folder / "detr")
     cache_repository(cache, "depth-anything/Depth-Anything-V2-Small-hf", folder / "depth")
+    cache_repository(cache, "usyd-community/vitpose-base-simple", folder / "pose")
     cache_repository(cache, "timm/resnet50.a1_in1k", folder / "timm")
     return cache
 
@@ -99,6 +105,11 @@ def save_detr(folder: Path) -> None:
         num_labels=4,
     )
     DetrForObjectDetection(config).save_pretrained(folder)
+
+
+def save_vitpose(folder: Path) -> None:
+    backbone = VitPoseBackboneConfig(image_size=[64, 48], hidden_size=24, num_hidden_layers=2, num_attention_heads=2)
+    VitPoseForPoseEstimation(VitPoseConfig(backbone_config=backbone, num_labels=3)).save_pretrained(folder)
 
 
 def save_depth_anything(folder: Path) -> None:

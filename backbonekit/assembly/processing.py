@@ -24,16 +24,9 @@ def merge_processing(wiring: Wiring, recipe: Recipe) -> Processing:
     given = {key: _frozen(value) for key, value in recipe.processing.items()}
     heads = [task.head for task in wiring.tasks if task.head is not None]
     if processing.crop is not None and any(prediction_of(head.part) is not ClassScores for head in heads):
-        processing = replace(processing, size=processing.crop, shortest_edge=None, longest_edge=None, crop=None)
-    if given.keys() & {"size", "shortest_edge", "longest_edge"}:
-        resize = {
-            "size": None,
-            "shortest_edge": None,
-            "longest_edge": None,
-            "keep_aspect_ratio": False,
-            "multiple_of": 1,
-        }
-        processing = replace(processing, crop=None, **resize)
+        processing = _without_resize(processing, size=processing.crop)
+    if given.keys() & {"size", "shortest_edge", "longest_edge", "max_size"}:
+        processing = _without_resize(processing)
     for key in ("mean", "std"):
         if len(given.get(key) or ()) == 1:
             given[key] *= recipe.backbone.in_channels
@@ -57,6 +50,21 @@ def _in_units(processing: Processing, value_range: tuple[float, float] | None) -
     low, high = value_range
     mean = tuple(low + value * (high - low) for value in processing.mean)
     return replace(processing, mean=mean, std=tuple(value * (high - low) for value in processing.std))
+
+
+def _without_resize(processing: Processing, size: tuple[int, int] | None = None) -> Processing:
+    return replace(
+        processing,
+        size=size,
+        shortest_edge=None,
+        longest_edge=None,
+        max_size=None,
+        keep_aspect_ratio=False,
+        multiple_of=1,
+        crop=None,
+        border="black",
+        rounding="down",
+    )
 
 
 def _frozen(value: Any) -> Any:

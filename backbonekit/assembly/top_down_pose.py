@@ -10,12 +10,10 @@ from torch import Tensor
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.results import KeypointResult
 from backbonekit.errors import ContractError
-from backbonekit.image_processing.person_crop import CropRegion, cut_out, region_around
+from backbonekit.image_processing.person_crop import MARGIN, CropRegion, cut_out, region_around
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
 
 Boxes = Tensor | Sequence[Sequence[float]]  # [N, 4], xyxy in pixels of the upright image; one around each person
-
-MARGIN = 1.25  # how much larger than its box the region is that the model sees; ViTPose is trained with it
 
 
 def check_fixed_size(processing: Processing) -> None:

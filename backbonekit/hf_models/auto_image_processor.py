@@ -1,117 +1,141 @@
 """`AutoImageProcessor`: images in, and predictions out, under transformers' names."""
 
+import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as functional
 from torch import Tensor
 
 from backbonekit.backbones.timm.blueprint import blueprint
-from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits, MaskQueries
-from backbonekit.contract.processing import Processing
+from backbonekit.contract.processing import Geometry, Processing
 from backbonekit.errors import ContractError, StorageError
-from backbonekit.hf_models.config_file import FILE
+from backbonekit.hf_models.config_file import FILE, write_config
+from backbonekit.hf_models.image_layout import keeping_values, native_layout
 from backbonekit.hf_models.labels import (
-    PreparedImages,
     binary_masks,
     dense_labels,
     detection_labels,
     listed_annotations,
     listed_maps,
 )
-from backbonekit.hf_models.read_outputs import BOX_SCORING, found_boxes, geometries_for, read_prediction, sizes_for
+from backbonekit.hf_models.pose_processing import listed_boxes, person_crops
+from backbonekit.hf_models.post_processing import PostProcessing
+from backbonekit.hf_models.prepared_images import PreparedImages
+from backbonekit.hf_models.processor_settings import ProcessorSettings, plain
+from backbonekit.hf_models.read_outputs import BOX_SCORING
 from backbonekit.image_processing.pixels import ImageLike
-from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, processor_kind, read_processing
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, write_processing
 from backbonekit.image_processing.processor import ImageProcessor, listed
-from backbonekit.postprocessing.depth import depth_maps
-from backbonekit.postprocessing.instance import separate_instances
-from backbonekit.postprocessing.panoptic import segment_panoptic
-from backbonekit.postprocessing.semantic import segment_dense, segment_masks
-from backbonekit.weights.repository import Repository, open_repository
+from backbonekit.weights.repository import open_repository
 
-Sizes = Sequence[tuple[int, int]] | Tensor
 _TIMM_PREFIXES = ("timm/", "hf-hub:timm/")
-# Image processors of transformers that always return a pixel_mask.
-_PADDING = {
-    "MaskFormer",
-    "Mask2Former",
-    "OneFormer",
-    "Detr",
-    "ConditionalDetr",
-    "DeformableDetr",
-    "GroundingDino",
-    "RfDetr",
-}
-# And those that make of segmentation maps one label for each pixel.
+# Image processors of transformers that make of segmentation maps one label for each pixel.
 _DENSE = {"Beit", "DPT", "MobileNetV2", "MobileViT", "Segformer"}
 
 
-class AutoImageProcessor:
+class _Setting:
+    """An attribute under transformers' name; what is assigned to it counts from the next call on."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, processor: "AutoImageProcessor | None", owner: type) -> Any:
+        return self if processor is None else processor.settings[self.name]
+
+    def __set__(self, processor: "AutoImageProcessor", value: Any) -> None:
+        processor.settings = processor.settings.changed({self.name: value})
+
+
+class AutoImageProcessor(PostProcessing):
     """Prepares images as a repository's `preprocessor_config.json` says; see `from_pretrained`.
 
-    `processing`: what is done to an image. `kind`: the image processor of transformers that it stands for, such as
-    `Detr`; "" for none. `always_masks`: return a `pixel_mask` even where nothing is padded. `do_reduce_labels`: label 0
-    of a segmentation map is nothing, label 1 the first class. `ignore_index`: the label of pixels that belong to no
-    mask. `do_convert_annotations`: boxes become relative to the image.
+    `settings`: the file, with what its image processor does where it is silent. The settings are attributes, and those
+    that are given when it is loaded, or in a call, count instead. Sizes are those of transformers: `{"height",
+    "width"}`, `{"shortest_edge"}` with or without `"longest_edge"`, `{"max_height", "max_width"}`, a pair (height,
+    width), or one number.
     """
 
-    def __init__(
-        self,
-        processing: Processing,
-        *,
-        kind: str = "",
-        always_masks: bool = False,
-        do_reduce_labels: bool = False,
-        ignore_index: int | None = None,
-        do_convert_annotations: bool = True,
-    ) -> None:
-        self.processing = processing
-        self.kind = kind
-        self.always_masks = always_masks
-        self.do_reduce_labels = do_reduce_labels
-        self.ignore_index = ignore_index
-        self.do_convert_annotations = do_convert_annotations
-        self._processor = ImageProcessor(processing)
+    do_resize = _Setting()
+    size = _Setting()
+    resample = _Setting()
+    do_center_crop = _Setting()
+    crop_size = _Setting()
+    do_rescale = _Setting()
+    rescale_factor = _Setting()
+    do_normalize = _Setting()
+    image_mean = _Setting()
+    image_std = _Setting()
+    do_pad = _Setting()
+    pad_size = _Setting()
+    do_reduce_labels = _Setting()
+    ignore_index = _Setting()
+    do_convert_annotations = _Setting()
+
+    def __init__(self, settings: ProcessorSettings) -> None:
+        self.settings = settings
 
     @classmethod
-    def from_pretrained(cls, name_or_folder: str | Path, *, revision: str | None = None) -> "AutoImageProcessor":
+    def from_pretrained(
+        cls,
+        name_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        use_fast: bool | None = None,
+        **settings: Any,
+    ) -> "AutoImageProcessor":
         """A Hub repository, what the local cache has of it, or a folder; saved by backbonekit or by transformers.
 
-        `timm/NAME`, and a folder that timm saved: as timm evaluates that architecture's weights. Raises StorageError.
+        `timm/NAME`, and a folder that timm saved: as timm evaluates that architecture's weights. `settings`: instead of
+        the saved ones, such as `size=480` or `do_reduce_labels=True`. `use_fast`: the one implementation here has the
+        numbers of transformers' Pillow processors; True warns of that. Raises StorageError, ContractError.
         """
-        name = str(name_or_folder)
-        if name.startswith(_TIMM_PREFIXES):
-            return cls(_timm_processing(name, revision))
-        repository = open_repository(name_or_folder, revision=revision)
-        if not repository.has(PREPROCESSOR_CONFIG):
-            if repository.has(FILE) and "architecture" in repository.json(FILE):
-                return cls(_timm_processing(name, revision))
-            raise StorageError(
-                f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so it is not known how its images are prepared. A"
-                " model built here has its own: model.processor."
+        if use_fast:
+            warnings.warn(
+                "use_fast=True: images are resized by Pillow here, which differs from transformers' torchvision"
+                " processors by at most two steps of 1/255.",
+                stacklevel=2,
             )
-        return cls._read(repository)
+        return cls(_read(name_or_folder, revision).changed(settings))
 
     @classmethod
-    def _read(cls, repository: Repository) -> "AutoImageProcessor":
-        shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
-        fields = repository.json(PREPROCESSOR_CONFIG)
-        kind = processor_kind(fields)
-        pads = fields.get("do_pad")
-        ignored = fields.get("ignore_index")
-        if ignored is not None and (not isinstance(ignored, int) or isinstance(ignored, bool)):
-            raise StorageError(f"{shown} has ignore_index {str(ignored)[:60]!r}; a whole number or null is expected.")
-        return cls(
-            read_processing(fields, shown=shown),
-            kind=kind,
-            always_masks=pads is True if kind == "RTDetr" else kind in _PADDING and pads is not False,
-            # Before transformers 4.29 it was called reduce_labels.
-            do_reduce_labels=fields.get("do_reduce_labels", fields.get("reduce_labels")) is True,
-            ignore_index=ignored,
-            do_convert_annotations=fields.get("do_convert_annotations") is not False,
-        )
+    def from_dict(cls, fields: Mapping[str, Any], **settings: Any) -> "AutoImageProcessor":
+        """From the content of a `preprocessor_config.json`, or `to_dict` of an image processor, ours or transformers'.
+        `settings`: instead of those in it."""
+        return cls(ProcessorSettings({name: plain(value) for name, value in fields.items()}).changed(settings))
+
+    @property
+    def processing(self) -> Processing:
+        """What is done to an image."""
+        return self.settings.processing
+
+    @property
+    def kind(self) -> str:
+        """The image processor of transformers that it stands for, such as `Detr`; "" for none."""
+        return self.settings.kind
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The keys that every call returns."""
+        return ["pixel_values", "pixel_mask"] if self.settings.always_masks else ["pixel_values"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every setting, under transformers' names; `from_dict` of it, here or there, prepares images alike."""
+        return self.settings.to_dict()
+
+    def to_json_string(self) -> str:
+        """`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def save_pretrained(self, folder: str | Path) -> list[str]:
+        """Writes `preprocessor_config.json` into a folder, which is made if needed. Raises StorageError."""
+        write_config(self.to_dict(), folder, name=PREPROCESSOR_CONFIG)
+        return [str(Path(folder) / PREPROCESSOR_CONFIG)]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
 
     def __call__(
         self,
@@ -120,175 +144,170 @@ class AutoImageProcessor:
         *,
         instance_id_to_semantic_id: Mapping[int, int] | Sequence[Mapping[int, int]] | None = None,
         annotations: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        boxes: Any = None,
         return_segmentation_masks: bool = False,
-        return_tensors: Literal["pt", "np"] = "pt",
-        do_reduce_labels: bool | None = None,
-        ignore_index: int | None = None,
+        return_tensors: Literal["pt", "np"] | None = "pt",
+        input_data_format: Literal["channels_first", "channels_last"] | None = None,
+        **settings: Any,
     ) -> PreparedImages:
-        """`images`: one image or a list, as `ImageProcessor` reads them. `segmentation_maps`: for each image
-        [height, width] of labels, or with `instance_id_to_semantic_id` of instances. They become `labels`, int64
-        [batch, height, width], where a Segformer, BEiT, DPT or MobileViT is prepared for; else `mask_labels` and
-        `class_labels`, a mask for each label that occurs. `do_reduce_labels`, `ignore_index`: instead of the own ones.
-        `annotations`: COCO's for detection, one an image; they become `labels`, see `detection_labels`, with masks if
-        `return_segmentation_masks`. Raises ContractError, StorageError.
+        """`images`: one image or a list, as `ImageProcessor` reads them; arrays may have channels first or last, see
+        `native_layout`. `segmentation_maps`: for each image [height, width] of labels, or with
+        `instance_id_to_semantic_id` of instances. For a Segformer, BEiT, DPT or MobileViT they become `labels`, int64
+        [batch, height, width]; else `mask_labels` and `class_labels`, a mask for each label that occurs. `annotations`:
+        COCO's for detection, one an image; they become `labels`, see `detection_labels`, with masks if
+        `return_segmentation_masks`. `boxes`: for ViTPose, the persons of each image, [x, y, width, height] in pixels;
+        each becomes an image of the batch. By position, annotations of a detector and boxes of a ViTPose may stand
+        second, as in transformers. `return_tensors`: "pt" for torch, "np" for NumPy, None for a list of NumPy arrays,
+        one an image. `settings`: for this call, such as `size=480` or `do_rescale=False`. Raises ContractError,
+        StorageError.
         """
-        if return_tensors not in ("pt", "np"):
-            raise ContractError(f"return_tensors={return_tensors!r}: known are 'pt' (torch) and 'np' (NumPy).")
+        if self.kind == "VitPose" and boxes is None:
+            segmentation_maps, boxes = None, segmentation_maps
+        if self.kind in BOX_SCORING and annotations is None and _are_annotations(segmentation_maps):
+            segmentation_maps, annotations = None, segmentation_maps
+        if return_tensors not in ("pt", "np", None):
+            raise ContractError(f"return_tensors={return_tensors!r}: known are 'pt' (torch), 'np' (NumPy) and None.")
         if segmentation_maps is not None and annotations is not None:
             raise ContractError("segmentation_maps and annotations were given; a model learns from one of them.")
-        images = listed(images)
-        batch, geometries = self._processor.prepare(images)
-        values, mask = batch["pixel_values"], batch["pixel_mask"]
-        if mask is None and self.always_masks:
-            mask = values.new_ones((values.shape[0], *values.shape[-2:]), dtype=torch.bool)
-        prepared = PreparedImages(values, None if mask is None else mask.long())
+        if return_segmentation_masks and annotations is None:
+            raise ContractError("return_segmentation_masks draws the objects of annotations, and none were given.")
+        if instance_id_to_semantic_id is not None and segmentation_maps is None:
+            raise ContractError("instance_id_to_semantic_id is about segmentation_maps, and none were given.")
+        chosen = self.settings.changed(settings)
+        given = [native_layout(image, input_data_format) for image in listed(images)]
+        if not chosen["do_rescale"]:
+            given = [keeping_values(image) for image in given]
+        if self.kind == "VitPose":
+            given = _persons(given, boxes, chosen)
+        elif boxes is not None:
+            raise ContractError("boxes= are persons for a ViTPose processor; objects of an image go into annotations=.")
+        values, geometries = ImageProcessor(chosen.processing).prepare_each(given)
+        prepared, geometries = _batched(values, geometries, chosen, as_list=return_tensors is None)
         if annotations is not None:
-            given = listed_annotations(annotations, len(images))
             prepared.labels = [
                 detection_labels(
-                    one, geometry, converts=self.do_convert_annotations, with_masks=return_segmentation_masks
+                    one,
+                    geometry,
+                    converts=chosen["do_convert_annotations"],
+                    with_masks=return_segmentation_masks,
                 )
-                for one, geometry in zip(given, geometries, strict=True)
+                for one, geometry in zip(listed_annotations(annotations, len(given)), geometries, strict=True)
             ]
         if segmentation_maps is not None:
             maps = listed_maps(segmentation_maps, [geometry.original for geometry in geometries])
-            reduces = self.do_reduce_labels if do_reduce_labels is None else do_reduce_labels
-            if self.kind in _DENSE:
-                dense = [
-                    dense_labels(labels, geometry, do_reduce_labels=reduces)
-                    for labels, geometry in zip(maps, geometries, strict=True)
-                ]
-                prepared.labels = torch.stack(dense)
-            else:
-                ignored = self.ignore_index if ignore_index is None else ignore_index
-                pairs = [
-                    binary_masks(labels, geometry, table, do_reduce_labels=reduces, ignore_index=ignored)
-                    for labels, geometry, table in zip(
-                        maps, geometries, _tables(instance_id_to_semantic_id, len(maps)), strict=True
-                    )
-                ]
-                prepared.mask_labels = [masks for masks, _ in pairs]
-                prepared.class_labels = [labels for _, labels in pairs]
-        return prepared.to_numpy() if return_tensors == "np" else prepared
+            _add_maps(prepared, maps, geometries, chosen, instance_id_to_semantic_id)
+        return prepared if return_tensors == "pt" else prepared.to_numpy()
 
-    def post_process_object_detection(
+    preprocess = __call__
+
+    def pad(
         self,
-        outputs: Any,
-        threshold: float = 0.5,
-        target_sizes: Sizes | None = None,
+        images: Sequence[Any],
         *,
-        top_k: int | None = None,
-        use_focal_loss: bool | None = None,
-    ) -> list[dict[str, Tensor]]:
-        """For each image `scores`, `labels` and `boxes` (x0 y0 x1 y1) of what scores above `threshold`.
+        return_pixel_mask: bool = True,
+        pad_size: Mapping[str, int] | None = None,
+        return_tensors: Literal["pt", "np"] = "pt",
+    ) -> PreparedImages:
+        """Batches images that are prepared already, [channels, height, width] each, as the collate functions of the
+        guides do: `pixel_values` padded with 0 to the largest, or to `pad_size`, and `pixel_mask`."""
+        changed = self.settings if pad_size is None else self.settings.changed({"pad_size": pad_size, "do_pad": True})
+        batch = ImageProcessor(changed.processing).collate([torch.as_tensor(image) for image in listed(images)])
+        mask = batch["pixel_mask"]
+        if mask is None:
+            mask = _whole_mask(batch["pixel_values"])
+        prepared = PreparedImages(batch["pixel_values"], mask.long() if return_pixel_mask else None)
+        return prepared if return_tensors == "pt" else prepared.to_numpy()
 
-        Boxes are in pixels of `target_sizes`, the (height, width) of each image as it was given to this processor,
-        or in [0, 1] without. `use_focal_loss`: scored by a sigmoid for each class, else by a softmax with a last column
-        for "no object"; known from the kind of processor where that is one for detection. `top_k`: how many pairs of
-        query and class (or queries) are looked at. Raises ContractError where it is not known how boxes are scored.
-        """
-        prediction = read_prediction(outputs, (BoxQueries,))
-        scoring, most = BOX_SCORING.get(self.kind, (None, None))
-        if use_focal_loss is not None:
-            scoring = "sigmoid" if use_focal_loss else "softmax_with_null"
-        if scoring is None:
-            source = f"a processor of kind {self.kind}" if self.kind else "a file that names no processor"
-            raise ContractError(
-                f"how boxes are scored is not known from {source}: give"
-                " use_focal_loss=False (DETR: softmax with 'no object') or use_focal_loss=True (Deformable DETR,"
-                " RT-DETR and later: sigmoid). A model built here knows it itself: model.predict."
-            )
-        sizes = None if target_sizes is None else [(int(height), int(width)) for height, width in target_sizes]
-        looked_at = most if top_k is None else top_k
-        return found_boxes(prediction, scoring=scoring, top_k=looked_at, threshold=threshold, sizes=sizes)
 
-    def post_process_semantic_segmentation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[Tensor]:
-        """int64 [height, width] for each image: the class of every pixel, at `target_sizes`, else at the
-        prediction's."""
-        prediction = read_prediction(outputs, (MaskQueries, DenseLogits))
-        if isinstance(prediction, MaskQueries):
-            results = segment_masks(prediction, geometries_for(prediction.mask_logits, target_sizes))
-        else:
-            results = segment_dense(prediction, geometries_for(prediction.logits, target_sizes), scoring="softmax")
-        return [result.segmentation for result in results]
+def _are_annotations(given: Any) -> bool:
+    first = given[0] if isinstance(given, list | tuple) and given else given
+    return isinstance(first, Mapping)
 
-    def post_process_instance_segmentation(
-        self,
-        outputs: Any,
-        threshold: float = 0.5,
-        target_sizes: Sizes | None = None,
-        return_binary_maps: bool = False,
-    ) -> list[dict[str, Any]]:
-        """For each image `segmentation`, int64 [height, width] of identifiers with -1 where there is none, and
-        `segments_info`, best first: `id`, `label_id`, `score`, `was_fused`. Where masks overlap the better one is seen.
 
-        `return_binary_maps`: `segmentation` is bool [instances, height, width], overlaps kept.
-        """
-        prediction = read_prediction(outputs, (MaskQueries,))
-        sizes = sizes_for(target_sizes, prediction.mask_logits)
-        written = []
-        found = separate_instances(prediction, geometries_for(prediction.mask_logits, None), threshold=threshold)
-        for result, size in zip(found, sizes, strict=True):
-            assert result.masks is not None
-            masks = _enlarged(result.masks, size)
-            drawn = torch.full(size, -1)
-            for identifier in reversed(range(len(masks))):
-                drawn[masks[identifier]] = identifier
-            segments = [
-                {"id": identifier, "label_id": label, "was_fused": False, "score": round(score, 6)}
-                for identifier, (label, score) in enumerate(
-                    zip(result.labels.tolist(), result.scores.tolist(), strict=True)
-                )
-            ]
-            written.append({"segmentation": masks if return_binary_maps else drawn, "segments_info": segments})
-        return written
-
-    def post_process_panoptic_segmentation(
-        self,
-        outputs: Any,
-        threshold: float = 0.5,
-        mask_threshold: float = 0.5,
-        overlap_mask_area_threshold: float = 0.8,
-        label_ids_to_fuse: set[int] | None = None,
-        target_sizes: Sizes | None = None,
-    ) -> list[dict[str, Any]]:
-        """For each image `segmentation`, int64 [height, width] of identifiers from 1 with 0 where there is none, and
-        `segments_info`, one for each identifier: `id`, `label_id`, `score`, `was_fused`.
-
-        `label_ids_to_fuse`: stuff, of which all regions are one segment.
-        """
-        prediction = read_prediction(outputs, (MaskQueries,))
-        found = segment_panoptic(
-            prediction,
-            geometries_for(prediction.mask_logits, target_sizes),
-            threshold=threshold,
-            mask_threshold=mask_threshold,
-            overlap_threshold=overlap_mask_area_threshold,
-            stuff=frozenset(label_ids_to_fuse or ()),
+def _persons(images: Sequence[ImageLike], boxes: Any, settings: ProcessorSettings) -> list[Any]:
+    if boxes is None:
+        raise ContractError(
+            "a ViTPose processor cuts out persons: boxes=[[[x, y, width, height], ...], ...], one list for each image,"
+            " in pixels. The fix for an image that shows one person alone: the box [0, 0, width, height] of the image."
         )
-        return [
-            {
-                "segmentation": result.segmentation,
-                "segments_info": [
-                    {
-                        "id": segment.identifier,
-                        "label_id": segment.label,
-                        "was_fused": segment.was_fused,
-                        "score": round(segment.score, 6),
-                    }
-                    for segment in result.segments
-                ],
-            }
-            for result in found
-        ]
+    if settings.processing.size is None:
+        raise ContractError("persons are cut out at a size with height and width, and with do_resize=True.")
+    return person_crops(images, listed_boxes(boxes, len(images)), settings.processing)
 
-    def post_process_depth_estimation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[dict[str, Tensor]]:
-        """For each image `predicted_depth`, float [height, width]."""
-        prediction = read_prediction(outputs, (DenseDepth,))
-        return [
-            {"predicted_depth": result.depth}
-            for result in depth_maps(prediction, geometries_for(prediction.depth, target_sizes))
+
+def _read(name_or_folder: str | Path, revision: str | None) -> ProcessorSettings:
+    name = str(name_or_folder)
+    if name.startswith(_TIMM_PREFIXES):
+        return _of_timm(name, revision)
+    repository = open_repository(name_or_folder, revision=revision)
+    if repository.has(PREPROCESSOR_CONFIG):
+        return ProcessorSettings(
+            repository.json(PREPROCESSOR_CONFIG), shown=f"{repository.origin}: {PREPROCESSOR_CONFIG}"
+        )
+    if repository.has(FILE) and "architecture" in repository.json(FILE):
+        return _of_timm(name, revision)
+    raise StorageError(
+        f"{repository.origin} has no {PREPROCESSOR_CONFIG}, so it is not known how its images are prepared. A"
+        " model built here has its own: model.processor."
+    )
+
+
+def _of_timm(name: str, revision: str | None) -> ProcessorSettings:
+    found = blueprint(name, config=None, revision=revision, in_channels=3, args={}).processing
+    return ProcessorSettings(write_processing(found), shown=name)
+
+
+def _batched(
+    values: list[Tensor], geometries: list[Geometry], settings: ProcessorSettings, *, as_list: bool
+) -> tuple[PreparedImages, list[Geometry]]:
+    """The images in one tensor, padded where they differ; or each alone where padding is refused."""
+    sizes = {tuple(one.shape[-2:]) for one in values}
+    if as_list and not settings.always_masks:
+        return PreparedImages(values), geometries
+    if len(sizes) > 1 and settings.refuses_padding:
+        raise ContractError(
+            f"do_pad=False, and images of different sizes ({', '.join(f'{h} x {w}' for h, w in sorted(sizes))}) make no"
+            " batch. The fix: do_pad=True, return_tensors=None, or a size with height and width."
+        )
+    batch, together = ImageProcessor(settings.processing).pad(values, geometries)
+    pixel_values, mask = batch["pixel_values"], batch["pixel_mask"]
+    if mask is None and settings.always_masks:
+        mask = _whole_mask(pixel_values)
+    if mask is not None:
+        mask = mask.long()
+    if as_list:
+        return PreparedImages(list(pixel_values), None if mask is None else list(mask)), together
+    return PreparedImages(pixel_values, mask), together
+
+
+def _whole_mask(pixel_values: Tensor) -> Tensor:
+    return pixel_values.new_ones((len(pixel_values), *pixel_values.shape[-2:]), dtype=torch.bool)
+
+
+def _add_maps(
+    prepared: PreparedImages,
+    maps: Sequence[Tensor],
+    geometries: Sequence[Geometry],
+    settings: ProcessorSettings,
+    classes: Mapping[int, int] | Sequence[Mapping[int, int]] | None,
+) -> None:
+    """Adds `labels`, or `mask_labels` and `class_labels`. `classes`: of each instance."""
+    reduces = settings["do_reduce_labels"]
+    if settings.kind in _DENSE:
+        if classes is not None:
+            raise ContractError(f"instance_id_to_semantic_id: a {settings.kind} processor makes labels of pixels.")
+        dense = [
+            dense_labels(labels, geometry, do_reduce_labels=reduces)
+            for labels, geometry in zip(maps, geometries, strict=True)
         ]
+        prepared.labels = torch.stack(dense) if isinstance(prepared.pixel_values, Tensor) else dense
+        return
+    pairs = [
+        binary_masks(labels, geometry, table, do_reduce_labels=reduces, ignore_index=settings["ignore_index"])
+        for labels, geometry, table in zip(maps, geometries, _tables(classes, len(maps)), strict=True)
+    ]
+    prepared.mask_labels = [masks for masks, _ in pairs]
+    prepared.class_labels = [labels for _, labels in pairs]
 
 
 def _tables(classes: Mapping[int, int] | Sequence[Mapping[int, int]] | None, maps: int) -> list[Any]:
@@ -297,14 +316,3 @@ def _tables(classes: Mapping[int, int] | Sequence[Mapping[int, int]] | None, map
     if len(tables) != maps:
         raise ContractError(f"{len(tables)} instance_id_to_semantic_id for {maps} segmentation maps.")
     return tables
-
-
-def _timm_processing(name: str, revision: str | None) -> Processing:
-    return blueprint(name, config=None, revision=revision, in_channels=3, args={}).processing
-
-
-def _enlarged(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """bool [N, height, width] to `size`. The masks and not the logits, as transformers does."""
-    if not len(masks):
-        return masks.new_zeros((0, *size))  # interpolate takes no empty tensor
-    return functional.interpolate(masks[None].float(), size=size, mode="nearest")[0].bool()

@@ -1,7 +1,6 @@
 """What an image processor returns, and labels in transformers' form: annotations, segmentation maps."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,55 +9,11 @@ import torch.nn.functional as functional
 from PIL import Image
 from torch import Tensor
 
-from backbonekit.contract.mapping import FieldMapping, register_output
 from backbonekit.contract.processing import Geometry
 from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.coco import checked_object, object_mask
 from backbonekit.image_processing.targets import as_target, move_target, pad_target
-
-
-@register_output
-@dataclass(eq=False)
-class PreparedImages(FieldMapping):
-    """`pixel_values`: float [batch, channels, height, width].
-
-    `pixel_mask`: int64 [batch, height, width], 1 where a real pixel is. `mask_labels`: for each image float
-    [masks, height, width], 1 inside and 0 elsewhere, padding included. `class_labels`: for each image int64 [masks].
-    `labels`: int64 [batch, height, width], or for each image what `detection_labels` describes. What is None is
-    no key.
-    """
-
-    pixel_values: Tensor
-    pixel_mask: Tensor | None = None
-    mask_labels: list[Tensor] | None = None
-    class_labels: list[Tensor] | None = None
-    labels: Tensor | list[dict[str, Tensor]] | None = None
-
-    def to(self, device: str | torch.device) -> "PreparedImages":
-        """The same on a device."""
-        return self._mapped(lambda tensor: tensor.to(device))
-
-    def to_numpy(self) -> "PreparedImages":
-        """The same as NumPy arrays."""
-        return self._mapped(lambda tensor: tensor.numpy())
-
-    def _mapped(self, change: Callable[[Tensor], Any]) -> "PreparedImages":
-        def each(labels: list[Tensor] | None) -> list[Any] | None:
-            return None if labels is None else [change(one) for one in labels]
-
-        def by_name(labels: Tensor | list[dict[str, Tensor]] | None) -> Any:
-            if labels is None or isinstance(labels, Tensor):
-                return labels if labels is None else change(labels)
-            return [{name: change(one) for name, one in image.items()} for image in labels]
-
-        return PreparedImages(
-            pixel_values=change(self.pixel_values),
-            pixel_mask=None if self.pixel_mask is None else change(self.pixel_mask),
-            mask_labels=each(self.mask_labels),
-            class_labels=each(self.class_labels),
-            labels=by_name(self.labels),
-        )
 
 
 def listed_annotations(given: Any, images: int) -> list[Mapping[str, Any]]:
@@ -110,7 +65,7 @@ def detection_labels(
     scale = (geometry.resized[0] / height) * (geometry.resized[1] / width)
     labels = {
         "size": torch.tensor(geometry.shown),
-        "image_id": torch.tensor([int(annotation.get("image_id", 0))]),
+        "image_id": torch.tensor([_image_id(annotation.get("image_id", 0))]),
         "class_labels": torch.tensor([int(one["category_id"]) for one in kept], dtype=torch.int64),
         "boxes": _relative(moved["boxes"], geometry.shown) if converts else moved["boxes"],
         "area": torch.tensor([_area(one) * scale for one in kept], dtype=torch.float32),
@@ -124,6 +79,15 @@ def detection_labels(
         padded[:, : geometry.shown[0], : geometry.shown[1]] = moved["masks"]
         labels["masks"] = padded
     return labels
+
+
+def _image_id(given: Any) -> int:
+    try:
+        return int(given)
+    except (TypeError, ValueError) as error:
+        raise ContractError(
+            f"image_id is {str(given)[:60]!r}; a whole number is expected, as COCO numbers its images."
+        ) from error
 
 
 def _area(one: Mapping[str, Any]) -> float:

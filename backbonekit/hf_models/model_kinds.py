@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from backbonekit.backbones.hf.expert_block import experts_of
 from backbonekit.contract.maps import Canvas
 from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits, Heatmaps, MaskQueries, ModelOutput
 from backbonekit.contract.target_values import check_relative
@@ -257,7 +258,7 @@ class PoseModel(MapModel):
     def forward(
         self,
         pixel_values: Images,
-        dataset_index: None = None,
+        dataset_index: Int[Tensor, " batch"] | None = None,
         flip_pairs: Int[Tensor, "pairs 2"] | None = None,
         labels: Float[Tensor, "batch keypoints 3"] | None = None,
         *,
@@ -266,13 +267,15 @@ class PoseModel(MapModel):
         output_hidden_states: Option = None,
         return_dict: Option = None,
     ) -> PoseModelOutput | tuple[Any, ...]:
-        """`flip_pairs`: for images that were mirrored, the keypoints that change places (left and right eye); the
+        """`dataset_index`: of a ViTPose++ the data set whose experts see each image; others take none.
+        `flip_pairs`: for images that were mirrored, the keypoints that change positions (left and right eye); the
         heatmaps are then those of the images before. `labels`: x, y in pixels of the input and visibility (0:
-        unlabelled) of each keypoint; transformers trains no poses. For the others see `DenseModel.forward`. Raises
-        ContractError for `dataset_index`, which a model with experts takes."""
-        refuse(self, dataset_index=dataset_index)
+        unlabelled) of each keypoint; transformers trains no poses. For the others see `DenseModel.forward`."""
         targets = None if labels is None else [{"keypoints": one[None]} for one in labels]
-        out, inner = self._run_with_states(pixel_values, pixel_mask, targets, output_hidden_states, output_attentions)
+        with experts_of(self.model.backbone, dataset_index, len(pixel_values)):
+            out, inner = self._run_with_states(
+                pixel_values, pixel_mask, targets, output_hidden_states, output_attentions
+            )
         prediction: Heatmaps = out.predictions  # type: ignore[assignment]
         heatmaps = prediction.heatmaps
         found = PoseModelOutput(

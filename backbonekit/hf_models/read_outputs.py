@@ -13,6 +13,7 @@ from backbonekit.postprocessing.boxes import best_boxes, corners
 from backbonekit.postprocessing.results import PREDICTION_KINDS
 
 Kind = TypeVar("Kind", bound=Prediction)
+_DIMENSIONS_OF_MAPS = 4  # batch, classes, height, width
 
 
 def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
@@ -65,7 +66,6 @@ BOX_SCORING: dict[str, tuple[Scoring, int | None]] = {
     "DeformableDetr": ("sigmoid", 100),
     "Detr": ("softmax_with_null", None),
     "RTDetr": ("sigmoid", None),
-    "RfDetr": ("sigmoid", None),
 }
 
 

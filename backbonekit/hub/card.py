@@ -98,6 +98,9 @@ def _input_lines(processing: Processing) -> list[str]:
         lines.append(f"Resized so that the shorter side has {processing.shortest_edge} pixels{bound}.")
     elif processing.longest_edge is not None:
         lines.append(f"Resized so that the longer side has {processing.longest_edge} pixels.")
+    elif processing.max_size is not None:
+        height, width = processing.max_size
+        lines.append(f"Resized at its own aspect ratio to fit into {height} x {width} (height x width).")
     if processing.size_divisor > 1:
         lines.append(f"Both sides rounded up to multiples of {processing.size_divisor}.")
     if processing.crop is not None:

@@ -14,8 +14,8 @@ from backbonekit.image_processing.targets import pad_target
 
 
 def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tuple[int, int]:
-    """(height, width) of the padded input: the fixed canvas, else the largest of `sizes` (and of the crop), rounded up
-    to `size_divisor`. Raises ContractError when an image is larger than the fixed canvas."""
+    """(height, width) of the padded input: the fixed canvas, else the largest of `sizes`, rounded up to
+    `size_divisor`. Raises ContractError when an image is larger than the fixed canvas."""
     height = max(size[0] for size in sizes)
     width = max(size[1] for size in sizes)
     if processing.canvas is not None:
@@ -25,8 +25,6 @@ def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tupl
                 f"{processing.canvas[1]}; give `processing.size`, or a `processing.longest_edge` within it."
             )
         return processing.canvas
-    if processing.crop is not None:
-        height, width = max(height, processing.crop[0]), max(width, processing.crop[1])
     return round_up((height, width), processing.size_divisor)
 
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
+MARGIN = 1.25  # how much larger than its box the region is that the model sees; ViTPose is trained with it
+
 
 @dataclass(frozen=True, slots=True)
 class CropRegion:
@@ -51,7 +53,7 @@ def cut_out(pixels: np.ndarray, region: CropRegion) -> np.ndarray:
         ],
         dim=-1,
     )
-    source = torch.from_numpy(np.ascontiguousarray(pixels)).double().permute(2, 0, 1)
+    source = torch.from_numpy(pixels.astype(np.float64)).permute(2, 0, 1)  # a copy: Pillow's arrays are read-only
     crop = functional.grid_sample(
         source[None], positions[None], mode="bilinear", padding_mode="border", align_corners=True
     )[0]

@@ -18,6 +18,10 @@ ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 _KINDS = "a file name, a Pillow image, a NumPy array [height, width(, channels)] or a tensor [channels, height, width]"
 _GREY = ("1", "L", "LA", "La")
 _SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_LAYOUTS = {
+    False: "; NumPy arrays have channels last: array.transpose(1, 2, 0)",
+    True: "; tensors have channels first: tensor.permute(2, 0, 1)",
+}
 
 
 def to_pixels(image: ImageLike, channels: int, value_range: ValueRange | None = None) -> np.ndarray:
@@ -43,7 +47,7 @@ def to_pixels(image: ImageLike, channels: int, value_range: ValueRange | None = 
         raise ContractError(f"an image is {_KINDS}; given: {type(image).__name__}.")
     if pixels.ndim not in (2, 3):
         raise ContractError(f"an image is {_KINDS}; given: an array of shape {_shape(pixels)}.")
-    return _with_channels(in_units(pixels, value_range), channels)
+    return _with_channels(in_units(pixels, value_range), channels, _LAYOUTS[isinstance(image, Tensor)])
 
 
 def to_image(image: ImageLike, bands: Sequence[int] | None = None) -> Image.Image:
@@ -110,7 +114,9 @@ def _composed(image: Image.Image) -> Image.Image:
 
 
 def _whole_numbers(array: np.ndarray, mode: str) -> np.ndarray:
-    """Pillow's mode I is 32 bits wide, and holds 16 in most files."""
+    """Pillow's mode I is 32 bits wide, and holds 16 in most files, or the 8 of an array, which as 16 would be black."""
+    if mode == "I" and array.size and array.min() >= 0 and array.max() <= np.iinfo(np.uint8).max:
+        return array.astype(np.uint8)
     fits = not array.size or (array.min() >= 0 and array.max() <= np.iinfo(np.uint16).max)
     return array.astype(np.uint16) if fits or mode != "I" else array
 
@@ -122,7 +128,7 @@ def _channels_last(image: Tensor) -> np.ndarray:
     return (image.movedim(0, -1) if image.ndim == 3 else image).numpy()
 
 
-def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+def _with_channels(pixels: np.ndarray, channels: int, layout: str) -> np.ndarray:
     if 0 in pixels.shape:
         raise ContractError(f"an image has at least one pixel; given: height, width, channels {_shape(pixels)}.")
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -133,7 +139,7 @@ def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         return np.repeat(pixels, 3, axis=-1)
     if channels == 1 and given == 3:
         return _grey(pixels)
-    hint = "; NumPy arrays have channels last, tensors first" if channels in pixels.shape[:2] else ""
+    hint = layout if channels in pixels.shape[:2] else ""
     fix = f"a model for it is built by backbone.in_channels={given}"
     if (given, channels) == (4, 3):
         fix += (

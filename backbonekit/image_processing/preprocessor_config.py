@@ -6,11 +6,11 @@ in its training predicts wrongly without an error.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 from backbonekit.contract.option_values import faults_of, shown
-from backbonekit.contract.processing import Interpolation, Processing
+from backbonekit.contract.processing import Border, Interpolation, Processing, Rounding
 from backbonekit.errors import StorageError, nearest
 from backbonekit.image_processing.preprocessor_types import (
     PREPROCESSOR_TYPES,
@@ -45,10 +45,19 @@ def processor_kind(fields: Mapping[str, Any]) -> str:
     return _ENDING.sub("", given) if isinstance(given, str) else ""
 
 
-def write_processing(processing: Processing) -> dict[str, Any]:
-    """The file's content. Law: `read_processing(write_processing(p)) == p`.
+def standard_fields(fields: Mapping[str, Any], *, shown: str = PREPROCESSOR_CONFIG) -> dict[str, Any]:
+    """The settings of a file under their newest names and in full, with those of its class where it is silent.
 
-    `image_processor_type` is set where an image processor of transformers does the same.
+    What is None is not used. Raises StorageError, as `read_processing`.
+    """
+    return _Reader(fields, shown).standard()
+
+
+def write_processing(processing: Processing) -> dict[str, Any]:
+    """The file's content. Law: `read_processing(write_processing(p)) == p`; of two equal edges the longest is left.
+
+    `image_processor_type` is set where an image processor of transformers does the same. `border` and `rounding` are no
+    keys of transformers; where they decide pixels there is no type.
     """
     kind, size = _fitting_type(processing)
     fields: dict[str, Any] = {
@@ -61,7 +70,8 @@ def write_processing(processing: Processing) -> dict[str, Any]:
         "do_normalize": True,
         "image_mean": list(processing.mean),
         "image_std": list(processing.std),
-        "do_pad": processing.crop is None and processing.size is None,
+        # That of DPT is about multiples.
+        "do_pad": processing.crop is None and (processing.size is None or (processing.keep_aspect_ratio and not kind)),
     }
     if processing.crop is not None:
         fields["crop_size"] = {"height": processing.crop[0], "width": processing.crop[1]}
@@ -75,6 +85,10 @@ def write_processing(processing: Processing) -> dict[str, Any]:
         fields["pad_size"] = {"height": processing.canvas[0], "width": processing.canvas[1]}
     if processing.range is not None:
         fields[_RANGE] = list(processing.range)
+    if processing.border != "black":
+        fields["border"] = processing.border
+    if processing.rounding != "down":
+        fields["rounding"] = processing.rounding
     if kind is not None:
         fields["image_processor_type"] = f"{kind}ImageProcessor"
     return fields
@@ -89,18 +103,29 @@ def _fitting_type(processing: Processing) -> tuple[str | None, dict[str, int] | 
         if processing.longest_edge is not None:
             size["longest_edge"] = processing.longest_edge
     elif processing.longest_edge is not None:
-        size = {"max_height": processing.longest_edge, "max_width": processing.longest_edge}
+        # For transformers the longer side is a bound of the shorter one, so that this is the longer side alone.
+        size = {"shortest_edge": processing.longest_edge, "longest_edge": processing.longest_edge}
+    elif processing.max_size is not None:
+        size = {"max_height": processing.max_size[0], "max_width": processing.max_size[1]}
+    if processing.rounding != "down" and (processing.crop is not None or processing.max_size is not None):
+        return None, size
+    if processing.border != "black" and processing.crop is not None:
+        return None, size
     if processing.size_divisor == 1 and processing.canvas is None:
         if processing.keep_aspect_ratio:
             return ("DPT" if processing.crop is None else None), size
         if processing.size is not None:
             return ("ViT" if processing.crop is None else "DeiT"), size
-        if size is None or (processing.longest_edge is None and processing.crop is not None):
+        if size is None or processing.crop is not None:
             return "Bit", size
     if processing.keep_aspect_ratio:
         return None, size
-    is_bounded = processing.longest_edge is not None or processing.size is not None
+    is_bounded = set(size or ()) != {"shortest_edge"} and size is not None
     return ("MaskFormer" if processing.crop is None and is_bounded else None), size
+
+
+def _named(size: tuple[int, int]) -> dict[str, int]:
+    return {"height": size[0], "width": size[1]}
 
 
 class _Reader:
@@ -113,22 +138,47 @@ class _Reader:
 
     def read(self) -> Processing:
         self._refuse_what_cannot_be_said()
-        size, shortest, longest, crop = self._sizes()
         mean, std = self._statistics()
         return Processing(
-            size=size,
-            shortest_edge=shortest,
-            longest_edge=longest,
+            **{"crop": self._crop(), **self._sizes()},
             size_divisor=self._divisor(),
             keep_aspect_ratio=self._keeps_aspect_ratio(),
             multiple_of=self._multiple() if self._keeps_aspect_ratio() else 1,
-            crop=crop,
+            border=self._choice("border", get_args(Border)),
+            rounding=self._choice("rounding", get_args(Rounding)),
             interpolation=self._interpolation(),
             range=self._range(),
             mean=mean,
             std=std,
             canvas=self._canvas(),
         )
+
+    def standard(self) -> dict[str, Any]:
+        crops = self._flag("do_center_crop", self.type.crop is not None)
+        crop = self._value("crop_size", self.type.crop)
+        pad = self._value("pad_size", None)
+        return {
+            "do_resize": self._flag("do_resize", True),
+            "size": self._standard_size(),
+            "resample": self._value("resample", self.type.resample),
+            "do_center_crop": crops,
+            "crop_size": None if crop is None else _named(self._pair("crop_size", crop)),
+            "do_rescale": self._flag("do_rescale", True),
+            "rescale_factor": self._value("rescale_factor", 1 / 255),
+            "do_normalize": self._flag("do_normalize", self.type.does_normalize),
+            "image_mean": list(self._numbers("image_mean", self.type.mean)),
+            "image_std": list(self._numbers("image_std", self.type.std)),
+            "do_pad": self._flag("do_pad", self.type.pads),
+            "pad_size": None if pad is None else _named(self._pair("pad_size", pad)),
+        }
+
+    def _standard_size(self) -> dict[str, int] | None:
+        given = self._value("size", self.type.size)
+        if given is None:
+            return None
+        if not isinstance(given, Mapping):
+            given = self._from_old_size(given)
+        return {key: self._side(f"size.{key}", value) for key, value in given.items() if value is not None}
 
     def _find_type(self) -> tuple[str, PreprocessorType]:
         given = self._value("image_processor_type", self._value("feature_extractor_type", None))
@@ -157,49 +207,48 @@ class _Reader:
     def _keeps_aspect_ratio(self) -> bool:
         return self._flag("do_resize", True) and self._flag("keep_aspect_ratio", False)
 
-    def _sizes(self) -> tuple[tuple[int, int] | None, int | None, int | None, tuple[int, int] | None]:
-        """size, shortest_edge, longest_edge, crop."""
-        crop = self._crop()
+    def _sizes(self) -> dict[str, Any]:
+        """The fields of `Processing` that resize, and the crop where it follows from the size."""
         if not self._flag("do_resize", True):
-            return None, None, None, crop
+            return {}
         given = self._value("size", self.type.size)
         if given is None:
             if self._divisor() > 1 and self.name == "":
-                return None, None, None, crop
+                return {}
             raise self._error("does not say the size of the images.")
-        if not isinstance(given, Mapping):
-            given = self._from_old_size(given)
-        sides = {key: self._side(f"size.{key}", value) for key, value in given.items() if value is not None}
+        sides = self._standard_size() or {}
         keys = set(sides)
         if self._keeps_aspect_ratio() and keys != {"height", "width"}:
-            raise self._error(f"keeps the aspect ratio, for which a size has height and width; it has {dict(given)}.")
+            raise self._error(f"keeps the aspect ratio, for which a size has height and width; it has {sides}.")
         if keys == {"height", "width"}:
-            size = self._to_multiple(sides["height"]), self._to_multiple(sides["width"])
-            return size, None, None, crop
-        if keys == {"max_height", "max_width"} and sides["max_height"] == sides["max_width"]:
-            return None, None, sides["max_height"], crop
+            return {"size": (self._to_multiple(sides["height"]), self._to_multiple(sides["width"]))}
+        if keys == {"max_height", "max_width"}:
+            return {"max_size": (sides["max_height"], sides["max_width"])}
         if keys == {"longest_edge"}:
-            return None, None, sides["longest_edge"], crop
+            return sides
         if keys not in ({"shortest_edge"}, {"shortest_edge", "longest_edge"}):
             raise self._error(
-                f"has the size {dict(given)}; known: height and width, shortest_edge alone or with longest_edge."
+                f"has the size {sides}; known: height and width, shortest_edge alone or with longest_edge,"
+                " max_height and max_width."
             )
-        return self._by_shortest_edge(sides["shortest_edge"], sides.get("longest_edge"), crop)
+        return self._by_shortest_edge(sides["shortest_edge"], sides.get("longest_edge"))
 
-    def _by_shortest_edge(
-        self, shortest: int, longest: int | None, crop: tuple[int, int] | None
-    ) -> tuple[tuple[int, int] | None, int | None, int | None, tuple[int, int] | None]:
+    def _by_shortest_edge(self, shortest: int, longest: int | None) -> dict[str, Any]:
         sizing = self.type.sizing
         if sizing == "levit":
-            return None, int(256 / 224 * shortest), longest, crop
+            return {"shortest_edge": int(256 / 224 * shortest), "longest_edge": longest}
         if sizing == "poolformer":
-            return None, int(shortest / self._fraction(0.9)), longest, crop
+            return {"shortest_edge": int(shortest / self._fraction(0.9)), "longest_edge": longest}
         if sizing == "convnext":
             # It cuts the centre out itself, from 384 pixels on it stretches the image instead.
             if shortest < 384:
-                return None, int(shortest / self._fraction(224 / 256)), longest, crop or (shortest, shortest)
-            return (shortest, shortest), None, None, crop
-        return None, shortest, longest, crop
+                edge = int(shortest / self._fraction(224 / 256))
+                crop = self._crop() or (shortest, shortest)
+                return {"shortest_edge": edge, "longest_edge": longest, "crop": crop}
+            return {"size": (shortest, shortest)}
+        if longest == shortest:
+            return {"longest_edge": longest}  # the shorter side is never reached
+        return {"shortest_edge": shortest, "longest_edge": longest}
 
     def _from_old_size(self, given: Any) -> dict[str, int]:
         """As written before transformers 4.26: a number, or (width, height) as Pillow has it."""
@@ -288,6 +337,13 @@ class _Reader:
         if faults_of("rescale_factor", factor, _UP_TO_A_MILLION) or factor <= 0:
             raise self._error(f"has the rescale_factor {shown(factor)}; a number above 0 is expected.")
         return float(factor)
+
+    def _choice(self, key: str, allowed: Sequence[Any]) -> Any:
+        """Of a key of ours; the first one where it is absent."""
+        given = self._value(key, allowed[0])
+        if given not in allowed:
+            raise self._error(f"has {key} {shown(given)}; {' or '.join(allowed)} is expected.")
+        return given
 
     def _fraction(self, default: float) -> float:
         fraction = self._value("crop_pct", default)

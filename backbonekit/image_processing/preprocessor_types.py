@@ -22,7 +22,8 @@ class PreprocessorType:
     `size`: as its file would have it. `one_side`: what a single number for the size is, the side of a square or the
     shortest edge. `crop`: the side of the centre crop, where the file sets none. `divides`: what
     `size_divisor` does, rounding the resized sides up, or (`centred`) padding all around, and only if `do_pad` says so.
-    `reverses_channels`: channels are in the order blue, green, red by default.
+    `reverses_channels`: it gives blue, green, red unless told otherwise. `pads`: it pads images to the largest of a
+    batch by default, and a mask is returned with them.
     """
 
     size: Mapping[str, int] | None
@@ -36,6 +37,7 @@ class PreprocessorType:
     reverses_channels: bool = False
     sizing: Sizing = "plain"
     does_normalize: bool = True
+    pads: bool = False
 
 
 def _square(side: int, resample: int, **options: Any) -> PreprocessorType:
@@ -48,7 +50,7 @@ def _shortest(side: int, resample: int, **options: Any) -> PreprocessorType:
 
 def _detection(**options: Any) -> PreprocessorType:
     size = {"shortest_edge": 800, "longest_edge": 1333}
-    return PreprocessorType(size, "shortest_edge", BILINEAR, **options)
+    return PreprocessorType(size, "shortest_edge", BILINEAR, pads=True, **options)
 
 
 _HALVES: dict[str, Any] = {"mean": _HALF, "std": _HALF}
@@ -78,7 +80,6 @@ PREPROCESSOR_TYPES: Mapping[str, PreprocessorType] = {
     "PoolFormer": _shortest(224, BICUBIC, crop=224, sizing="poolformer"),
     "PromptDepthAnything": _square(384, BICUBIC, divides="centred", **_HALVES),
     "Pvt": _square(224, BICUBIC),
-    "RfDetr": _detection(),
     "RTDetr": _square(640, BILINEAR, does_normalize=False),
     "Segformer": _square(512, BILINEAR),
     "Siglip": _square(224, BICUBIC, **_HALVES),
@@ -90,6 +91,7 @@ PREPROCESSOR_TYPES: Mapping[str, PreprocessorType] = {
 
 # Known, and refused: what they do beyond resizing, cropping, padding and normalising.
 REFUSED_TYPES: Mapping[str, str] = {
+    "RfDetr": "shrinks images without smoothing them (antialias=False)",
     "VitMatte": "appends a trimap to each image as its fourth channel",
     "ZoeDepth": "surrounds each image with a reflection of its border and resamples it corner to corner",
 }

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,18 +83,26 @@ class ImageProcessor:
         """The batch, and where each image went, which `to_results` needs to come back."""
         images = listed(images)
         matched = _matched(targets, len(images))
-        values, placed = [], []
-        for image in images:
-            image_values, geometry = self._one(image)
-            values.append(image_values)
-            placed.append(geometry)
-        canvas = canvas_for([geometry.shown for geometry in placed], self.processing)
-        geometries = [_on_canvas(geometry, canvas) for geometry in placed]
+        values, geometries = self.prepare_each(images)
+        return self.pad(values, geometries, matched)
+
+    def prepare_each(self, images: Sequence[ImageLike]) -> tuple[list[Tensor], list[Geometry]]:
+        """Each image alone, [channels, height, width]; its canvas is what is shown of it."""
+        pairs = [self._one(image) for image in images]
+        return [values for values, _ in pairs], [geometry for _, geometry in pairs]
+
+    def pad(
+        self, values: Sequence[Tensor], geometries: Sequence[Geometry], targets: Sequence[Any] | None = None
+    ) -> tuple[dict[str, Any], list[Geometry]]:
+        """Images that `prepare_each` returned, with targets of the images as given, on one canvas."""
+        canvas = canvas_for([geometry.shown for geometry in geometries], self.processing)
+        together = [replace(geometry, canvas=canvas) for geometry in geometries]
         moved = None
-        if matched is not None:
-            labelled = self._read_targets(matched, [geometry.original for geometry in geometries])
-            moved = [move_target(target, geometry) for target, geometry in zip(labelled, geometries, strict=True)]
-        return pad_together(values, canvas, moved, self.ignore_label), geometries
+        if targets is not None:
+            labelled = self._read_targets(targets, [geometry.original for geometry in geometries])
+            pairs = zip(labelled, together, strict=True)
+            moved = [move_target(target, geometry, self.ignore_label) for target, geometry in pairs]
+        return pad_together(values, canvas, moved, self.ignore_label), together
 
     def collate(self, samples: Sequence[Any]) -> dict[str, Any]:
         """Batches what a user's own augmentation made; fits `DataLoader(collate_fn=processor.collate)`.
@@ -147,17 +156,27 @@ class ImageProcessor:
         original = (pixels.shape[0], pixels.shape[1])
         resized = resized_size(original, self.processing)
         pixels = resize_pixels(pixels, resized, self.processing.interpolation)
-        top, left, height, width = crop_box(resized, self.processing.crop)
-        pixels = pixels[top : top + height, left : left + width]
+        top, left, height, width = crop_box(resized, self.processing.crop, self.processing.rounding)
+        pixels = self._cut(pixels, top, left, height, width)
         values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32))
         if pixels.dtype == np.uint8 and self.processing.range is None:
             values /= 255
         geometry = Geometry(original, resized, (top, left), (height, width), (height, width))
         return (values - self._mean) / self._std, geometry
 
-
-def _on_canvas(geometry: Geometry, canvas: tuple[int, int]) -> Geometry:
-    return Geometry(geometry.original, geometry.resized, geometry.crop_offset, geometry.shown, canvas)
+    def _cut(self, pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+        """The crop, surrounded by the border where it is larger than the image."""
+        inside = pixels[max(top, 0) : top + height, max(left, 0) : left + width]
+        if inside.shape[:2] == (height, width):
+            return inside
+        cut = np.zeros((height, width, pixels.shape[-1]), dtype=pixels.dtype)
+        if self.processing.border == "mean":
+            # In steps of 1/255, as timm fills it.
+            steps = np.array([round(255 * mean) for mean in self.processing.mean])
+            cut[:] = steps if pixels.dtype == np.uint8 else steps / 255
+        above, before = max(-top, 0), max(-left, 0)
+        cut[above : above + inside.shape[0], before : before + inside.shape[1]] = inside
+        return cut
 
 
 def _size(pixel_values: Tensor) -> tuple[int, int]:
@@ -208,8 +227,12 @@ def _faults(processing: Processing) -> list[str]:
             "both have one for each channel."
         )
     faults += _unit_faults(processing)
-    if processing.size is not None and (processing.shortest_edge is not None or processing.longest_edge is not None):
+    by_edges = processing.shortest_edge is not None or processing.longest_edge is not None
+    if processing.size is not None and by_edges:
         faults.append("processing.size and processing.shortest_edge/longest_edge are two ways to resize; give one.")
+    if processing.max_size is not None and (by_edges or processing.size is not None):
+        other = "shortest_edge/longest_edge" if by_edges else "size"
+        faults.append(f"processing.max_size and processing.{other} are two ways to resize; give one.")
     if processing.keep_aspect_ratio and processing.size is None:
         faults.append("processing.keep_aspect_ratio needs the size to come near to: give processing.size.")
     if processing.multiple_of > 1 and not processing.keep_aspect_ratio:

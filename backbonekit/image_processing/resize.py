@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from backbonekit.contract.processing import Interpolation, Processing
+from backbonekit.contract.processing import Interpolation, Processing, Rounding
 from backbonekit.errors import ContractError
 
 # 16,384 x 16,384: a strip of 1 x 100,000 pixels with shortest_edge 800 and no bound would be 64 gigapixels.
@@ -27,9 +27,11 @@ def resized_size(original: tuple[int, int], processing: Processing) -> tuple[int
     """The size after the resize, at least 1 x 1.
 
     Rounding is that of transformers: the shorter side exactly, the longer one cut down to a whole number, computed from
-    the unrounded shorter side where `longest_edge` bounds it; then both rounded up to `size_divisor`.
+    the unrounded shorter side where `longest_edge` bounds it; of `max_size` both are cut down, or rounded to the
+    nearest number; then both rounded up to `size_divisor`.
     Raises ContractError when the result would not fit into memory.
-    Source: transformers `image_transforms.get_size_with_aspect_ratio`.
+    Source: transformers `image_transforms.get_size_with_aspect_ratio` and
+    `image_utils.get_image_size_for_max_height_width`; timm/data/transforms.py: ResizeKeepRatio.
     """
     height, width = _before_divisor(original, processing)
     divisor = processing.size_divisor
@@ -52,6 +54,8 @@ def shrinking(original: tuple[int, int], processing: Processing) -> float:
 def _before_divisor(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
     if processing.size is not None:
         return _by_least_change(original, processing) if processing.keep_aspect_ratio else processing.size
+    if processing.max_size is not None:
+        return _within(original, processing.max_size, processing.rounding)
     short, long = min(original), max(original)
     edge: float
     if processing.shortest_edge is not None:
@@ -72,6 +76,17 @@ def _before_divisor(original: tuple[int, int], processing: Processing) -> tuple[
     return rounded, int(edge * width / height)
 
 
+def _within(original: tuple[int, int], most: tuple[int, int], rounding: Rounding) -> tuple[int, int]:
+    """Both sides by the same factor, so that neither exceeds `most`."""
+    (height, width), (most_high, most_wide) = original, most
+    if rounding == "down":
+        scale = min(most_high / height, most_wide / width)
+        return int(height * scale), int(width * scale)
+    # Divided and not multiplied, as timm does it: the last bit decides where the fraction is a half.
+    ratio = max(height / most_high, width / most_wide)
+    return round(height / ratio), round(width / ratio)
+
+
 def _by_least_change(original: tuple[int, int], processing: Processing) -> tuple[int, int]:
     """Both sides by the factor that is nearer to 1, then to the nearest multiple.
 
@@ -84,12 +99,24 @@ def _by_least_change(original: tuple[int, int], processing: Processing) -> tuple
     return height, width
 
 
-def crop_box(resized: tuple[int, int], crop: tuple[int, int] | None) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the centre crop; a side that is shorter than the crop stays whole."""
+def crop_box(
+    resized: tuple[int, int], crop: tuple[int, int] | None, rounding: Rounding = "down"
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the centre crop; top and left are below 0 where the crop is larger than the image.
+
+    Source: transformers `image_transforms.center_crop`; torchvision `transforms.functional.center_crop`, as in timm.
+    """
     if crop is None:
         return (0, 0, *resized)
-    height, width = min(crop[0], resized[0]), min(crop[1], resized[1])
-    return (resized[0] - height) // 2, (resized[1] - width) // 2, height, width
+    top, left = (_centred(side - cut, rounding) for side, cut in zip(resized, crop, strict=True))
+    return (top, left, *crop)
+
+
+def _centred(leftover: int, rounding: Rounding) -> int:
+    """How much of what the crop leaves over stands before it."""
+    if rounding == "down":
+        return leftover // 2
+    return round(leftover / 2) if leftover > 0 else -(-leftover // 2)
 
 
 def round_up(size: tuple[int, int], divisor: int) -> tuple[int, int]:

@@ -42,12 +42,13 @@ def as_target(target: Mapping[str, Any]) -> Target:
     return tensors  # type: ignore[return-value]
 
 
-def move_target(target: Target, geometry: Geometry) -> Target:
+def move_target(target: Target, geometry: Geometry, ignore_label: int = IGNORE_LABEL) -> Target:
     """From the upright image's own pixels to the input's, before padding.
 
     Boxes [N, 4] (xyxy) and keypoints [N, K, 3] are scaled and shifted; masks, segmentation and depth take their nearest
-    pixel. Where a centre crop cuts: boxes are cut to it, points outside become invisible, and an object that lies
-    outside altogether leaves every per-object key. Labels are otherwise untouched.
+    pixel, and the border of a small image in a larger crop has their padding. Where a centre crop cuts: boxes are cut
+    to it, points outside become invisible, and an object that lies outside altogether leaves every per-object key.
+    Labels are otherwise untouched.
     """
     check_grids(target, geometry.original)
     height, width = geometry.original
@@ -59,7 +60,9 @@ def move_target(target: Target, geometry: Geometry) -> Target:
     for key in _GRIDS:
         if key in moved:
             grid = resize_nearest_as_pillow(moved[key], geometry.resized)
-            moved[key] = grid[..., top : top + shown_height, left : left + shown_width].contiguous()
+            inside = grid[..., max(top, 0) : top + shown_height, max(left, 0) : left + shown_width]
+            start = max(-top, 0), max(-left, 0)
+            moved[key] = _surrounded(inside, start, geometry.shown, _filling(key, ignore_label)).contiguous()
     if "boxes" in moved:
         scale = torch.tensor([scale_x, scale_y, scale_x, scale_y])
         boxes = moved["boxes"] * scale - torch.tensor([left, top, left, top], dtype=torch.float32)
@@ -84,21 +87,27 @@ def check_grids(target: Target, size: tuple[int, int]) -> None:
 def pad_target(target: Target, canvas: tuple[int, int], ignore_label: int = IGNORE_LABEL) -> Target:
     """Grids padded at the bottom and right: masks with False, segmentation with the ignored label, depth with NaN."""
     padded: dict[str, Any] = dict(target)
-    for key, value in _GRIDS.items():
-        filling = ignore_label if value is None else value
+    for key in _GRIDS:
         if key in padded:
-            grid: Tensor = padded[key]
-            height, width = grid.shape[-2:]
-            if (height, width) == canvas:
-                continue
-            margins = (0, canvas[1] - width, 0, canvas[0] - height)
-            if grid.numel():
-                padded[key] = functional.pad(
-                    grid, margins, value=bool(filling) if grid.dtype == torch.bool else filling
-                )
-            else:
-                padded[key] = grid.new_zeros((*grid.shape[:-2], *canvas))
+            padded[key] = _surrounded(padded[key], (0, 0), canvas, _filling(key, ignore_label))
     return padded  # type: ignore[return-value]
+
+
+def _filling(key: str, ignore_label: int) -> float:
+    value = _GRIDS[key]
+    return ignore_label if value is None else value
+
+
+def _surrounded(grid: Tensor, start: tuple[int, int], size: tuple[int, int], filling: float) -> Tensor:
+    """The grid [..., height, width] at `start` (top, left) of a larger one of `size`, `filling` around it."""
+    height, width = grid.shape[-2:]
+    if (height, width) == size:
+        return grid
+    if not grid.numel():
+        return grid.new_zeros((*grid.shape[:-2], *size))
+    top, left = start
+    margins = (left, size[1] - width - left, top, size[0] - height - top)
+    return functional.pad(grid, margins, value=bool(filling) if grid.dtype == torch.bool else filling)
 
 
 def _cut_boxes(boxes: Tensor, shown: tuple[int, int]) -> Tensor:

@@ -37,15 +37,16 @@ def locate_keypoints(
     return results
 
 
-def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+def peaks(heatmaps: Tensor, *, radius: int = _RADIUS) -> tuple[Tensor, Tensor]:
     """Maps [K, height, width] to x and y in cells [K, 2], the first cell's centre at 0, and heights [K].
 
     The peak's cell, and from there one step of Newton's method on the smoothed logarithm, where that is a maximum.
+    `radius`: of the smoothing, in cells.
     """
     height, width = heatmaps.shape[1:]
     scores, flat = heatmaps.flatten(1).max(dim=1)
     column, row = flat % width, flat // width
-    logarithms = _smoothed(heatmaps).clamp(_LOWEST, _HIGHEST).log()
+    logarithms = _smoothed(heatmaps, radius).clamp(_LOWEST, _HIGHEST).log()
 
     def beside(across: int, down: int) -> Tensor:
         index = (row + down).clamp(0, height - 1) * width + (column + across).clamp(0, width - 1)
@@ -64,14 +65,14 @@ def peaks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([column, row], dim=1) + step, scores
 
 
-def _smoothed(maps: Tensor) -> Tensor:
-    """By a Gaussian, with the maps mirrored at their edges."""
-    offsets = torch.arange(-_RADIUS, _RADIUS + 1, dtype=maps.dtype)
+def _smoothed(maps: Tensor, radius: int) -> Tensor:
+    """By a Gaussian over `radius` cells to each side, with the maps mirrored at their edges."""
+    offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype)
     kernel = (-(offsets**2) / (2 * _SIGMA**2)).exp()
     kernel = kernel / kernel.sum()
     for dim in (1, 2):
         length = maps.shape[dim]
-        index = torch.arange(-_RADIUS, length + _RADIUS) % (2 * length)
+        index = torch.arange(-radius, length + radius) % (2 * length)
         mirrored = maps.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
         maps = mirrored.unfold(dim, len(kernel), 1) @ kernel
     return maps

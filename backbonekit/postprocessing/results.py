@@ -150,6 +150,7 @@ PREDICTION_KINDS: dict[type[Prediction], PredictionKind] = {
     Heatmaps: PredictionKind(
         {"keypoints": lambda p, g, o: locate_keypoints(p, g, threshold=o.threshold)},
         pipeline_tag="keypoint-detection",
+        output_names=("heatmaps",),
     ),
     Detections: PredictionKind(
         {"detection": lambda p, g, o: place_detections(p, g, threshold=o.lowest, top_k=o.top_k)},

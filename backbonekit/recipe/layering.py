@@ -271,11 +271,12 @@ def _merged(old: Any, new: Any) -> Any:
 
 def _processing(old: Any, new: Any) -> Any:
     """Ways to resize replace each other."""
+    ways = ({"size"}, {"shortest_edge", "longest_edge"}, {"max_size"})
     if isinstance(old, dict) and isinstance(new, dict):
-        if new.get("size") is not None:
-            old = {key: value for key, value in old.items() if key not in ("shortest_edge", "longest_edge")}
-        if new.get("shortest_edge") is not None or new.get("longest_edge") is not None:
-            old = {key: value for key, value in old.items() if key != "size"}
+        for way in ways:
+            if any(new.get(key) is not None for key in way):
+                others = set().union(*ways) - way
+                old = {key: value for key, value in old.items() if key not in others}
     return _merged(old, new)
 
 

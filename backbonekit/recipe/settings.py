@@ -12,6 +12,7 @@ from backbonekit.registry.table import processing_fields
 _MAX_LABELS = 100_000
 LABEL_KEYS = ("names", "things", "category_ids")
 _MAX_CATEGORY_ID = 2**53  # beyond it JSON readers round
+_EDGES = ("shortest_edge", "longest_edge")
 _FROZEN_STAGES = {"type": "integer", "minimum": 0, "maximum": 1_000}
 
 
@@ -107,10 +108,10 @@ def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str,
             )
     if read.get("label_map"):
         faults.extend(label_map_faults("processing.label_map", read["label_map"]))
-    if read.get("size") is not None:
-        for key in ("shortest_edge", "longest_edge"):
-            if read.get(key) is not None:
-                faults.append(f"processing.size and processing.{key} are two ways to resize; give one of them.")
+    for one, others in (("size", (*_EDGES, "max_size")), ("max_size", _EDGES)):
+        for other in others:
+            if read.get(one) is not None and read.get(other) is not None:
+                faults.append(f"processing.{one} and processing.{other} are two ways to resize; give one of them.")
     if (read.get("keep_aspect_ratio") or (read.get("multiple_of") or 1) > 1) and not (
         read.get("keep_aspect_ratio") and read.get("size") is not None
     ):

@@ -50,7 +50,7 @@ VITPOSE = {"model_type": "vitpose_backbone"}
         ({**HIERA, "image_size": [100, 100]}, "must be multiples of 8"),
         ({**HIERA, "image_size": [32, 32], "masked_unit_size": [16, 16]}, "does not divide the map of stage 1"),
         ({**HIERA, "masked_unit_size": [4, 4]}, "pooled away"),
-        ({**VITPOSE, "num_experts": 6}, "num_experts=6 is not supported"),
+        ({**VITPOSE, "num_experts": 6, "part_features": 4096}, "part_features=4096 must be below hidden_size"),
         ({**VITPOSE, "image_size": [268, 192]}, "do not go together"),
     ],
 )

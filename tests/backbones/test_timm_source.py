@@ -92,7 +92,7 @@ def test_timms_own_error_becomes_a_contract_error() -> None:
 
 def test_processing_is_the_pretrained_models() -> None:
     assert plan("convnext_tiny.fb_in22k").processing == Processing(
-        shortest_edge=256, crop=(224, 224), interpolation="bicubic"
+        shortest_edge=256, crop=(224, 224), interpolation="bicubic", rounding="nearest"
     )
     assert plan("vit_tiny_patch16_224").processing.mean == (0.5, 0.5, 0.5)
     assert plan("beit_base_patch16_224", img_size=96).processing.crop == (96, 96)

@@ -172,7 +172,6 @@ def test_vitpose_with_names_and_without():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"backbone_config": {"model_type": "vitpose_backbone", "num_experts": 6}}, "mixture of experts of ViTPose++"),
         (
             {"backbone_config": {"model_type": "dinov2"}},
             "model_type='dinov2' is not supported, only 'vitpose_backbone'",

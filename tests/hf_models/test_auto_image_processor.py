@@ -126,6 +126,10 @@ def test_outputs_of_every_form_are_read(tmp_path: Path) -> None:
     assert torch.equal(dense, functional.interpolate(logits, size=(8, 12), mode="bilinear")[0].argmax(0))
     (depth,) = processor.post_process_depth_estimation({"predicted_depth": torch.ones(1, 4, 6)}, [(8, 12)])
     assert torch.allclose(depth["predicted_depth"], torch.ones(8, 12))
+    with pytest.raises(ContractError, match=r"the shape \[1, 5, 3\]; classes of pixels have \[batch, classes"):
+        processor.post_process_semantic_segmentation(
+            {"logits": torch.ones(1, 5, 3), "pred_masks": torch.ones(1, 5, 4, 4)}
+        )
     with pytest.raises(ContractError, match="given: DenseDepth"):
         processor.post_process_instance_segmentation(DenseDepth(torch.ones(1, 4, 6)))
     with pytest.raises(ContractError, match="1 target_sizes for 2"):
@@ -140,6 +144,27 @@ def test_where_instances_overlap_the_better_one_is_seen(tmp_path: Path) -> None:
     (none,) = processor_of(tmp_path).post_process_instance_segmentation(prediction, threshold=1.0)
     assert none["segmentation"].unique().tolist() == [-1]
     assert none["segments_info"] == []
+
+
+@pytest.mark.parity
+def test_run_lengths_are_those_of_transformers(reference, tmp_path: Path) -> None:
+    theirs, ours = reference("maskformer", "MaskFormerImageProcessorPil"), processor_of(tmp_path)
+    generator = torch.Generator().manual_seed(0)
+    for count in (1, 2):  # of two that do not overlap the order is left open
+        masks = torch.randn(1, count, 5, 6, generator=generator) * 9
+        prediction = MaskQueries(
+            torch.tensor([[[9.0, 0, 0]] * count]), masks * torch.tensor([1, -1])[:count, None, None]
+        )
+        options = {"target_sizes": [(10, 12)], "return_coco_annotation": True}
+        (found,) = ours.post_process_instance_segmentation(prediction, 0.1, **options)
+        (expected,) = theirs.post_process_instance_segmentation(Outputs(prediction), 0.1, **options)
+        assert len(found["segmentation"]) >= 2
+        if count == 1:
+            assert found["segmentation"] == [list(map(int, runs)) for runs in expected["segmentation"]]
+        with pytest.raises(ContractError, match="two forms of one result"):
+            ours.post_process_instance_segmentation(prediction, return_binary_maps=True, **options)
+        with pytest.raises(ContractError, match="no effect on instances"):
+            ours.post_process_instance_segmentation(prediction, 0.5, 0.3)
 
 
 def test_regions_of_one_stuff_class_are_one_segment(tmp_path: Path) -> None:
@@ -210,7 +235,9 @@ def test_segmentation_maps_become_the_same_masks(reduces, instances, reference, 
     assert (ours.do_reduce_labels, ours.ignore_index) == (reduces, 255)
     images = make_images([(70, 90), (140, 180)])  # both become 64 x 96
     generator = np.random.default_rng(3)
-    maps = [generator.choice([0, 1, 4, 9, 255], size=image.shape[:2]).astype(np.uint8) for image in images]
+    # With do_reduce_labels transformers makes a class 254 of the ignored 255; below.
+    present = [0, 1, 4, 9] if reduces else [0, 1, 4, 9, 255]
+    maps = [generator.choice(present, size=image.shape[:2]).astype(np.uint8) for image in images]
     table = {0: 0, 1: 3, 4: 3, 9: 2, 10: 2, 5: 3, 2: 1, 255: 1, 256: 1} if instances else None
     expected = theirs(images, segmentation_maps=maps, instance_id_to_semantic_id=table, return_tensors="pt")
     given = ours(images, segmentation_maps=maps, instance_id_to_semantic_id=table)
@@ -223,6 +250,29 @@ def test_segmentation_maps_become_the_same_masks(reduces, instances, reference, 
         assert all(labels[-1] == 254 for labels in expected["class_labels"])
 
 
+def test_what_is_ignored_stays_no_class_when_labels_are_reduced(tmp_path: Path) -> None:
+    processor = processor_of(tmp_path, do_reduce_labels=True, ignore_index=255)
+    labels = np.repeat(np.array([0, 1, 2, 255]), 16)[None].repeat(64, 0)
+    given = processor(make_images([(64, 64)]), labels)
+    assert given.class_labels[0].tolist() == [0, 1]
+    assert given.mask_labels[0].sum((1, 2)).tolist() == [64 * 16, 64 * 16]
+
+
+def test_only_what_is_floating_is_cast(tmp_path: Path) -> None:
+    inputs = processor_of(tmp_path)(make_images([(64, 64)]), np.full((64, 64), 2049))
+    for half in (
+        inputs.to(torch.float16),
+        inputs.to("cpu", torch.float16),
+        inputs.to(device="cpu", dtype=torch.float16),
+    ):
+        assert half.pixel_values.dtype == half.mask_labels[0].dtype == torch.float16
+        assert half.pixel_mask.dtype == torch.int64
+        assert half.class_labels[0].tolist() == [2049]
+    assert inputs.pixel_values.dtype == torch.float32
+    with pytest.raises(ContractError, match=r"cannot be cast to torch\.int64"):
+        inputs.to(torch.int64)
+
+
 class Outputs:
     def __init__(self, prediction: MaskQueries) -> None:
         self.class_queries_logits, self.masks_queries_logits = prediction.class_logits, prediction.mask_logits
@@ -231,8 +281,10 @@ class Outputs:
 @pytest.mark.parity
 @pytest.mark.parametrize("target_sizes", [None, [(50, 61), (24, 30)]])
 @pytest.mark.parametrize("seed", range(4))
-def test_results_equal_those_of_transformers(target_sizes, seed, reference, tmp_path: Path) -> None:
-    theirs, ours = reference("maskformer", "MaskFormerImageProcessorPil"), processor_of(tmp_path)
+@pytest.mark.parametrize("kind", ["MaskFormer", "Mask2Former"])
+def test_results_equal_those_of_transformers(kind, target_sizes, seed, reference, tmp_path: Path) -> None:
+    theirs = reference(kind.lower(), f"{kind}ImageProcessorPil")
+    ours = processor_of(tmp_path, image_processor_type=f"{kind}ImageProcessor")
     prediction = queries(seed)
     outputs = Outputs(prediction)
 

@@ -224,6 +224,7 @@ def test_a_polygon_covers_the_pixels_whose_centres_it_holds() -> None:
         ({"boxes": [[1, 2, 3, 4]]}, r"an annotation is COCO's.*given: 'boxes'"),
         (["x"], "given: str"),
         ({"annotations": [{"bbox": [1, 2, 3]}]}, "an object of an annotation has a bbox"),
+        ({"image_id": "000083.jpg", "annotations": []}, "image_id is '000083.jpg'; a whole number"),
         (
             annotation([[1, 1, 5, 5]], segmentation={"size": [20, 30], "counts": "abc"}),
             "do not fit an image of 20 x 30",
@@ -243,5 +244,8 @@ def test_only_one_kind_of_target_is_accepted(tmp_path: Path) -> None:
     processor = processor_of(tmp_path, "Detr")
     with pytest.raises(ContractError, match="one of them"):
         processor(make_images((20, 30)), np.zeros((20, 30)), annotations=annotation([]))
+    (image,), given = make_images((20, 30)), annotation([[1, 2, 9, 8]])
+    by_position, by_name = processor(image, given).labels[0], processor(image, annotations=given).labels[0]
+    assert torch.equal(by_position["boxes"], by_name["boxes"])
     with pytest.raises(ContractError, match="go into `annotations`"):
-        processor(make_images((20, 30)), [annotation([])])
+        processor_of(tmp_path, "MaskFormer")(image, [given])

@@ -154,9 +154,11 @@ def test_second_names_and_fields_of_older_releases_are_read() -> None:
     assert bk.DetrConfig.from_dict({"num_hidden_layers": 3, "encoder_layers": 5}).encoder_layers == 5
 
 
-def test_labels_of_fewer_images_are_refused() -> None:
+def test_labels_of_fewer_images_or_without_their_keys_are_refused() -> None:
     with pytest.raises(ContractError, match="labels of 1 images for a batch of 2"):
         detr()(torch.randn(2, 3, 64, 64), labels=[{}])
+    with pytest.raises(ContractError, match=r"labels\[0\] has no boxes and no class_labels; .*given: 'labels'"):
+        detr()(torch.randn(1, 3, 64, 64), labels=[{"labels": torch.tensor([1])}])
 
 
 @pytest.mark.parametrize(

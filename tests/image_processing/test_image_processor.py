@@ -8,6 +8,8 @@ from processor_tester import ProcessorTester
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.processor import ImageProcessor
+from backbonekit.postprocessing.boxes import on_original
+from backbonekit.postprocessing.window import resample, window_of
 
 
 class TestStretched(ProcessorTester):
@@ -32,6 +34,14 @@ class TestCropped(ProcessorTester):
 
 class TestCropLargerThanTheImage(ProcessorTester):
     processing = Processing(shortest_edge=30, crop=(36, 70))
+
+
+class TestWithin(ProcessorTester):
+    processing = Processing(max_size=(40, 66), size_divisor=16)
+
+
+class TestWithinOnAColour(ProcessorTester):
+    processing = Processing(max_size=(40, 66), crop=(40, 66), border="mean", rounding="nearest")
 
 
 class TestAsItIs(ProcessorTester):
@@ -78,6 +88,8 @@ def test_an_image_of_many_channels():
     ("processing", "says"),
     [
         (Processing(size=(8, 8), shortest_edge=8), "two ways"),
+        (Processing(size=(8, 8), max_size=(8, 8)), "max_size and processing.size are two ways"),
+        (Processing(longest_edge=8, max_size=(8, 8)), "max_size and processing.shortest_edge/longest_edge"),
         (Processing(mean=(0.5,)), "one for each channel"),
         (Processing(std=(0.0, 1.0, 1.0)), r"processing\.std\.0: given 0\.0, must be a number from 1e-06"),
         (Processing(std=(float("nan"), 1.0, 1.0)), r"processing\.std\.0: given nan"),
@@ -126,6 +138,32 @@ def test_objects_outside_a_crop_leave_every_key():
     assert moved["boxes"].tolist() == [[2.0, 2.0, 10.0, 5.0]]
     assert moved["masks"].shape == (1, 10, 10)
     assert moved["keypoints"][0, 0, 2] == 0  # cut off, so not visible
+
+
+def test_a_border_is_padding_of_every_target_and_results_come_back():
+    processor = ImageProcessor(Processing(shortest_edge=10, crop=(14, 31)))
+    image = np.full((10, 20, 3), 255, np.uint8)
+    target = {
+        "labels": [1],
+        "boxes": [[0, 0, 20, 10]],
+        "masks": np.ones((1, 10, 20)),
+        "segmentation": np.zeros((10, 20)),
+        "depth": np.ones((10, 20)),
+        "keypoints": [[[0.5, 0.5, 2.0]]],
+    }
+    batch, (geometry,) = processor.prepare(image, target)
+    (moved,) = batch["targets"]
+    bright = batch["pixel_values"][0, 0] > 0
+    assert bright.nonzero().amin(0).tolist() == [2, 6]
+    assert bright.sum() == 200
+    assert moved["boxes"].tolist() == [[6.0, 2.0, 26.0, 12.0]]
+    assert moved["keypoints"].tolist() == [[[6.5, 2.5, 2.0]]]
+    assert torch.equal(moved["masks"][0], bright)
+    assert torch.equal(moved["segmentation"] == 255, ~bright)
+    assert torch.equal(moved["depth"].isnan(), ~bright)
+    assert on_original(moved["boxes"], geometry).tolist() == [[0.0, 0.0, 20.0, 10.0]]
+    seen = resample(bright[None].float(), window_of(geometry, (14, 31)))
+    assert torch.equal(seen, torch.ones(1, 10, 20))
 
 
 def test_collate_pads_what_augmentation_made():

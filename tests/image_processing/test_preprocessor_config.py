@@ -14,6 +14,7 @@ from backbonekit.errors import StorageError
 from backbonekit.image_processing.preprocessor_config import read_processing, write_processing
 from backbonekit.image_processing.preprocessor_types import PREPROCESSOR_TYPES
 from backbonekit.image_processing.processor import ImageProcessor
+from backbonekit.image_processing.resize import resized_size
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -44,7 +45,7 @@ HALF = (0.5, 0.5, 0.5)
                 "size_divisor": 0,
                 "size": {"max_height": 9, "max_width": 9},
             },
-            Processing(longest_edge=9),
+            Processing(max_size=(9, 9)),
         ),
         (
             {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875, "resample": 3},
@@ -171,6 +172,12 @@ KINDS = [
     replace(PLAIN, shortest_edge=30, longest_edge=50, crop=(5, 5)),
     replace(PLAIN, shortest_edge=30, size_divisor=16),
     replace(PLAIN, longest_edge=30),
+    replace(PLAIN, max_size=(30, 50)),
+    replace(PLAIN, max_size=(30, 50), size_divisor=8),
+    replace(PLAIN, max_size=(30, 50), crop=(40, 20)),
+    replace(PLAIN, max_size=(30, 50), crop=(40, 40), border="mean", rounding="nearest"),
+    replace(PLAIN, shortest_edge=30, crop=(70, 20)),
+    replace(PLAIN, shortest_edge=30, crop=(20, 24), rounding="nearest"),
     replace(PLAIN, size_divisor=16),
     replace(PLAIN, crop=(20, 20)),
     replace(PLAIN, canvas=(100, 100)),
@@ -207,8 +214,7 @@ def test_each_type_prepares_as_transformers_does(name: str, size: tuple[int, int
     kind = PREPROCESSOR_TYPES[name]
     assert kind.size is not None
     small = {key: value // 10 for key, value in kind.size.items()}
-    # No larger than the image: where a crop would add a border, theirs adds it on all sides and ours at two.
-    side = None if kind.crop is None else min(kind.crop // 10, *small.values())
+    side = None if kind.crop is None else kind.crop // 10
     crop = {} if side is None else {"crop_size": {"height": side, "width": side}}
     order = {"do_flip_channel_order": False} if kind.reverses_channels else {}
     processor = cls(size=small, **crop, **order)
@@ -258,4 +264,56 @@ def test_transformers_reads_what_we_write(processing: Processing, tmp_path: Path
 
 
 def test_most_kinds_have_a_type_of_transformers():
-    assert sum("image_processor_type" in write_processing(kind) for kind in KINDS) >= 11
+    written = [(kind, write_processing(kind)) for kind in KINDS]
+    assert sum("image_processor_type" in fields for _, fields in written) >= 15
+    assert not any("image_processor_type" in fields for kind, fields in written if kind.rounding == "nearest")
+
+
+def test_edges_that_are_equal_are_the_longer_one():
+    both = replace(PLAIN, shortest_edge=30, longest_edge=30)
+    assert read_processing(write_processing(both)) == replace(PLAIN, longest_edge=30)
+    for size in ((61, 83), (97, 50), (64, 64), (3, 999)):
+        assert resized_size(size, both) == resized_size(size, replace(PLAIN, longest_edge=30))
+
+
+@pytest.mark.parity
+def test_the_longer_edge_is_written_so_that_transformers_makes_the_same_sizes(tmp_path: Path):
+    transformers = pytest.importorskip("transformers")
+    processing = replace(PLAIN, longest_edge=97, interpolation="nearest")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(write_processing(processing)))
+    reference = transformers.MaskFormerImageProcessorPil.from_pretrained(tmp_path)
+    for size in ((61, 83), (398, 241), (64, 64), (426, 640), (35, 211)):
+        assert theirs(reference, image(*size)).shape[1:] == resized_size(size, processing)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("most", [(480, 480), (384, 640), (97, 30)])
+def test_the_largest_size_that_fits_is_that_of_transformers(most: tuple[int, int]):
+    transformers = pytest.importorskip("transformers")
+    size = {"max_height": most[0], "max_width": most[1]}
+    processor = transformers.DetrImageProcessorPil(size=size, do_pad=False)
+    found = read_processing(json.loads(processor.to_json_string()))
+    assert found.max_size == most
+    assert resized_size((426, 640), replace(found, max_size=(480, 480))) == (319, 480)
+    given = image(53, 37)
+    assert (ImageProcessor(found)(given)["pixel_values"][0] - theirs(processor, given)).abs().max() <= 1e-4
+    from transformers.image_utils import get_image_size_for_max_height_width
+
+    generator = np.random.default_rng(1)
+    for height, width in generator.integers(1, 3000, (2_000, 2)).tolist():
+        expected = get_image_size_for_max_height_width((height, width), *most)
+        assert resized_size((height, width), found) == tuple(max(side, 1) for side in expected)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("crop", [(40, 41), (32, 16), (15, 64), (90, 33)])
+@pytest.mark.parametrize("size", [(100, 60), (31, 31), (33, 70)])
+def test_a_crop_larger_than_the_image_has_the_border_of_transformers(size: tuple[int, int], crop: tuple[int, int]):
+    transformers = pytest.importorskip("transformers")
+    processor = transformers.BitImageProcessorPil(
+        size={"shortest_edge": 31}, crop_size={"height": crop[0], "width": crop[1]}
+    )
+    given = image(*size)
+    batch = ImageProcessor(read_processing(json.loads(processor.to_json_string())))([given, given])
+    assert batch["pixel_mask"] is None
+    assert (batch["pixel_values"][1] - theirs(processor, given)).abs().max() <= 1e-4

@@ -60,6 +60,12 @@ def test_sixteen_bits_keep_their_range(tmp_path):
         np.testing.assert_allclose(pixels[..., 1], values / 65_535, atol=1e-6)
 
 
+def test_eight_bits_in_a_wider_type_are_not_black(colours):
+    wide = Image.fromarray(colours[..., 0].astype(np.int32))
+    assert wide.mode == "I"
+    assert np.array_equal(to_pixels(wide, 3)[..., 1], colours[..., 0])
+
+
 def test_the_cameras_orientation_is_applied(colours, tmp_path):
     image = Image.fromarray(colours)
     exif = image.getexif()
@@ -97,7 +103,8 @@ def test_bool_and_half_precision():
         (np.zeros((0, 4, 3), dtype=np.uint8), "at least one pixel"),
         (np.zeros((0, 4, 3), dtype=np.float32), "at least one pixel"),
         (Image.new("RGB", (0, 4)), "at least one pixel"),
-        (np.zeros((3, 8, 8), dtype=np.uint8), "channels last"),
+        (np.zeros((3, 8, 8), dtype=np.uint8), r"channels last: array.transpose\(1, 2, 0\)"),
+        (torch.zeros(8, 9, 3), r"channels first: tensor.permute\(2, 0, 1\)"),
         (np.zeros(5, dtype=np.uint8), "shape 5"),
         (np.zeros((4, 4, 5), dtype=np.uint8), "this image has 5"),
         (Image.fromarray(np.full((2, 2), 99_999, dtype=np.int32)), "65535"),

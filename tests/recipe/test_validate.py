@@ -147,6 +147,7 @@ def test_all_faults_at_once():
         ({"labels": {"names": ["a", "b", "c"], "category_ids": [1, True, 2.0]}}, "labels.category_ids.2: given 2.0"),
         ({"processing": {"size": 224}}, "processing.size: given 224, must be a list of 2 values"),
         ({"processing": {"size": [1, 1], "shortest_edge": 3}}, "are two ways to resize"),
+        ({"processing": {"max_size": [1, 1], "longest_edge": 3}}, "max_size and processing.longest_edge are two ways"),
         ({"processing": {"shortest_edge": 3, "keep_aspect_ratio": True}}, "go together"),
         ({"processing": {"size": [8, 8], "multiple_of": 4}}, "go together"),
         ({"processing": {"mean": [0.5] * 4}}, "processing.mean has 4 values, one for each of 3 channels"),

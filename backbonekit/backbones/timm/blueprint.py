@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from backbonekit.backbones.backbone import select_built
 from backbonekit.backbones.pretrained import adapt_stem, locate, with_channels
 from backbonekit.backbones.timm.backbone import TimmBackbone
-from backbonekit.backbones.timm.config import any_size_arguments, body_class, check_arguments, create_body
+from backbonekit.backbones.timm.config import (
+    any_size_arguments,
+    body_class,
+    check_arguments,
+    create_body,
+    saved_size_arguments,
+)
 from backbonekit.backbones.timm.image_sizes import size_multiple
 from backbonekit.backbones.timm.levels import (
     cut,
@@ -54,7 +60,7 @@ def blueprint(
     check_arguments(identity.architecture, body, args)
     saved = {key: value for key, value in identity.model_args.items() if key not in ("in_chans", "num_classes")}
     check_arguments(identity.architecture, body, saved)
-    arguments = {**any_size_arguments(body), **saved, **args}
+    arguments = {**any_size_arguments(body), **saved_size_arguments(body, identity), **saved, **args}
     return TimmBlueprint(str(name), identity, in_channels, arguments)
 
 
@@ -86,7 +92,10 @@ class TimmBlueprint:
 
     @property
     def processing(self) -> Processing:
-        return with_channels(processing_of(self.identity.pretrained, self.canvas), self.in_channels)
+        # A size that somebody chose counts; else that of the weights, which of one architecture may differ.
+        chosen = "img_size" in self.arguments
+        size = self.canvas if chosen else self.identity.pretrained.input_size[-2:]
+        return with_channels(processing_of(self.identity.pretrained, size), self.in_channels)
 
     def image_sizes(self, out_indices: Sequence[int]) -> ImageSizes:
         if self.fixed_size is not None:

@@ -10,6 +10,7 @@ import timm
 from timm.layers import PatchEmbed
 from torch import nn
 
+from backbonekit.backbones.timm.names import TimmIdentity
 from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.weights.construct import shapes_alone
@@ -91,6 +92,14 @@ def any_size_arguments(body: type[nn.Module]) -> dict[str, Any]:
     if "dynamic_img_pad" in allowed:
         switches["dynamic_img_pad"] = True
     return switches
+
+
+def saved_size_arguments(body: type[nn.Module], identity: TimmIdentity) -> dict[str, Any]:
+    """The image size that a folder's or repository's weights were saved for, where an architecture is built for one."""
+    pretrained = identity.pretrained
+    if identity.repository is None or not pretrained.fixed_input_size or "img_size" not in constructor_arguments(body):
+        return {}
+    return {"img_size": list(pretrained.input_size[-2:])}
 
 
 def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any]) -> nn.Module:

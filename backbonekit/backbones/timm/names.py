@@ -9,7 +9,7 @@ import timm
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, split_model_name_tag
 
 from backbonekit.contract.processing import Interpolation, Processing
-from backbonekit.errors import RecipeError, nearest
+from backbonekit.errors import RecipeError, StorageError, nearest
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.untrusted_files import user_path
 
@@ -71,7 +71,7 @@ def _from_repository(repository: Repository) -> TimmIdentity:
     known = {key: value for key, value in _mapping(config.get("pretrained_cfg")).items() if key in _CFG_FIELDS}
     return TimmIdentity(
         architecture,
-        PretrainedCfg(**{**known, "architecture": architecture}),
+        PretrainedCfg(**{**(known or _defaults(architecture)), "architecture": architecture}),
         repository,
         _mapping(config.get("model_args")),
     )
@@ -79,9 +79,15 @@ def _from_repository(repository: Repository) -> TimmIdentity:
 
 # The fields of a saved `pretrained_cfg` that describe the weights, without those that say where to load them from.
 _CFG_FIELDS = frozenset(
-    {"tag", "input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"}
+    {"tag", "input_size", "fixed_input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"}
     | {"num_classes", "first_conv", "classifier", "license"}
 )
+
+
+def _defaults(architecture: str) -> Mapping[str, Any]:
+    """What timm states about the architecture's first weights, for a file that states nothing about its own."""
+    first = get_pretrained_cfg(architecture)
+    return {} if first is None else {key: value for key, value in vars(first).items() if key in _CFG_FIELDS}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -89,15 +95,33 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def processing_of(pretrained: PretrainedCfg, size: tuple[int, int]) -> Processing:
-    """The preprocessing of timm's evaluation. `size`: (height, width) that the model takes.
+    """The preprocessing of timm's evaluation. `size`: (height, width) of the input.
 
+    Raises StorageError for what timm states about weights and is not done here.
     Source: timm/data/transforms_factory.py, transforms_imagenet_eval: resize to size / `crop_pct`, cut the centre.
     """
-    height, width = size
-    fraction = pretrained.crop_pct
-    interpolation = pretrained.interpolation if pretrained.interpolation in get_args(Interpolation) else "bilinear"
-    scaled = (floor(height / fraction), floor(width / fraction))
-    common = {"interpolation": interpolation, "mean": tuple(pretrained.mean), "std": tuple(pretrained.std)}
-    if pretrained.crop_mode == "squash" or height != width:
-        return Processing(size=scaled, crop=None if scaled == size else size, **common)
-    return Processing(shortest_edge=scaled[0], crop=size, **common)
+    name = pretrained.architecture
+    if pretrained.interpolation not in get_args(Interpolation):
+        raise StorageError(
+            f"{name}: the interpolation {str(pretrained.interpolation)[:60]!r} of its weights is not supported; known:"
+            f" {', '.join(get_args(Interpolation))}."
+        )
+    scaled = (floor(size[0] / pretrained.crop_pct), floor(size[1] / pretrained.crop_pct))
+    common: dict[str, Any] = {
+        "interpolation": pretrained.interpolation,
+        "mean": tuple(pretrained.mean),
+        "std": tuple(pretrained.std),
+    }
+    if pretrained.crop_mode == "squash" and scaled == size:
+        return Processing(size=size, **common)
+    common |= {"crop": size, "rounding": "nearest"}
+    if pretrained.crop_mode == "squash":
+        return Processing(size=scaled, **common)
+    if pretrained.crop_mode == "border":
+        return Processing(max_size=scaled, border="mean", **common)
+    if scaled[0] != scaled[1]:
+        raise StorageError(
+            f"{name}: its weights are for images of {size[0]} x {size[1]}, whose centre is cut out of an image that"
+            " keeps its aspect ratio; that is supported for squares only."
+        )
+    return Processing(shortest_edge=scaled[0], **common)

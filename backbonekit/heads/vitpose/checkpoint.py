@@ -87,10 +87,4 @@ def _backbone(nested: Any, faults: list[str]) -> NestedBackbone | None:
             f"backbone."
         )
         return None
-    if nested.get("num_experts", 1) != 1:
-        faults.append(
-            f"backbone_config.num_experts={str(nested['num_experts'])[:60]}: the mixture of experts of ViTPose++ is "
-            f"not built here. The fix: a checkpoint without experts, such as usyd-community/vitpose-base-simple."
-        )
-        return None
     return read_nested(nested, faults)

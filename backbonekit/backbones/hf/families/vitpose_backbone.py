@@ -8,13 +8,14 @@ transformers/models/vitpose_backbone/modeling_vitpose_backbone.py; timm/models/v
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.expert_block import ExpertBlock, ExpertMlp, chosen_experts, num_experts
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
 from backbonekit.backbones.hf.plain_transformer import (
@@ -36,7 +37,8 @@ _PADDING = 2  # of the patch embedding, in pixels, on every side
 
 @dataclass(kw_only=True)
 class VitPoseBackboneArchitecture(ArchitectureConfig):
-    """`image_size`: (height, width) of every image. `part_features`: of mixtures of experts, which are refused."""
+    """`image_size`: (height, width) of every image. `num_experts`: more than one for a ViTPose++, whose feedforward
+    layers get `part_features` of their channels from an expert for the data set that an image is of."""
 
     model_type: ClassVar[str] = "vitpose_backbone"
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
@@ -61,13 +63,17 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
     def _supported(self) -> list[str]:
         faults = self._refusals(
             {
-                "num_experts": (1,),
                 "hidden_act": tuple(ACTIVATIONS),
                 "hidden_dropout_prob": (0.0,),
                 "attention_probs_dropout_prob": (0.0,),
             }
         )
         faults += width_faults(self)
+        if self.num_experts > 1 and self.part_features >= self.hidden_size:
+            faults.append(
+                f"vitpose_backbone config: part_features={self.part_features} must be below"
+                f" hidden_size={self.hidden_size}."
+            )
         for size, patch, positions in zip(sides(self.image_size), sides(self.patch_size), self.grid, strict=True):
             if not positions or (size + 2 * _PADDING - patch) // patch + 1 != positions:
                 faults.append(
@@ -115,7 +121,25 @@ def _construct_body(config: VitPoseBackboneArchitecture, plan: BodyPlan) -> nn.M
     body.grid = config.grid  # type: ignore[assignment]
     if not plan.final_norm:
         body.norm = nn.Identity()
+    if config.num_experts > 1:
+        body.blocks = nn.Sequential(*(ExpertBlock(block, _experts(config)) for block in body.blocks))
+        body.dataset_index = None  # type: ignore[assignment]
     return body
+
+
+def _experts(config: VitPoseBackboneArchitecture) -> ExpertMlp:
+    return ExpertMlp(
+        config.hidden_size,
+        int(config.hidden_size * config.mlp_ratio),
+        num_experts=config.num_experts,
+        expert_channels=config.part_features,
+        activation=ACTIVATIONS[config.hidden_act],
+    )
+
+
+def _extra_inputs(body: VisionTransformer, x: Tensor, grid: tuple[int, int]) -> tuple[Any, ...]:
+    """Of a mixture of experts the choice of each image. Passed along, so that a recomputed block has the same."""
+    return (chosen_experts(body, len(x), x.device),) if num_experts(body) > 1 else ()
 
 
 def _embed(body: VisionTransformer, pixel_values: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -159,4 +183,5 @@ FAMILY = Family(
     processing=Processing(size=(256, 192), interpolation="bilinear"),
     canvas=lambda config: sides(config.image_size),
     attentions=block_attentions,
+    extra_inputs=_extra_inputs,
 )
