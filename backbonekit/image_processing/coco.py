@@ -32,9 +32,10 @@ def coco_targets(
     category_id, an unknown category, a negative width, and a box outside the image.
     """
     target = read_annotations(annotations, categories, size=size)
-    if size is not None:
-        check_boxes(target["boxes"], size, image=0)
-        target["boxes"] = cut_boxes(target["boxes"], size)
+    boxes = target.get("boxes")
+    if size is not None and boxes is not None:
+        check_boxes(boxes, size, image=0)
+        target["boxes"] = cut_boxes(boxes, size)
     return target
 
 

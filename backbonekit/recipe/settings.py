@@ -104,7 +104,8 @@ def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str,
     for key in ("mean", "std"):
         if key in read and len(read[key]) not in (1, in_channels):
             faults.append(
-                f"processing.{key} has {len(read[key])} values, one for each of {in_channels} channels is right."
+                f"processing.{key} has {len(read[key])} values for {in_channels} channels; give one for each, or one"
+                " for all."
             )
     if read.get("label_map"):
         faults.extend(label_map_faults("processing.label_map", read["label_map"]))

@@ -186,7 +186,7 @@ class Terminal(io.StringIO):
 
 def test_progress_is_shown_on_terminals_only(model, image, capsys, monkeypatch):
     folder = image.parent
-    Image.new("L", (4, 4)).save(folder / "second.png")
+    Image.new("RGB", (4, 4)).save(folder / "second.png")
     for stream, where, shown in (
         (Terminal(), folder, True),
         (io.StringIO(), folder, False),

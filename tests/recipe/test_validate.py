@@ -150,7 +150,7 @@ def test_all_faults_at_once():
         ({"processing": {"max_size": [1, 1], "longest_edge": 3}}, "max_size and processing.longest_edge are two ways"),
         ({"processing": {"shortest_edge": 3, "keep_aspect_ratio": True}}, "go together"),
         ({"processing": {"size": [8, 8], "multiple_of": 4}}, "go together"),
-        ({"processing": {"mean": [0.5] * 4}}, "processing.mean has 4 values, one for each of 3 channels"),
+        ({"processing": {"mean": [0.5] * 4}}, "processing.mean has 4 values for 3 channels; give one for each"),
         ({"processing": {"std": [0, 1, 1]}}, "processing.std.0: given 0"),
         ({"processing": 3}, "processing: given 3"),
         ({"training": {"freze": {}}}, "training.freze is unknown; did you mean 'freeze'?"),
