@@ -314,8 +314,14 @@ def _numel(module: nn.Module) -> int:
 
 def _completed(recipe: Recipe, wiring: Wiring, processing: Processing, commit: str | None) -> Recipe:
     """The recipe with everything that was decided: indices, inserted pyramid, configuration, processing, commit."""
+    described = dict(wiring.blueprint.described_as)
+    if described:
+        described["args"] = {**described["args"], **recipe.backbone.args}
+        if recipe.backbone.pretrained is True:
+            described["pretrained"] = recipe.backbone.name
     backbone = replace(
         recipe.backbone,
+        **described,
         out_indices=wiring.selection.out_indices,
         out_features=None,
         out_strides=None,

@@ -59,5 +59,6 @@ def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
         # Written by hand: what is missing (head.num_classes) may come with the overrides.
         recipe = compose_recipe(mapping, overrides)
         return recipe, recipe
-    saved = replace(recipe_from_mapping(mapping, origin=opened.origin), notes=opened.notes)
+    saved = recipe_from_mapping(mapping, origin=opened.origin)
+    saved = replace(saved, notes=(*saved.notes, *opened.notes))
     return (compose_recipe(saved, overrides) if overrides else saved), saved

@@ -59,7 +59,7 @@ def _wired(recipe: Recipe, blueprint: Blueprint, *, offers_fixes: bool = True) -
     shared = _shared_plan(recipe, plans)
     first = plans if shared is None else [shared]  # what reads the backbone
     available = available_levels(blueprint, recipe.backbone)
-    notes: list[str] = []
+    notes = list(blueprint.notes)
     if recipe.adapt == "auto":
         notes += [note for plan in first if (note := grow_neck(plan, available, blueprint.name)) is not None]
 

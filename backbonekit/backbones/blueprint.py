@@ -33,6 +33,8 @@ class DescribedBlueprint(ABC):
         self, identifier: str | None, model_type: str, in_channels: int, repository: Repository | None
     ) -> None:
         self.name = identifier or model_type
+        self.notes: tuple[str, ...] = ()
+        self.described_as: dict[str, Any] = {}
         self.model_type = model_type
         self.in_channels = in_channels
         self.repository = repository

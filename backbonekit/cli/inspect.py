@@ -15,7 +15,8 @@ examples:
   backbonekit inspect facebook/maskformer-swin-tiny-coco format=json
 
 WHERE: a folder that backbonekit or transformers saved, a YAML recipe, or a Hub repository.
-Prints the recipe and the number of weights in each part. Nothing is built and no weight is read.
+Prints the recipe, the number of weights in each part, and which words of a configuration are ignored. Nothing is built
+and no weight is read.
 """
 
 
@@ -39,9 +40,11 @@ def main(words: Sequence[str]) -> int:
             part = key.split(".", 1)[0]
             parts[part] += prod(opened.checkpoint.shape(key))
             tensors[part] += 1
+    notes = [*opened.notes, *recipe.notes]
     if "format=json" in words:
         weights = {part: {"tensors": tensors[part], "numbers": parts[part]} for part in parts}
-        print(json.dumps({"origin": opened.origin, "recipe": recipe.to_dict(), "weights": weights}))
+        described = {"origin": opened.origin, "recipe": recipe.to_dict(), "weights": weights, "notes": notes}
+        print(json.dumps(described))
         return 0
     print(printable(f"# {opened.origin}\n{dump_recipe(recipe)}"))
     if parts:
@@ -49,4 +52,6 @@ def main(words: Sequence[str]) -> int:
         print(printable(table(("part", "tensors", "numbers"), rows, right=(1, 2))))
     else:
         print("no weights")
+    for note in notes:
+        print(printable(f"note: {note}"))
     return 0

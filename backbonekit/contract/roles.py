@@ -89,6 +89,8 @@ class Blueprint(Protocol):
     `config`: the architecture as plain data, for the saved recipe; None when `name` is enough.
     `processing`: what its pretrained weights expect.
     `canvas`: (height, width) that noise should have to run it.
+    `notes`: what reading its configuration decided, such as words that were ignored. `described_as`: what a saved
+    recipe says instead of the name of a folder or repository that described the architecture, if anything.
     """
 
     source: str
@@ -99,6 +101,8 @@ class Blueprint(Protocol):
     config: Mapping[str, Any] | None
     processing: Processing
     canvas: tuple[int, int]
+    notes: tuple[str, ...]
+    described_as: Mapping[str, Any]
 
     def construct(self, out_indices: Sequence[int]) -> Backbone:
         """The module, cut after the largest index, on whatever device context is active."""

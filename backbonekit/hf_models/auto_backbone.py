@@ -7,6 +7,7 @@ from typing import Any
 from backbonekit.assembly.placement import DType, placed
 from backbonekit.backbones.hf.model_types import model_types
 from backbonekit.backbones.nested_checkpoint import backbone_config_of
+from backbonekit.backbones.timm.names import is_timm_format
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.hf_models.backbone_classes import backbone_class
 from backbonekit.hf_models.backbone_configs import config_class
@@ -28,11 +29,6 @@ def config_of(fields: Mapping[str, Any], **changes: Any) -> Any:
     if model_type == TimmBackboneConfig.model_type:
         return TimmBackboneConfig.from_dict(fields, **changes)
     return config_class(model_type).from_dict(fields, **changes)
-
-
-def _is_of_timm(fields: Mapping[str, Any]) -> bool:
-    """A `config.json` in timm's own format."""
-    return "architecture" in fields and "model_type" not in fields
 
 
 class AutoBackbone:
@@ -90,7 +86,7 @@ class AutoBackbone:
             ) as repository:
                 fields = repository.json(FILE)
             revision = repository.commit or revision  # weights and configuration of one commit
-            is_timm = fields.get("model_type") == TimmBackboneConfig.model_type or _is_of_timm(fields)
+            is_timm = fields.get("model_type") == TimmBackboneConfig.model_type or is_timm_format(fields)
         options: dict[str, Any] = {
             "revision": revision,
             "cache_dir": cache_dir,

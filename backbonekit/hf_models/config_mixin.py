@@ -1,13 +1,13 @@
 """What the configuration classes of backbones add to an architecture: which maps; reading and writing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import InitVar, dataclass, fields
+from dataclasses import InitVar, dataclass, fields, fields as dataclass_fields
 from typing import Any, TypeVar
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS, SELECTION_FIELDS
 from backbonekit.backbones.hf.model_types import family, model_types
-from backbonekit.errors import ContractError, RecipeError
+from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
 from backbonekit.hf_models.config_file import refuses_unknown_fields
 from backbonekit.hf_models.selectable_config import LABELS, MAPS, SelectableConfig, add_properties
@@ -96,7 +96,14 @@ class BackboneConfigMixin(SelectableConfig, ArchitectureConfig):
 
     @classmethod
     def from_dict(cls: type[Config], fields: Mapping[str, Any], **changes: Any) -> Config:
-        """From the content of a `config.json`; `changes` are fields to set otherwise."""
+        """From the content of a `config.json`; `changes` are fields to set otherwise. Words of the file that nobody
+        reads are ignored and stand in `notes`; an unknown change is a RecipeError."""
+        known = [item.name for item in dataclass_fields(cls)]
+        unknown = [
+            f"{cls.model_type} has no field {name!r}; {nearest(name, known)}" for name in cls.unknown_words(changes)
+        ]
+        if unknown:
+            raise RecipeError(unknown)
         selection = {key: changes.pop(key) for key in MAPS if key in changes}
         labels = {key: changes.pop(key) for key in LABELS if key in changes}
         apart = {*CommonFields.__dataclass_fields__, *SECOND_NAMES}

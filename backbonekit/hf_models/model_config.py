@@ -67,7 +67,8 @@ class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
     Class attributes: `model_type`, `architecture`: as a `config.json` has them. `default_timm`: the architecture of
     timm without a name. `stand_in`: a backbone's description, used for one that is only named.
     `default_strides`: of the maps that are read where none are chosen, for a converter that requires them.
-    `norms_each_map`: a Swin has a norm for each map, as in MaskFormer.
+    `norms_each_map`: a Swin has a norm for each map, as in MaskFormer. `notes`: which words of a `config.json` were
+    ignored, where it was read from one; the weight report repeats them.
 
     Raises RecipeError (a ValueError) for unknown fields and values, ContractError (a ValueError) for two ways to say
     one thing.
@@ -79,6 +80,7 @@ class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
     stand_in: ClassVar[Mapping[str, Any] | None] = None
     default_strides: ClassVar[tuple[int, ...] | None] = None
     norms_each_map: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = ()
     _is_complete: ClassVar[bool] = False
     _default_backbone: ClassVar[Any] = None  # of an object: its backbone_config, if none was given
 
@@ -222,7 +224,12 @@ class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
             self._fit_named_backbone(mapping)
         recipe = recipe_from_mapping(plain_data(mapping), origin=type(self).__name__)
         note = gaps_note(self.id2label or {})
-        return recipe if note is None else replace(recipe, notes=(*recipe.notes, note))
+        gaps = () if note is None else (note,)
+        return replace(recipe, notes=(*recipe.notes, *self.notes, *self._nested_notes(own), *gaps))
+
+    def _nested_notes(self, backbone: BackboneConfig | None) -> tuple[str, ...]:
+        """Of the mappings inside it and of its backbone's configuration."""
+        return (*self.converter().notes(self._rest()), *(() if backbone is None else backbone.notes))
 
     def to_dict(self) -> dict[str, Any]:
         """The content of a `config.json`, every field written out."""
@@ -247,8 +254,9 @@ class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
 
     @classmethod
     def from_dict(cls: type[Config], fields: Mapping[str, Any], **changes: Any) -> Config:
-        """From the content of a `config.json`; generic fields are passed over. `changes`: fields to set otherwise.
-        Raises RecipeError for the file of another model."""
+        """From the content of a `config.json`; generic fields are passed over, and words that nobody reads are listed
+        in `notes`. `changes`: fields to set otherwise. Raises RecipeError for the file of another model, and for an
+        unknown change."""
         if fields.get("model_type", cls.model_type) != cls.model_type:
             raise RecipeError(f"{cls.__name__}: this is the config.json of a {str(fields['model_type'])[:60]!r}.")
         known = {name: value for name, value in fields.items() if value is not None}
@@ -259,8 +267,11 @@ class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
         passed_over = (
             GENERIC_FIELDS - {item.name for item in dataclass_fields(cls)} | CommonFields.__dataclass_fields__.keys()
         )
+        passed_over = {*passed_over, *cls.unknown_words(fields)}
         given = {name: value for name, value in known.items() if name not in passed_over}
-        return cls(**given, **readable_common_fields(fields), **changes)
+        config = cls(**{**given, **readable_common_fields(fields), **changes})
+        object.__setattr__(config, "notes", cls.notes_on(fields, FILE))
+        return config
 
     @classmethod
     def from_pretrained(

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
-from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
+from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS, ignored_note
 from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.contract.option_schema import schema_of
 from backbonekit.contract.option_values import faults_of
@@ -58,6 +58,7 @@ class TimmBackboneConfig(SelectableConfig):
     label2id: InitVar[Mapping[str, int] | None] = None
 
     model_type = "timm_backbone"
+    notes: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(
         self,
@@ -120,9 +121,9 @@ class TimmBackboneConfig(SelectableConfig):
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any], **changes: Any) -> "TimmBackboneConfig":
         """From the content of a `config.json`; `changes` are fields to set otherwise, `out_indices` or `out_features`
-        in place of both. Raises RecipeError for fields that it does not know."""
+        in place of both. Words that nobody reads are listed in `notes`; an unknown change is a RecipeError."""
         known = [*_OWN_FIELDS, *MAPS, *LABELS, *CommonFields.__dataclass_fields__, *SECOND_NAMES]
-        unknown = [name for name in {**fields, **changes} if name not in known and name not in _IDLE]
+        unknown = [name for name in changes if name not in known and name not in _IDLE]
         if unknown:
             raise RecipeError([f"backbone_config.{name} is unknown; {nearest(str(name), known)}" for name in unknown])
         own = (*_OWN_FIELDS, *MAPS)
@@ -137,6 +138,8 @@ class TimmBackboneConfig(SelectableConfig):
         config = cls(**{**found, **readable_common_fields(fields), **changes})
         if not set(LABELS) & changes.keys():
             config.read_labels(fields)
+        words = [name for name in fields if name not in known and name not in _IDLE]
+        object.__setattr__(config, "notes", ignored_note(f"{cls.model_type} config", words, known))
         return config
 
     def changed(self, **changes: Any) -> "TimmBackboneConfig":

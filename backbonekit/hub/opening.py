@@ -25,8 +25,8 @@ _YAML = (".yaml", ".yml")
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
-    weights that were never trained, as in `Manifest`. `notes`: what to know about its content. `adapter`: the one that
-    was saved beside the weights, or None."""
+    weights that were never trained, as in `Manifest`. `notes`: what to know about its content, such as words of a
+    configuration that were ignored. `adapter`: the one that was saved beside the weights, or None."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -100,7 +100,8 @@ def _open_transformers(repository: Repository) -> Opened:
     if repository.has(PREPROCESSOR_CONFIG):
         shown = f"{repository.origin}: {PREPROCESSOR_CONFIG}"
         processing = read_processing(repository.json(PREPROCESSOR_CONFIG), shown=shown)
-    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit, notes=_notes(config))
+    notes = (*converter.notes(config), *_notes(config))
+    return Opened(dict(recipe), checkpoint, processing, repository.origin, repository.commit, notes=notes)
 
 
 def _notes(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -120,6 +121,31 @@ def _architecture(config: Mapping[str, Any], shown: str) -> str:
         if is_known("checkpoint", name):
             return name
     raise RecipeError(
-        f"{shown}: the architecture {given[0][:100]!r} is not known; {nearest(given[0], names('checkpoint'))} A"
+        f"{shown}: the class {given[0][:100]!r} is not supported; {_of_its_kind(given[0])} A"
         " backbone alone is opened by a recipe: `backbone: {source: hf, name: ...}`."
     )
+
+
+# What a class of transformers predicts, by the end of its name: the ends of our classes' names for the same.
+_MASKS, _BOXES = ("UniversalSegmentation", "InstanceSegmentation"), ("ObjectDetection",)
+_KINDS = {
+    "ObjectDetection": _BOXES,
+    "ZeroShotObjectDetection": _BOXES,
+    "Segmentation": _MASKS,
+    "UniversalSegmentation": _MASKS,
+    "InstanceSegmentation": _MASKS,
+    "SemanticSegmentation": ("SemanticSegmentation", "UniversalSegmentation"),
+    "DepthEstimation": ("DepthEstimation",),
+    "PoseEstimation": ("PoseEstimation",),
+    "KeypointDetection": ("PoseEstimation",),
+}
+
+
+def _of_its_kind(name: str) -> str:
+    """The classes that predict the same, or the nearest name where the name says nothing about it."""
+    kind = next((kind for kind in sorted(_KINDS, key=len, reverse=True) if name.endswith(f"For{kind}")), None)
+    known = names("checkpoint")
+    if kind is None:
+        return nearest(name, known)
+    same = [one for one in sorted(known) if one.endswith(tuple(f"For{end}" for end in _KINDS[kind]))]
+    return f"supported for the same task: {', '.join(same)}."

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from backbonekit.backbones.hf.generic_fields import ignored_note
 from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, faults_of, shown
 from backbonekit.errors import nearest
 from backbonekit.recipe.forbidden import shown_path, words
@@ -35,6 +36,8 @@ _FEATURES = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxIt
 _IN_CHANNELS = {"type": "integer", "minimum": 1, "maximum": 1_024}  # hyperspectral cameras have a few hundred bands
 _TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_\-]+)?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/]{0,199}")
+# Words that transformers writes into every file, and nobody into a recipe.
+_MARKS_OF_A_FILE = ("architectures", "transformers_version")
 _WORD = re.compile(r"[A-Za-z0-9_\-]{0,64}")
 _KEYWORD = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 # Arguments of timm.create_model that are not the architecture's, and what sets the same.
@@ -56,8 +59,8 @@ _NOT_ARGUMENTS = {
 }
 
 
-def read_backbone(data: Any, faults: list[str]) -> BackboneRecipe | None:
-    """The backbone, or None where something is wrong; then `faults` lists it."""
+def read_backbone(data: Any, faults: list[str], notes: list[str]) -> BackboneRecipe | None:
+    """The backbone, or None where something is wrong; then `faults` lists it. `notes`: what was ignored."""
     before = len(faults)
     if data is None:
         faults.append("backbone is missing: give it a name, such as {name: timm/resnet50}.")
@@ -69,7 +72,7 @@ def read_backbone(data: Any, faults: list[str]) -> BackboneRecipe | None:
         if key not in KEYS:
             faults.append(f"{shown_path(f'backbone.{key}')} is unknown; {nearest(key, KEYS)}")
     source, name = _read_source_and_name(data, faults)
-    config = _read_config(source, data.get("config"), faults)
+    config = _read_config(source, data.get("config"), faults, notes)
     if name is None and config is None and len(faults) == before:
         faults.append("backbone.name is missing: a Hub id, a folder or an architecture (or give backbone.config).")
     selection = _read_selection(data, faults)
@@ -158,7 +161,7 @@ def _read_pretrained(value: Any, faults: list[str]) -> bool | str:
     return value
 
 
-def _read_config(source: str, config: Any, faults: list[str]) -> dict[str, Any] | None:
+def _read_config(source: str, config: Any, faults: list[str], notes: list[str]) -> dict[str, Any] | None:
     if config is None:
         return None
     if not isinstance(config, dict):
@@ -189,18 +192,24 @@ def _read_config(source: str, config: Any, faults: list[str]) -> dict[str, Any] 
         return None
     assert isinstance(model_type, str)
     ignored = ignored_config_fields(model_type)
+    # Copied from a config.json it holds words that somebody else wrote; typed by hand it may be misspelt.
+    is_copied = any(mark in config for mark in _MARKS_OF_A_FILE)
+    idle: list[str] = []
     read: dict[str, Any] = {"model_type": model_type}
     for key, value in config.items():
-        if key == "model_type" or key in ignored:
+        if key == "model_type" or key in ignored or (key == "stage_names" and is_copied):
             continue
         path = shown_path(f"backbone.config.{key}")
         if key in ("out_features", "out_indices", "stage_names"):
             faults.append(f"{path}: which maps are returned is set by backbone.out_indices or backbone.out_features.")
+        elif key not in fields and is_copied:
+            idle.append(key)
         elif key not in fields:
             faults.append(f"{path}: {model_type} has no such field; {nearest(key, fields)}{_any_config()}")
         else:
             faults.extend(faults_of(path, value, fields[key]["schema"]))
             read[key] = value
+    notes.extend(ignored_note("backbone.config", idle, fields))
     return read
 
 

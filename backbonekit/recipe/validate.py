@@ -67,7 +67,8 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         faults.append("labels: names in the order of their numbers are a list, such as [cat, dog], without numbers.")
         given = None
     labels = read_labels(given, faults)
-    backbone = read_backbone(clean.get("backbone"), faults)
+    ignored: list[str] = []
+    backbone = read_backbone(clean.get("backbone"), faults, ignored)
     neck, head, heads = _read_tasks(clean, labels, faults)
     in_channels = 3 if backbone is None else backbone.in_channels
     processing = read_processing(clean.get("processing"), in_channels, faults)
@@ -88,7 +89,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         processing=processing,
         adapt=adapt,
         training=training,
-        notes=notes,
+        notes=(*notes, *ignored),
     )
 
 

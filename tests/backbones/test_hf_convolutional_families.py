@@ -157,7 +157,6 @@ REFUSED = [
     ({"model_type": "bit", "hidden_sizes": [256, 512, 1024, 2044]}, "multiples of 8, got 2044"),
     ({"model_type": "bit", "num_groups": 24}, "num_groups=24 does not divide 64 channels"),
     ({"model_type": "focalnet", "patch_size": 2}, r"patch_size=2 is not supported, only 4, \(4, 4\)"),
-    ({"model_type": "focalnet", "hidden_dropout_prob": 0.1}, "hidden_dropout_prob=0.1 is not supported"),
     ({"model_type": "focalnet", "depths": [1, 1]}, "focal_windows has 4 values and depths 2"),
     ({"model_type": "focalnet", "focal_windows": [3, 3, 4, 3]}, "focal_windows must be odd"),
     ({"model_type": "rt_detr_resnet", "hidden_act": "selu"}, "hidden_act='selu' is not supported"),

@@ -73,7 +73,6 @@ def test_the_defaults_of_every_field_are_those_of_transformers(model_type: str) 
         ({}, "no model_type"),
         ({"model_type": "rezenet"}, "did you mean 'resnet'?"),
         ({"model_type": "vit"}, "source: transformers"),
-        ({**RESNET, "depth": [1]}, "'depth' is not supported; did you mean 'depths'?"),
         ({**RESNET, "depths": [1]}, "one for each stage"),
         ({**RESNET, "depths": [1, 10**9]}, "depths.1: given 1000000000, must be a whole number from 1 to 200."),
         ({**RESNET, "depths": "11"}, "depths: given '11', must be a list"),

@@ -142,11 +142,9 @@ def test_a_timm_backbones_output_stride_is_an_argument():
             {"backbone_config": {**RESNET, "out_features": ["stage4"]}},
             "returns 1 map .stage4. and the pixel decoder requires",
         ),
-        ({"backbone_config": {**RESNET, "depth": [1]}}, "depth"),
         ({"backbone_config": 3}, "backbone_config is no mapping"),
         ({"backbone": "microsoft/resnet-50"}, "backbone='microsoft/resnet-50' is not supported: backbone_config says"),
         ({"backbone": "microsoft/resnet-50", "backbone_config": None}, "without a backbone_config"),
-        ({"backbone_config": {"model_type": "timm_backbone", "backbone": "resnet18", "img_size": 3}}, "img_size is no"),
         ({"backbone_config": {"model_type": "timm_backbone"}}, "must name a timm architecture"),
         (
             {"backbone_config": {"model_type": "timm_backbone", "backbone": "resnet18", "freeze_batch_norm_2d": 1}},
@@ -158,9 +156,7 @@ def test_a_timm_backbones_output_stride_is_an_argument():
             {"decoder_config": {"activation_function": "mish"}},
             "activation_function: given 'mish', must be one of relu, gelu",
         ),
-        ({"decoder_config": {"num_querys": 3}}, "decoder_config.num_querys is no field.*did you mean 'num_queries'"),
         ({"num_queries": 7}, "num_queries=7 is not supported: decoder_config.num_queries is what counts"),
-        ({"fpn_feature_sizes": 3}, "fpn_feature_sizes is no field.*did you mean 'fpn_feature_size'"),
         ({"mask_feature_size": "wide"}, "mask_feature_size: given 'wide', must be a whole number"),
         ({"mask_weight": float("nan")}, "mask_weight: given nan"),
         ({"use_auxiliary_loss": "yes"}, "use_auxiliary_loss: given 'yes', must be true or false"),
@@ -182,7 +178,7 @@ def test_all_faults_are_reported_together():
     with pytest.raises(RecipeError) as error:
         recipe(
             backbone_config={"model_type": "resnext"},
-            decoder_config={"auxiliary_loss": True, "odd": 1},
+            decoder_config={"auxiliary_loss": True, "dropout": 2},
             dice_weight=-1,
             id2label=[],
         )

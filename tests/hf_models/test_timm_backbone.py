@@ -194,7 +194,7 @@ def test_fields_are_checked(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         TimmBackboneConfig("test_resnet", **fields)
     with pytest.raises(RecipeError):
-        TimmBackboneConfig.from_dict({"model_type": "timm_backbone", "backbone": "test_resnet", **fields})
+        TimmBackboneConfig.from_dict({"model_type": "timm_backbone", "backbone": "test_resnet"}, **fields)
 
 
 # against transformers

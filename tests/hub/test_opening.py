@@ -25,6 +25,9 @@ class Converter:
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         return {"backbone": {"source": "hf", "name": None, "config": dict(config["backbone_config"])}}
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        return ("a word is ignored",)
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         return KeyMap([Rename("model.encoder", "backbone.body")])
 
@@ -86,8 +89,28 @@ def test_a_foreign_checkpoint(other_library: Path):
 
 def test_an_unknown_architecture_is_refused_with_the_nearest_name(other_library: Path):
     (other_library / "config.json").write_text('{"architectures": ["TestForSegmentaton"]}')
-    with pytest.raises(RecipeError, match=r"'TestForSegmentaton' is not known; did you mean 'TestForSegmentation'\?"):
+    with pytest.raises(
+        RecipeError, match=r"'TestForSegmentaton' is not supported; did you mean 'TestForSegmentation'\?"
+    ):
         open_model(other_library)
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("DetrForSegmentation", "Mask2FormerForUniversalSegmentation, MaskFormerForInstanceSegmentation"),
+        ("OneFormerForUniversalSegmentation", "Mask2FormerForUniversalSegmentation, MaskFormerForInstanceSegmentation"),
+        ("GroundingDinoForObjectDetection", "DFineForObjectDetection, DeformableDetrForObjectDetection"),
+        ("OwlViTForZeroShotObjectDetection", "DFineForObjectDetection, DeformableDetrForObjectDetection"),
+        ("SegformerForSemanticSegmentation", "Mask2FormerForUniversalSegmentation, UperNetForSemanticSegmentation"),
+        ("ZoeDepthForDepthEstimation", "DPTForDepthEstimation, DepthAnythingForDepthEstimation"),
+        ("SuperPointForKeypointDetection", "VitPoseForPoseEstimation"),
+    ],
+)
+def test_a_class_that_is_not_supported_names_those_of_its_kind(tmp_path: Path, name: str, same: str):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [name]}))
+    with pytest.raises(RecipeError, match=f"'{name}' is not supported; supported for the same task: {same}"):
+        open_model(tmp_path)
 
 
 @pytest.mark.parametrize("architectures", ["null", '"TestForSegmentation"', "[]", "[5]"])

@@ -33,6 +33,7 @@ class StagedBackbone(BackboneModule):
         norm: OutputNorm,
         name: str,
         builder: str,
+        stem_dropout: float = 0.0,
     ) -> None:
         super().__init__(
             body,
@@ -46,6 +47,7 @@ class StagedBackbone(BackboneModule):
         self.family = family
         self.norm: OutputNorm = norm
         self.gradient_checkpointing = False
+        self.stem_dropout = nn.Dropout(stem_dropout)
         self.norms = stage_norms(family, self.levels[: self.built], norm)
         self._selection_changed()
 
@@ -68,6 +70,7 @@ class StagedBackbone(BackboneModule):
         (height, width)."""
         check_channels(pixel_values, self.in_channels, self.name)
         x, grid = self.family.embed(self.body, pixel_values)
+        x = self.stem_dropout(x)
         units = self.family.units(self.body)
         extra_inputs = self.family.extra_inputs(self.body, x, grid)
         first = 1 if self.family.has_stem else 0

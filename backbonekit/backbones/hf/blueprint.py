@@ -10,11 +10,15 @@ from torch import Tensor
 from backbonekit.backbones.blueprint import CONFIG, DescribedBlueprint, own_names
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import set_dropout
 from backbonekit.backbones.hf.family import BodyPlan, Family, OutputNorm
 from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.backbones.hf.output_maps import check_output_norm
 from backbonekit.backbones.nested_checkpoint import backbone_alone, backbone_config_of
 from backbonekit.backbones.pretrained import adapt_stem
+from backbonekit.backbones.timm import blueprint as timm_source
+from backbonekit.backbones.timm.blueprint import TimmBlueprint
+from backbonekit.backbones.timm.names import is_timm_format
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, nearest
@@ -30,13 +34,14 @@ def blueprint(
     revision: str | None,
     in_channels: int,
     args: Mapping[str, Any],
-) -> "HFBlueprint":
+) -> "HFBlueprint | TimmBlueprint":
     """A backbone by Hub id or folder (`name`), or by the content of its `config.json`, or by both. Of a whole model
     with a `backbone_config` only the backbone is built.
 
     `args`: `norm`, the normalisation of the maps (none, final, per_stage, or last: the final norm on the last stage
     alone; each family has its default), and the fields of the configuration that matter in training only, such as
-    `drop_path_rate`. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
+    `drop_path_rate`. A `config.json` in timm's own format describes an architecture of timm, whose `args` are those of
+    its constructor. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
     ContractError, StorageError.
     """
     repository = None
@@ -45,6 +50,22 @@ def blueprint(
             raise RecipeError("backbone.name or backbone.config is needed: a Hub id, a folder, or a model_type.")
         repository = open_repository(name, revision=revision)
         config = repository.json(CONFIG)
+        if is_timm_format(config):
+            return timm_source.blueprint(
+                name, config=None, revision=repository.commit or revision, in_channels=in_channels, args=args
+            )
+    return of_config(config, name, in_channels=in_channels, args=args, repository=repository)
+
+
+def of_config(
+    config: Mapping[str, Any],
+    name: str | None = None,
+    *,
+    in_channels: int,
+    args: Mapping[str, Any],
+    repository: Repository | None = None,
+) -> "HFBlueprint":
+    """A backbone by the content of a `config.json` of transformers, which was read from `repository`."""
     config = backbone_config_of(config, model_types(), name or "backbone.config")
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
@@ -71,6 +92,7 @@ class HFBlueprint(DescribedBlueprint):
         super().__init__(name, family.model_type, in_channels, repository)
         self.family = family
         self.architecture = config
+        self.notes = config.notes
         self.norm: OutputNorm = _checked_args(family, config, args)
         self._built = replace(config, **{key: value for key, value in args.items() if key != "norm"})
         # With the images' own number of channels: in some families it is also that of the first level.
@@ -91,6 +113,7 @@ class HFBlueprint(DescribedBlueprint):
         positions = self._positions(out_indices)
         plan = BodyPlan(self.in_channels, positions[-1], self._has_final_norm(positions))
         body = self.family.construct_body(self._built, plan)
+        rate = set_dropout(body, self._built.dropouts, self._built.dropout_rates)
         return StagedBackbone(
             body,
             family=self.family,
@@ -100,6 +123,7 @@ class HFBlueprint(DescribedBlueprint):
             norm=self.norm,
             name=self.name,
             builder=self._builder,
+            stem_dropout=rate,
         ).eval()
 
     def checkpoint(
@@ -179,7 +203,7 @@ class HFBlueprint(DescribedBlueprint):
 
 
 def _checked_args(family: Family, config: ArchitectureConfig, args: Mapping[str, Any]) -> OutputNorm:
-    allowed = ["norm", *sorted(family.config_class.training_fields)]
+    allowed = ["norm", *sorted(family.config_class.training_fields | family.config_class.dropouts.keys())]
     faults = [
         f"args.{key}: {family.model_type} takes no such argument; {nearest(str(key), allowed)}"
         " Fields of the architecture stand in backbone.config."

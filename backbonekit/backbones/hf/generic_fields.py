@@ -1,4 +1,8 @@
-"""Fields that every transformers `config.json` may carry and that say nothing about a backbone's features."""
+"""Fields that every transformers `config.json` may carry and that say nothing about a backbone's features; and the note
+about words that nobody reads."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 # What a configuration is about besides the architecture: file keeping, task heads, text generation.
 # Source: PretrainedConfig of transformers 4 (configuration_utils.py), whose nested dumps carry all of them, and of 5.
@@ -79,3 +83,15 @@ GENERIC_FIELDS = frozenset(
 
 # Which maps are returned is decided when a backbone is built, not by the architecture.
 SELECTION_FIELDS = frozenset({"out_features", "out_indices", "_out_features", "_out_indices", "stage_names"})
+
+
+def ignored_note(where: str, words: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The note about words of a `config.json` that transformers does not read either; none without such words.
+
+    `where`: the configuration that holds them, for the reader of the note. `known`: its fields, to recognise misspelt
+    ones.
+    """
+    fields = list(known)
+    near = {word: get_close_matches(str(word), fields, n=1, cutoff=0.8) for word in words}
+    shown = [f"{str(word)[:60]!r}{f' (not {field[0]!r})' if field else ''}" for word, field in near.items()]
+    return (f"{where}: ignored {', '.join(shown)}; transformers does not read it either.",) if shown else ()

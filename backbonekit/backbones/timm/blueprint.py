@@ -58,7 +58,7 @@ def blueprint(
     identity = identify(name, revision)
     body = body_class(identity.architecture)
     check_arguments(identity.architecture, body, args)
-    saved = {key: value for key, value in identity.model_args.items() if key not in ("in_chans", "num_classes")}
+    saved = saved_arguments(identity)
     check_arguments(identity.architecture, body, saved)
     arguments = {**any_size_arguments(body), **saved_size_arguments(body, identity), **saved, **args}
     return TimmBlueprint(str(name), identity, in_channels, arguments)
@@ -67,12 +67,18 @@ def blueprint(
 _multiples: dict[tuple[str, str, tuple[int, ...]], int] = {}  # architecture, arguments, indices
 
 
+def saved_arguments(identity: TimmIdentity) -> dict[str, Any]:
+    """The constructor's arguments that a folder or repository in timm's format was saved with."""
+    return {key: value for key, value in identity.model_args.items() if key not in ("in_chans", "num_classes")}
+
+
 class TimmBlueprint:
     """A timm backbone before it is constructed: see `contract.roles.Blueprint`."""
 
     source = "timm"
     config = None
     forbidden: frozenset[int] = frozenset()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, name: str, identity: TimmIdentity, in_channels: int, arguments: Mapping[str, Any]) -> None:
         self.name = name
@@ -89,6 +95,12 @@ class TimmBlueprint:
         self._may_leave_unused = may_leave_unused_parameters(body)
         self._takes_any_size = is_slow_on_meta(body)
         self._changed: dict[str, Any] = {}
+
+    @property
+    def described_as(self) -> Mapping[str, Any]:
+        if self.identity.repository is None:
+            return {}
+        return {"source": self.source, "name": self.identity.architecture, "args": saved_arguments(self.identity)}
 
     @property
     def processing(self) -> Processing:

@@ -58,6 +58,11 @@ def _architectures() -> frozenset[str]:
     return frozenset(timm.list_models())
 
 
+def is_timm_format(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is in timm's own format."""
+    return "architecture" in config and "model_type" not in config
+
+
 def _from_repository(repository: Repository) -> TimmIdentity:
     config = repository.json("config.json")
     architecture = config.get("architecture")
@@ -68,7 +73,7 @@ def _from_repository(repository: Repository) -> TimmIdentity:
     architecture = split_model_name_tag(architecture)[0]
     if not is_model(architecture):
         raise RecipeError(f"{repository.origin}: timm has no architecture {architecture!r}.")
-    known = {key: value for key, value in _mapping(config.get("pretrained_cfg")).items() if key in _CFG_FIELDS}
+    known = {key: value for key, value in _stated(config).items() if key in _CFG_FIELDS}
     return TimmIdentity(
         architecture,
         PretrainedCfg(**{**(known or _defaults(architecture)), "architecture": architecture}),
@@ -88,6 +93,14 @@ def _defaults(architecture: str) -> Mapping[str, Any]:
     """What timm states about the architecture's first weights, for a file that states nothing about its own."""
     first = get_pretrained_cfg(architecture)
     return {} if first is None else {key: value for key, value in vars(first).items() if key in _CFG_FIELDS}
+
+
+def _stated(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a `config.json` states about its weights: under `pretrained_cfg`, or beside the architecture, as timm wrote
+    it before 0.9; nothing where it has neither."""
+    if "pretrained_cfg" in config:
+        return _mapping(config["pretrained_cfg"])
+    return config if "input_size" in config else {}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -13,8 +13,8 @@ from backbonekit.contract.options import Channels, Range, Weight
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import only, read_apart, unsupported, unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on
 from backbonekit.heads.shared_checkpoint.real_time import (
-    DUPLICATE_NAMES,
     RealTimeFields,
     count_levels,
     decoder_options,
@@ -25,6 +25,7 @@ from backbonekit.heads.shared_checkpoint.real_time import (
     neck_options,
     read_nested_backbone,
     start_names,
+    with_predictors,
 )
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
@@ -102,6 +103,10 @@ class DFINECheckpoint:
             "training": freezing(fields),
         }
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, DFineFields)
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
         faults: list[str] = []
@@ -120,13 +125,13 @@ class DFINECheckpoint:
                 Rename("reg_scale", "edge_scale"),
             ]
         )
-        return combine(
+        table = combine(
             backbone.key_map.under("model.backbone.model", "backbone"),
             neck_names(is_elan=True).under("model", "neck.0"),
             start_names().under("model", "head.start"),
             decoder.under("model.decoder", "head"),
-            KeyMap([], drop=DUPLICATE_NAMES),
         )
+        return with_predictors(DFineFields.read(config, faults), table, "edge_predictors")
 
 
 D_FINE = DFINECheckpoint()

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Queries, Range, Weight
 from backbonekit.errors import RecipeError
-from backbonekit.heads.deformable_detr.tied_predictors import INSIDE, TiedPredictors
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.detr import (
     ACTIVATIONS,
@@ -24,7 +23,8 @@ from backbonekit.heads.shared_checkpoint.detr import (
     freezing,
 )
 from backbonekit.heads.shared_checkpoint.fields import unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, notes_on
+from backbonekit.heads.shared_checkpoint.tied_predictors import INSIDE, TiedPredictors
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 _STRIDES = (8, 16, 32, 64)
@@ -114,6 +114,10 @@ class DeformableDetrCheckpoint:
             "training": freezing(backbone),
         }
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, DeformableDetrFields)
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
         faults: list[str] = []
@@ -127,7 +131,7 @@ class DeformableDetrCheckpoint:
             _encoder_names(len(backbone.levels), fields.num_feature_levels),
             _decoder_names(refines=fields.with_box_refine, two_stage=fields.two_stage),
         )
-        return TiedPredictors(table, {"class_embed": count, "bbox_embed": count})
+        return TiedPredictors(table, {"class_embed": count, "bbox_embed": count}, first_for_all=True)
 
 
 DEFORMABLE_DETR = DeformableDetrCheckpoint()

@@ -18,7 +18,7 @@ from backbonekit.heads.shared_checkpoint.dpt import (
     neck_options,
 )
 from backbonekit.heads.shared_checkpoint.fields import read_apart, unsupported
-from backbonekit.heads.shared_checkpoint.nested_backbone import read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 # What transformers fills in where a file has none.
@@ -84,6 +84,10 @@ class DepthAnythingCheckpoint:
         if faults or backbone is None:
             raise RecipeError([f"Depth Anything config.json: {fault}" for fault in faults])
         return {"schema_version": 2, "backbone": backbone.recipe, "neck": neck, "head": head, "labels": None}
+
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, DepthAnythingFields)
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""

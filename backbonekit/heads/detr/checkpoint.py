@@ -22,6 +22,7 @@ from backbonekit.heads.shared_checkpoint.detr import (
     freezing,
 )
 from backbonekit.heads.shared_checkpoint.fields import unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _OUT_INDICES = [1, 2, 3, 4]  # of a timm architecture by default; only the last map is read
@@ -85,6 +86,10 @@ class DetrCheckpoint:
             "labels": labels,
             "training": freezing(backbone),
         }
+
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, DetrFields)
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""

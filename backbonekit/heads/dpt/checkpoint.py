@@ -16,7 +16,7 @@ from backbonekit.heads.shared_checkpoint.dpt import (
     neck_options,
 )
 from backbonekit.heads.shared_checkpoint.fields import only, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, notes_on, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _PYRAMIDS = ("swinv2",)  # whose maps enter the fusion as they are
@@ -96,6 +96,10 @@ class DPTCheckpoint:
         if faults or backbone is None:
             raise RecipeError([f"DPT config.json: {fault}" for fault in faults])
         return {"schema_version": 2, "backbone": backbone.recipe, "neck": neck, "head": head, "labels": None}
+
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, DPTFields)
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""

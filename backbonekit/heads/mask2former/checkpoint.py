@@ -14,7 +14,7 @@ from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, notes_on, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, Split, combine
 
 _ENCODED = 3  # of its pixel decoder, whatever a file says
@@ -118,6 +118,10 @@ class Mask2FormerCheckpoint:
             "labels": labels,
         }
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, Mask2FormerFields)
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
         faults: list[str] = []
@@ -139,18 +143,8 @@ MASK2FORMER = Mask2FormerCheckpoint()
 
 
 def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
-    nested = config.get("backbone_config")
-    if nested is None and config.get("backbone") is not None:
-        if config.get("use_timm_backbone") is not True:
-            faults.append(
-                f"backbone={str(config['backbone'])[:60]!r} without a backbone_config: its architecture is not "
-                f"in this file. The fix: its config.json as backbone_config."
-            )
-            return None
-        kwargs = config.get("backbone_kwargs")
-        kwargs = kwargs if isinstance(kwargs, Mapping) else {}
-        nested = {**kwargs, "model_type": "timm_backbone", "backbone": config["backbone"]}
-    return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
+    nested = nested_config(config, faults, _DEFAULT_BACKBONE)
+    return None if nested is None else read_nested(nested, faults)
 
 
 def _levels(config: Mapping[str, Any], backbone: NestedBackbone | None, faults: list[str]) -> dict[str, Any]:

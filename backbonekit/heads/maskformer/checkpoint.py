@@ -14,7 +14,7 @@ from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, notes_on, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
@@ -92,8 +92,6 @@ class MaskFormerCheckpoint:
         faults: list[str] = []
         backbone = _backbone(config, faults)
         fields = MaskFormerFields.read(config, faults)
-        if config.get("backbone_config") is not None and config.get("backbone") is not None:
-            faults.append(unsupported("backbone", config["backbone"], "backbone_config says it already"))
         labels, num_classes = read_class_names(config, faults)
         neck = {
             "name": "fpn_pixel_decoder",
@@ -128,6 +126,12 @@ class MaskFormerCheckpoint:
             "training": backbone.training,
         }
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        decoder = config.get("decoder_config")
+        inside = DecoderFields.notes_on(decoder, "decoder_config") if isinstance(decoder, Mapping) else ()
+        return (*notes_on(config, MaskFormerFields), *inside)
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
         faults: list[str] = []
@@ -147,11 +151,7 @@ MASKFORMER = MaskFormerCheckpoint()
 
 
 def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
-    nested = config.get("backbone_config")
-    if nested is None and config.get("backbone") is not None:
-        nested = _named_backbone(config, faults)
-    elif nested is None:
-        nested = _DEFAULT_BACKBONE
+    nested = nested_config(config, faults, _DEFAULT_BACKBONE)
     if nested is None:
         return None
     if isinstance(nested, Mapping) and nested.get("model_type") == "swin":
@@ -159,22 +159,6 @@ def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | 
         nested = {key: value for key, value in nested.items() if key not in ("_out_indices", "_out_features")}
         nested |= {"model_type": "maskformer-swin", "out_indices": [1, 2, 3, 4], "out_features": None}
     return read_nested(nested, faults)
-
-
-def _named_backbone(config: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any] | None:
-    """The older way to name it: `backbone`, `use_timm_backbone`, `backbone_kwargs`."""
-    if config.get("use_timm_backbone") is not True:
-        faults.append(
-            f"backbone={str(config['backbone'])[:60]!r} without a backbone_config: its architecture is not "
-            f"in this file. The fix: its config.json as backbone_config."
-        )
-        return None
-    kwargs = config.get("backbone_kwargs")
-    return {
-        **(kwargs if isinstance(kwargs, Mapping) else {}),
-        "model_type": "timm_backbone",
-        "backbone": config["backbone"],
-    }
 
 
 def _decoder(config: Any, faults: list[str]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import read_apart, unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on
 from backbonekit.heads.shared_checkpoint.real_time import (
-    DUPLICATE_NAMES,
     RealTimeFields,
     count_levels,
     decoder_options,
@@ -23,6 +23,7 @@ from backbonekit.heads.shared_checkpoint.real_time import (
     neck_options,
     read_nested_backbone,
     start_names,
+    with_predictors,
 )
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
@@ -86,6 +87,10 @@ class RTDETRCheckpoint:
             "training": freezing(fields),
         }
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, _fields_class(config))
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
         faults: list[str] = []
@@ -93,13 +98,17 @@ class RTDETRCheckpoint:
         if backbone is None:
             raise RecipeError([f"RT-DETR config.json: {fault}" for fault in faults])
         decoder = KeyMap([*decoder_rules(), Rename("bbox_embed", "box_predictors")])
-        return combine(
+        table = combine(
             backbone.key_map.under("model.backbone.model", "backbone"),
             neck_names(is_elan=False).under("model", "neck.0"),
             start_names().under("model", "head.start"),
             decoder.under("model.decoder", "head"),
-            KeyMap([], drop=DUPLICATE_NAMES),
         )
+        return with_predictors(_fields_class(config).read(config, faults), table, "box_predictors")
 
 
 RT_DETR = RTDETRCheckpoint()
+
+
+def _fields_class(config: Mapping[str, Any]) -> type[RTDetrFields] | type[RTDetrV2Fields]:
+    return RTDetrFields if config.get("model_type") == "rt_detr" else RTDetrV2Fields

@@ -22,6 +22,10 @@ class CheckpointConverter(Protocol):
         counterpart."""
         ...
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words of a `config.json` are ignored, since transformers reads them as little."""
+        ...
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """The names of its weights and those of the model that the recipe builds, both ways."""
         ...

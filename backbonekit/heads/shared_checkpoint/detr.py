@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Weight
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import TIMM, NestedBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import TIMM, NestedBackbone, nested_config, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
@@ -68,32 +68,21 @@ class DetrLikeFields(ModelFields):
 def detr_backbone(config: Mapping[str, Any], faults: list[str], *, out_indices: list[int]) -> NestedBackbone | None:
     """The backbone; None, with a message in `faults`, where it has no counterpart. `out_indices`: the default maps of a
     timm architecture."""
-    nested = config.get("backbone_config")
-    if nested is None:
-        nested = _unnested(config, faults, out_indices)
+    nested = nested_config(_named(config), faults, {"model_type": "resnet", "out_features": ["stage4"]})
+    if config.get("backbone_config") is None and isinstance(nested, Mapping) and nested.get("model_type") == TIMM:
+        shared: dict[str, Any] = {"out_indices": out_indices, "num_channels": config.get("num_channels") or 3}
+        nested = {**shared, **({"output_stride": 16} if config.get("dilation") is True else {}), **nested}
     return None if nested is None else read_nested(nested, faults, wrapped=False)
 
 
-def _unnested(config: Mapping[str, Any], faults: list[str], out_indices: list[int]) -> Mapping[str, Any] | None:
-    """The older way to name it: `backbone`, `use_timm_backbone`, `backbone_kwargs`, `dilation`."""
-    name = config.get("backbone")
+def _named(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Unless they say otherwise, these models stand on a ResNet of timm, and that is written beside a
+    `backbone_config` too."""
+    if config.get("backbone_config") is not None:
+        return {"backbone_config": config["backbone_config"]}
     if config.get("use_timm_backbone") is False:
-        if name is None:
-            return {"model_type": "resnet", "out_features": ["stage4"]}
-        faults.append(
-            f"backbone={str(name)[:60]!r} without a backbone_config: which architecture it is stands elsewhere. The "
-            f"fix: its config.json as backbone_config."
-        )
-        return None
-    kwargs = config.get("backbone_kwargs")
-    nested: dict[str, Any] = {"model_type": TIMM, "backbone": name or "resnet50", "out_indices": out_indices}
-    nested["num_channels"] = config.get("num_channels") or 3
-    if config.get("dilation") is True:
-        nested["output_stride"] = 16
-    given = dict(kwargs) if isinstance(kwargs, Mapping) else {}
-    if "in_chans" in given:  # timm's word for it, as releases before 5 write it
-        given["num_channels"] = given.pop("in_chans")
-    return {**nested, **given}
+        return config
+    return {**config, "use_timm_backbone": True, "backbone": config.get("backbone") or "resnet50"}
 
 
 def freezing(backbone: NestedBackbone) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
-from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
+from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS, ignored_note
 from backbonekit.contract.option_schema import Schema, plain, schema_of
 from backbonekit.contract.option_values import coerced, faults_of
-from backbonekit.errors import nearest
 
 Fields = TypeVar("Fields", bound="ModelFields")
 
@@ -48,24 +47,31 @@ class ModelFields:
 
     @classmethod
     def read(cls: type[Fields], config: Mapping[str, Any], faults: list[str], *, path: str = "") -> Fields:
-        """The content of a `config.json`. Whatever is wrong or unknown is added to `faults`, and has its default.
+        """The content of a `config.json`. Whatever is wrong is added to `faults`, and has its default.
 
         `path`: where the mapping stands in its file, as messages name it. null stands for the default. Generic
-        fields, such as the names of the classes, are passed over.
+        fields, such as the names of the classes, are passed over, and so are `unknown_words`.
         """
         known = {item.name: item for item in fields(cls)}
         values: dict[str, Any] = {}
         for name, value in config.items():
             first = cls.second_names.get(name, name)
-            if first not in known:
-                if not (name in cls.ignored or name in GENERIC_FIELDS or name in cls.read_elsewhere):
-                    shown = str(name)[:_SHOWN]
-                    faults.append(f"{path}{shown} is no field that is supported; {nearest(shown, sorted(known))}")
-            elif value is not None and (first == name or config.get(first) is None):
+            if first in known and value is not None and (first == name or config.get(first) is None):
                 values[first] = value
         read, wrong = _checked(cls, values, path)
         faults.extend(wrong)
         return cls(**read)
+
+    @classmethod
+    def unknown_words(cls, config: Mapping[str, Any]) -> list[str]:
+        """Names in a `config.json` that neither this class nor transformers gives a meaning to."""
+        known = {item.name for item in fields(cls)} | cls.second_names.keys()
+        return [name for name in config if name not in known | cls.ignored | GENERIC_FIELDS | {*cls.read_elsewhere}]
+
+    @classmethod
+    def notes_on(cls, config: Mapping[str, Any], where: str) -> tuple[str, ...]:
+        """Which words of a `config.json` are ignored. `where`: how the note names it."""
+        return ignored_note(where, cls.unknown_words(config), [item.name for item in fields(cls)])
 
 
 def _checked(cls: type[ModelFields], values: Mapping[str, Any], path: str) -> tuple[dict[str, Any], list[str]]:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from backbonekit.backbones.hf import blueprint as hf_source
-from backbonekit.backbones.hf.model_types import model_types
+from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.backbones.timm import blueprint as timm_source
 from backbonekit.backbones.timm.feature_names import timm_feature_names
 from backbonekit.contract.features import Level
 from backbonekit.contract.indices import indices_of_features, normalise_indices
 from backbonekit.contract.options import Channels, Stride
 from backbonekit.errors import ContractError, RecipeError, nearest
-from backbonekit.heads.shared_checkpoint.fields import ModelFields, only
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported
 from backbonekit.weights.key_map import KeyMap
 
 TIMM = "timm_backbone"
@@ -34,7 +34,7 @@ class NestedBackbone:
 
 @dataclass(kw_only=True)
 class TimmBackboneFields(ModelFields):
-    """Of a `timm_backbone` beside the name of the architecture."""
+    """Of a `timm_backbone` beside the name of the architecture. `backbone_kwargs`: more arguments of it."""
 
     # Releases before 5 write `use_timm_backbone` here too.
     ignored: ClassVar[frozenset[str]] = frozenset(
@@ -46,6 +46,7 @@ class TimmBackboneFields(ModelFields):
     output_stride: Stride | None = None
     features_only: bool = only(True, "a backbone returns maps")
     freeze_batch_norm_2d: bool = False
+    backbone_kwargs: Mapping[str, Any] | None = read_apart(None)
 
 
 def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedBackbone:
@@ -59,11 +60,9 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedB
         raise RecipeError(
             f"backbone_config.model_type={given!r} is not supported; {nearest(given, [*model_types(), TIMM])}"
         )
-    if "in_channels" in config:
-        # As the first MaskFormers on the Hub write it.
-        config = {"num_channels": config["in_channels"], **{k: v for k, v in config.items() if k != "in_channels"}}
+    config = _with_num_channels(config)
     in_channels = config.get("num_channels") or 3
-    blueprint = hf_source.blueprint(None, config=config, revision=None, in_channels=in_channels, args={})
+    blueprint = hf_source.of_config(config, in_channels=in_channels, args={})
     indices = _indices(config, blueprint.levels)
     recipe = _recipe("hf", None, indices, in_channels, config=dict(blueprint.config))
     table = blueprint.family.key_map(blueprint.architecture)
@@ -73,6 +72,34 @@ def read_backbone(config: Mapping[str, Any], *, wrapped: bool = True) -> NestedB
     table = table.keeping(lambda name: blueprint.builds(name, indices))
     # Theirs has a norm for each map that it returns, ours for each that it could return.
     return NestedBackbone(recipe, levels, table.standing_in(blueprint.norms_by_name(indices)))
+
+
+def nested_config(config: Mapping[str, Any], faults: list[str], default: Mapping[str, Any] | None) -> Any:
+    """The `backbone_config` of a whole model's `config.json`, or what the fields of older releases say: `backbone`,
+    `use_timm_backbone`, `backbone_kwargs`. `default`: what transformers fills in where a file has neither. None, with a
+    message in `faults`, for a backbone whose configuration is elsewhere."""
+    nested, name = config.get("backbone_config"), config.get("backbone")
+    if name is None:
+        return default if nested is None else nested
+    if nested is not None:
+        faults.append(unsupported("backbone", name, "backbone_config says it already"))
+        return nested
+    if config.get("use_timm_backbone") is not True:
+        faults.append(
+            f"backbone={str(name)[:60]!r} without a backbone_config: its architecture is not in this file. The fix: "
+            f"its config.json as backbone_config."
+        )
+        return None
+    return {"model_type": TIMM, "backbone": name, **timm_fields(config.get("backbone_kwargs"))}
+
+
+def timm_fields(backbone_kwargs: Any) -> dict[str, Any]:
+    """`backbone_kwargs` as fields of a `timm_backbone`; what is no field of it is an argument of the architecture."""
+    given = dict(backbone_kwargs) if isinstance(backbone_kwargs, Mapping) else {}
+    if "in_chans" in given:  # timm's word for it, as releases before 5 write it
+        given["num_channels"] = given.pop("in_chans")
+    arguments = {name: given.pop(name) for name in TimmBackboneFields.unknown_words(given)}
+    return {**given, **({"backbone_kwargs": arguments} if arguments else {})}
 
 
 def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> NestedBackbone | None:
@@ -89,6 +116,28 @@ def read_nested(nested: Any, faults: list[str], *, wrapped: bool = True) -> Nest
     return None
 
 
+def notes_on(config: Mapping[str, Any], fields: type[ModelFields]) -> tuple[str, ...]:
+    """Which words of a whole model's `config.json` are ignored, its `backbone_config` included. `fields`: the class
+    that reads it."""
+    found = fields.notes_on(config, "config.json")
+    nested = config.get("backbone_config")
+    if not isinstance(nested, Mapping):
+        return found
+    model_type = nested.get("model_type")
+    if model_type == TIMM:
+        return (*found, *TimmBackboneFields.notes_on(nested, "backbone_config"))
+    if model_type not in model_types():
+        return found  # an error of the reader
+    return (*found, *family(str(model_type)).config_class.notes_on(_with_num_channels(nested), "backbone_config"))
+
+
+def _with_num_channels(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first MaskFormers on the Hub write `in_channels`."""
+    if "in_channels" not in config:
+        return config
+    return {"num_channels": config["in_channels"], **{k: v for k, v in config.items() if k != "in_channels"}}
+
+
 def _read_timm(config: Mapping[str, Any], wrapped: bool) -> NestedBackbone:
     faults: list[str] = []
     fields = TimmBackboneFields.read(config, faults, path="backbone_config.")
@@ -99,7 +148,9 @@ def _read_timm(config: Mapping[str, Any], wrapped: bool) -> NestedBackbone:
         )
     if faults:
         raise RecipeError(faults)
-    args = {} if output_stride is None else {"output_stride": output_stride}
+    args = dict(fields.backbone_kwargs or {})
+    if output_stride is not None:
+        args["output_stride"] = output_stride
     blueprint = timm_source.blueprint(name, config=None, revision=None, in_channels=in_channels, args=args)
     indices = _indices(config, blueprint.levels)
     built = blueprint.default_indices if indices is None else indices

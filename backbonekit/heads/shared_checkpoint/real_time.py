@@ -13,8 +13,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Count, Heads, Layers, Probability, Queries, Range, Weight
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
-from backbonekit.weights.key_map import KeyMap, Rename, Rule
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, read_nested
+from backbonekit.heads.shared_checkpoint.tied_predictors import TiedPredictors
+from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 SAMPLING_METHODS = {"default": "bilinear", "discrete": "nearest"}
@@ -98,10 +99,8 @@ def read_nested_backbone(
     config: Mapping[str, Any], default: Mapping[str, Any], faults: list[str]
 ) -> NestedBackbone | None:
     """`default`: what transformers fills in where a file has none."""
-    if config.get("backbone") is not None:
-        faults.append(unsupported("backbone", config["backbone"], "backbone_config says it"))
-    nested = config.get("backbone_config")
-    return read_nested(default if nested is None else nested, faults)
+    nested = nested_config(config, faults, default)
+    return None if nested is None else read_nested(nested, faults)
 
 
 def count_levels(config: Mapping[str, Any], backbone: NestedBackbone | None, faults: list[str]) -> int:
@@ -243,9 +242,20 @@ def decoder_rules() -> list[Rule]:
     ]
 
 
-# What the checkpoint has twice: the predictors, also under the names of the first module that holds them; and the
-# scales of the sampling points, which follow from their number.
-DUPLICATE_NAMES = ("class_embed.*", "bbox_embed.*", "model.decoder.layers.*.n*_points_scale")
+def with_predictors(fields: RealTimeFields, table: KeyMap, boxes: str) -> KeyMap:
+    """The table of a whole model, of which a file may hold the predictors under one of two names or under both.
+
+    `table`: knows them inside the decoder, where they are written back. `boxes`: our name of the box predictors.
+    """
+    outside = KeyMap(
+        [
+            Rename("class_embed.{i}", "head.class_predictors.{i}"),
+            Rename("bbox_embed.{i}", f"head.{boxes}.{{i}}"),
+        ],
+        drop=["model.decoder.layers.*.n*_points_scale"],  # what follows from the number of points, as a tensor
+    )
+    count = fields.decoder_layers
+    return TiedPredictors(combine(table, outside), {"class_embed": count, "bbox_embed": count})
 
 
 def _layer_rules(theirs: str, ours: str) -> list[Rule]:

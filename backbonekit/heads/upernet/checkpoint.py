@@ -12,8 +12,8 @@ from backbonekit.contract.options import Channels, Range, Weight
 from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
-from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unused
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, notes_on, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _AUXILIARY_LEVEL = 2  # which map transformers' auxiliary head reads, whatever their number
@@ -50,8 +50,6 @@ class UPerNetCheckpoint:
         faults: list[str] = []
         backbone = _backbone(config, faults)
         fields = UperNetFields.read(config, faults)
-        if config.get("backbone") is not None:
-            faults.append(unsupported("backbone", config["backbone"], "backbone_config must say it"))
         labels, num_classes = read_class_names(config, faults)
         head: dict[str, Any] = {
             "name": "upernet",
@@ -80,6 +78,10 @@ class UPerNetCheckpoint:
             **({"training": backbone.training} if backbone.training else {}),
         }
 
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, UperNetFields)
+
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """The names of the weights, both ways."""
         faults: list[str] = []
@@ -93,8 +95,8 @@ UPERNET = UPerNetCheckpoint()
 
 
 def _backbone(config: Mapping[str, Any], faults: list[str]) -> NestedBackbone | None:
-    nested = config.get("backbone_config")
-    return read_nested(_DEFAULT_BACKBONE if nested is None else nested, faults)
+    nested = nested_config(config, faults, _DEFAULT_BACKBONE)
+    return None if nested is None else read_nested(nested, faults)
 
 
 def _scales(value: Any, faults: list[str]) -> list[int]:

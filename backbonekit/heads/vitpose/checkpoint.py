@@ -11,7 +11,7 @@ from backbonekit.contract.options import Range
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, unused
-from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, read_nested
+from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, notes_on, read_nested
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _MODEL_TYPE = "vitpose_backbone"
@@ -54,6 +54,10 @@ class ViTPoseCheckpoint:
             "head": head if labels else {**head, "num_classes": num_classes},
             "labels": labels,
         }
+
+    def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Which words are ignored."""
+        return notes_on(config, VitPoseFields)
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""

@@ -6,6 +6,7 @@ Source: "BEiT: BERT Pre-Training of Image Transformers", https://arxiv.org/abs/2
 transformers/models/beit/modeling_beit.py; timm/models/beit.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, EMBEDDINGS, FEEDFORWARD_OUTPUT
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import Side, Square, rate_of_last_built, sides
 from backbonekit.backbones.hf.plain_transformer import (
@@ -47,6 +49,10 @@ class BeitArchitecture(ArchitectureConfig):
     """
 
     model_type: ClassVar[str] = "beit"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS, ATTENTION_OUTPUT, FEEDFORWARD_OUTPUT),
+        "attention_probs_dropout_prob": (ATTENTION,),
+    }
     derived_fields: ClassVar[frozenset[str]] = frozenset(
         {"initializer_range", "vocab_size", "use_mean_pooling", "pool_scales", "use_auxiliary_head"}
         | {"auxiliary_loss_weight", "auxiliary_channels", "auxiliary_num_convs", "auxiliary_concat_input"}
@@ -81,8 +87,6 @@ class BeitArchitecture(ArchitectureConfig):
         faults = self._refusals(
             {
                 "hidden_act": ("gelu",),
-                "hidden_dropout_prob": (0.0,),
-                "attention_probs_dropout_prob": (0.0,),
                 "add_fpn": (False,),
             }
         )

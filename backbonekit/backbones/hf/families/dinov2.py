@@ -6,6 +6,7 @@ Source: "DINOv2: Learning Robust Visual Features without Supervision", https://a
 transformers/models/dinov2/modeling_dinov2.py; timm/models/vision_transformer.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
@@ -16,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import ATTENTION, EMBEDDINGS
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import Square, sides
 from backbonekit.backbones.hf.plain_transformer import (
@@ -41,6 +43,10 @@ class Dinov2Fields(ArchitectureConfig):
     and register tokens are returned in `prefix_tokens`.
     """
 
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS,),
+        "attention_probs_dropout_prob": (ATTENTION,),
+    }
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
     free_fields: ClassVar[frozenset[str]] = frozenset(
         {"num_channels", "image_size", "drop_path_rate", "layerscale_value"}
@@ -68,7 +74,7 @@ class Dinov2Fields(ArchitectureConfig):
     reshape_hidden_states: bool = True
 
     def _supported(self) -> list[str]:
-        faults = self._refusals({"hidden_dropout_prob": (0.0,), "attention_probs_dropout_prob": (0.0,)})
+        faults: list[str] = []
         if not self.use_swiglu_ffn:
             faults += self._refusals({"hidden_act": ("gelu",)})
         for field in ("image_size", "patch_size"):

@@ -8,6 +8,7 @@ timm/models/eva.py.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -18,6 +19,7 @@ from timm.models.eva import Eva
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import ATTENTION
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
 from backbonekit.backbones.hf.plain_transformer import (
@@ -46,6 +48,7 @@ class DINOv3ViTArchitecture(ArchitectureConfig):
     """
 
     model_type: ClassVar[str] = "dinov3_vit"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {"attention_dropout": (ATTENTION,)}
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range", "return_class_token"})
     free_fields: ClassVar[frozenset[str]] = frozenset(
         {"num_channels", "image_size", "drop_path_rate", "layerscale_value", "apply_layernorm"}
@@ -82,7 +85,7 @@ class DINOv3ViTArchitecture(ArchitectureConfig):
     reshape_hidden_states: bool = True
 
     def _supported(self) -> list[str]:
-        faults = self._refusals({"hidden_act": tuple(ACTIVATIONS), "attention_dropout": (0.0,)})
+        faults = self._refusals({"hidden_act": tuple(ACTIVATIONS)})
         height, width = sides(self.patch_size)
         if height != width:
             faults.append(f"dinov3_vit config: patch_size must be a square, got {height} x {width}.")

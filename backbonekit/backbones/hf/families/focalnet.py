@@ -8,7 +8,7 @@ transformers/models/focalnet/modeling_focalnet.py; timm/models/focalnet.py.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import EMBEDDINGS, FEEDFORWARD_INNER, FEEDFORWARD_OUTPUT, MODULATION
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, rate_of_last_built, sides
 from backbonekit.contract.features import Level
@@ -39,6 +40,9 @@ class FocalNetArchitecture(ArchitectureConfig):
     """
 
     model_type: ClassVar[str] = "focalnet"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS, MODULATION, FEEDFORWARD_INNER, FEEDFORWARD_OUTPUT)
+    }
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range", "encoder_stride"})
     free_fields: ClassVar[frozenset[str]] = frozenset(
         {"num_channels", "image_size", "drop_path_rate", "layerscale_value", "hidden_sizes"}
@@ -70,7 +74,6 @@ class FocalNetArchitecture(ArchitectureConfig):
             {
                 "hidden_act": tuple(ACTIVATIONS),
                 "patch_size": (_PATCH, (_PATCH, _PATCH)),
-                "hidden_dropout_prob": (0.0,),
             }
         )
         for name in ("focal_levels", "focal_windows"):

@@ -40,7 +40,7 @@ class HieraArchitecture(ArchitectureConfig):
 
     model_type: ClassVar[str] = "hiera"
     derived_fields: ClassVar[frozenset[str]] = frozenset(
-        {"hidden_size", "num_layers", "decoder_hidden_size", "decoder_depth", "decoder_num_heads"}
+        {"hidden_size", "num_layers", "num_hidden_layers", "decoder_hidden_size", "decoder_depth", "decoder_num_heads"}
         | {"normalize_pixel_loss", "mask_ratio"}
     )
     free_fields: ClassVar[frozenset[str]] = frozenset(

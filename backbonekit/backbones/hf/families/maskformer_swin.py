@@ -3,9 +3,11 @@
 Source: transformers/models/maskformer/modeling_maskformer_swin.py; the rest as in `swin.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, EMBEDDINGS, FEEDFORWARD_OUTPUT
 from backbonekit.backbones.hf.families import swin
 from backbonekit.backbones.hf.family import Family, flatten_positions
 from backbonekit.contract.processing import Processing
@@ -17,6 +19,10 @@ class MaskFormerSwinArchitecture(swin.SwinArchitecture):
     """The fields of `swin`."""
 
     model_type: ClassVar[str] = "maskformer-swin"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS, FEEDFORWARD_OUTPUT),
+        "attention_probs_dropout_prob": (ATTENTION, ATTENTION_OUTPUT),
+    }
 
 
 def _key_map(config: MaskFormerSwinArchitecture) -> KeyMap:

@@ -7,7 +7,7 @@ transformers/models/pvt_v2/modeling_pvt_v2.py; timm/models/pvt_v2.py.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -15,6 +15,7 @@ from timm.models.pvt_v2 import Block, OverlapPatchEmbed, PyramidVisionTransforme
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, FEEDFORWARD
 from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.field_values import Square, rate_of_last_built, sides
 from backbonekit.contract.features import Level
@@ -33,6 +34,10 @@ class PvtV2Architecture(ArchitectureConfig):
     """
 
     model_type: ClassVar[str] = "pvt_v2"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (ATTENTION_OUTPUT, FEEDFORWARD),
+        "attention_probs_dropout_prob": (ATTENTION,),
+    }
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
     free_fields: ClassVar[frozenset[str]] = frozenset({"num_channels", "image_size", "drop_path_rate"})
     training_fields: ClassVar[frozenset[str]] = frozenset({"drop_path_rate"})
@@ -75,8 +80,6 @@ class PvtV2Architecture(ArchitectureConfig):
                 "patch_sizes": ((7, *(3,) * (stages - 1)),),
                 "strides": ((4, *(2,) * (stages - 1)),),
                 "hidden_act": ("gelu",),
-                "hidden_dropout_prob": (0.0,),
-                "attention_probs_dropout_prob": (0.0,),
             }
         )
         return faults + [

@@ -8,7 +8,7 @@ transformers/models/swin/modeling_swin.py; timm/models/swin_transformer.py.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn, roll
 from torch.nn.functional import pad
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, EMBEDDINGS, FEEDFORWARD_OUTPUT
 from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.field_values import Square, rate_of_last_built, sides
 from backbonekit.contract.features import Level
@@ -32,9 +33,14 @@ class SwinArchitecture(ArchitectureConfig):
     """
 
     model_type: ClassVar[str] = "swin"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS, ATTENTION_OUTPUT, FEEDFORWARD_OUTPUT),
+        "attention_probs_dropout_prob": (ATTENTION,),
+    }
     derived_fields: ClassVar[frozenset[str]] = frozenset(
-        {"hidden_size", "num_layers", "path_norm", "encoder_stride", "initializer_range"}
+        {"hidden_size", "num_layers", "num_hidden_layers", "path_norm", "encoder_stride", "initializer_range"}
     )
+    second_names: ClassVar[Mapping[str, str]] = {"num_attention_heads": "num_heads"}
     free_fields: ClassVar[frozenset[str]] = frozenset({"num_channels", "image_size", "drop_path_rate"})
     training_fields: ClassVar[frozenset[str]] = frozenset({"drop_path_rate"})
 
@@ -59,8 +65,6 @@ class SwinArchitecture(ArchitectureConfig):
             {
                 "hidden_act": ("gelu",),
                 "use_absolute_embeddings": (False,),
-                "hidden_dropout_prob": (0.0,),
-                "attention_probs_dropout_prob": (0.0,),
             }
         )
         if len(self.depths) != len(self.num_heads) or not self.depths:

@@ -7,6 +7,7 @@ Source: "Swin Transformer V2: Scaling Up Capacity and Resolution", https://arxiv
 transformers/models/swinv2/modeling_swinv2.py; timm/models/swin_transformer_v2.py; the rest as in `swin.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -15,6 +16,7 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2
 from torch import Tensor, nn, roll
 from torch.nn.functional import pad
 
+from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, EMBEDDINGS, FEEDFORWARD_OUTPUT
 from backbonekit.backbones.hf.families import swin
 from backbonekit.backbones.hf.family import BodyPlan, Family, flatten_positions
 from backbonekit.backbones.hf.field_values import rate_of_last_built, sides
@@ -31,6 +33,10 @@ class Swinv2Architecture(swin.SwinArchitecture):
     """
 
     model_type: ClassVar[str] = "swinv2"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS, FEEDFORWARD_OUTPUT),
+        "attention_probs_dropout_prob": (ATTENTION, ATTENTION_OUTPUT),
+    }
 
     pretrained_window_sizes: tuple[Annotated[int, Range(0, 1_024)], ...] = (0, 0, 0, 0)
 

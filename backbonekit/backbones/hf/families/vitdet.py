@@ -4,6 +4,7 @@ Source: "Exploring Plain Vision Transformer Backbones for Object Detection", htt
 transformers/models/vitdet/modeling_vitdet.py; timm/models/vision_transformer_sam.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -14,6 +15,7 @@ from timm.models.vision_transformer_sam import Block, VisionTransformerSAM, wind
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import FEEDFORWARD_INNER, FEEDFORWARD_OUTPUT
 from backbonekit.backbones.hf.family import BodyPlan, Family, channels_first
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, rate_of_last_built, sides
 from backbonekit.backbones.hf.plain_transformer import (
@@ -41,6 +43,7 @@ class VitDetArchitecture(ArchitectureConfig):
     """
 
     model_type: ClassVar[str] = "vitdet"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {"dropout_prob": (FEEDFORWARD_INNER, FEEDFORWARD_OUTPUT)}
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
     free_fields: ClassVar[frozenset[str]] = frozenset({"num_channels", "drop_path_rate"})
     whole_fields: ClassVar[frozenset[str]] = frozenset({"mlp_ratio"})
@@ -69,7 +72,6 @@ class VitDetArchitecture(ArchitectureConfig):
         faults = self._refusals(
             {
                 "hidden_act": tuple(ACTIVATIONS),
-                "dropout_prob": (0.0,),
                 "use_absolute_position_embeddings": (True,),  # transformers does not build it without
             }
         )

@@ -6,6 +6,7 @@ Source: "ViTPose: Simple Vision Transformer Baselines for Human Pose Estimation"
 transformers/models/vitpose_backbone/modeling_vitpose_backbone.py; timm/models/vision_transformer.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar
@@ -15,6 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from backbonekit.backbones.hf.config import ArchitectureConfig
+from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, EMBEDDINGS
 from backbonekit.backbones.hf.expert_block import ExpertBlock, ExpertMlp, chosen_experts, num_experts
 from backbonekit.backbones.hf.family import BodyPlan, Family
 from backbonekit.backbones.hf.field_values import ACTIVATIONS, Square, sides
@@ -41,6 +43,10 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
     layers get `part_features` of their channels from an expert for the data set that an image is of."""
 
     model_type: ClassVar[str] = "vitpose_backbone"
+    dropouts: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "hidden_dropout_prob": (EMBEDDINGS, ATTENTION_OUTPUT),
+        "attention_probs_dropout_prob": (ATTENTION,),
+    }
     derived_fields: ClassVar[frozenset[str]] = frozenset({"initializer_range"})
     free_fields: ClassVar[frozenset[str]] = frozenset({"num_channels", "part_features"})
 
@@ -64,8 +70,6 @@ class VitPoseBackboneArchitecture(ArchitectureConfig):
         faults = self._refusals(
             {
                 "hidden_act": tuple(ACTIVATIONS),
-                "hidden_dropout_prob": (0.0,),
-                "attention_probs_dropout_prob": (0.0,),
             }
         )
         faults += width_faults(self)

@@ -1,8 +1,8 @@
-"""Files in which some of a model's predictors are one tensor, stored once or several times.
+"""Files in which a model's predictors are one tensor under two names.
 
-transformers stores Deformable DETR's predictors as `class_embed.N` and `bbox_embed.N`, with copies inside the decoder
-under the same names; which of them a file holds depends on the release that wrote it, and those that are equal may be
-left out.
+transformers stores the predictors of Deformable DETR, RT-DETR and D-FINE as `class_embed.N` and `bbox_embed.N`, with
+the same tensors inside the decoder under the same names; which of them a file holds depends on the release that wrote
+it, and on what has left out the second of two equal tensors since.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,16 @@ INSIDE = "model.decoder."
 class TiedPredictors(KeyMap):
     """A table that first brings the predictors to one spelling: `KIND.N` for every N below its count.
 
-    `table`: for the names `KIND.N`. `counts`: by kind how many predictors the model has; the first stands in for
-    those that a file leaves out. Raises WeightsError where a file has different tensors for one predictor.
+    `table`: knows the names `KIND.N`. `counts`: by kind how many predictors the model has. `first_for_all`: whether the
+    first stands in for those that a file leaves out, where all of a model may be one tensor. Raises WeightsError where
+    a file has different tensors for one predictor.
     """
 
-    def __init__(self, table: KeyMap, counts: Mapping[str, int]) -> None:
+    def __init__(self, table: KeyMap, counts: Mapping[str, int], *, first_for_all: bool = False) -> None:
         super().__init__(())
         self._sections = table._sections
         self._counts = dict(counts)
+        self._first_for_all = first_for_all
 
     def translate(self, checkpoint: Checkpoint) -> Checkpoint:
         found: dict[str, StoredTensor] = {}
@@ -41,7 +43,7 @@ class TiedPredictors(KeyMap):
                 raise WeightsError(f"{checkpoint.origin}: {key!r} and {first!r} are one tensor here and differ.")
             else:
                 predictors.setdefault(part, entry)
-        for (kind, index, rest), entry in list(predictors.items()):
+        for (kind, index, rest), entry in list(predictors.items()) if self._first_for_all else ():
             for other in range(1, self._counts[kind]) if index == 0 else ():
                 predictors.setdefault((kind, other, rest), _copied(entry))
         return super().translate(
@@ -54,7 +56,7 @@ class TiedPredictors(KeyMap):
         number, _, rest = rest.partition(".")
         if kind not in self._counts or not number.isdecimal() or not rest:
             return None
-        return kind, 0 if self._counts[kind] == 1 else int(number), rest
+        return kind, 0 if self._counts[kind] == 1 and self._first_for_all else int(number), rest
 
 
 def _name(part: tuple[str, int, str]) -> str:
