@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbonekit.assembly.wire import wire
 from backbonekit.errors import ContractError, RecipeError, WeightsError
@@ -60,7 +61,8 @@ def _shapes_of(recipe: Recipe) -> dict[str, tuple[int, ...]]:
     try:
         wiring = wire(recipe)
         with without_weights():
-            parts = {"backbone": wiring.blueprint.construct(wiring.selection.out_indices)}
+            backbone = wiring.blueprint.construct(wiring.selection.out_indices)
+            parts = {"backbone": cast(nn.Module, backbone)}
             for plan in wiring.tasks:
                 if plan.head is not None:
                     parts[f"head.{plan.name}" if plan.name else "head"] = plan.head.construct()

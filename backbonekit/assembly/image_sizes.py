@@ -20,7 +20,7 @@ def fitted_processing(
     have to change and `may_adapt` is False.
     """
     end = fixed_end(processing)
-    if end == blueprint.canvas and all(side % processing.size_divisor == 0 for side in end):
+    if end is not None and end == blueprint.canvas and all(side % processing.size_divisor == 0 for side in end):
         return processing, []  # the size that it was made for
     sizes, backbone = blueprint.image_sizes(out_indices), blueprint.name
     if sizes.fixed is not None:

@@ -33,11 +33,11 @@ def load_model(
     adapter that was saved beside the weights to them; without it, peft puts it in as it was. `device`, `dtype`: as of
     `build_model`.
     """
-    place, kind = read_device(device), read_dtype(dtype)
+    chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
     opened = open_model(where, revision=revision)
     recipe, saved = _compose(opened, overrides)
     initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
-    model = build_composed(recipe, seed=seed, initial=initial, device=place, dtype=kind)
+    model = build_composed(recipe, seed=seed, initial=initial, device=chosen_device, dtype=chosen_dtype)
     if opened.adapter is not None:
         put_adapter(model, opened.adapter, origin=opened.origin)
         if merge_adapter:

@@ -91,7 +91,7 @@ def channels_of(processing: Processing) -> int:
 
 
 def _from_pillow(image: Image.Image, channels: int) -> np.ndarray:
-    if image.mode in _SIXTEEN_BITS:  # I is what older Pillow gives for 16-bit PNG
+    if image.mode in _SIXTEEN_BITS:  # I is the mode of a 16-bit PNG in older Pillow
         return _whole_numbers(np.asarray(image), image.mode)
     if image.mode == "F" or (image.mode == "RGBA" and channels == 4):
         return np.asarray(image)

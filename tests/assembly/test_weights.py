@@ -97,8 +97,8 @@ def test_a_pretrained_stem_is_adapted_to_other_channels_and_reported(family, cha
     mean = ours.processor.processing.mean
     assert len(mean) == channels
     assert len(set(mean)) == 1  # those of colours never stand for other channels in turn
-    told = [note for note in ours.weight_report.notes if "give processing.mean" in note]
-    assert len(told) == (channels == 4)
+    reported = [note for note in ours.weight_report.notes if "give processing.mean" in note]
+    assert len(reported) == (channels == 4)
 
 
 # what does not

@@ -145,7 +145,7 @@ def test_a_stem_of_any_channels_becomes_one_of_any_others(tmp_path: Path, stored
     assert after.shape[1] == channels
     if channels > 1:
         torch.testing.assert_close(after[:, -1], before[:, (channels - 1) % stored] * stored / channels)
-    if channels == 1 or channels % stored == 0:  # a grey image is answered as before
+    if channels == 1 or channels % stored == 0:  # a grey image is read as before
         torch.testing.assert_close(after.sum(1), before.sum(1))
 
 

@@ -111,7 +111,7 @@ def test_attention_by_name(loader, name, folder) -> None:
 @loaders
 def test_another_cache_is_read_and_nothing_is_requested(loader, name, folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(hub, "_is_offline", lambda: hub._ACCESS.get().local_files_only)
-    monkeypatch.setattr(hub, "_call", lambda *_, **__: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr(hub, "_call", lambda *_, **__: pytest.fail("the Hub was called"))
     cache_repository(tmp_path, "owner/saved", folder / name)
     options = {"cache_dir": tmp_path, "local_files_only": True}
     assert loader.from_pretrained("owner/saved", **options).dtype == torch.float32
