@@ -97,7 +97,7 @@ def test_heatmaps_of_mirrored_images() -> None:
     assert torch.equal(mirrored[:, 0], plain[:, 0].flip(-1))
     with pytest.raises(ContractError, match="there are 3 keypoints"):
         mirrored_back(plain, torch.tensor([[0, 3]]))
-    with pytest.raises(ContractError, match="takes no dataset_index"):
+    with pytest.raises(ContractError, match="dataset_index chooses among the experts"):
         made(images, torch.tensor([0]))
 
 
