@@ -9,6 +9,7 @@ from zlib import crc32
 import torch
 from torch import nn
 
+from backbonekit.assembly.band_seeds import BandSeeds
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.ignored_label import ignored_class_notes, num_segmented, wired_label
 from backbonekit.assembly.image_sizes import fitted_processing
@@ -123,6 +124,8 @@ class _Builder:
     def backbone(self) -> nn.Module:
         blueprint, indices = self.wiring.blueprint, self.wiring.selection.out_indices
         recipe = self.recipe.backbone
+        seeds = None if recipe.bands_from is None else BandSeeds(blueprint.adapt, recipe.bands_from)
+        adapt = seeds or blueprint.adapt
 
         def construct() -> nn.Module:
             return blueprint.construct(indices)  # type: ignore[return-value]
@@ -132,17 +135,24 @@ class _Builder:
         if self.initial is not None and self._is_same_architecture:
             saved = self.initial.checkpoint.under("backbone.")
             if not self._has_same_backbone:
-                module = self._matched("backbone", construct, saved, adapt=blueprint.adapt)
+                module = self._matched("backbone", construct, saved, adapt=adapt)
+                if seeds is not None:
+                    seeds.check_used()
             else:
                 # Other parts may require fewer stages than were saved.
                 may_exceed = () if self._has_same_parts else ("*",)
                 module = self._filled("backbone", construct, saved, adapt=blueprint.adapt, may_exceed=may_exceed)
             return self._as_saved("backbone", module)
         if not recipe.pretrained:
+            if seeds is not None:
+                seeds.check_used()  # random weights have no stem to choose from
             return self._random("backbone", construct)
         checkpoint = blueprint.checkpoint(recipe.pretrained, recipe.revision, indices)
         self.commit = checkpoint.commit
-        return self._filled("backbone", construct, checkpoint, adapt=blueprint.adapt)
+        module = self._filled("backbone", construct, checkpoint, adapt=adapt)
+        if seeds is not None:
+            seeds.check_used()
+        return module
 
     def modules(self, plan: TaskPlan) -> TaskModules:
         """The necks, the head and the criterion of a task."""

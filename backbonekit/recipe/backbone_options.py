@@ -21,6 +21,7 @@ KEYS = (
     "out_features",
     "out_strides",
     "in_channels",
+    "bands_from",
     "args",
 )
 SELECTIONS = ("out_indices", "out_features", "out_strides")
@@ -34,6 +35,8 @@ _STRIDES = {
 }
 _FEATURES = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 256}
 _IN_CHANNELS = {"type": "integer", "minimum": 1, "maximum": 1_024}  # hyperspectral cameras have a few hundred bands
+_BAND = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 1_023}, {"type": "null"}]}
+_BANDS_FROM = {"anyOf": [{"type": "array", "items": _BAND, "minItems": 1, "maxItems": 1_024}, {"type": "null"}]}
 _TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_\-]+)?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/]{0,199}")
 # Words that transformers writes into every file, and nobody into a recipe.
@@ -78,6 +81,7 @@ def read_backbone(data: Any, faults: list[str], notes: list[str]) -> BackboneRec
     selection = _read_selection(data, faults)
     in_channels = data.get("in_channels", 3)
     faults.extend(faults_of("backbone.in_channels", in_channels, _IN_CHANNELS))
+    bands_from = _read_bands_from(data.get("bands_from"), in_channels, faults)
     pretrained = _read_pretrained(data.get("pretrained", False), faults)
     revision = data.get("revision")
     if revision is not None and (
@@ -94,9 +98,23 @@ def read_backbone(data: Any, faults: list[str], notes: list[str]) -> BackboneRec
         pretrained=pretrained,
         revision=revision,
         in_channels=in_channels,
+        bands_from=bands_from,
         args=args,
         **selection,
     )
+
+
+def _read_bands_from(given: Any, in_channels: Any, faults: list[str]) -> tuple[int | None, ...] | None:
+    found = faults_of("backbone.bands_from", given, _BANDS_FROM)
+    faults.extend(found)
+    if given is None or found:
+        return None
+    if len(given) != in_channels:
+        faults.append(
+            f"backbone.bands_from has {len(given)} entries for backbone.in_channels={shown(in_channels)}: one for each"
+            " band of the images, the position of a pretrained channel or null for their mean."
+        )
+    return tuple(given)
 
 
 def inferred_source(name: Any, config: Any) -> str:

@@ -61,6 +61,10 @@ def _backbone() -> Schema:
             "out_features": {"type": "array", "items": _TEXT},
             "out_strides": {"type": "array", "items": {"type": "number"}},
             "in_channels": {"type": "integer", "minimum": 1},
+            "bands_from": {
+                "anyOf": [{"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 0}, _NULL]}}, _NULL],
+                "description": "the pretrained channel that each band starts from; null: their mean",
+            },
             "args": {"type": "object", "description": "the architecture's own arguments"},
         }
     )

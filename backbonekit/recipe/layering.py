@@ -100,10 +100,12 @@ class Layering:
         self.model["backbone"] = plain_data(new) | kept
         processing = self.model.get("processing")
         if isinstance(processing, dict):
-            for key in _OF_THE_WEIGHTS:
+            # With a range, mean and std are those of the images, in their own units.
+            of_weights = _OF_THE_WEIGHTS if processing.get("range") is None else ("interpolation",)
+            for key in of_weights:
                 if processing.get(key) is not None:
                     dropped.append(f"processing.{key}={shown(processing[key])}")
-            self.model["processing"] = {key: item for key, item in processing.items() if key not in _OF_THE_WEIGHTS}
+            self.model["processing"] = {key: item for key, item in processing.items() if key not in of_weights}
         if self.model.get("adapt", "auto") == "auto" and self._drop_pyramids():
             dropped.append(f"{PYRAMID} (inserted again where it is needed)")
         before = old.get("name") or _model_type(old)

@@ -16,7 +16,8 @@ class BackboneRecipe:
     `source`: hf, timm, or a plugin's. `name`: Hub id, local folder or timm architecture. `config`: the architecture as
     plain data, in the form of a transformers `config.json`. `pretrained`: false, true (the weights of `name`), or where
     else they are. At most one of `out_indices`, `out_features`, `out_strides` is set; none leaves the choice to wiring.
-    `args`: the architecture's own arguments.
+    `bands_from`: the pretrained channel that each of the `in_channels` starts from, None: their mean; unset: the usual
+    rule. `args`: the architecture's own arguments.
     """
 
     source: str
@@ -28,6 +29,7 @@ class BackboneRecipe:
     out_features: tuple[str, ...] | None = None
     out_strides: tuple[float, ...] | None = None
     in_channels: int = 3
+    bands_from: tuple[int | None, ...] | None = None
     args: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ class BackboneRecipe:
             "revision": self.revision,
             **maps,
             "in_channels": self.in_channels,
+            **({} if self.bands_from is None else {"bands_from": list(self.bands_from)}),
             "args": plain_data(self.args),
         }
 

@@ -101,6 +101,29 @@ def test_a_pretrained_stem_is_adapted_to_other_channels_and_reported(family, cha
     assert len(reported) == (channels == 4)
 
 
+def test_bands_start_from_chosen_pretrained_channels(resnet, tmp_path):
+    theirs, folder = resnet
+    backbone = {"source": "hf", "name": str(folder), "pretrained": True, "in_channels": 4}
+    ours = bk.build_model({"backbone": {**backbone, "bands_from": [2, 1, 0, None]}})
+    before = theirs.resnet.embedder.embedder.convolution.weight
+    stem, how = source(ours).adapted[0]
+    weight = ours.state_dict()[f"backbone.{stem}"]
+    torch.testing.assert_close(weight[:, :3], before[:, [2, 1, 0]] * 3 / 4)
+    torch.testing.assert_close(weight[:, 3], before.mean(1) * 3 / 4)
+    assert "channels 2, 1, 0, the mean of 3" in how
+    again = bk.load_model(ours.save_pretrained(tmp_path / "saved"))
+    assert torch.equal(again.state_dict()[f"backbone.{stem}"], weight)
+    assert again.recipe.backbone.bands_from == (2, 1, 0, None)
+    for changes, says in (
+        ({"bands_from": [0, 1]}, "2 entries for backbone.in_channels=4"),
+        ({"bands_from": [0, 1, 2, 3]}, "has 3; the pretrained stem has 3 channels, 0 to 2"),
+        ({"bands_from": [2, 1, 0], "in_channels": 3}, "has no effect"),
+        ({"bands_from": [2, 1, 0, 0], "pretrained": False}, "has no effect"),
+    ):
+        with pytest.raises(RecipeError, match=says):
+            bk.build_model({"backbone": {**backbone, **changes}})
+
+
 # what does not
 
 

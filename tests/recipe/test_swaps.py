@@ -266,3 +266,9 @@ def test_leaving_out_is_the_default_again():
 def test_swaps_that_are_none(override, message):
     with pytest.raises(RecipeError, match=message):
         compose_recipe(start(), [override])
+
+
+def test_statistics_in_the_images_own_units_stay_with_another_backbone():
+    own = {"range": [0, 10_000], "mean": [2734.0] * 3, "std": [1500.0] * 3}
+    swapped = compose_recipe(start(processing=own), ["backbone=swin_tiny"]).processing
+    assert {key: list(swapped[key]) for key in own} == own
