@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, faults_of, shown
-from backbonekit.errors import nearest
+from backbonekit.errors import NearestNames, nearest
 from backbonekit.recipe.forbidden import shown_path, words
 from backbonekit.recipe.recipe import BackboneRecipe
 from backbonekit.registry.lookup import is_known, names
@@ -65,9 +65,10 @@ def read_backbone(data: Any, faults: list[str]) -> BackboneRecipe | None:
     if not isinstance(data, dict):
         faults.append(f"backbone: given {shown(data)}, must be a mapping such as {{source: timm, name: resnet50}}.")
         return None
+    nearest_key = NearestNames(KEYS)
     for key in data:
         if key not in KEYS:
-            faults.append(f"{shown_path(f'backbone.{key}')} is unknown; {nearest(key, KEYS)}")
+            faults.append(f"{shown_path(f'backbone.{key}')} is unknown; {nearest_key(key)}")
     source, name = _read_source_and_name(data, faults)
     config = _read_config(source, data.get("config"), faults)
     if name is None and config is None and len(faults) == before:
@@ -190,6 +191,7 @@ def _read_config(source: str, config: Any, faults: list[str]) -> dict[str, Any] 
     assert isinstance(model_type, str)
     ignored = ignored_config_fields(model_type)
     read: dict[str, Any] = {"model_type": model_type}
+    nearest_field = NearestNames(fields)
     for key, value in config.items():
         if key == "model_type" or key in ignored:
             continue
@@ -197,7 +199,7 @@ def _read_config(source: str, config: Any, faults: list[str]) -> dict[str, Any] 
         if key in ("out_features", "out_indices", "stage_names"):
             faults.append(f"{path}: which maps are returned is set by backbone.out_indices or backbone.out_features.")
         elif key not in fields:
-            faults.append(f"{path}: {model_type} has no such field; {nearest(key, fields)}{_any_config()}")
+            faults.append(f"{path}: {model_type} has no such field; {nearest_field(key)}{_any_config()}")
         else:
             faults.extend(faults_of(path, value, fields[key]["schema"]))
             read[key] = value

@@ -17,7 +17,7 @@ from backbonekit.backbones.nested_checkpoint import backbone_alone, backbone_con
 from backbonekit.backbones.pretrained import adapt_stem
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
-from backbonekit.errors import RecipeError, nearest
+from backbonekit.errors import NearestNames, RecipeError
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import StoredTensor, stand_in
@@ -180,8 +180,9 @@ class HFBlueprint(DescribedBlueprint):
 
 def _checked_args(family: Family, config: ArchitectureConfig, args: Mapping[str, Any]) -> OutputNorm:
     allowed = ["norm", *sorted(family.config_class.training_fields)]
+    nearest_argument = NearestNames(allowed)
     faults = [
-        f"args.{key}: {family.model_type} takes no such argument; {nearest(str(key), allowed)}"
+        f"args.{key}: {family.model_type} takes no such argument; {nearest_argument(key)}"
         " Fields of the architecture stand in backbone.config."
         for key in args
         if key not in allowed
