@@ -82,6 +82,19 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     return f"allowed: {shown}." if len(names) <= 20 else f"allowed: {shown}, ... ({len(names)} in all)."
 
 
+class NearestNames:
+    """`nearest` among the same names for one misspelt name after the other. It searches for the first twenty, which
+    are those that an error shows."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = sorted(str(candidate) for candidate in allowed)
+        self._left = _SHOWN_FAULTS
+
+    def __call__(self, name: object) -> str:
+        self._left -= 1
+        return nearest(str(name), self._allowed) if self._left >= 0 else "see the names allowed above."
+
+
 def _listing(faults: tuple[str, ...]) -> str:
     if len(faults) == 1:
         return bounded(faults[0])

@@ -5,7 +5,7 @@ from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import ignored_note
 from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, faults_of, shown
-from backbonekit.errors import nearest
+from backbonekit.errors import NearestNames, nearest
 from backbonekit.recipe.forbidden import shown_path, words
 from backbonekit.recipe.recipe import BackboneRecipe
 from backbonekit.registry.lookup import is_known, names
@@ -71,9 +71,10 @@ def read_backbone(data: Any, faults: list[str], notes: list[str]) -> BackboneRec
     if not isinstance(data, dict):
         faults.append(f"backbone: given {shown(data)}, must be a mapping such as {{source: timm, name: resnet50}}.")
         return None
+    nearest_key = NearestNames(KEYS)
     for key in data:
         if key not in KEYS:
-            faults.append(f"{shown_path(f'backbone.{key}')} is unknown; {nearest(key, KEYS)}")
+            faults.append(f"{shown_path(f'backbone.{key}')} is unknown; {nearest_key(key)}")
     source, name = _read_source_and_name(data, faults)
     config = _read_config(source, data.get("config"), faults, notes)
     if name is None and config is None and len(faults) == before:
@@ -214,6 +215,7 @@ def _read_config(source: str, config: Any, faults: list[str], notes: list[str]) 
     is_copied = any(mark in config for mark in _MARKS_OF_A_FILE)
     idle: list[str] = []
     read: dict[str, Any] = {"model_type": model_type}
+    nearest_field = NearestNames(fields)
     for key, value in config.items():
         if key == "model_type" or key in ignored or (key == "stage_names" and is_copied):
             continue
@@ -223,7 +225,7 @@ def _read_config(source: str, config: Any, faults: list[str], notes: list[str]) 
         elif key not in fields and is_copied:
             idle.append(key)
         elif key not in fields:
-            faults.append(f"{path}: {model_type} has no such field; {nearest(key, fields)}{_any_config()}")
+            faults.append(f"{path}: {model_type} has no such field; {nearest_field(key)}{_any_config()}")
         else:
             faults.extend(faults_of(path, value, fields[key]["schema"]))
             read[key] = value

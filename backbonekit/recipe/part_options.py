@@ -3,7 +3,7 @@
 from typing import Any
 
 from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, coerced, faults_of, shown
-from backbonekit.errors import nearest
+from backbonekit.errors import NearestNames, nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.recipe.recipe import PartRecipe
 from backbonekit.recipe.schema_versions import new_name
@@ -58,10 +58,11 @@ def _read_options(kind: str, name: str, given: dict[str, Any], path: str, faults
             faults.extend(faults_of(shown_path(f"{path}.{key}"), value, PLAIN_DATA))
         return given
     read: dict[str, Any] = {}
+    nearest_option = NearestNames(table)
     for key in given:
         if key not in table:
             now = new_name(kind, name, key)
-            hint = nearest(key, table) if now is None else f"since schema version 2 it is named {now}."
+            hint = nearest_option(key) if now is None else f"since schema version 2 it is named {now}."
             if key in _WIRED:
                 hint = "its input is whatever the part before returns, which wiring decides. Leave it out."
             faults.append(f"{shown_path(f'{path}.{key}')}: {name} has no such option; {hint}")

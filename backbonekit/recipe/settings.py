@@ -5,7 +5,7 @@ from typing import Any
 from backbonekit.contract.label_map import label_map_faults
 from backbonekit.contract.labels import MAX_NAME, Labels
 from backbonekit.contract.option_values import coerced, faults_of, shown
-from backbonekit.errors import nearest
+from backbonekit.errors import NearestNames, nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.registry.table import processing_fields
 
@@ -52,11 +52,15 @@ def _read_things(things: Any, names: tuple[str, ...], faults: list[str]) -> froz
         faults.append(f"labels.things: given {shown(things)}, must be a list of those names that are countable things.")
         return frozenset()
     found: set[int] = set()
+    by_name: dict[str, list[int]] = {}
+    for number, name in enumerate(names):
+        by_name.setdefault(name, []).append(number)
+    nearest_name = NearestNames(names)
     for position, thing in enumerate(things):
-        is_number = isinstance(thing, int) and not isinstance(thing, bool)
-        numbers = [number for number, name in enumerate(names) if (number if is_number else name) == thing]
+        is_number = isinstance(thing, int) and not isinstance(thing, bool) and 0 <= thing < len(names)
+        numbers = [thing] if is_number else by_name.get(thing, []) if isinstance(thing, str) else []
         if not numbers:
-            hint = nearest(thing, names) if isinstance(thing, str) else f"the numbers are 0 to {len(names) - 1}."
+            hint = nearest_name(thing) if isinstance(thing, str) else f"the numbers are 0 to {len(names) - 1}."
             faults.append(f"labels.things.{position}: no class {shown(thing)}; {hint}")
         found.update(numbers)
     return frozenset(found)

@@ -8,7 +8,7 @@ from typing import Any
 from backbonekit.contract.label_map import unknown_classes
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_values import faults_of, shown
-from backbonekit.errors import RecipeError, nearest
+from backbonekit.errors import NearestNames, RecipeError, nearest
 from backbonekit.recipe.backbone_options import KEYS as BACKBONE_KEYS, read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
@@ -55,9 +55,10 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     clean, refused = without_forbidden({key: value for key, value in data.items() if key != MANIFEST_KEY})
     faults.extend(refused)
     clean = with_one_ignore_label(clean, faults)
+    nearest_key = NearestNames(KEYS)
     for key in clean:
         if key not in KEYS:
-            faults.append(f"{shown_path(key)} is unknown; {_owner_hint(key, clean) or nearest(key, KEYS)}")
+            faults.append(f"{shown_path(key)} is unknown; {_owner_hint(key, clean) or nearest_key(key)}")
     version = clean.get("schema_version", SCHEMA_VERSION)
     fault = version_fault(version)
     if fault is not None:

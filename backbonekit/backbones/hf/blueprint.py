@@ -21,7 +21,7 @@ from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.backbones.timm.names import is_timm_format
 from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
-from backbonekit.errors import RecipeError, nearest
+from backbonekit.errors import NearestNames, RecipeError
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import StoredTensor, stand_in
@@ -204,8 +204,9 @@ class HFBlueprint(DescribedBlueprint):
 
 def _checked_args(family: Family, config: ArchitectureConfig, args: Mapping[str, Any]) -> OutputNorm:
     allowed = ["norm", *sorted(family.config_class.training_fields | family.config_class.dropouts.keys())]
+    nearest_argument = NearestNames(allowed)
     faults = [
-        f"args.{key}: {family.model_type} takes no such argument; {nearest(str(key), allowed)}"
+        f"args.{key}: {family.model_type} takes no such argument; {nearest_argument(key)}"
         " Fields of the architecture stand in backbone.config."
         for key in args
         if key not in allowed

@@ -12,7 +12,7 @@ from torch import nn
 
 from backbonekit.backbones.timm.names import TimmIdentity
 from backbonekit.contract.option_values import faults_of, shown
-from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.errors import ContractError, NearestNames, RecipeError
 from backbonekit.weights.construct import shapes_alone
 
 # Set elsewhere, or they would load files or code.
@@ -70,11 +70,12 @@ def check_arguments(architecture: str, body: type[nn.Module], args: Mapping[str,
     """Raises RecipeError that lists each argument the architecture does not take, and each value that is not data."""
     allowed = constructor_arguments(body)
     faults = []
+    nearest_argument = NearestNames(allowed)
     for name, value in args.items():
         if name in _FORBIDDEN:
             faults.append(f"args.{name}: not to be set here; {_FORBIDDEN[name]}.")
         elif name not in allowed:
-            faults.append(f"args.{name}: {architecture} takes no such argument; {nearest(str(name), allowed)}")
+            faults.append(f"args.{name}: {architecture} takes no such argument; {nearest_argument(name)}")
         else:
             faults += faults_of(f"args.{name}", value, _IMAGE_SIZE if name == "img_size" else _ARGUMENT)
     if faults:

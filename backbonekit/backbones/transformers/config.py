@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from backbonekit.contract.option_values import faults_of
-from backbonekit.errors import RecipeError, nearest
+from backbonekit.errors import NearestNames, RecipeError
 
 # Set elsewhere in a recipe, or by the architecture itself.
 SELECTION = frozenset({"out_indices", "out_features", "stage_names"})
@@ -39,8 +39,9 @@ class TransformersConfig:
         aliases = set(config_class.attribute_map)
         passed_over = shared | SELECTION | {"model_type"}
         if strict:
+            nearest_field = NearestNames(self.own)
             faults = [
-                f"backbone.config.{key}: {model_type} has no such field; {nearest(str(key), self.own)}"
+                f"backbone.config.{key}: {model_type} has no such field; {nearest_field(key)}"
                 for key in given
                 if key not in aliases and key not in self.own and key not in passed_over and not key.startswith("_")
             ]
@@ -53,8 +54,9 @@ class TransformersConfig:
     def checked_args(self, args: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments, which replace fields of the configuration. Raises RecipeError for what is not a field."""
         allowed = [key for key in self.own if key != "num_channels"]
+        nearest_field = NearestNames(allowed)
         faults = [
-            f"backbone.args.{key}: {self.model_type} has no such field; {nearest(str(key), allowed)}"
+            f"backbone.args.{key}: {self.model_type} has no such field; {nearest_field(key)}"
             for key in args
             if key not in allowed
         ]
