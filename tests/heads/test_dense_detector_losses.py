@@ -13,13 +13,10 @@ from backbonekit.heads.retinanet.loss import BACKGROUND, IGNORED, RetinaNetCrite
 from backbonekit.losses.dense_box_targets import read_dense_box_targets
 from backbonekit.ops.anchors import cell_anchors, decode_deltas, encode_deltas, grid_anchors
 from tests.losses.criterion_tester import SIZE, CriterionTester
+from tests.losses.random_inputs import noise
 
 SHAPES = ((6, 8), (3, 4))
 BOXES = torch.tensor([[2.0, 3, 14, 15], [10, 4, 30, 22], [0, 0, 30, 23]])
-
-
-def noise(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 class DenseDetectorCriterionTester(CriterionTester):

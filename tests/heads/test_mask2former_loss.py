@@ -11,8 +11,8 @@ from backbonekit.heads.mask2former.loss import AtPoints, PointMaskSetCriterion
 from backbonekit.losses.mask_targets import read_mask_targets
 from tests.draws import fix_draws
 from tests.heads import test_maskformer_loss as test_mask_set
-from tests.heads.test_maskformer_loss import blobs, noise
 from tests.losses.criterion_tester import SIZE
+from tests.losses.random_inputs import blobs, noise
 
 
 class TestPointMaskSet(test_mask_set.TestMaskSet):

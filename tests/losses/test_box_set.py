@@ -12,13 +12,10 @@ from backbonekit.losses.box_matching import MatchingCosts, match_boxes
 from backbonekit.losses.box_set import BoxSetCriterion
 from backbonekit.ops.targets import read_box_targets
 from tests.losses.criterion_tester import SIZE, CriterionTester
+from tests.losses.random_inputs import noise
 from tests.losses.set_checks import assert_one_to_one, count_in_three_processes
 
 CLASSES = 4
-
-
-def noise(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def boxes(count, seed, size=SIZE):

@@ -10,10 +10,7 @@ from backbonekit.contract.targets import IGNORE_LABEL
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.losses.dense_cross_entropy import DenseCrossEntropy
 from tests.losses.criterion_tester import SIZE, CriterionTester
-
-
-def noise(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+from tests.losses.random_inputs import noise
 
 
 class TestDenseCrossEntropy(CriterionTester):
