@@ -72,7 +72,8 @@ def adapter_of(model: nn.Module) -> Adapter | None:
     name, config = names[0], configs[names[0]]
     tensors: dict[str, Tensor] = {}
     for path, layer in layers.items():
-        own = {key: value for key, value in layer.state_dict().items() if not key.startswith("base_layer.")}
+        state: dict[str, Tensor] = layer.state_dict()  # type: ignore[attr-defined]
+        own = {key: value for key, value in state.items() if not key.startswith("base_layer.")}
         down, up = own.pop(f"lora_A.{name}.weight", None), own.pop(f"lora_B.{name}.weight", None)
         scale = config.lora_alpha / (config.r**0.5 if config.use_rslora else config.r)
         if own or down is None or up is None or down.shape[0] != config.r or layer.scaling[name] != scale:
@@ -108,7 +109,8 @@ def read_adapter(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, or
         and all(isinstance(path, str) and path for path in modules)
         and type(rank) is int
         and 1 <= rank <= _MAX_RANK
-        and type(alpha) in (int, float)
+        and isinstance(alpha, int | float)
+        and not isinstance(alpha, bool)
         and 0 < alpha <= 1e6
         and type(dropout) in (int, float)
         and 0 <= dropout < 1

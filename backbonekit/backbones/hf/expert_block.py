@@ -33,8 +33,8 @@ class ExpertMlp(nn.Module):
         self.fc2 = nn.Linear(hidden_channels, channels - expert_channels)
         self.experts = nn.ModuleList(nn.Linear(hidden_channels, expert_channels) for _ in range(num_experts))
         for layer in (self.fc1, self.fc2, *self.experts):
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
+            nn.init.trunc_normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def forward(
         self, x: Float[Tensor, "batch positions channels"], dataset_index: Int[Tensor, " batch"]

@@ -126,7 +126,8 @@ def _construct_body(config: VitPoseBackboneArchitecture, plan: BodyPlan) -> nn.M
     if not plan.final_norm:
         body.norm = nn.Identity()
     if config.num_experts > 1:
-        body.blocks = nn.Sequential(*(ExpertBlock(block, _experts(config)) for block in body.blocks))
+        blocks = (ExpertBlock(block, _experts(config)) for block in body.blocks)  # type: ignore[arg-type]
+        body.blocks = nn.Sequential(*blocks)
         body.dataset_index = None  # type: ignore[assignment]
     return body
 
