@@ -38,15 +38,6 @@ DIFFERENCES = (
 )  # fmt: skip
 REFUSALS = (
     Known(
-        "^(RTDetr|RTDetrV2|UperNet).* on timm by name", ("4.44", "4.57"), "backbone='resnet18' is not supported",
-        "backbonekit reads a backbone of timm by its name for DETR, Deformable DETR, MaskFormer and Mask2Former only.",
-    ),
-    Known(
-        "^(RTDetr|RTDetrV2|DFine)ForObjectDetection", ("4.44", "4.57"), "_predictors.* missing|missing: .*_predictors",
-        "4.x writes every predictor twice into a pickle; `backbonekit convert` keeps the name that is first, "
-        "`class_embed.N`, and the reader of these models looks for `model.decoder.class_embed.N` only.",
-    ),
-    Known(
         "^DPTForDepthEstimation on its own transformer", (), "a transformer of its own",
         "The first DPT, with a transformer of its own, is not built in backbonekit.",
     ),

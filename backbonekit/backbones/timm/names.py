@@ -73,7 +73,8 @@ def _from_repository(repository: Repository) -> TimmIdentity:
     architecture = split_model_name_tag(architecture)[0]
     if not is_model(architecture):
         raise RecipeError(f"{repository.origin}: timm has no architecture {architecture!r}.")
-    known = {key: value for key, value in _stated(config).items() if key in _CFG_FIELDS}
+    stated = {key: value for key, value in _stated(config).items() if key in _CFG_FIELDS}
+    known = {key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
     return TimmIdentity(
         architecture,
         PretrainedCfg(**{**(known or _defaults(architecture)), "architecture": architecture}),
