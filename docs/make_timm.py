@@ -149,10 +149,9 @@ def _idle(backbone: TimmBackbone, maps: FeatureMaps) -> Iterable[str]:
 
 def _multiple(plan: TimmBlueprint, whole: TimmBackbone) -> tuple[int, list[str]]:
     """What an image's sides must be multiples of, and where the maps of such an image are not as published."""
-    try:
-        multiple = size_multiple(whole, [level.stride for level in plan.levels])
-    except ContractError as error:
-        return 0, [str(error)]
+    multiple = size_multiple(whole, [level.stride for level in plan.levels])
+    if not multiple:
+        return 0, ["no size was found that it takes, beside its own, which timm does not say"]
     size = size_of(multiple)
     return multiple, [
         f"at {size}: {fault}" for fault in _untold(plan, _run(whole, size), size, range(len(plan.levels)))

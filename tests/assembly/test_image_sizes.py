@@ -59,6 +59,12 @@ def test_a_backbone_of_one_size_gets_it(name):
     assert any(f"processing.size=[{side}, {side}], since" in note for note in model.weight_report.notes)
 
 
+def test_where_no_other_size_is_found_it_is_the_architectures_own(monkeypatch):
+    monkeypatch.setattr("backbonekit.backbones.timm.blueprint.size_multiple", lambda *_: 0)
+    monkeypatch.setattr("backbonekit.backbones.timm.blueprint._multiples", {})
+    assert built("resnet10t").processor.processing.size == (176, 176)
+
+
 def test_a_size_that_the_recipe_fixes_is_not_changed_but_refused():
     with pytest.raises(ContractError, match=r"takes images of 224 x 224 only.*320 x 320.*processing.size=\[224, 224\]"):
         built("mvitv2_tiny", processing={"size": [320, 320]})

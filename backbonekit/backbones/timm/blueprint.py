@@ -121,7 +121,8 @@ class TimmBlueprint:
                 backbone = self.construct(out_indices)
             strides = [self.levels[index].stride for index in range(max(out_indices) + 1)]
             _multiples[key] = size_multiple(backbone, strides)
-        return ImageSizes(multiple=_multiples[key])
+        multiple = _multiples[key]
+        return ImageSizes(multiple=multiple) if multiple else ImageSizes(fixed=self.canvas)
 
     def construct(self, out_indices: Sequence[int]) -> TimmBackbone:
         positions = self._positions(out_indices)

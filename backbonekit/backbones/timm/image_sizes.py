@@ -10,20 +10,19 @@ from collections.abc import Sequence
 import torch
 
 from backbonekit.backbones.timm.backbone import TimmBackbone
-from backbonekit.errors import ContractError
 
 _ODD = (131, 87)  # a multiple of nothing
 _FACTORS = (1, 2, 3, 4, 7, 8)  # of the coarsest stride; halo attention requires whole blocks of 8 positions
 
 
 def size_multiple(backbone: TimmBackbone, strides: Sequence[float]) -> int:
-    """The smallest known number whose multiples an image's sides can be. `backbone`: on the meta device. `strides`: of
-    its levels. Raises ContractError where none is found."""
+    """The smallest known number whose multiples an image's sides can be; 0 where the architecture's own size alone is
+    taken. `backbone`: on the meta device. `strides`: of its levels."""
     coarsest = math.lcm(*(round(stride) for stride in strides))
     for multiple in (1, *(factor * coarsest for factor in _FACTORS)):
         if takes(backbone, size_of(multiple)):
             return multiple
-    raise ContractError(f"{backbone.name}: no size of image was found that it takes, beside its own.")
+    return 0
 
 
 def size_of(multiple: int) -> tuple[int, int]:
