@@ -1,5 +1,6 @@
 """Long recipes cost linear time and end in a short message, whatever is repeated in them."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -59,3 +60,15 @@ def test_many_things_of_many_classes():
         "labels": {"names": NAMES, "things": NAMES},
     }
     assert seconds_of(lambda: recipe_from_mapping(mapping)) < 2  # 0.05 s here; 6 s where each is compared with each
+
+
+def test_words_of_others_are_noted_within_bounds(tmp_path):
+    """In a configuration that somebody else wrote they are no faults."""
+    from backbonekit import ResNetConfig
+
+    content = {"model_type": "resnet", **{f"depth{number}": 1 for number in range(100_000)}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert seconds_of(lambda: ResNetConfig.from_pretrained(tmp_path)) < 2  # 0.2 s here
+    (note,) = ResNetConfig.from_pretrained(tmp_path).notes
+    assert note.startswith("resnet config: ignored 'depth0'")
+    assert note.endswith("and 99,980 others; transformers does not read it either.")

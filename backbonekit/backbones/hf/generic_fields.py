@@ -84,6 +84,8 @@ GENERIC_FIELDS = frozenset(
 # Which maps are returned is decided when a backbone is built, not by the architecture.
 SELECTION_FIELDS = frozenset({"out_features", "out_indices", "_out_features", "_out_indices", "stage_names"})
 
+_SHOWN_WORDS = 20
+
 
 def ignored_note(where: str, words: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
     """The note about words of a `config.json` that transformers does not read either; none without such words.
@@ -92,6 +94,8 @@ def ignored_note(where: str, words: Sequence[str], known: Iterable[str]) -> tupl
     ones.
     """
     fields = list(known)
-    near = {word: get_close_matches(str(word), fields, n=1, cutoff=0.8) for word in words}
+    near = {word: get_close_matches(str(word)[:60], fields, n=1, cutoff=0.8) for word in words[:_SHOWN_WORDS]}
     shown = [f"{str(word)[:60]!r}{f' (not {field[0]!r})' if field else ''}" for word, field in near.items()]
+    if len(words) > len(near):
+        shown.append(f"and {len(words) - len(near):,} others")
     return (f"{where}: ignored {', '.join(shown)}; transformers does not read it either.",) if shown else ()
