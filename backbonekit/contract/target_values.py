@@ -54,7 +54,8 @@ def check_keypoints(keypoints: Tensor, size: tuple[int, int], *, image: int) -> 
     annotated = keypoints[..., 2] > 0
     points = keypoints[..., :2]
     given = points[annotated]
-    if len(given) and min(size) >= _SMALLEST_SIDE and bool(((given >= 0) & (given <= 1)).all() & (given > 0).any()):
+    # One point alone may lie in the first pixel.
+    if len(given) > 1 and min(size) >= _SMALLEST_SIDE and bool(((given >= 0) & (given <= 1)).all() & (given > 0).any()):
         raise ContractError(
             f"targets[{image}]: all keypoints lie in 0..1, as {_shown(given[0])}: they are relative. Keypoints are x, "
             f"y in pixels and visibility. The fix: multiply x by {size[1]} and y by {size[0]}."

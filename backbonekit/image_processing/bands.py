@@ -12,7 +12,7 @@ import numpy as np
 from backbonekit.errors import StorageError
 
 # A pixel of all bands counts as many values; 2**30 of 4 bytes are 4 GiB.
-_MOST_VALUES = 2**30
+MAX_VALUES = 2**30
 _NUMBERS = "biuf"  # kinds of NumPy's dtypes: bool, whole numbers, floats
 
 
@@ -65,8 +65,8 @@ def _bands_last(page: Any) -> np.ndarray:
 
 def _check(path: Path, shape: tuple[int, ...], dtype: Any) -> None:
     count = int(np.prod(shape, dtype=object))
-    if count > _MOST_VALUES:
-        raise StorageError(f"{path}: too large to be read safely: {count:,} values; {_MOST_VALUES:,} are the most.")
+    if count > MAX_VALUES:
+        raise StorageError(f"{path}: too large to be read safely: {count:,} values; {MAX_VALUES:,} are the most.")
     if dtype is None or np.dtype(dtype).kind not in _NUMBERS:
         raise StorageError(f"{path}: values of type {dtype}; an image has whole numbers or floats.")
 

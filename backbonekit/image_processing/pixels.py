@@ -1,5 +1,6 @@
 """Any kind of image as one array [height, width, channels], with the channels that the model takes."""
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
+from backbonekit.image_processing.bands import MAX_VALUES
 from backbonekit.image_processing.reading import open_image, upright
 from backbonekit.image_processing.units import ValueRange, in_units
 
@@ -42,6 +44,7 @@ def to_pixels(image: ImageLike, channels: int, value_range: ValueRange | None = 
     elif isinstance(image, Tensor):
         pixels = _channels_last(image)
     elif isinstance(image, np.ndarray):
+        _check_count(image)
         pixels = image
     else:
         raise ContractError(f"an image is {_KINDS}; given: {type(image).__name__}.")
@@ -71,6 +74,13 @@ def to_image(image: ImageLike, bands: Sequence[int] | None = None) -> Image.Imag
     if pixels.dtype != np.uint8:
         pixels = (pixels.clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(pixels)
+
+
+def _check_count(image: np.ndarray | Tensor) -> None:
+    # A broadcast array of any size takes no memory before it is prepared.
+    count = math.prod(image.shape)
+    if count > MAX_VALUES:
+        raise ContractError(f"an image of {count:,} values is too large to be prepared; {MAX_VALUES:,} are the most.")
 
 
 def size_of(image: Image.Image | np.ndarray) -> tuple[int, int]:
@@ -122,6 +132,10 @@ def _whole_numbers(array: np.ndarray, mode: str) -> np.ndarray:
 
 
 def _channels_last(image: Tensor) -> np.ndarray:
+    if image.is_meta or image.layout is not torch.strided:
+        kind = "has no values (device meta)" if image.is_meta else f"is not dense ({image.layout})"
+        raise ContractError(f"a tensor that {kind} is no image.")
+    _check_count(image)
     image = image.detach().cpu()
     if image.dtype in (torch.bfloat16, torch.float16):
         image = image.float()

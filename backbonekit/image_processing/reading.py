@@ -1,14 +1,16 @@
 """Opens image files as untrusted data: image formats only, bounded in size, upright; faults are StorageErrors."""
 
 import os
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from backbonekit.errors import StorageError
 from backbonekit.image_processing.bands import read_array, read_tiff
+from backbonekit.weights.untrusted_files import open_regular, user_path
 
 # Formats that Pillow decodes by itself. EPS is left out on purpose: Pillow passes it to Ghostscript, an interpreter.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -32,11 +34,11 @@ def open_image(file: str | os.PathLike[str]) -> Image.Image | np.ndarray:
     An `.npy` file, and a TIFF of several bands or pages or of more than 8 bits a colour, is an array [height, width,
     channels] of all its bands.
     Raises StorageError when there is no such file, when it is no image or a broken one, and when its header declares
-    more pixels than Pillow's limit against decompression bombs.
+    more pixels than Pillow's limit against decompression bombs. A program can raise that: `PIL.Image.MAX_IMAGE_PIXELS`.
     """
-    path = Path(file)
     if str(file).startswith(("http://", "https://")):
         raise StorageError(f"{file}: an address, not a file; download the image first and give its path.")
+    path = user_path(file)
     if path.is_dir():
         raise StorageError(f"{path}: a folder where one image file is expected.")
     if not path.exists():
@@ -46,8 +48,6 @@ def open_image(file: str | os.PathLike[str]) -> Image.Image | np.ndarray:
         return decoded if isinstance(decoded, np.ndarray) else upright(decoded)
     except StorageError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise StorageError(f"{path}: too large to be decoded safely: {error}") from error
     except Exception as error:  # a broken file makes Pillow's decoders raise anything, up to ZeroDivisionError
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image in a known format" if unknown else f"broken image: {error}"
@@ -64,11 +64,11 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def _decode(path: Path) -> Image.Image | np.ndarray:
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         is_tiff = stream.read(4) in _TIFF_STARTS
         stream.seek(0)
         try:
-            image = Image.open(stream, formats=_known_formats())
+            image = _opened(stream, path)
         except UnidentifiedImageError:
             if not is_tiff:
                 raise
@@ -77,6 +77,24 @@ def _decode(path: Path) -> Image.Image | np.ndarray:
             return read_tiff(path)
         image.load()
         return image
+
+
+def _opened(stream: BinaryIO, path: Path) -> Image.Image:
+    """The image with its header read. Raises StorageError for too many pixels, of which Pillow only warns."""
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(stream, formats=_known_formats())
+        count = image.width * image.height
+    except Image.DecompressionBombError as error:  # twice the limit and more
+        raise StorageError(f"{path}: too large to be decoded safely: {error}") from error
+    if limit is not None and count > limit:
+        raise StorageError(
+            f"{path}: too large to be decoded safely: {image.width} x {image.height} are {count:,} pixels; {limit:,}"
+            " are read. The fix: a smaller image, or in Python PIL.Image.MAX_IMAGE_PIXELS = another limit."
+        )
+    return image
 
 
 def _is_one_plain_page(image: Any) -> bool:
