@@ -50,6 +50,7 @@ def test_other_boxes_are_refused(boxes, says) -> None:
         [[0.0, 0, 0], [0, 0, 0]],  # none annotated
         [[float("nan"), 0, 0], [9, 9, 1]],
         [[0.5, 0.5, 2], [9, 9, 2]],
+        [[0.5, 0.5, 2], [9, 9, 0]],  # one alone may lie in the first pixel
     ],
 )
 def test_keypoints_in_pixels_are_taken(points) -> None:
@@ -60,7 +61,7 @@ def test_keypoints_in_pixels_are_taken(points) -> None:
     ("points", "says"),
     [
         ([[0.3, 0.4, 2], [0.9, 0.1, 2]], r"as \[0.3, 0.4\]: they are relative"),
-        ([[0.3, 0.4, 2], [9, 9, 0]], "they are relative"),
+        ([[0.3, 0.4, 2], [0.1, 0.2, 1], [9, 9, 0]], "they are relative"),
         ([[300.0, 400, 2], [0, 0, 0]], r"object 0, as \[300, 400\], are outside its image of 40 x 60"),
         ([[float("nan"), 4, 2]], "outside its image"),
     ],
