@@ -25,10 +25,10 @@ def read_json(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> d
     return parse_json(text, shown=name)
 
 
-def user_path(given: str | Path) -> Path:
+def user_path(given: str | os.PathLike[str]) -> Path:
     """A path as a person types it, with `~` expanded. It need not exist. Raises StorageError for what no file system
     can take, and for a path inside a folder that may not be read."""
-    text = str(given)
+    text = os.fspath(given)
     if "\0" in text:
         raise StorageError(f"{text!r} is no path: it holds a NUL character.")
     try:
