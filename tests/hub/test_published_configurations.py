@@ -19,6 +19,7 @@ from backbonekit.heads.shared_checkpoint.nested_backbone import TimmBackboneFiel
 from backbonekit.hf_models import model_configs
 from backbonekit.hub.opening import open_model
 from backbonekit.recipe.validate import recipe_from_mapping
+from backbonekit.registry.lookup import resolve
 
 RESNET = {"model_type": "resnet", "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "layer_type": "basic"}
 CONVNEXT = {"model_type": "convnext", "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
@@ -244,3 +245,24 @@ def test_every_field_of_transformers_is_known(model_type: str) -> None:
     ]
     given = {**theirs().to_dict(), **theirs.attribute_map}
     assert not CONFIGS[model_type].unknown_words(given)
+
+
+def test_arguments_of_a_backbone_of_timm_beside_its_name() -> None:
+    kwargs = {"in_chans": 1, "out_indices": [1, 2, 3, 4], "drop_path_rate": 0.1}
+    content = {"use_timm_backbone": True, "backbone": "resnet18", "backbone_kwargs": kwargs, "model_type": "upernet"}
+    recipe = resolve("checkpoint", "UperNetForSemanticSegmentation").recipe(content)
+    assert recipe["backbone"]["args"] == {"drop_path_rate": 0.1}
+    assert (recipe["backbone"]["in_channels"], recipe["backbone"]["out_indices"]) == (1, [1, 2, 3, 4])
+    wrong = {**content, "backbone_kwargs": {**kwargs, "drop_path": 0.1}}
+    with pytest.raises(RecipeError, match="resnet18 takes no such argument"):
+        resolve("checkpoint", "UperNetForSemanticSegmentation").recipe(wrong)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", ["DFine", "RTDetr", "RTDetrV2", "Detr", "DeformableDetr", "UperNet", "Mask2Former"])
+def test_a_default_configuration_opens(name: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = getattr(transformers, f"{name}Config")(use_pretrained_backbone=False).to_dict()
+    ours = getattr(bk, f"{name}Config").from_dict(config)
+    assert ours.recipe().head is not None
+    assert not ours.recipe().notes
