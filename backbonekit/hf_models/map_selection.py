@@ -1,6 +1,6 @@
 """Which maps of a backbone are returned: two spellings, by position and by name, that follow each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from backbonekit.contract.indices import indices_of_features, normalise_indices
 from backbonekit.errors import ContractError
@@ -17,6 +17,10 @@ def agreed_indices(
     Raises ContractError (a ValueError) that lists the stages for what is no stage, unsorted or repeated, and where the
     two name different stages.
     """
+    if out_features is not None and (isinstance(out_features, str) or not isinstance(out_features, Iterable)):
+        raise ContractError(
+            f"out_features {str(out_features)[:60]!r} must be a list of names; the stages are {', '.join(stage_names)}."
+        )
     by_name = None if out_features is None else indices_of_features(list(out_features), stage_names)
     by_number = None if out_indices is None else normalise_indices(_plain(out_indices), stage_names)
     if by_name is not None and by_number is not None and by_name != by_number:

@@ -204,7 +204,7 @@ def _decoder_of(given: Any) -> DetrConfig:
     apart = {*BACKBONE_FIELDS, *DetrConfig.ignored, *GENERIC_FIELDS}
     found = {name: value for name, value in given.items() if name not in apart and value is not None}
     decoder = DetrConfig(**{name: value for name, value in found.items() if name in names})
-    # What is no field of DETR is refused with the fields of the whole.
+    # What is no field of DETR is noted with the fields of the whole.
     decoder.others.update({name: value for name, value in found.items() if name not in names})
     return decoder
 

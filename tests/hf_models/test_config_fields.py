@@ -161,8 +161,8 @@ def test_the_decoder_of_a_maskformer_is_a_configuration() -> None:
     assert bk.MaskFormerConfig.from_dict(config.to_dict()) == config
     assert bk.MaskFormerConfig(decoder_config={"decoder_layers": 2}).decoder_config.decoder_layers == 2
     assert bk.MaskFormerConfig().decoder_config.decoder_layers == 6
-    with pytest.raises(RecipeError, match=r"decoder_config\.layers"):
-        bk.MaskFormerConfig(decoder_config={"layers": 2})
+    # A word that nobody reads, as in a file of somebody else, is noted.
+    assert "layers" in str(bk.MaskFormerConfig(decoder_config={"layers": 2}).recipe().notes)
     with pytest.raises(ContractError, match="a DetrConfig or a mapping"):
         bk.MaskFormerConfig(decoder_config=3)
 

@@ -49,6 +49,8 @@ REFUSED = {
     "a number with a point": ({"out_indices": [1.0]}, "must be whole numbers, got 1.0"),
     "a boolean": ({"out_indices": [True]}, "must be whole numbers, got True"),
     "a boolean alone": ({"out_indices": True}, "list of whole numbers"),
+    "a name alone": ({"out_features": "stage1"}, "must be a list of names"),
+    "names that are none": ({"out_features": True}, "must be a list of names"),
     "a name of no stage": ({"out_features": ["stage9"]}, "no stage 'stage9'"),
     "names out of order": ({"out_features": ["stage2", "stage1"]}, "not in network order"),
     "names repeated": ({"out_features": ["stage1", "stage1"]}, "repeats a stage"),
@@ -161,6 +163,8 @@ TIMM_REFUSED = {
     "order": ({"out_indices": [3, 1]}, r"out_indices \[3, 1\] is not in network order"),
     "a repetition": ({"out_indices": [1, 1]}, "out_indices .* repeats"),
     "none at all": ({"out_indices": []}, "is empty"),
+    "a name alone": ({"out_features": "stage1"}, "must be a list of names"),
+    "names that are none": ({"out_features": True}, "must be a list of names"),
     "a name of no stage": ({"out_features": ["stage1"]}, "no stage 'stage1'"),
     "no maps": ({"features_only": False}, "a TimmBackbone returns feature maps"),
 }
