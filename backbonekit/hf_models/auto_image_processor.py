@@ -13,6 +13,7 @@ from backbonekit.backbones.timm.blueprint import blueprint
 from backbonekit.contract.processing import Geometry, Processing
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models.config_file import FILE, write_config
+from backbonekit.hf_models.hub_files import located, reading
 from backbonekit.hf_models.image_layout import keeping_values, native_layout
 from backbonekit.hf_models.labels import (
     binary_masks,
@@ -21,6 +22,7 @@ from backbonekit.hf_models.labels import (
     listed_annotations,
     listed_maps,
 )
+from backbonekit.hf_models.loading_options import refuse_unsupported
 from backbonekit.hf_models.pose_processing import listed_boxes, person_crops
 from backbonekit.hf_models.post_processing import PostProcessing
 from backbonekit.hf_models.prepared_images import PreparedImages
@@ -80,25 +82,33 @@ class AutoImageProcessor(PostProcessing):
     @classmethod
     def from_pretrained(
         cls,
-        name_or_folder: str | Path,
+        pretrained_model_name_or_path: str | Path,
         *,
         revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        subfolder: str = "",
         use_fast: bool | None = None,
         **settings: Any,
     ) -> "AutoImageProcessor":
         """A Hub repository, what the local cache has of it, or a folder; saved by backbonekit or by transformers.
 
-        `timm/NAME`, and a folder that timm saved: as timm evaluates that architecture's weights. `settings`: instead of
+        `timm/NAME`, and a folder that timm saved: as timm evaluates that architecture's weights, at their `input_size`
+        (their `test_input_size`, where they have one, by `size=` and `crop_size=`). `settings`: instead of
         the saved ones, such as `size=480` or `do_reduce_labels=True`. `use_fast`: the one implementation here has the
-        numbers of transformers' Pillow processors; True warns of that. Raises StorageError, ContractError.
+        numbers of transformers' Pillow processors; True warns of that. For the options about files see `files_of`.
+        Raises StorageError, ContractError.
         """
+        refuse_unsupported(settings)
         if use_fast:
             warnings.warn(
                 "use_fast=True: images are resized by Pillow here, which differs from transformers' torchvision"
                 " processors by at most two steps of 1/255.",
                 stacklevel=2,
             )
-        return cls(_read(name_or_folder, revision).changed(settings))
+        with reading(cache_dir, token, local_files_only):
+            return cls(_read(located(pretrained_model_name_or_path, subfolder), revision).changed(settings))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any], **settings: Any) -> "AutoImageProcessor":

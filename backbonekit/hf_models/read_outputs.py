@@ -28,7 +28,10 @@ def read_prediction(outputs: Any, kinds: Sequence[type[Kind]]) -> Kind:
         if values and all(isinstance(value, Tensor) for value in values) and _has_shape_of(kind, values[0]):
             return kind(*values)
     required = " or ".join(" and ".join(PREDICTION_KINDS[kind].output_names) for kind in kinds)
-    raise ContractError(f"outputs with {required} are required; given: {type(prediction).__name__}.")
+    named = {name: _value(prediction, name) for kind in kinds for name in PREDICTION_KINDS[kind].output_names}
+    found = [f"{name} {list(one.shape)}" for name, one in named.items() if isinstance(one, Tensor)]
+    given = " with ".join([type(prediction).__name__, *([" and ".join(found)] if found else [])])
+    raise ContractError(f"outputs with {required} are required; given: {given}.")
 
 
 def _value(outputs: Any, name: str) -> Any:

@@ -14,6 +14,7 @@ from backbonekit.errors import ContractError, StorageError
 from backbonekit.hf_models import AutoImageProcessor
 from backbonekit.hf_models.processor_settings import SETTINGS
 from backbonekit.image_processing.preprocessor_types import PREPROCESSOR_TYPES
+from tests.hf_cache import cache_repository
 
 DETR = {"image_processor_type": "DetrImageProcessor", "size": {"shortest_edge": 40, "longest_edge": 70}}
 VIT = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 24}}
@@ -255,6 +256,8 @@ def test_what_is_no_setting_or_cannot_be_is_refused(tmp_path: Path) -> None:
             processor(make_images((9, 9)), **settings)
     with pytest.raises(ContractError, match="no setting 'trust_remote_code'"):
         AutoImageProcessor.from_dict(DETR, trust_remote_code=True)
+    with pytest.raises(ContractError, match="code of a repository is never run"):
+        AutoImageProcessor.from_pretrained(tmp_path, trust_remote_code=True)
     with pytest.raises(StorageError, match="has size"):
         AutoImageProcessor.from_dict({**DETR, "size": -1})
     processor.save_pretrained(tmp_path)
@@ -262,6 +265,16 @@ def test_what_is_no_setting_or_cannot_be_is_refused(tmp_path: Path) -> None:
         AutoImageProcessor.from_pretrained(tmp_path, use_fast=True)
     assert AutoImageProcessor.from_pretrained(tmp_path, use_fast=False).size == DETR["size"]
     assert repr(processor).startswith('AutoImageProcessor {\n  "do_center_crop": false')
+
+
+def test_a_folder_inside_a_folder_and_another_cache(tmp_path: Path) -> None:
+    AutoImageProcessor.from_dict(DETR).save_pretrained(tmp_path / "run" / "processor")
+    assert AutoImageProcessor.from_pretrained(tmp_path / "run", subfolder="processor").size == DETR["size"]
+    cache_repository(tmp_path / "hub", "someone/detr", tmp_path / "run" / "processor")
+    found = AutoImageProcessor.from_pretrained("someone/detr", cache_dir=tmp_path / "hub", local_files_only=True)
+    assert found.size == DETR["size"]
+    with pytest.raises(StorageError, match="someone/detr"):
+        AutoImageProcessor.from_pretrained("someone/detr", cache_dir=tmp_path / "none", local_files_only=True)
 
 
 def test_a_processor_of_timm_is_saved_and_opens_again(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_a_border_is_padding_of_every_target_and_results_come_back():
         "masks": np.ones((1, 10, 20)),
         "segmentation": np.zeros((10, 20)),
         "depth": np.ones((10, 20)),
-        "keypoints": [[[0.5, 0.5, 2.0]]],
+        "keypoints": [[[1.5, 2.5, 2.0]]],
     }
     batch, (geometry,) = processor.prepare(image, target)
     (moved,) = batch["targets"]
@@ -157,7 +157,7 @@ def test_a_border_is_padding_of_every_target_and_results_come_back():
     assert bright.nonzero().amin(0).tolist() == [2, 6]
     assert bright.sum() == 200
     assert moved["boxes"].tolist() == [[6.0, 2.0, 26.0, 12.0]]
-    assert moved["keypoints"].tolist() == [[[6.5, 2.5, 2.0]]]
+    assert moved["keypoints"].tolist() == [[[7.5, 4.5, 2.0]]]
     assert torch.equal(moved["masks"][0], bright)
     assert torch.equal(moved["segmentation"] == 255, ~bright)
     assert torch.equal(moved["depth"].isnan(), ~bright)

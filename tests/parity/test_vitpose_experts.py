@@ -136,7 +136,7 @@ def test_keypoints_are_those_of_transformers(processors):
     across = columns - centres[..., 0, None, None]
     down = rows - centres[..., 1, None, None]
     heatmaps = (-(across**2 + down**2) / 8).exp()
-    outputs = backbonekit.hf_models.model_outputs.PoseModelOutput(heatmaps, ())
+    outputs = backbonekit.hf_models.model_outputs.PoseModelOutput(heatmaps=heatmaps)
     for options in ({}, {"threshold": 0.98}, {"kernel_size": 5}):
         expected = theirs.post_process_pose_estimation(outputs, boxes=BOXES, **options)
         found = ours.post_process_pose_estimation(outputs, boxes=BOXES, **options)
