@@ -100,6 +100,12 @@ class MaskFormerConfig(ModelConfig, MaskFormerFields):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, _decoder_of(value) if name == "decoder_config" else value)
 
+    def attach(self, model: Any) -> None:
+        """From now on this is the configuration of `model`, and so are its backbone's and its decoder's."""
+        super().attach(model)
+        assert isinstance(self.decoder_config, DetrConfig)  # read when it was set
+        self.decoder_config.attach(model)
+
     def _rest(self) -> dict[str, Any]:
         assert isinstance(self.decoder_config, DetrConfig)  # read when it was set
         decoder = {name: getattr(self.decoder_config, name) for name in _DECODER_FIELDS}

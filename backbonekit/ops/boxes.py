@@ -45,16 +45,19 @@ def iou_and_giou(
 
 
 def image_sizes(canvas: Canvas, like: Tensor) -> Float[Tensor, "#batch 2"]:
-    """(width, height) in pixels of each image without its padding; in the type and on the device of `like`.
+    """(width, height) in pixels of each image without its padding; on the device of `like` and in its type, at least
+    float32, since 16 bits cannot count the pixels of an image.
 
     A single row where the canvas has no mask. At least 1, since boxes are divided by it even where all is padding.
     """
+    dtype = torch.promote_types(like.dtype, torch.float32)
     if canvas.pixel_mask is None:
         height, width = canvas.size
-        return torch.stack((like.new_full((1,), width), like.new_full((1,), height)), dim=-1)
+        sides = (like.new_full((1,), width, dtype=dtype), like.new_full((1,), height, dtype=dtype))
+        return torch.stack(sides, dim=-1)
     mask = canvas.pixel_mask.bool()
     width, height = mask.any(1).sum(1), mask.any(2).sum(1)
-    return torch.stack((width, height), dim=-1).clamp(min=1).to(like.device, like.dtype)
+    return torch.stack((width, height), dim=-1).clamp(min=1).to(like.device, dtype)
 
 
 def _area(boxes_xyxy: Tensor) -> Tensor:

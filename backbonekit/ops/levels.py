@@ -43,15 +43,16 @@ def reference_points(
     Source: Zhu et al., "Deformable DETR" (2021), appendix A.2;
     github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py, get_reference_points.
     """
+    dtype = torch.promote_types(like.dtype, torch.float32)  # bfloat16 counts to 256, halves to 128
     centres = []
     for height, width in shapes:
-        y = (torch.arange(height, dtype=like.dtype, device=like.device) + 0.5) / height
-        x = (torch.arange(width, dtype=like.dtype, device=like.device) + 0.5) / width
+        y = (torch.arange(height, dtype=dtype, device=like.device) + 0.5) / height
+        x = (torch.arange(width, dtype=dtype, device=like.device) + 0.5) / width
         # [positions, 2]
         centres.append(torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).flatten(0, 1))
     if ratios is None:
-        return torch.cat(centres)[None, :, None].expand(-1, -1, len(shapes), -1)
+        return torch.cat(centres).to(like.dtype)[None, :, None].expand(-1, -1, len(shapes), -1)
     # In the image without padding: [batch, positions, 2]; a level that is all padding keeps its own centres.
-    own = ratios.where(ratios > 0, 1.0)
+    own = ratios.where(ratios > 0, 1.0).to(dtype)
     real = torch.cat([centre / own[:, None, level] for level, centre in enumerate(centres)], dim=1)
-    return real[:, :, None] * own[:, None]
+    return (real[:, :, None] * own[:, None]).to(like.dtype)

@@ -13,5 +13,5 @@ def upcast_to_float32(values: Tensor) -> Tensor:
 
 def inverse_sigmoid(shares: Float[Tensor, "*any"], *, margin: float = 1e-5) -> Float[Tensor, "*any"]:
     """The logits whose sigmoid is `shares`, in [0, 1]; shares nearer to 0 or 1 than `margin` are moved to it."""
-    shares = shares.clamp(0, 1)
-    return (shares.clamp(min=margin) / (1 - shares).clamp(min=margin)).log()
+    exact = upcast_to_float32(shares).clamp(0, 1)  # float16 ends before 1 / margin
+    return (exact.clamp(min=margin) / (1 - exact).clamp(min=margin)).log().to(shares.dtype)

@@ -129,12 +129,21 @@ def test_a_backbone_of_its_own_holds_its_configuration():
         assert model(torch.zeros(1, 3, 64, 64)).hidden_states is not None
 
 
-def test_what_changes_inside_a_mapping_is_found_when_saving(tmp_path):
+def test_a_decoder_of_its_own_belongs_to_the_model_too():
     nested = {"decoder_layers": 1, "num_queries": 4, "d_model": 32, "decoder_attention_heads": 2, "decoder_ffn_dim": 32}
     sizes = {"fpn_feature_size": 32, "mask_feature_size": 24}
     own = bk.MaskFormerConfig(backbone_config=bk.ResNetConfig(**RESNET), decoder_config=nested, **sizes)
     model = bk.MaskFormerForInstanceSegmentation(own)
-    own.decoder_config.num_queries = 9
+    with pytest.raises(ContractError, match=f"num_queries=9.*belongs to a {type(model).__name__}"):
+        own.decoder_config.num_queries = 9
+
+
+def test_what_changes_inside_a_mapping_is_found_when_saving(tmp_path):
+    own = config(
+        backbone_config=None, backbone="test_resnet", use_timm_backbone=True, backbone_kwargs={"drop_rate": 0.0}
+    )
+    model = bk.DetrForObjectDetection(own)
+    own.backbone_kwargs["output_stride"] = 8
     with pytest.raises(ContractError, match="changed inside a mapping"):
         model.save_pretrained(tmp_path)
 

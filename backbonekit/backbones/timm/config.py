@@ -10,6 +10,7 @@ import timm
 from timm.layers import PatchEmbed
 from torch import nn
 
+from backbonekit.backbones.cosine_attention import finite_in_float16
 from backbonekit.backbones.timm.names import TimmIdentity
 from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import ContractError, NearestNames, RecipeError
@@ -122,4 +123,4 @@ def create_body(architecture: str, in_channels: int, arguments: Mapping[str, Any
         # Swin has no argument for it: images are padded to whole patches.
         if isinstance(module, PatchEmbed) and not module.strict_img_size:
             module.dynamic_img_pad = True
-    return body
+    return finite_in_float16(body)

@@ -123,7 +123,7 @@ def masked_average(
     """The mean over the positions where `mask` is True; over all without a mask; zeros where no position is."""
     if mask is None:
         return maps.mean(dim=(-2, -1))
-    weight = mask[:, None].to(maps.dtype)
+    dtype = torch.promote_types(maps.dtype, torch.float32)  # a sum over a map may be beyond float16
     # Filled, not multiplied: values in the padding may be infinite.
-    total = maps.masked_fill(~mask[:, None], 0).sum(dim=(-2, -1))
-    return total / weight.sum(dim=(-2, -1)).clamp(min=1)
+    total = maps.masked_fill(~mask[:, None], 0).sum(dim=(-2, -1), dtype=dtype)
+    return (total / mask[:, None].sum(dim=(-2, -1), dtype=dtype).clamp(min=1)).to(maps.dtype)

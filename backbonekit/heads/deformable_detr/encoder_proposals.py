@@ -60,7 +60,7 @@ class EncoderProposals(nn.Module):
         `num_queries` there are as many queries as positions."""
         anchors, inside = _anchors(shapes, masks, like=memory)
         # An infinite logit is a side of 1 for every prediction, and has no gradient.
-        anchor_logits = (anchors / (1 - anchors)).log().masked_fill(~inside, torch.inf)
+        anchor_logits = (anchors / (1 - anchors)).log().masked_fill(~inside, torch.inf).to(memory.dtype)
         candidates = self.memory_norm(self.memory_projection(memory.masked_fill(~inside, 0.0)))
         class_logits = class_predictor(candidates)
         box_logits = box_predictor(candidates) + anchor_logits
@@ -74,15 +74,16 @@ def _anchors(
     shapes: Sequence[tuple[int, int]], masks: Sequence[Tensor], *, like: Tensor
 ) -> tuple[Float[Tensor, "#batch positions 4"], Bool[Tensor, "#batch positions 1"]]:
     """Squares around all positions, relative to the image without its padding, and whether each is inside it."""
+    dtype = torch.promote_types(like.dtype, torch.float32)  # bfloat16 counts to 256, halves to 128
     anchors = []
     for level, (height, width) in enumerate(shapes):
-        y = torch.arange(height, dtype=like.dtype, device=like.device) + 0.5
-        x = torch.arange(width, dtype=like.dtype, device=like.device) + 0.5
+        y = torch.arange(height, dtype=dtype, device=like.device) + 0.5
+        x = torch.arange(width, dtype=dtype, device=like.device) + 0.5
         # centres: [1 or batch, positions, 2], x and y
         centres = torch.stack(torch.meshgrid(y, x, indexing="ij")[::-1], dim=-1).flatten(0, 1)[None]
         if masks:
             real = torch.stack((masks[level][:, 0].sum(1), masks[level][:, :, 0].sum(1)), dim=-1)
-            centres = centres / real.clamp(min=1).to(like.dtype)[:, None]
+            centres = centres / real.clamp(min=1).to(dtype)[:, None]
         else:
             centres = torch.stack((centres[..., 0] / width, centres[..., 1] / height), dim=-1)
         anchors.append(torch.cat((centres, torch.full_like(centres, SMALLEST_SIDE * 2**level)), dim=-1))

@@ -16,6 +16,7 @@ from timm.models.swin_transformer_v2 import SwinTransformerV2, SwinTransformerV2
 from torch import Tensor, nn, roll
 from torch.nn.functional import pad
 
+from backbonekit.backbones.cosine_attention import finite_in_float16
 from backbonekit.backbones.hf.dropout import ATTENTION, ATTENTION_OUTPUT, EMBEDDINGS, FEEDFORWARD_OUTPUT
 from backbonekit.backbones.hf.families import swin
 from backbonekit.backbones.hf.family import BodyPlan, Family, flatten_positions
@@ -126,7 +127,7 @@ def _construct_body(config: Swinv2Architecture, plan: BodyPlan) -> nn.Module:
         body.norm = nn.Identity()  # type: ignore[assignment]
     if plan.last == 0:
         body.layers = nn.Sequential()
-    return body
+    return finite_in_float16(body)
 
 
 def _key_map(config: Swinv2Architecture) -> KeyMap:
