@@ -82,7 +82,7 @@ def test_a_new_kind_is_predicted_written_drawn_and_summarised(known, tmp_path):
 def test_a_new_kind_passes_through_the_command_line(known, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(predict_verb, "start_model", lambda *_: Counting("classes"))
     Image.fromarray(IMAGES[0]).save(tmp_path / "in.png")
-    words = ["recipe=r", f"image={tmp_path}/in.png", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"]
+    words = ["recipe=o/r", f"image={tmp_path}/in.png", f"output={tmp_path}/out.png", f"results={tmp_path}/r.json"]
     assert run_verb("predict", words) == 0
     assert capsys.readouterr().out == "in.png: 7 objects\n"
     assert json.loads((tmp_path / "r.json").read_text())["annotations"][0]["count"] == 7.0
