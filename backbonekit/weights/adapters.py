@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbonekit.contract.option_values import shown
+from backbonekit.contract.option_values import faults_of, shown
 from backbonekit.errors import RecipeError, WeightsError
 from backbonekit.weights.private_random import seeded
 
@@ -22,8 +22,16 @@ _PREFIX = "base_model.model."  # what peft writes before every name
 _BASE, _DOWN, _UP = ".base_layer.", ".lora_A.", ".lora_B."
 _NAME = "default"
 _MERGE = "merge it first, with load_model(..., merge_adapter=True) or merge_adapter(model)"
-_MAX_RANK = 4_096
-_MAX_MODULES = 20_000
+# The fields of `adapter_config.json` that are written and read; peft has defaults for its others.
+_FIELDS: Mapping[str, Any] = {
+    "peft_type": {"enum": ["LORA"]},
+    "r": {"type": "integer", "minimum": 1, "maximum": 4_096},
+    "lora_alpha": {"type": "number", "minimum": 1e-6, "maximum": 1e6},
+    "lora_dropout": {"type": "number", "minimum": 0, "maximum": 0.999},
+    "use_rslora": {"type": "boolean"},
+    "bias": {"enum": ["none"]},
+    "target_modules": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 20_000},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ def adapter_of(model: nn.Module) -> Adapter | None:
         return None
     from peft.tuners.lora import LoraLayer
 
-    layers = {path: module for path, module in model.named_modules() if isinstance(module, LoraLayer)}
+    layers: dict[str, Any] = {path: module for path, module in model.named_modules() if isinstance(module, LoraLayer)}
     names = list(configs)
     if len(names) != 1 or not layers:
         raise WeightsError(f"the model has the adapters {', '.join(names)}; one of LoRA can be saved. {_fix()}")
@@ -96,32 +104,15 @@ def without_adapter(state_dict: Mapping[str, Tensor], adapter: Adapter) -> dict[
 
 def read_adapter(config: Mapping[str, Any], tensors: Mapping[str, Tensor], *, origin: str) -> Adapter:
     """From the fields and tensors of a saved folder. Raises WeightsError for anything but a plain LoRA adapter."""
-    template = Adapter((), 1, 1.0, 0.0, False, {}).to_config()
-    unknown = [key for key in config if key not in template]
-    modules, rank, alpha = config.get("target_modules"), config.get("r"), config.get("lora_alpha")
-    dropout, use_rslora = config.get("lora_dropout", 0.0), config.get("use_rslora", False)
-    is_plain = (
-        not unknown
-        and config.get("peft_type") == "LORA"
-        and config.get("bias", "none") == "none"
-        and isinstance(modules, list)
-        and 1 <= len(modules) <= _MAX_MODULES
-        and all(isinstance(path, str) and path for path in modules)
-        and type(rank) is int
-        and 1 <= rank <= _MAX_RANK
-        and isinstance(alpha, int | float)
-        and not isinstance(alpha, bool)
-        and 0 < alpha <= 1e6
-        and type(dropout) in (int, float)
-        and 0 <= dropout < 1
-        and isinstance(use_rslora, bool)
-    )
-    if not is_plain:
-        hint = f" (it holds {shown(unknown[0])})" if unknown else ""
-        raise WeightsError(f"{origin}: {ADAPTER_CONFIG} is not of a plain LoRA adapter that was saved here{hint}.")
-    assert isinstance(modules, list)
+    faults = [f"{shown(key, quotes=False)} is unknown." for key in config if key not in _FIELDS]
+    faults += [f"{key} is missing." for key in _FIELDS if key not in config]
+    for key, schema in _FIELDS.items():
+        faults += faults_of(key, config.get(key), schema)
+    if faults:
+        raise WeightsError(f"{origin}: {ADAPTER_CONFIG} is not of a plain LoRA adapter: {faults[0]}")
     own = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
-    return Adapter(tuple(modules), rank, alpha, float(dropout), use_rslora, own)  # type: ignore[arg-type]
+    rank, alpha, dropout = config["r"], config["lora_alpha"], config["lora_dropout"]
+    return Adapter(tuple(config["target_modules"]), rank, alpha, dropout, config["use_rslora"], own)
 
 
 def put_adapter(model: nn.Module, adapter: Adapter, *, origin: str) -> None:
