@@ -36,7 +36,7 @@ class CosineWindowAttention(WindowAttention):
         """`x`: [windows, tokens, channels]. `mask`: [windows of an image, tokens, tokens], added to the scores."""
         if not _computes_in_float16(x):
             return super().forward(x, mask)
-        bias = None if self.q_bias is None else torch.cat((self.q_bias, self.k_bias, self.v_bias))
+        bias = None if self.q_bias is None else torch.cat((self.q_bias, self.k_bias, self.v_bias))  # type: ignore[arg-type]
         queries, keys, values = _split(functional.linear(x, self.qkv.weight, bias), self.num_heads)
         scores = _cosines(queries, keys) * self.logit_scale.clamp(max=_LARGEST_SCALE).exp() + self._position_scores()
         weights = self.attn_drop(self.softmax(_masked(scores, mask)))
@@ -47,7 +47,7 @@ class CosineWindowAttention(WindowAttention):
         tokens = self.window_size[0] * self.window_size[1]
         # by_distance: [distances, heads]
         by_distance = self.cpb_mlp(self.relative_coords_table).flatten(0, 2)
-        return 16 * by_distance[self.relative_position_index.flatten()].sigmoid().T.unflatten(1, (tokens, tokens))
+        return 16 * by_distance[self.relative_position_index.flatten()].sigmoid().T.unflatten(1, (tokens, tokens))  # type: ignore[operator]
 
 
 class CosineWindowAttentionCr(WindowMultiHeadAttention):
