@@ -333,11 +333,11 @@ def _returned(model: WholeModel, found: Output, return_dict: Option) -> Output |
 
 
 def _check_labels(labels: Any, image: int) -> None:
-    missing = [key for key in ("class_labels", "boxes") if key not in labels]
+    missing = [key for key in ("boxes", "class_labels") if key not in labels]
     if missing:
         raise ContractError(
-            f"labels of image {image} have no {' and no '.join(missing)}; they are class_labels [objects] and boxes "
-            "[objects, 4], centre and size in 0..1 of the image. "
-            f"Given: {', '.join(map(repr, labels)) or 'nothing'}."
+            f"labels[{image}] has no {' and no '.join(missing)}; labels of an image are class_labels [objects] and "
+            "boxes [objects, 4], centre and size in 0..1 of the image; "
+            f"given: {', '.join(map(repr, labels)) or 'nothing'}."
         )
     check_relative(labels["boxes"].reshape(-1, 4), image=image)

@@ -170,7 +170,9 @@ class ImageProcessor:
         if inside.shape[:2] == (height, width):
             return inside
         cut = np.zeros((height, width, pixels.shape[-1]), dtype=pixels.dtype)
-        if self.processing.border == "mean":
+        if self.processing.range is not None:
+            cut[:] = self.processing.mean if self.processing.border == "mean" else self.processing.range[0]
+        elif self.processing.border == "mean":
             # In steps of 1/255, as timm fills it.
             steps = np.array([round(255 * mean) for mean in self.processing.mean])
             cut[:] = steps if pixels.dtype == np.uint8 else steps / 255
@@ -199,7 +201,7 @@ def _matched(targets: Any, count: int) -> list[Any] | None:
     if targets is None:
         return None
     listed = [targets] if isinstance(targets, Mapping) or is_supervision(targets) else list(targets)
-    if count == 1 and len(listed) != 1 and all(map(is_coco_object, listed)):
+    if count == 1 and len(listed) > 1 and all(map(is_coco_object, listed)):
         listed = [listed]  # the objects of the one image
     if len(listed) != count:
         raise ContractError(

@@ -164,7 +164,7 @@ def test_labels_of_fewer_images_or_without_their_keys_are_refused() -> None:
 @pytest.mark.parametrize(
     ("labels", "says"),
     [
-        ({"labels": torch.tensor([1])}, "labels of image 0 have no class_labels and no boxes.*Given: 'labels'"),
+        ({"boxes": torch.rand(1, 4)}, r"labels\[0\] has no class_labels; .*given: 'boxes'"),
         ({"class_labels": torch.tensor([1]), "boxes": torch.tensor([[3.0, 3, 40, 50]])}, "in 0..1 of the image"),
     ],
 )

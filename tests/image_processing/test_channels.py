@@ -98,6 +98,14 @@ def test_any_unit(value_range, mean, std, values) -> None:
     torch.testing.assert_close(processor(values)["pixel_values"][0, 0], expected)
 
 
+@pytest.mark.parametrize(("border", "value"), [("black", (-50 + 17) / 5), ("mean", 0.0)])
+def test_a_border_is_in_the_units_of_the_range(border, value) -> None:
+    processing = Processing(range=(-50, 10), mean=(-17.0,), std=(5.0,), crop=(4, 4), border=border)
+    values = ImageProcessor(processing)(np.full((2, 2), 3.0))["pixel_values"][0, 0]
+    torch.testing.assert_close(values[1:3, 1:3], torch.full((2, 2), 4.0))
+    assert values[0].tolist() == pytest.approx([value] * 4)
+
+
 @pytest.mark.parametrize(
     ("image", "value_range", "says"),
     [

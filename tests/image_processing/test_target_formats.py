@@ -159,7 +159,7 @@ def test_categories_become_classes() -> None:
         ([{"bbox": [35, 4, 10, 6], "category_id": 1}], "outside its image"),
         ("boxes.json", "is of type str"),
         ({"boxes": boxes([5, 4, 15, 10], "XYXY").new_tensor([[1]]), "labels": [1]}, "boxes"),
-        ({"keypoints": [[[0.4, 0.5, 2.0]]]}, "relative"),
+        ({"keypoints": [[[0.4, 0.5, 2.0], [0.7, 0.1, 2.0]]]}, "relative"),
         ({"boxes": [[5.0, 4, 15, 10]], "labels": [1], "iscrowd": [0, 1]}, "2 iscrowd and 1 labels"),
         (
             {"boxes": tv_tensors.BoundingBoxes(torch.rand(1, 4), format="XYXY", canvas_size=(9, 9)), "labels": [1]},
