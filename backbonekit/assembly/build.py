@@ -42,7 +42,7 @@ def build_model(
     *,
     seed: int = 0,
     config_dir: str | Path | None = None,
-    device: Device = "cpu",
+    device: Device = None,
     dtype: DType = None,
 ) -> ComposedModel:
     """A model from the name of a shipped recipe, a YAML file, a mapping or a `Recipe`, in eval mode.

@@ -22,7 +22,7 @@ def load_model(
     revision: str | None = None,
     seed: int = 0,
     merge_adapter: bool = False,
-    device: Device = "cpu",
+    device: Device = None,
     dtype: DType = None,
 ) -> ComposedModel:
     """A model with its weights, in eval mode.

@@ -8,7 +8,7 @@ from torch import nn
 from backbonekit.assembly.inference import pick_device
 from backbonekit.errors import ContractError
 
-Device = str | torch.device
+Device = str | torch.device | None
 DType = str | torch.dtype | None
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -26,8 +26,11 @@ def read_dtype(given: DType) -> torch.dtype | None:
     return found
 
 
-def read_device(given: Device) -> torch.device:
-    """A device of this machine, or `meta`: shapes and types without memory. Raises RecipeError."""
+def read_device(given: Device) -> torch.device | None:
+    """A device of this machine, or `meta`: shapes and types without memory; None: where a model is constructed, which
+    is the CPU outside `with torch.device(...)`. Raises RecipeError."""
+    if given is None:
+        return None
     name = str(given)
     return torch.device("meta") if name == "meta" else pick_device(name)
 
