@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -26,9 +26,7 @@ _IDENTIFIER = re.compile(rf"{_PART}/{_PART}")
 _REVISION = re.compile(r"[A-Za-z0-9_][\w.\-/]{0,199}", re.ASCII)
 _WAITS = (0.5, 2.0)  # seconds before another try where the Hub failed itself; its client tries 429 again, but not 500
 _TIMEOUT = 10.0  # seconds for the first response; a dead proxy should not hold a build for minutes
-_PATIENCE = (
-    60.0  # seconds for a whole request without its file: a server that sends a byte now and then never times out
-)
+_PATIENCE = 60.0  # seconds for a whole request: a server that sends a byte now and then never reaches the time limit
 _SLOWEST = 20_000  # bytes a second; a file that arrives more slowly is given up
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # the cache's names of files: git's sha1 of a small one, else a sha256
 
@@ -220,7 +218,7 @@ def _within(seconds: float, action: Callable[[], Result]) -> Result:
         except BaseException as error:
             outcome.append((False, error))
 
-    thread = Thread(target=run, daemon=True)
+    thread = Thread(target=copy_context().run, args=(run,), daemon=True)
     thread.start()
     thread.join(seconds)
     if not outcome:
