@@ -157,7 +157,7 @@ def test_second_names_and_fields_of_older_releases_are_read() -> None:
 def test_labels_of_fewer_images_or_without_their_keys_are_refused() -> None:
     with pytest.raises(ContractError, match="labels of 1 images for a batch of 2"):
         detr()(torch.randn(2, 3, 64, 64), labels=[{}])
-    with pytest.raises(ContractError, match=r"labels of image 0 have no class_labels and no boxes; .*Given: 'labels'"):
+    with pytest.raises(ContractError, match=r"labels\[0\] has no boxes and no class_labels; .*given: 'labels'"):
         detr()(torch.randn(1, 3, 64, 64), labels=[{"labels": torch.tensor([1])}])
 
 
