@@ -12,6 +12,8 @@ from backbonekit.contract.option_schema import schema_of
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.registry.model_names import MODELS
 
+pytestmark = pytest.mark.slow  # some thousand configurations
+
 FAMILIES = {config_name(model_type): {} for model_type in CLASS_NAMES}
 WHOLE = {entry.config: {} for entry in MODELS.values()}
 WHOLE["DPTConfig"] = {"backbone_config": {"model_type": "dinov2", "out_indices": [3, 6, 9, 12]}}
@@ -70,6 +72,8 @@ def variants(name: str) -> list[tuple[str, Any, Any]]:
                 found.append((field, value, cls(**ALL[name], **{field: value})))
             except (RecipeError, ContractError, TypeError):
                 continue  # refused, as it should be: nothing is written
+            if field not in OTHERS:
+                break  # one value of a field is enough
     return found
 
 
@@ -82,4 +86,3 @@ def test_every_field_is_read_as_it_was_written(name: str, tmp_path: Path) -> Non
         again = type(config).from_pretrained(tmp_path)
         assert again.to_dict() == config.to_dict(), (field, value)
         assert getattr(again, field) == getattr(config, field), (field, value)
-        assert type(config).from_dict(config.to_dict()).to_dict() == config.to_dict(), (field, value)
