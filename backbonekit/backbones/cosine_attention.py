@@ -66,7 +66,7 @@ class CosineWindowAttentionCr(WindowMultiHeadAttention):
 
 def _computes_in_float16(x: Tensor) -> bool:
     kind = x.device.type
-    if torch.is_autocast_enabled(kind):
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return torch.get_autocast_dtype(kind) is torch.float16
     return x.dtype is torch.float16
 

@@ -12,6 +12,8 @@ from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, read
 from backbonekit.hf_models.config_file import refuses_unknown_fields
 from backbonekit.hf_models.selectable_config import LABELS, MAPS, SelectableConfig, add_properties
 
+# What transformers computes from other fields; kept from a file, it would be wrong once one of those changes.
+_COMPUTED = frozenset({"hidden_size", "num_hidden_layers", "num_layers"})
 Config = TypeVar("Config", bound="BackboneConfigMixin")
 ConfigClass = TypeVar("ConfigClass", bound="type[BackboneConfigMixin]")
 
@@ -108,6 +110,8 @@ class BackboneConfigMixin(SelectableConfig, ArchitectureConfig):
         labels = {key: changes.pop(key) for key in LABELS if key in changes}
         apart = {*CommonFields.__dataclass_fields__, *SECOND_NAMES}
         config = cls.from_mapping({name: value for name, value in {**fields, **changes}.items() if name not in apart})
+        others = cls.derived_fields - _COMPUTED - apart
+        config.others.update({name: value for name, value in {**fields, **changes}.items() if name in others})
         config.update(readable_common_fields(fields))
         config.update({name: value for name, value in changes.items() if name in apart})
         if labels:

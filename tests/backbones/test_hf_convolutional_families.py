@@ -7,6 +7,7 @@ import torch
 
 from backbonekit.backbones.hf.blueprint import blueprint
 from backbonekit.errors import RecipeError
+from backbonekit.recipe.validate import recipe_from_mapping
 from tests.backbones.backbone_tester import BackboneTester
 
 
@@ -135,14 +136,11 @@ class TestFocalNetWithAllOptions(BackboneTester):
 REFUSED = [
     ({"model_type": "convnext", "hidden_act": "gelu_10"}, "hidden_act='gelu_10' is not supported, only 'relu'"),
     ({"model_type": "convnext", "depths": [1, 1]}, "hidden_sizes has 4 values and depths 2; .* 4 stages"),
-    ({"model_type": "convnext", "kernel_size": 5}, "the field 'kernel_size' is not supported"),
-    ({"model_type": "convnextv2", "layer_scale_init_value": 1}, "'layer_scale_init_value' is not supported"),
     ({"model_type": "convnextv2", "num_stages": 3}, "one for each of 3 stages"),
     (
         {"model_type": "dinov3_convnext", "hidden_sizes": [8] * 5, "depths": [1] * 5},
         "each of 5 stages .*, of which there are at most 4",
     ),
-    ({"model_type": "dinov3_convnext", "patch_size": 8}, "'patch_size' is not supported"),
     ({"model_type": "rt_detr_resnet", "layer_type": "basic"}, "need hidden_sizes\\[0\\] to be embedding_size=64"),
     ({"model_type": "rt_detr_resnet", "embedding_size": 33}, "must be even, got 33"),
     ({"model_type": "rt_detr_resnet", "depths": [1]}, "rt_detr_resnet config: hidden_sizes has 4 values and depths 1"),
@@ -167,6 +165,19 @@ REFUSED = [
 def test_what_is_not_built_is_refused_by_name(config: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         blueprint(None, config=config, revision=None, in_channels=3, args={})
+
+
+@pytest.mark.parametrize(
+    ("model_type", "name"),
+    [("convnext", "kernel_size"), ("convnextv2", "layer_scale_init_value"), ("dinov3_convnext", "patch_size")],
+)
+def test_words_that_transformers_does_not_read_either(model_type: str, name: str) -> None:
+    """They are noted in a file of somebody else, and refused in a recipe."""
+    config = {"model_type": model_type, name: 5}
+    (note,) = blueprint(None, config=config, revision=None, in_channels=3, args={}).notes
+    assert note.startswith(f"{model_type} config: ignored {name!r}")
+    with pytest.raises(RecipeError, match=f"backbone.config.{name}: {model_type} has no such field"):
+        recipe_from_mapping({"backbone": {"source": "hf", "config": config}})
 
 
 def test_the_first_map_of_dinov3_convnext_is_the_image() -> None:

@@ -238,8 +238,13 @@ def test_an_older_file_of_the_hub_is_read() -> None:
     recipe = MaskFormerConfig.from_dict(file).recipe()
     assert recipe.backbone.out_indices == (1, 2, 3, 4)
     assert (recipe.head.options["num_queries"], recipe.labels.names) == (7, ("cat", "dog"))
-    with pytest.raises(RecipeError, match="did you mean 'mask_weight'"):
-        MaskFormerConfig.from_dict({**file, "mask_weigth": 3.0})
+    misspelt = MaskFormerConfig.from_dict(
+        {**file, "mask_weigth": 3.0, "decoder_config": {"num_queries": 7, "num_querys": 3}}
+    )
+    assert [note.partition(";")[0] for note in misspelt.notes] == [
+        "config.json: ignored 'mask_weigth' (not 'mask_weight')",
+        "decoder_config: ignored 'num_querys' (not 'num_queries')",
+    ]
 
 
 def test_it_compiles_and_exports_in_one_piece() -> None:
