@@ -16,7 +16,7 @@ SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix ba
 	-k "not compile and not export and not graph and not waits and not checkpoint_config" $(addprefix tests/,layers ops necks heads losses)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format parity old-checkpoints peer-tests bench example table clean
+.PHONY: help install demo test test-all check format parity fuzz old-checkpoints peer-tests bench example table clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ test-all: $(DEV) ## the tests with those that take long
 
 parity: $(DEV) ## only the comparisons with transformers, torchvision and timm
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m parity
+
+fuzz: $(DEV) ## thousands of damaged recipes and files (an hour); FUZZ_EXAMPLES=N for each kind
+	$(TEST_ENV) FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),3000) $(BIN)/python -m pytest -n $(WORKERS) -q --hypothesis-show-statistics \
+		tests/security/test_fuzz_files.py tests/recipe/test_fuzz.py
 
 old-checkpoints: $(DEV) ## open what transformers 4.44, 4.57 and 5.x save; downloads the old releases once
 	$(TEST_ENV) $(BIN)/python -m tests.old_checkpoints

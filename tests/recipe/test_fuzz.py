@@ -1,5 +1,6 @@
 """Whatever is typed, saved or shared: a Recipe or a RecipeError, and never anything else."""
 
+import os
 import string
 
 import pytest
@@ -16,7 +17,13 @@ from backbonekit.recipe.validate import KEYS, recipe_from_mapping
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.table import config_families, config_fields, options, processing_fields
 
-fuzz = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))  # `make fuzz` tries thousands
+fuzz = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=EXAMPLES < 1_000,  # the tests of every day are the same ones each time
+)
 
 START = compose_recipe("maskformer_resnet50")
 OPTIONS = sorted(
