@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS
-from backbonekit.errors import ContractError, NearestNames, RecipeError
+from backbonekit.errors import ContractError
 from backbonekit.heads.d_fine.checkpoint import DFineFields
 from backbonekit.heads.deformable_detr.checkpoint import DeformableDetrFields
 from backbonekit.heads.depth_anything.checkpoint import DepthAnythingFields
@@ -121,13 +121,10 @@ class MaskFormerConfig(ModelConfig, MaskFormerFields):
             # transformers passes all four maps of a Swin to MaskFormer, whatever its file selects.
             nested = {key: value for key, value in nested.items() if key not in ("out_features", "out_indices")}
             fields = {**fields, "backbone_config": nested}
+        config = super().from_dict(fields, **changes)
         decoder = fields.get("decoder_config")
-        if not isinstance(decoder, Mapping):
-            return super().from_dict(fields, **changes)
-        ignored = DecoderFields.unknown_words(decoder)
-        read = {name: value for name, value in decoder.items() if name not in ignored}
-        config = super().from_dict({**fields, "decoder_config": read}, **changes)
-        object.__setattr__(config, "notes", (*config.notes, *DecoderFields.notes_on(decoder, "decoder_config")))
+        if isinstance(decoder, Mapping):
+            object.__setattr__(config, "notes", (*config.notes, *DecoderFields.notes_on(decoder, "decoder_config")))
         return config
 
     @classmethod
@@ -216,11 +213,8 @@ def _decoder_of(given: Any) -> DetrConfig:
     names = {item.name for item in dataclass_fields(DetrConfig)} | DetrConfig.second_names.keys()
     apart = {*BACKBONE_FIELDS, *DetrConfig.ignored, *GENERIC_FIELDS}
     found = {name: value for name, value in given.items() if name not in apart and value is not None}
-    ignored = [name for name in DecoderFields.unknown_words(found) if name not in names]
-    if ignored:
-        nearest_field = NearestNames(names)
-        raise RecipeError([f"decoder_config.{name} is no field of DETR; {nearest_field(name)}" for name in ignored])
     decoder = DetrConfig(**{name: value for name, value in found.items() if name in names})
+    # What is no field of DETR is noted with the fields of the whole.
     decoder.others.update({name: value for name, value in found.items() if name not in names})
     return decoder
 

@@ -138,7 +138,7 @@ def test_a_configuration_opens_no_network(monkeypatch: pytest.MonkeyPatch) -> No
         ({"backbone_config": {"model_type": "resnte"}}, RecipeError, "did you mean 'resnet'"),
         ({"backbone_config": {"model_type": "timm_backbone"}}, RecipeError, "must name an architecture"),
         ({"backbone_config": 3}, ContractError, "got int"),
-        ({"decoder_config": {"num_querys": 3}}, RecipeError, "did you mean 'num_queries'"),
+        ({"decoder_config": {"num_queries": "many"}}, RecipeError, "num_queries"),
         ({"mask_weight": "much"}, RecipeError, "mask_weight"),
         ({"num_labels": 0}, RecipeError, "num_labels=0"),
         ({"num_labels": 3, "id2label": {0: "sky"}}, ContractError, "id2label has 1"),
