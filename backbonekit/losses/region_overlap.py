@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 SMOOTH = 1e-6  # a class of one pixel still counts, and the sum of no pixels can be divided by
@@ -55,7 +55,7 @@ def tversky_loss(sums: ClassSums, *, alpha: float, beta: float) -> Float[Tensor,
     return mean_of_present(1 - index, sums.target)
 
 
-def mean_of_present(losses: Float[Tensor, "classes"], target: Float[Tensor, "classes"]) -> Float[Tensor, ""]:
-    """The mean over the classes that have a pixel."""
-    present = target > 0
+def mean_of_present(losses: Float[Tensor, "classes"], pixels: Num[Tensor, "classes"]) -> Float[Tensor, ""]:
+    """The mean over the classes that have a pixel. `pixels`: how many each class has."""
+    present = pixels > 0
     return (losses * present).sum() / present.sum().clamp(min=1)
