@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from backbonekit.errors import StorageError
 from backbonekit.hf_models.config_file import FILE, write_config
+from backbonekit.hf_models.hub_files import files_of
 from backbonekit.weights.untrusted_files import read_json, user_path
 
 Config = TypeVar("Config", bound="ConfigMethods")
@@ -30,8 +31,32 @@ class ConfigMethods:
 
     @classmethod
     @abstractmethod
-    def from_dict(cls: type[Config], fields: Mapping[str, Any]) -> Config:
-        """From the content of a `config.json`."""
+    def from_dict(cls: type[Config], fields: Mapping[str, Any], **changes: Any) -> Config:
+        """From the content of a `config.json`; `changes` are fields to set otherwise."""
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Config],
+        pretrained_model_name_or_path: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        subfolder: str = "",
+        **changes: Any,
+    ) -> Config:
+        """From the `config.json` of a Hub repository, the local cache or a folder. `changes`: fields to set otherwise.
+        For the other options see `files_of`."""
+        with files_of(
+            pretrained_model_name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+            subfolder=subfolder,
+        ) as repository:
+            return cls.from_dict(repository.json(FILE), **changes)
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """The content of `config.json` as text. `use_diff`: as `save_pretrained` writes it, else every field."""

@@ -25,7 +25,6 @@ from backbonekit.hf_models.built_config import BuiltConfig
 from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
 from backbonekit.hf_models.config_file import FILE, refuses_unknown_fields
 from backbonekit.hf_models.config_methods import ConfigMethods
-from backbonekit.hf_models.hub_files import files_of
 from backbonekit.hf_models.id2label import class_names
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.recipe.recipe import Recipe, plain_data
@@ -272,30 +271,6 @@ class ModelConfig(BuiltConfig, ModelFields, ConfigMethods, CommonFields):
         config = cls(**{**given, **readable_common_fields(fields), **changes})
         object.__setattr__(config, "notes", cls.notes_on(fields, FILE))
         return config
-
-    @classmethod
-    def from_pretrained(
-        cls: type[Config],
-        pretrained_model_name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        subfolder: str = "",
-        **changes: Any,
-    ) -> Config:
-        """From the `config.json` of a Hub repository, the local cache or a folder. `changes`: fields to set otherwise.
-        For the other options see `files_of`."""
-        with files_of(
-            pretrained_model_name_or_path,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-        ) as repository:
-            return cls.from_dict(repository.json(FILE), **changes)
 
     def changed(self: Config, **changes: Any) -> Config:
         """The same object without changes, else a copy with other values. Raises RecipeError for an unknown field."""

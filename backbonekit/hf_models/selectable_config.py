@@ -3,16 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.hf_models.backbone_labels import ID2LABEL, LABEL2ID, NUM_LABELS, BackboneLabels
 from backbonekit.hf_models.built_config import BuiltConfig
 from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields
-from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_methods import ConfigMethods
-from backbonekit.hf_models.hub_files import files_of
 from backbonekit.hf_models.map_selection import OUT_FEATURES, OUT_INDICES, MapSelection, Names, Positions
 from backbonekit.recipe.recipe import plain_data
 
@@ -50,30 +47,6 @@ class SelectableConfig(BuiltConfig, MapSelection, BackboneLabels, ConfigMethods,
     @abstractmethod
     def from_dict(cls: type[Config], fields: Mapping[str, Any], **changes: Any) -> Config:
         """From the content of a `config.json`; `changes` are fields to set otherwise."""
-
-    @classmethod
-    def from_pretrained(
-        cls: type[Config],
-        pretrained_model_name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        token: str | bool | None = None,
-        local_files_only: bool = False,
-        subfolder: str = "",
-        **changes: Any,
-    ) -> Config:
-        """From the `config.json` of a Hub repository, the local cache or a folder. `changes`: fields to set otherwise.
-        For the other options see `files_of`."""
-        with files_of(
-            pretrained_model_name_or_path,
-            revision=revision,
-            cache_dir=cache_dir,
-            token=token,
-            local_files_only=local_files_only,
-            subfolder=subfolder,
-        ) as repository:
-            return cls.from_dict(repository.json(FILE), **changes)
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = SECOND_NAMES.get(name, name)
