@@ -1,0 +1,1 @@
+"""Results measured against targets, by the kind of prediction."""

@@ -1,0 +1,1 @@
+"""Ordinary Lightning classes around a composed model and a data set (extra `train`)."""
