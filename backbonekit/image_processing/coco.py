@@ -40,12 +40,18 @@ def coco_targets(
 
 
 def read_annotations(
-    annotations: Annotations, categories: Categories | None, *, size: tuple[int, int] | None, with_masks: bool = True
+    annotations: Annotations,
+    categories: Categories | None,
+    *,
+    size: tuple[int, int] | None,
+    with_masks: bool = True,
+    with_crowds: bool = False,
 ) -> Target:
-    """As `coco_targets`, the boxes neither checked nor cut. `with_masks`: decode them where a size is given."""
+    """As `coco_targets`, the boxes neither checked nor cut. `with_masks`: decode them where a size is given.
+    `with_crowds`: keep crowds too, and the keys `iscrowd` and `area` of each object."""
     classes = _classes(categories)
     objects = [checked_object(one) for one in _objects(annotations)]
-    objects = [one for one in objects if not one.get("iscrowd", 0)]
+    objects = [one for one in objects if with_crowds or not one.get("iscrowd", 0)]
     kept = [one for one in objects if one["bbox"][2] > 0 and one["bbox"][3] > 0]
     boxes = torch.tensor([list(map(float, one["bbox"])) for one in kept], dtype=torch.float32).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
@@ -57,7 +63,14 @@ def read_annotations(
     if with_masks and size is not None and all(one.get("segmentation") for one in kept):
         masks = [object_mask(one["segmentation"], size) for one in kept]
         target["masks"] = torch.stack(masks) if masks else torch.zeros(0, *size, dtype=torch.bool)
-    return target
+    return target | _records(kept) if with_crowds else target  # type: ignore[return-value]
+
+
+def _records(objects: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """What evaluation reads of objects beside what is learned; an area that is not given is the box's."""
+    areas = [float(one.get("area", one["bbox"][2] * one["bbox"][3])) for one in objects]
+    crowds = [bool(one.get("iscrowd", 0)) for one in objects]
+    return {"area": torch.tensor(areas, dtype=torch.float32), "iscrowd": torch.tensor(crowds, dtype=torch.bool)}
 
 
 def cut_boxes(boxes_xyxy: Tensor, size: tuple[int, int]) -> Tensor:

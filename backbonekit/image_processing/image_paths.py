@@ -22,9 +22,10 @@ def find_images(folder: str | Path) -> list[Path]:
         inside = [entry.name for entry in entries if entry.is_dir()]
         hint = f" Its subfolders are not searched; name one of them: {', '.join(sorted(inside)[:5])}." if inside else ""
         raise StorageError(f"{folder}: no images in this folder ({', '.join(sorted(SUFFIXES))}).{hint}")
-    return sorted(found, key=_counting)
+    return sorted(found, key=lambda path: counting_order(path.name))
 
 
-def _counting(path: Path) -> list[tuple[int, int, str]]:
-    parts = re.split(r"([0-9]+)", path.name)
+def counting_order(name: str) -> list[tuple[int, int, str]]:
+    """A key to sort names by as people count."""
+    parts = re.split(r"([0-9]+)", name)
     return [(0, int(part), part) if index % 2 else (1, 0, part.lower()) for index, part in enumerate(parts)]

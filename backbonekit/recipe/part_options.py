@@ -22,13 +22,13 @@ def read_part(kind: str, data: Any, path: str, faults: list[str]) -> PartRecipe 
         faults.append(f"{path}: given {shown(data)}, must be a mapping such as {{name: {names(kind)[0]}}}.")
         return None
     if "name" not in data:
-        faults.append(f"{path}.name is missing: which {kind}? The {_plural(kind)} are {', '.join(names(kind))}.")
+        faults.append(f"{path}.name is missing: which {_word(kind)}? The {_plural(kind)} are {', '.join(names(kind))}.")
         return None
     name = data["name"]
     if not is_known(kind, name):
         given = name if isinstance(name, str) else shown(name)
         faults.append(
-            f"{path}.name: there is no {kind} named {shown(name)}; {nearest(given[:MAX_TEXT], names(kind))} "
+            f"{path}.name: there is no {_word(kind)} named {shown(name)}; {nearest(given[:MAX_TEXT], names(kind))} "
             f"{part_of_your_own(kind)}"
         )
         return None
@@ -89,10 +89,15 @@ def takes_classes(head: Any) -> bool:
 def part_of_your_own(kind: str) -> str:
     """How a part that does not ship becomes known, for messages on an unknown name."""
     return (
-        f"A {kind} of your own: --import MODULE that registers it (in Python bk.register), or the entry point "
+        f"{'An' if kind[0] in 'aeiou' else 'A'} {_word(kind)} of your own: --import MODULE that registers it (in "
+        "Python bk.register), or the entry point "
         f"{kind}.NAME in backbonekit.parts of an installed package."
     )
 
 
+def _word(kind: str) -> str:
+    return {"data": "format of data"}.get(kind, kind)
+
+
 def _plural(kind: str) -> str:
-    return "criteria" if kind == "criterion" else f"{kind}s"
+    return {"criterion": "criteria", "data": "formats of data"}.get(kind, f"{kind}s")

@@ -61,6 +61,15 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "relative_depth": "backbonekit.losses.relative_depth:RelativeDepth",
             "edge_box_set": "backbonekit.heads.d_fine.loss:EdgeBoxSetCriterion",
         },
+        "data": {  # by format
+            "coco": "backbonekit.data.coco:Coco",
+            "image_folders": "backbonekit.data.image_folders:ImageFolders",
+            "mask_folders": "backbonekit.data.mask_folders:MaskFolders",
+        },
+        "augmentation": {
+            "horizontal_flip": "backbonekit.data.augmentation.flip:HorizontalFlip",
+            "vertical_flip": "backbonekit.data.augmentation.flip:VerticalFlip",
+        },
         "checkpoint": {  # the converter, by the `architectures` of a config.json of transformers
             "DeformableDetrForObjectDetection": "backbonekit.heads.deformable_detr.checkpoint:DEFORMABLE_DETR",
             "DetrForObjectDetection": "backbonekit.heads.detr.checkpoint:DETR",

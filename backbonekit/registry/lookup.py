@@ -23,8 +23,8 @@ _REGISTERED: dict[tuple[str, str], Any] = {}
 def register(kind: str, name: str, target: Any, *, override: bool = False) -> None:
     """Adds a part of your own: `target` is the class (or a source's function), or "module:attribute" to import it late.
 
-    `kind`: backbone, neck, head, criterion or checkpoint (a converter). Raises RecipeError where the name is taken,
-    unless `override`; registering the same thing again is no clash.
+    `kind`: backbone, neck, head, criterion, data (a format), augmentation or checkpoint (a converter). Raises
+    RecipeError where the name is taken, unless `override`; registering the same thing again is no clash.
     """
     _check_kind(kind)
     if not isinstance(name, str) or not _NAME.fullmatch(name):

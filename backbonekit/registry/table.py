@@ -14,12 +14,14 @@ from backbonekit.registry.lookup import check_declarations, target_of
 
 FILE = Path(__file__).with_name("table.json")
 Options = Mapping[str, Mapping[str, Any]]
+# The kinds whose constructors have options; a backbone's come with its architecture.
+WITH_OPTIONS = ("neck", "head", "criterion", "data", "augmentation")
 # Of a criterion: options that wiring passes on, the head's number of classes and the label that processing ignores.
 WIRED = frozenset({"num_classes", "ignore_label"})
 
 
 def options(kind: str, name: str) -> Options | None:
-    """Option -> {"schema", "default" unless required, "doc"} of a neck, head or criterion.
+    """Option -> {"schema", "default" unless required, "doc"} of a part of `WITH_OPTIONS`.
 
     None for a part that is not imported yet: an installed plugin's options are checked when it is built.
     """

@@ -11,7 +11,7 @@ from backbonekit.contract.option_schema import fields_of, options_of
 from backbonekit.contract.processing import Processing
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.lookup import resolve
-from backbonekit.registry.table import WIRED
+from backbonekit.registry.table import WIRED, WITH_OPTIONS
 
 
 def table_text() -> str:
@@ -25,7 +25,7 @@ def table() -> dict[str, Any]:
         model_type: sorted(family(model_type).config_class.derived_fields) for model_type in sorted(model_types())
     }
     return {
-        **{kind: {name: _part(kind, name) for name in BUILTIN[kind]} for kind in ("neck", "head", "criterion")},
+        **{kind: {name: _part(kind, name) for name in BUILTIN[kind]} for kind in WITH_OPTIONS},
         "config": {"families": families, "ignored": sorted(GENERIC_FIELDS), "derived": derived},
         "processing": fields_of(Processing),
     }

@@ -5,7 +5,7 @@ from backbonekit.registry import lookup, table
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.write_table import table_text
 
-PARTS = [(kind, name) for kind in ("neck", "head", "criterion") for name in BUILTIN[kind]]
+PARTS = [(kind, name) for kind in table.WITH_OPTIONS for name in BUILTIN[kind]]
 
 
 def test_the_file_is_what_the_signatures_say():

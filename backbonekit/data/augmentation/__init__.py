@@ -1,0 +1,1 @@
+"""Augmentations by name: what happens to an image and its target before the processor takes them."""

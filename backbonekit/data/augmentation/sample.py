@@ -1,0 +1,104 @@
+"""An image with its target while it is augmented, and what a step is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.targets import IGNORE_LABEL, PER_OBJECT_KEYS
+from backbonekit.image_processing.pixels import to_pixels
+from backbonekit.image_processing.reading import upright
+
+_PLAIN_MODES = ("L", "RGB", "RGBA", "F", "I;16", "I")  # whose arrays are their pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """`image`: [channels, height, width], uint8, float32, or int32 of other whole numbers. `target`: tensors of
+    docs/targets.md, in pixels of the image. `labels`: the classes, or the names of keypoints, which tell left and right
+    ones apart; None: unknown. `ignore_label`: of pixels of the segmentation that a step adds."""
+
+    image: Tensor
+    target: Mapping[str, Any]
+    labels: Labels | None = None
+    ignore_label: int = IGNORE_LABEL
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.image.shape[-2], self.image.shape[-1]
+
+    def with_target(self, **changed: Any) -> "Sample":
+        return replace(self, target={**self.target, **changed})
+
+    def select(self, kept: Tensor) -> "Sample":
+        """With those objects alone for which `kept`, bool [N], is True."""
+        if bool(kept.all()):
+            return self
+        return self.with_target(**{key: self.target[key][kept] for key in PER_OBJECT_KEYS if key in self.target})
+
+
+class Step(Protocol):
+    """One augmentation. Its options are keyword-only. Random numbers come from torch's generator, which is seeded for
+    each sample. `sets_size`: whether the image leaves it in a size that is the model's, so that the processor is not to
+    resize it."""
+
+    sets_size: ClassVar[bool]
+
+    def __call__(self, sample: Sample, other: Callable[[], Sample]) -> Sample:
+        """`other`: returns another sample of the split, drawn at random, as it is without augmentation."""
+        ...
+
+
+def happens(probability: float) -> bool:
+    """Drawn anew at each call."""
+    return float(torch.rand(())) < probability
+
+
+def uniform(low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand(()))
+
+
+def drawn_index(count: int) -> int:
+    """A whole number from 0 to count - 1."""
+    return int(torch.randint(count, ()))
+
+
+def pixels_of(image: Image.Image | np.ndarray | Tensor) -> Tensor:
+    """[channels, height, width] of an image as its file has it; 16 bits as int32, since torch computes little with
+    uint16."""
+    if isinstance(image, Tensor):
+        return image if image.ndim == 3 else image[None]
+    if isinstance(image, Image.Image):
+        image = upright(image)
+        array = np.asarray(image) if image.mode in _PLAIN_MODES else to_pixels(image, 3)
+    else:
+        array = image
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    elif array.dtype.kind in "iu" and array.dtype != np.uint8:
+        array = array.astype(np.int32)
+    elif array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    return torch.from_numpy(np.array(np.moveaxis(array, -1, 0), order="C"))  # a copy: Pillow's arrays are read-only
+
+
+def image_of(pixels: Tensor, like: Image.Image | np.ndarray | Tensor) -> Image.Image | np.ndarray | Tensor:
+    """[channels, height, width] as the kind of image that `like` is: a Pillow image of colours, an array of bands in
+    its own type, or a tensor."""
+    if isinstance(like, Tensor):
+        return pixels
+    array = np.ascontiguousarray(np.moveaxis(pixels.numpy(), 0, -1))
+    if isinstance(like, Image.Image) and array.dtype == np.uint8:
+        return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
+    given = np.asarray(like)
+    if given.dtype.kind in "iu" and given.dtype != array.dtype:
+        limits = np.iinfo(given.dtype)
+        array = array.clip(limits.min, limits.max).astype(given.dtype)
+    return array[..., 0] if given.ndim == 2 else array
