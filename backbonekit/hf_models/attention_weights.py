@@ -1,7 +1,8 @@
-"""The weights of attention, caught while a backbone runs."""
+"""The weights of attention, caught while a model runs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -41,12 +42,13 @@ class _Catcher(TorchFunctionMode):
         super().__init__()
         self.weights: list[Tensor] = []
         self.is_inside = False
+        self.thread = get_ident()  # hooks run in every thread that uses the model
 
     def enter(self, module: nn.Module, inputs: Any) -> None:
-        self.is_inside = True
+        self.is_inside = self.is_inside or get_ident() == self.thread
 
     def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self.is_inside = False
+        self.is_inside = self.is_inside and get_ident() != self.thread
 
     def __torch_function__(
         self,
@@ -76,10 +78,12 @@ class _Catcher(TorchFunctionMode):
         scale: float | None = None,
     ) -> Tensor:
         """What the fused function computes, its weights written down before dropout."""
-        assert not is_causal, "a backbone's attention looks both ways"
+        assert not is_causal, "attention to images looks both ways"
         factor = queries.shape[-1] ** -0.5 if scale is None else scale
         scores = (queries * factor) @ keys.transpose(-2, -1)
-        if attn_mask is not None:
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, -torch.inf)
+        elif attn_mask is not None:
             scores = scores + attn_mask
         weights = scores.softmax(dim=-1)
         self.weights.append(weights)

@@ -12,14 +12,13 @@ from torch import Tensor
 from backbonekit.backbones.timm.blueprint import blueprint
 from backbonekit.contract.processing import Geometry, Processing
 from backbonekit.errors import ContractError, StorageError
+from backbonekit.hf_models.annotation_labels import annotation_labels
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.hub_files import located, reading
 from backbonekit.hf_models.image_layout import keeping_values, native_layout
 from backbonekit.hf_models.labels import (
     binary_masks,
     dense_labels,
-    detection_labels,
-    listed_annotations,
     listed_maps,
 )
 from backbonekit.hf_models.loading_options import refuse_unsupported
@@ -75,6 +74,7 @@ class AutoImageProcessor(PostProcessing):
     do_reduce_labels = _Setting()
     ignore_index = _Setting()
     do_convert_annotations = _Setting()
+    format = _Setting()
 
     def __init__(self, settings: ProcessorSettings) -> None:
         self.settings = settings
@@ -155,7 +155,8 @@ class AutoImageProcessor(PostProcessing):
         instance_id_to_semantic_id: Mapping[int, int] | Sequence[Mapping[int, int]] | None = None,
         annotations: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         boxes: Any = None,
-        return_segmentation_masks: bool = False,
+        return_segmentation_masks: bool | None = None,
+        masks_path: str | Path | None = None,
         return_tensors: Literal["pt", "np"] | None = "pt",
         input_data_format: Literal["channels_first", "channels_last"] | None = None,
         **settings: Any,
@@ -165,11 +166,12 @@ class AutoImageProcessor(PostProcessing):
         `instance_id_to_semantic_id` of instances. For a Segformer, BEiT, DPT or MobileViT they become `labels`, int64
         [batch, height, width]; else `mask_labels` and `class_labels`, a mask for each label that occurs. `annotations`:
         COCO's for detection, one an image; they become `labels`, see `detection_labels`, with masks if
-        `return_segmentation_masks`. `boxes`: for ViTPose, the persons of each image, [x, y, width, height] in pixels;
-        each becomes an image of the batch. By position, annotations of a detector and boxes of a ViTPose may stand
-        second, as in transformers. `return_tensors`: "pt" for torch, "np" for NumPy, None for a list of NumPy arrays,
-        one an image. `settings`: for this call, such as `size=480` or `do_rescale=False`. Raises ContractError,
-        StorageError.
+        `return_segmentation_masks`; with `format="coco_panoptic"` COCO's panoptic ones, whose PNG files are in the
+        folder `masks_path`, see `panoptic_labels`. `boxes`: for ViTPose, the persons of each image, [x, y, width,
+        height] in pixels; each becomes an image of the batch. By position, annotations of a detector and boxes of a
+        ViTPose may stand second, as in transformers. `return_tensors`: "pt" for torch, "np" for NumPy, None for a list
+        of NumPy arrays, one an image. `settings`: for this call, such as `size=480` or `do_rescale=False`. Raises
+        ContractError, StorageError.
         """
         if self.kind == "VitPose" and boxes is None:
             segmentation_maps, boxes = None, segmentation_maps
@@ -179,8 +181,10 @@ class AutoImageProcessor(PostProcessing):
             raise ContractError(f"return_tensors={return_tensors!r}: known are 'pt' (torch), 'np' (NumPy) and None.")
         if segmentation_maps is not None and annotations is not None:
             raise ContractError("segmentation_maps and annotations were given; a model learns from one of them.")
-        if return_segmentation_masks and annotations is None:
-            raise ContractError("return_segmentation_masks draws the objects of annotations, and none were given.")
+        if annotations is None and (return_segmentation_masks or masks_path is not None):
+            raise ContractError(
+                "return_segmentation_masks and masks_path are about the objects of annotations, and none were given."
+            )
         if instance_id_to_semantic_id is not None and segmentation_maps is None:
             raise ContractError("instance_id_to_semantic_id is about segmentation_maps, and none were given.")
         chosen = self.settings.changed(settings)
@@ -194,15 +198,9 @@ class AutoImageProcessor(PostProcessing):
         values, geometries = ImageProcessor(chosen.processing).prepare_each(given)
         prepared, geometries = _batched(values, geometries, chosen, as_list=return_tensors is None)
         if annotations is not None:
-            prepared.labels = [
-                detection_labels(
-                    one,
-                    geometry,
-                    converts=chosen["do_convert_annotations"],
-                    with_masks=return_segmentation_masks,
-                )
-                for one, geometry in zip(listed_annotations(annotations, len(given)), geometries, strict=True)
-            ]
+            prepared.labels = annotation_labels(
+                annotations, geometries, chosen, with_masks=return_segmentation_masks, masks_path=masks_path
+            )
         if segmentation_maps is not None:
             maps = listed_maps(segmentation_maps, [geometry.original for geometry in geometries])
             _add_maps(prepared, maps, geometries, chosen, instance_id_to_semantic_id)

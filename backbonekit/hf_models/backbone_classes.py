@@ -4,17 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from backbonekit.assembly.placement import DType, placed
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.hf.class_names import backbone_name
+from backbonekit.backbones.hf.expert_block import experts_of
 from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.backbones.nested_checkpoint import backbone_config_of
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import backbone_configs as configs
-from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneType, build_backbone
+from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneOutput, BackboneType, build_backbone
 from backbonekit.hf_models.config_file import FILE
 from backbonekit.hf_models.config_mixin import BackboneConfigMixin
 from backbonekit.hf_models.hub_files import files_of, located
@@ -255,6 +257,20 @@ class VitPoseBackbone(FamilyBackbone):
     """Built from a `VitPoseBackboneConfig`, or from weights with `from_pretrained`."""
 
     config_class = configs.VitPoseBackboneConfig
+
+    def forward(  # type: ignore[override]  # in transformers' order, which differs from that of other backbones
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        dataset_index: Int[Tensor, " batch"] | None = None,
+        *,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> BackboneOutput | tuple[Any, ...]:
+        """As of other backbones. `dataset_index`: of a ViTPose++ the data set whose experts see each image, which is
+        required; others take none."""
+        with experts_of(self.backbone, dataset_index, len(pixel_values)):
+            return super().forward(pixel_values, output_hidden_states, output_attentions, return_dict)
 
 
 def backbone_class(model_type: str) -> type[FamilyBackbone]:

@@ -15,19 +15,23 @@ from backbonekit.errors import ContractError
 from backbonekit.image_processing.coco import checked_object, object_mask
 from backbonekit.image_processing.targets import as_target, move_target, pad_target
 
+_EXAMPLES = {
+    "annotations": 'for detection, {"image_id": 7, "annotations": [{"bbox": [x, y, width, height], "category_id": 3,'
+    ' "area": 60.0, "iscrowd": 0}, ...]}',
+    "segments_info": 'for panoptic segmentation, {"image_id": 7, "file_name": "7.png", "segments_info": [{"id": 65793,'
+    ' "category_id": 3, "area": 60, "iscrowd": 0}, ...]}',
+}
 
-def listed_annotations(given: Any, images: int) -> list[Mapping[str, Any]]:
-    """One `{"image_id": ..., "annotations": [...]}` for each image. Raises ContractError for anything else."""
+
+def listed_annotations(given: Any, images: int, key: str) -> list[Mapping[str, Any]]:
+    """One mapping for each image, with a list under `key`. Raises ContractError for anything else."""
     listed = [given] if isinstance(given, Mapping) else list(given)
     if len(listed) != images:
         raise ContractError(f"{images} images and {len(listed)} annotations were given; each has one.")
     for one in listed:
-        if not isinstance(one, Mapping) or not isinstance(one.get("annotations"), Sequence):
+        if not isinstance(one, Mapping) or not isinstance(one.get(key), Sequence):
             keys = ", ".join(map(repr, one)) if isinstance(one, Mapping) else type(one).__name__
-            raise ContractError(
-                'an annotation is COCO\'s for detection, {"image_id": 7, "annotations": [{"bbox": [x, y, width,'
-                f' height], "category_id": 3, "area": 60.0, "iscrowd": 0}}, ...]}}; given: {keys}.'
-            )
+            raise ContractError(f"an annotation is COCO's {_EXAMPLES[key]}; given: {keys}.")
     return listed
 
 
@@ -60,21 +64,34 @@ def detection_labels(
     if with_masks:
         masks = [object_mask(one.get("segmentation"), geometry.original) for one in kept]
         target["masks"] = torch.stack(masks) if masks else torch.zeros(0, height, width, dtype=torch.bool)
+    return moved_labels(target, objects, annotation.get("image_id", 0), geometry, converts=converts)
+
+
+def moved_labels(
+    target: Mapping[str, Any],
+    objects: Sequence[Mapping[str, Any]],
+    image_id: Any,
+    geometry: Geometry,
+    *,
+    converts: bool,
+) -> dict[str, Tensor]:
+    """What `detection_labels` returns, of a target in pixels of the image whose `labels` are positions in `objects`."""
     moved: dict[str, Any] = dict(move_target(as_target(target), geometry))
     kept = [objects[number] for number in moved["labels"].tolist()]
+    height, width = geometry.original
     scale = (geometry.resized[0] / height) * (geometry.resized[1] / width)
     labels = {
         "size": torch.tensor(geometry.shown),
-        "image_id": torch.tensor([_image_id(annotation.get("image_id", 0))]),
+        "image_id": torch.tensor([_image_id(image_id)]),
         "class_labels": torch.tensor([int(one["category_id"]) for one in kept], dtype=torch.int64),
         "boxes": _relative(moved["boxes"], geometry.shown) if converts else moved["boxes"],
         "area": torch.tensor([_area(one) * scale for one in kept], dtype=torch.float32),
-        "iscrowd": torch.zeros(len(kept), dtype=torch.int64),
+        "iscrowd": torch.tensor([int(one.get("iscrowd", 0)) for one in kept], dtype=torch.int64),
         "orig_size": torch.tensor(geometry.original),
     }
     if "keypoints" in moved:
         labels["keypoints"] = moved["keypoints"]
-    if with_masks:
+    if "masks" in moved:
         padded = torch.zeros(len(kept), *geometry.canvas, dtype=torch.bool)
         padded[:, : geometry.shown[0], : geometry.shown[1]] = moved["masks"]
         labels["masks"] = padded

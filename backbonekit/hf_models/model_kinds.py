@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -13,9 +14,12 @@ from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits
 from backbonekit.contract.target_values import check_relative
 from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
+from backbonekit.hf_models.attention_weights import caught_weights
+from backbonekit.hf_models.box_states import BoxStates
 from backbonekit.hf_models.call_options import decided, refuse
 from backbonekit.hf_models.inner_states import InnerStates, recorded
 from backbonekit.hf_models.loss_names import named_losses
+from backbonekit.hf_models.mask_states import MaskStates
 from backbonekit.hf_models.model_outputs import (
     BoxModelOutput,
     DenseModelOutput,
@@ -24,6 +28,7 @@ from backbonekit.hf_models.model_outputs import (
     OrderedOutput,
     PoseModelOutput,
 )
+from backbonekit.hf_models.recorded_calls import recorded_calls
 from backbonekit.hf_models.whole_model import WholeModel
 from backbonekit.ops.boxes import cxcywh_to_xyxy, image_sizes
 
@@ -37,21 +42,52 @@ Option = bool | None
 class SetModel(WholeModel):
     """A model whose decoder reads the image into a set: of boxes, or of masks."""
 
-    def _check_options(self, output_hidden_states: Option, output_attentions: Option) -> None:
-        """Raises ContractError: the decoder's states are not kept."""
-        for name, given in (("output_hidden_states", output_hidden_states), ("output_attentions", output_attentions)):
-            if decided(name, given, getattr(self.config, name)):
-                raise ContractError(
-                    f"{type(self).__name__} does not return what {name} adds. The fix: {name}=False, in the call or in"
-                    " model.config; the backbone returns its own by AutoBackbone."
-                )
+    def _parts(self) -> BoxStates | MaskStates | None:
+        raise NotImplementedError
+
+    def _run_with_states(
+        self,
+        pixel_values: Tensor,
+        pixel_mask: Tensor | None,
+        targets: Sequence[Any] | None,
+        output_hidden_states: Option,
+        output_attentions: Option,
+    ) -> tuple[ModelOutput, Mapping[str, Any]]:
+        """The predictions and, by transformers' names, the last hidden states and what is requested. Raises
+        ContractError where it is requested of parts that keep none."""
+        states = decided("output_hidden_states", output_hidden_states, self.config.output_hidden_states)
+        attentions = decided("output_attentions", output_attentions, self.config.output_attentions)
+        parts = None if torch.compiler.is_compiling() else self._parts()
+        if parts is not None:
+            watched = parts.watched(states=states)
+            weighing = caught_weights(parts.weighing()) if attentions else nullcontext()
+            with recorded_calls(watched) as calls, weighing as weights:
+                out = self._run(pixel_values, pixel_mask, targets)
+            if len(calls) == len(watched):
+                return out, parts.fields(out, calls, weights, states=states)
+        if states or attentions:
+            raise ContractError(
+                f"{type(self).__name__} keeps no hidden states and no attention where its neck or head was replaced,"
+                " wrapped or compiled. The fix: output_hidden_states=False, output_attentions=False, in the call or in"
+                " model.config."
+            )
+        return (self._run(pixel_values, pixel_mask, targets) if parts is None else out), {}
 
 
 class BoxModel(SetModel):
     """Finds objects: a set of boxes, each with a class."""
 
+    def _parts(self) -> BoxStates | None:
+        return BoxStates.of(self.model, self.config.model_type)
+
     def _detect(
-        self, pixel_values: Tensor, pixel_mask: Tensor | None, labels: BoxLabels, return_dict: Option
+        self,
+        pixel_values: Tensor,
+        pixel_mask: Tensor | None,
+        labels: BoxLabels,
+        output_hidden_states: Option,
+        output_attentions: Option,
+        return_dict: Option,
     ) -> BoxModelOutput | tuple[Any, ...]:
         targets: list[Target] | None = None
         if labels is not None:
@@ -64,7 +100,7 @@ class BoxModel(SetModel):
                 {"labels": one["class_labels"].long(), "boxes": cxcywh_to_xyxy(one["boxes"].to(sizes.dtype)) * size}
                 for one, size in zip(labels, sizes, strict=True)
             ]
-        out = self._run(pixel_values, pixel_mask, targets)
+        out, states = self._run_with_states(pixel_values, pixel_mask, targets, output_hidden_states, output_attentions)
         prediction: BoxQueries = out.predictions  # type: ignore[assignment]
         earlier = None
         if prediction.auxiliary is not None:
@@ -78,6 +114,7 @@ class BoxModel(SetModel):
             pred_boxes=prediction.boxes_cxcywh,
             auxiliary_outputs=earlier,
             feature_maps=out.feature_maps,
+            **states,
         )
         return _returned(self, found, return_dict)
 
@@ -100,8 +137,9 @@ class DetrModel(BoxModel):
         return_dict: Option = None,
     ) -> BoxModelOutput | tuple[Any, ...]:
         """`pixel_mask`: 1 where a real pixel is. `labels`: for each image `class_labels` [objects] and `boxes`
-        [objects, 4], centre and size in [0, 1] of the image without its padding. `return_dict=False`: a tuple.
-        Raises ContractError for what is not supported: the other arguments unless they are None or False."""
+        [objects, 4], centre and size in [0, 1] of the image without its padding. `output_hidden_states`,
+        `output_attentions`: those of the encoder and the decoder. `return_dict=False`: a tuple. Raises ContractError
+        for what is not supported: the other arguments unless they are None or False."""
         refuse(
             self,
             decoder_attention_mask=decoder_attention_mask,
@@ -109,8 +147,7 @@ class DetrModel(BoxModel):
             inputs_embeds=inputs_embeds,
             decoder_inputs_embeds=decoder_inputs_embeds,
         )
-        self._check_options(output_hidden_states, output_attentions)
-        return self._detect(pixel_values, pixel_mask, labels, return_dict)
+        return self._detect(pixel_values, pixel_mask, labels, output_hidden_states, output_attentions, return_dict)
 
 
 class RealTimeModel(BoxModel):
@@ -130,12 +167,14 @@ class RealTimeModel(BoxModel):
     ) -> BoxModelOutput | tuple[Any, ...]:
         """As `DetrModel.forward`."""
         refuse(self, encoder_outputs=encoder_outputs, inputs_embeds=inputs_embeds)
-        self._check_options(output_hidden_states, output_attentions)
-        return self._detect(pixel_values, pixel_mask, labels, return_dict)
+        return self._detect(pixel_values, pixel_mask, labels, output_hidden_states, output_attentions, return_dict)
 
 
 class MaskModel(SetModel):
     """Segments images by a set of masks, each with a class."""
+
+    def _parts(self) -> MaskStates | None:
+        return MaskStates.of(self.model)
 
     def forward(
         self,
@@ -151,10 +190,11 @@ class MaskModel(SetModel):
     ) -> MaskModelOutput | tuple[Any, ...]:
         """`mask_labels`: for each image [masks, height, width], 1 inside; `class_labels`: for each image [masks].
         `pixel_mask`: 1 where a real pixel is. `output_auxiliary_logits`: predictions of earlier decoder layers, by
-        default where they are computed. `return_dict=False`: a tuple. Raises ContractError for hidden states and
-        attention, and for predictions of earlier layers that are not computed."""
-        self._check_options(output_hidden_states, output_attentions)
-        out = self._run(pixel_values, pixel_mask, mask_targets(mask_labels, class_labels))
+        default where they are computed. `output_hidden_states`: of backbone, pixel decoder and transformer decoder;
+        `output_attentions`: of the transformer decoder's queries to each other. `return_dict=False`: a tuple. Raises
+        ContractError for predictions of earlier layers that are not computed."""
+        targets = mask_targets(mask_labels, class_labels)
+        out, states = self._run_with_states(pixel_values, pixel_mask, targets, output_hidden_states, output_attentions)
         prediction: MaskQueries = out.predictions  # type: ignore[assignment]
         earlier = earlier_masks(prediction.auxiliary)
         if output_auxiliary_logits and earlier is None:
@@ -169,6 +209,7 @@ class MaskModel(SetModel):
             auxiliary_logits=None if output_auxiliary_logits is False else earlier,
             feature_maps=out.feature_maps,
             loss_dict=named_losses(self.config.model_type, out.losses),
+            **states,
         )
         return _returned(self, found, return_dict)
 

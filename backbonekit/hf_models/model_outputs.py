@@ -1,9 +1,9 @@
 """What whole models return, under transformers' names.
 
 `loss`: scalar, with labels only. `loss_dict`: its terms by name, weighted, so that they sum to `loss`. `feature_maps`:
-the backbone's, fine to coarse, each [batch, channels, height, width]. `hidden_states`, `attentions`: the backbone's,
-where they are requested; see `BackboneOutput`. Every field may be left out, as for outputs that were gathered from
-several processes.
+the backbone's, fine to coarse, each [batch, channels, height, width]. `hidden_states`, `attentions`: where they are
+requested; of models that predict maps the backbone's, see `BackboneOutput`. Every field may be left out, as for outputs
+that were gathered from several processes.
 """
 
 from dataclasses import dataclass
@@ -36,15 +36,33 @@ class OrderedOutput(FieldMapping):
 class BoxModelOutput(OrderedOutput):
     """`logits`: [batch, queries, classes (+ 1 of DETR, "no object")], before softmax or sigmoid. `pred_boxes`: [batch,
     queries, 4], centre and size in [0, 1] of the image without its padding. `auxiliary_outputs`: the same two for
-    earlier decoder layers, where they are computed."""
+    earlier decoder layers, where they are computed.
 
-    order = ("loss", "loss_dict", "logits", "pred_boxes", "auxiliary_outputs", "feature_maps")
+    `last_hidden_state`: the queries after the decoder, [batch, queries, channels]. `encoder_last_hidden_state`: [batch,
+    positions, channels]; of RT-DETR and D-FINE the encoder's maps, fine to coarse. `encoder_hidden_states`,
+    `decoder_hidden_states`: before the first layer and after each; of RT-DETR's and D-FINE's encoder the coarsest map
+    before its transformer and after it. `encoder_attentions`, `decoder_attentions` (of queries to each other),
+    `cross_attentions`: of each layer [batch, heads, queries, keys]; of deformable attention [batch, queries, heads,
+    points], for Deformable DETR and RT-DETR version 1 [batch, queries, heads, levels, points]."""
+
+    order = (
+        *("loss", "loss_dict", "logits", "pred_boxes", "auxiliary_outputs", "last_hidden_state"),
+        *("decoder_hidden_states", "decoder_attentions", "cross_attentions", "encoder_last_hidden_state"),
+        *("encoder_hidden_states", "encoder_attentions", "feature_maps"),
+    )
 
     loss: Tensor | None = None
     loss_dict: dict[str, Tensor] | None = None
     logits: Tensor | None = None
     pred_boxes: Tensor | None = None
     auxiliary_outputs: tuple[dict[str, Tensor], ...] | None = None
+    last_hidden_state: Tensor | None = None
+    decoder_hidden_states: tuple[Tensor, ...] | None = None
+    decoder_attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+    encoder_last_hidden_state: Tensor | tuple[Tensor, ...] | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    encoder_attentions: tuple[Tensor, ...] | None = None
     feature_maps: tuple[Tensor, ...] | None = None
 
 
@@ -53,10 +71,19 @@ class BoxModelOutput(OrderedOutput):
 class MaskModelOutput(OrderedOutput):
     """`class_queries_logits`: [batch, queries, classes + 1], before softmax, the last column "no object".
     `masks_queries_logits`: [batch, queries, height, width], before sigmoid. `auxiliary_logits`: the same two for
-    earlier decoder layers, where they are computed."""
+    earlier decoder layers, where they are computed.
+
+    `encoder_last_hidden_state`: the backbone's coarsest map. `pixel_decoder_last_hidden_state`: the mask features.
+    `transformer_decoder_last_hidden_state`: the queries, [batch, queries, channels]; of MaskFormer after the last norm,
+    of Mask2Former before it. `encoder_hidden_states`: the backbone's maps, fine to coarse;
+    `pixel_decoder_hidden_states`: maps, coarse to fine; `transformer_decoder_hidden_states`: the queries before the
+    first layer and after each, of Mask2Former [queries, batch, channels]; `hidden_states`: of MaskFormer these three
+    together. `attentions`: of queries to each other, [batch, heads, queries, queries] for each layer."""
 
     order = (
-        *("loss", "class_queries_logits", "masks_queries_logits", "auxiliary_logits"),
+        *("loss", "class_queries_logits", "masks_queries_logits", "auxiliary_logits", "encoder_last_hidden_state"),
+        *("pixel_decoder_last_hidden_state", "transformer_decoder_last_hidden_state", "encoder_hidden_states"),
+        *("pixel_decoder_hidden_states", "transformer_decoder_hidden_states", "hidden_states", "attentions"),
         *("feature_maps", "loss_dict"),
     )
 
@@ -64,6 +91,14 @@ class MaskModelOutput(OrderedOutput):
     class_queries_logits: Tensor | None = None
     masks_queries_logits: Tensor | None = None
     auxiliary_logits: tuple[dict[str, Tensor], ...] | None = None
+    encoder_last_hidden_state: Tensor | None = None
+    pixel_decoder_last_hidden_state: Tensor | None = None
+    transformer_decoder_last_hidden_state: Tensor | None = None
+    encoder_hidden_states: tuple[Tensor, ...] | None = None
+    pixel_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    transformer_decoder_hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
     feature_maps: tuple[Tensor, ...] | None = None
     loss_dict: dict[str, Tensor] | None = None
 

@@ -12,6 +12,7 @@ from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.pose_processing import found_keypoints, listed_boxes
 from backbonekit.hf_models.read_outputs import BOX_SCORING, found_boxes, geometries_for, read_prediction, sizes_for
+from backbonekit.hf_models.semantic_scores import with_scores
 from backbonekit.ops.resize import resize_bilinear
 from backbonekit.postprocessing.depth import depth_maps
 from backbonekit.postprocessing.instance import separate_instances
@@ -73,15 +74,22 @@ class PostProcessing:
         looked_at = most if top_k is None else top_k
         return found_boxes(prediction, scoring=scoring, top_k=looked_at, threshold=threshold, sizes=sizes)
 
-    def post_process_semantic_segmentation(self, outputs: Any, target_sizes: Sizes | None = None) -> list[Tensor]:
+    def post_process_semantic_segmentation(
+        self, outputs: Any, target_sizes: Sizes | None = None, return_segmentation_scores: bool = False
+    ) -> list[Any]:
         """int64 [height, width] for each image: the class of every pixel, at `target_sizes`, else at the
-        prediction's."""
+        prediction's. With `return_segmentation_scores` a `SemanticScores` for each image, which has both."""
         prediction = self._sized(read_prediction(outputs, (MaskQueries, DenseLogits)))
         if isinstance(prediction, MaskQueries):
-            results = segment_masks(prediction, geometries_for(prediction.mask_logits, target_sizes))
+            maps = prediction.mask_logits
+            results = segment_masks(prediction, geometries_for(maps, target_sizes))
         else:
-            results = segment_dense(prediction, geometries_for(prediction.logits, target_sizes), scoring="softmax")
-        return [result.segmentation for result in results]
+            maps = prediction.logits
+            results = segment_dense(prediction, geometries_for(maps, target_sizes), scoring="softmax")
+        segmentations = [result.segmentation for result in results]
+        if not return_segmentation_scores:
+            return segmentations
+        return with_scores(prediction, segmentations, sizes_for(target_sizes, maps))
 
     def post_process_instance_segmentation(
         self,

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any
 
 from backbonekit.errors import ContractError, StorageError, nearest
+from backbonekit.hf_models.read_outputs import BOX_SCORING
 from backbonekit.image_processing.preprocessor_config import (
     PREPROCESSOR_CONFIG,
     processor_kind,
@@ -30,7 +31,10 @@ SETTINGS = (
     "do_reduce_labels",
     "ignore_index",
     "do_convert_annotations",
+    "format",
 )
+# What the annotations of a detector are.
+FORMATS = ("coco_detection", "coco_panoptic")
 # What has no effect without its switch.
 _SWITCHES = {
     "size": "do_resize",
@@ -60,16 +64,25 @@ class ProcessorSettings:
         ignored = fields.get("ignore_index")
         if ignored is not None and (not isinstance(ignored, int) or isinstance(ignored, bool)):
             raise StorageError(f"{shown} has ignore_index {str(ignored)[:60]!r}; a whole number or null is expected.")
+        form = fields.get("format") or FORMATS[0]
+        if self.is_for_boxes and form not in FORMATS:
+            raise StorageError(f"{shown} has format {str(form)[:60]!r}; known are {' and '.join(FORMATS)}.")
         self._values = {
             **standard_fields(fields, shown=shown),
             # Before transformers 4.29 it was called reduce_labels.
             "do_reduce_labels": fields.get("do_reduce_labels", fields.get("reduce_labels")) is True,
             "ignore_index": ignored,
             "do_convert_annotations": fields.get("do_convert_annotations") is not False,
+            "format": form if self.is_for_boxes else None,
         }
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
+
+    @property
+    def is_for_boxes(self) -> bool:
+        """Whether it is a detector's, which reads annotations."""
+        return self.kind in BOX_SCORING
 
     @property
     def refuses_padding(self) -> bool:
@@ -92,6 +105,8 @@ class ProcessorSettings:
             raise ContractError(f"an image processor has no setting {unknown[0]!r}; {nearest(unknown[0], SETTINGS)}")
         if not given:
             return self
+        if "format" in given and not self.is_for_boxes:
+            raise ContractError("format is about the annotations of a detector; this image processor reads none.")
         faults = [
             f"{name}={str(value)[:60]} must be True or False."
             for name, value in given.items()

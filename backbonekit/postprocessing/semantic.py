@@ -1,8 +1,9 @@
 """Dense logits, or masks with classes, to the class of every pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from backbonekit.contract.predictions import DenseLogits, MaskQueries, Scoring, scoring_of
@@ -53,16 +54,23 @@ def segment_masks(
     Source: MaskFormer (Cheng et al., 2021), section 3.4; github.com/facebookresearch/MaskFormer
     `mask_former_model.py: semantic_inference`.
     """
-    classes = class_probabilities(upcast_to_float32(prediction.class_logits), scoring)
-    is_binary = classes.shape[-1] == 1
-    lowest = (0.5 if threshold is None else threshold) if is_binary else None
     results = []
-    for probabilities, mask_logits, geometry in zip(classes, prediction.mask_logits, geometries, strict=True):
-        masks = upcast_to_float32(mask_logits).sigmoid()
-        # scores: [classes, height, width] on the prediction's grid; sums commute with the resampling
-        scores = torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
+    for scores, geometry in zip(class_scores(prediction, scoring), geometries, strict=True):
+        is_binary = len(scores) == 1
+        lowest = (0.5 if threshold is None else threshold) if is_binary else None
+        # Sums commute with the resampling.
         results.append(_best_class(scores, geometry, lowest, ignore_label, is_binary))
     return results
+
+
+def class_scores(
+    prediction: MaskQueries, scoring: Scoring = "softmax_with_null"
+) -> Iterator[Float[Tensor, "classes height width"]]:
+    """For each image the sum over queries of class probability times mask probability, on the prediction's grid."""
+    classes = class_probabilities(upcast_to_float32(prediction.class_logits), scoring)
+    for probabilities, mask_logits in zip(classes, prediction.mask_logits, strict=True):
+        masks = upcast_to_float32(mask_logits).sigmoid()
+        yield torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
 
 
 def _best_class(

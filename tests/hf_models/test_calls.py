@@ -57,19 +57,6 @@ def test_hidden_states_and_attention_are_those_of_the_backbone(kind) -> None:
     assert "forward" not in vars(made.model.backbone)
 
 
-@pytest.mark.parametrize("kind", ["boxes", "masks"])
-@pytest.mark.parametrize("option", ["output_hidden_states", "output_attentions"])
-def test_a_decoder_keeps_no_states(kind, option) -> None:
-    make, size = KINDS[kind]
-    made, images = make(), torch.randn(1, 3, *size)
-    with pytest.raises(ContractError, match=f"does not return what {option} adds. The fix: {option}=False"):
-        made(images, **{option: True})
-    setattr(made.config, option, True)
-    with pytest.raises(ContractError, match=option):
-        made(images)
-    assert made(images, **{option: False}) is not None
-
-
 def test_arguments_that_a_detector_does_not_take() -> None:
     made, images = small.model(), torch.randn(1, 3, 64, 64)
     for name in ("decoder_attention_mask", "encoder_outputs", "inputs_embeds", "decoder_inputs_embeds"):

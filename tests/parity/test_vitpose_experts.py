@@ -59,6 +59,23 @@ def test_heatmaps_and_gradients_are_those_of_transformers(experts, index, pairs)
         torch.testing.assert_close(found, reference, rtol=1e-9, atol=1e-9, msg=name)
 
 
+def test_the_bare_backbone_is_told_the_data_set(experts):
+    theirs, folder = experts
+    theirs = theirs.float().backbone
+    ours = backbonekit.AutoBackbone.from_pretrained(folder)
+    images, index = torch.randn(3, 3, *SIZE), torch.tensor([2, 0, 1])
+    with torch.no_grad():
+        expected = theirs(images, index, output_hidden_states=True)
+        given = ours(images, index, output_hidden_states=True)
+    for one, other in zip(given.hidden_states, expected.hidden_states, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    # transformers returns tokens there
+    tokens = given.feature_maps[0].flatten(2).transpose(1, 2)
+    torch.testing.assert_close(tokens, expected.feature_maps[0], rtol=1e-4, atol=1e-4)
+    with pytest.raises(ContractError, match=r"has 3 experts, .*dataset_index="):
+        ours(images)
+
+
 def test_recomputed_blocks_have_the_same_experts(experts):
     _, folder = experts
     ours = backbonekit.VitPoseForPoseEstimation.from_pretrained(folder).train()
@@ -105,6 +122,10 @@ def test_a_choice_that_is_missing_or_not_there_is_refused(experts, tmp_path: Pat
     plain = backbonekit.VitPoseForPoseEstimation.from_pretrained(tmp_path)
     with pytest.raises(ContractError, match="and this model has none"):
         plain(images, torch.tensor([0, 0]))
+    backbone = backbonekit.AutoBackbone.from_pretrained(tmp_path)
+    with pytest.raises(ContractError, match="and this model has none"):
+        backbone(images, torch.tensor([0, 0]))
+    assert len(backbone(images).feature_maps) == 1
 
 
 IMAGES = [np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8) for size in ((90, 120, 3), (60, 70, 3))]
