@@ -79,6 +79,12 @@ class SmallModel(nn.Module):
     def scoring(self, task: str = "") -> str | None:
         return self.heads[self.names.index(task)].scoring if len(self.heads) else None
 
+    def task_labels(self, task: str = "") -> Labels | None:
+        return self.labels
+
+    def result_labels(self, task: str | None = None) -> Labels | None:
+        return self.labels
+
     def prediction_kind(self, task: str = "") -> type[Prediction] | None:
         return PREDICTIONS[self.tasks[task]]
 

@@ -85,7 +85,9 @@ def _changes(recipe: Recipe, tensors: list[Tensor]) -> Iterator[tuple[str, Recip
             head = replace(parts.head, options={**parts.head.options, "num_classes": count})
             path = f"heads.{task}.head" if task else "head"
             if recipe.heads:
-                changed = replace(recipe, heads={**recipe.heads, task: replace(parts, head=head)}, labels=None)
+                changed = replace(
+                    recipe, heads={**recipe.heads, task: replace(parts, head=head, labels=None)}, labels=None
+                )
             else:
                 changed = replace(recipe, head=head, labels=None)
             yield f"{path}.num_classes={count}", changed

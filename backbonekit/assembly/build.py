@@ -17,6 +17,7 @@ from backbonekit.assembly.initial_weights import InitialWeights, fill_matching
 from backbonekit.assembly.placement import Device, DType, placed, read_device, read_dtype
 from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.assembly.processing import merge_processing, statistics_notes
+from backbonekit.assembly.target_rules import rules_by_task
 from backbonekit.assembly.task import SharedNeck, Task, TaskModules, reader_of
 from backbonekit.assembly.wire import Wiring, wire
 from backbonekit.contract.processing import Processing
@@ -81,7 +82,8 @@ def build_composed(
         shared = builder.shared_neck()
         modules = [builder.modules(plan) for plan in wiring.tasks]
     tasks = [(_task(plan), own) for plan, own in zip(wiring.tasks, modules, strict=True)]
-    readers = [reader_of(task.head_name, own) for task, own in tasks]
+    found = [reader_of(task.name, task.head_name, own) for task, own in tasks]
+    readers = [reader for reader in found if reader is not None]
     notes = [*notes, *builder.notes, *ignored_class_notes(wiring, processing), *statistics_notes(wiring, recipe)]
     model = ComposedModel(
         backbone,
@@ -91,7 +93,8 @@ def build_composed(
             processing,
             labels=recipe.labels,
             num_classes=num_segmented(wiring),
-            readers=[reader for reader in readers if reader is not None],
+            readers=readers,
+            tasks=rules_by_task(wiring, recipe, processing, readers),
         ),
         shared=shared,
         weight_report=WeightReport(
@@ -118,8 +121,9 @@ class _Builder:
         self.notes: list[str] = []
         self.commit: str | None = None
         # First, since options that do not go together are found before any weight is read.
-        label = wired_label(wiring, recipe.processing.get("ignore_label"))
-        self.criteria = {plan.name: _criterion(plan, label) for plan in wiring.tasks}
+        self.criteria = {
+            plan.name: _criterion(plan, wired_label(wiring, plan, recipe.processing)) for plan in wiring.tasks
+        }
 
     def backbone(self) -> nn.Module:
         blueprint, indices = self.wiring.blueprint, self.wiring.selection.out_indices

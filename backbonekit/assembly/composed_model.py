@@ -111,8 +111,19 @@ class ComposedModel(nn.Module):
 
     @property
     def labels(self) -> Labels | None:
-        """The names of the classes, or None."""
+        """The names of the classes, or None; of several tasks, of those that have no other ones."""
         return self.recipe.labels
+
+    def task_labels(self, task: str = "") -> Labels | None:
+        """The names of the classes of a task."""
+        return self.recipe.task_labels(task)
+
+    def result_labels(self, task: str | None = None) -> Labels | Mapping[str, Labels | None] | None:
+        """The names for what `predict(task=task)` returns: of one task, or by task where they differ."""
+        if task in self.tasks or len(self.tasks) == 1:
+            return self.task_labels(task if task in self.tasks else next(iter(self.tasks)))  # type: ignore[arg-type]
+        by_task = {name: self.task_labels(name) for name in self.tasks if self.scoring(name) is not None}
+        return by_task if len(set(by_task.values())) > 1 else next(iter(by_task.values()), None)
 
     def rename_classes(self, labels: Labels | None) -> None:
         """Other names for the same classes: results, drawings and what is saved follow."""

@@ -2,24 +2,28 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from backbonekit.assembly.plan import TaskPlan
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.requirements import Requirement
-from backbonekit.contract.signatures import option_names
+from backbonekit.contract.signatures import option_names, pick
 from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.registry.table import options
 
 EXTRA_LEVELS = "num_extra_levels"  # the option of a neck that makes coarser levels than it receives
 DEEPEST_LEVELS = "num_deepest_levels"  # the option of a part that takes levels by depth in place of strides
+STRIDES = "strides"  # the option of a neck that makes levels of any strides from one map
+PYRAMID = "simple_feature_pyramid"  # inserted where a part requires several strides of a single-stride backbone
 _USUAL_NECK = "fpn"
 _MOST_EXTRA_LEVELS = 8
 
 
-def grow_neck(plan: TaskPlan, available: FeaturePyramid, backbone: str) -> str | None:
-    """Raises `num_extra_levels` of a neck where a part requires coarser levels than the backbone has, and returns the
-    note on it; None where nothing had to grow, or no growing helps."""
+def grow_neck(plan: TaskPlan, available: FeaturePyramid, producer: str) -> str | None:
+    """Raises `num_extra_levels` of a neck where a part requires coarser levels than there are before it, and returns
+    the note on it; None where nothing had to grow, or no growing helps. `producer`: what returns them, for the note.
+    """
     wanted = plan.demand().requirement
     if available.is_single_stride or not _lacks_coarse_levels(wanted, available):
         return None
@@ -35,7 +39,7 @@ def grow_neck(plan: TaskPlan, available: FeaturePyramid, backbone: str) -> str |
                 consumer = behind[0].shown if behind else "one of the heads"
                 return (
                     f"{plan.path}{neck.shown}: {EXTRA_LEVELS}={count}, since {consumer} requires coarser levels than "
-                    f"{backbone} has (adapt: never refuses this instead)"
+                    f"{producer} has (adapt: never refuses this instead)"
                 )
         neck.options[EXTRA_LEVELS] = before
     return None
@@ -53,33 +57,74 @@ def single_level_notes(plan: TaskPlan, available: FeaturePyramid) -> list[str]:
     ]
 
 
-def changes_that_may_fit(recipe: Recipe, task: str, available: FeaturePyramid) -> Iterator[tuple[str, Recipe]]:
-    """Overrides that change what a task requires, the head's before the necks', with the recipe that each makes."""
-    parts = recipe.tasks[task]
-    path = f"heads.{task}." if task else ""
+def changes_that_may_fit(recipe: Recipe, plan: TaskPlan, available: FeaturePyramid) -> Iterator[tuple[str, Recipe]]:
+    """What changes the levels that a task, or the necks that all tasks share, require: overrides of the head before
+    those of the necks, then parts to insert; each with the recipe that it makes."""
+    shared = bool(recipe.heads) and not plan.name
+    parts = TaskRecipe(None, recipe.neck) if shared else recipe.tasks[plan.name]
+
+    def changed(**changes: object) -> Recipe:
+        return _with_task(recipe, plan.name, replace(parts, **changes))  # type: ignore[arg-type]
+
     if parts.head is not None:
         for option, value in _choices("head", parts.head, available):
             head = replace(parts.head, options={**parts.head.options, option: value})
-            yield f"{path}head.{option}={value}", _with_task(recipe, task, replace(parts, head=head))
+            yield f"{plan.path}head.{option}={value}", changed(head=head)
     for position, neck in enumerate(parts.neck):
-        for option, value in _choices("neck", neck, available):
-            changed = replace(neck, options={**neck.options, option: value})
-            necks = (*parts.neck[:position], changed, *parts.neck[position + 1 :])
-            index = f".{position}" if len(parts.neck) > 1 else ""
-            yield f"{path}neck{index}.{option}={value}", _with_task(recipe, task, replace(parts, neck=necks))
+        index = f".{position}" if len(parts.neck) > 1 else ""
+        strides = _required_behind(parts, plan.wanted, position).strides
+        made = [(STRIDES, strides)] if STRIDES in option_names(resolve("neck", neck.name).__init__) else []
+        for option, value in (*made, *_choices("neck", neck, available)):
+            other = replace(neck, options={**neck.options, option: value})
+            necks = (*parts.neck[:position], other, *parts.neck[position + 1 :])
+            yield f"{plan.path}neck{index}.{option}={_written(value)}", changed(neck=necks)
+    usual = _with_defaults(_USUAL_NECK)
     if not parts.neck:
-        usual = PartRecipe(_USUAL_NECK, {key: entry["default"] for key, entry in _options("neck", _USUAL_NECK).items()})
-        yield f"{path}neck={_USUAL_NECK}", _with_task(recipe, task, replace(parts, neck=(usual,)))
+        yield f"{plan.path}neck={_USUAL_NECK}", changed(neck=(usual,))
+    elif parts.neck[0].name != PYRAMID:
+        yield f"{_USUAL_NECK} first in {plan.path}neck", changed(neck=(usual, *parts.neck))
+    if parts.neck:
+        yield f"{_USUAL_NECK} last in {plan.path}neck", changed(neck=(*parts.neck, usual))
+    if not parts.neck or parts.neck[0].name != PYRAMID:
+        strides = _required_behind(parts, plan.wanted, -1).strides
+        making, pyramid = "", _with_defaults(PYRAMID)
+        if not set(strides) <= set(pyramid.options[STRIDES]):
+            making = f" with {STRIDES}={_written(strides)}"
+            pyramid = replace(pyramid, options={**pyramid.options, STRIDES: strides})
+        yield (
+            f"{PYRAMID}{making} first in {plan.path}neck, which makes all of them from the last map",
+            changed(neck=(pyramid, *parts.neck)),
+        )
 
 
-def _choices(kind: str, part: PartRecipe, available: FeaturePyramid) -> Iterator[tuple[str, int]]:
+def _required_behind(task: TaskRecipe, wanted: Requirement | None, position: int) -> Requirement:
+    """What the parts behind the neck at this position require of it; -1: of what is before all of them."""
+    requirement = wanted
+    parts = [("neck", neck) for neck in task.neck] + [("head", task.head)] * (task.head is not None)
+    for kind, part in reversed(parts[position + 1 :]):
+        assert part is not None
+        needs = resolve(kind, part.name).needs
+        requirement = needs(requirement, **pick(part.options, needs))
+    return requirement or Requirement()
+
+
+def _written(value: Any) -> str:
+    """A value as an override has it, without spaces, which a shell splits at."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def _with_defaults(neck: str) -> PartRecipe:
+    return PartRecipe(neck, {key: entry["default"] for key, entry in _options("neck", neck).items()})
+
+
+def _choices(kind: str, part: PartRecipe, available: FeaturePyramid) -> Iterator[tuple[str, Any]]:
     """Other values of those options that decide which levels a part requires."""
     table = _options(kind, part.name)
     for option in option_names(resolve(kind, part.name).needs):
         if option == EXTRA_LEVELS:
             values = list(range(part.options.get(option, 0) + 1, _MOST_EXTRA_LEVELS + 1))
         elif option == DEEPEST_LEVELS:
-            values = [len(available.levels)]
+            values = list(range(len(available.levels), 1, -1))
         else:
             values = table.get(option, {}).get("schema", {}).get("enum", [])
         for value in values:
@@ -97,6 +142,9 @@ def _lacks_coarse_levels(wanted: Requirement | None, available: FeaturePyramid) 
 
 
 def _with_task(recipe: Recipe, name: str, task: TaskRecipe) -> Recipe:
+    """The recipe with another task; of several, '' stands for the necks that all share."""
     if not recipe.heads:
         return replace(recipe, neck=task.neck, head=task.head)
+    if not name:
+        return replace(recipe, neck=task.neck)
     return replace(recipe, heads={**recipe.heads, name: task})

@@ -175,11 +175,7 @@ def _refuse_unless_plain(
             f"{problem} with out_indices {list(named)}, so {lacking} is missing. The fix: backbone.out_indices=auto, "
             f"or backbone.out_strides=[{required}]."
         )
-    fixes = [
-        *demand.fixes(),
-        "another backbone",
-        "simple_feature_pyramid first in neck, which makes all of them from the last map",
-    ]
+    fixes = [*demand.fixes(), "another backbone"]
     raise ContractError(f"{problem} at most, so {lacking} is missing. The fix: {', or '.join(fixes)}.")
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from backbonekit.assembly.inference import Predictor, evaluating, run
 from backbonekit.assembly.top_down_pose import boxes_of_each, check_fixed_size, crops_of, on_image
-from backbonekit.contract.labels import Labels
-from backbonekit.contract.predictions import Heatmaps, MaskQueries, Prediction
+from backbonekit.contract.predictions import Heatmaps, Prediction
 from backbonekit.contract.results import KeypointResult, Result
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.pixels import ImageLike
@@ -176,10 +175,10 @@ def _batch(
             geometries,
             scoring=model.scoring(name),  # type: ignore[arg-type] - a task that predicted has a head
             task=reading,
-            labels=_fitting(model.labels, predictions[name]),
+            labels=model.task_labels(name),
             threshold=threshold,
             top_k=top_k,
-            ignore_label=model.processor.ignore_label,
+            ignore_label=model.processor.ignore_label_of(name),
         )
         for name, reading in chosen.items()
     }
@@ -198,13 +197,6 @@ def _choose(predictions: Mapping[str, Prediction], task: str | None) -> dict[str
         kinds = ", ".join(f"{name} ({' or '.join(tasks_of(prediction))})" for name, prediction in predictions.items())
         raise RecipeError(f"task={task!r}: this model has the tasks {kinds}.")
     return {name: task if task in tasks_of(prediction) else None for name, prediction in predictions.items()}
-
-
-def _fitting(labels: Labels | None, prediction: Prediction) -> Labels | None:
-    """The names, unless this prediction has another number of classes: a second task's are not the first one's."""
-    if labels is None or not isinstance(prediction, MaskQueries):
-        return labels
-    return labels if len(labels.names) == prediction.class_logits.shape[-1] - 1 else None
 
 
 def _check(model: Predictor, batch_size: int) -> None:

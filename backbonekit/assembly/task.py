@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.roles import reads_of
-from backbonekit.contract.targets import TargetReader, Targets
+from backbonekit.contract.targets import TargetReader, Targets, targets_of
 
 
 class TaskModules(NamedTuple):
@@ -78,12 +78,13 @@ class Task:
 
     def reader(self, model: HasTaskModules) -> TargetReader | None:
         """The target keys of the criterion, or of a head with losses of its own; None without a head."""
-        return reader_of(self.head_name, self.modules(model))
+        return reader_of(self.name, self.head_name, self.modules(model))
 
     def run(self, model: HasTaskModules, maps: FeatureMaps, canvas: Canvas, targets: Targets | None) -> TaskOutput:
         """The task on the backbone's maps. Losses where targets are given: the criterion's, or the head's own."""
         neck, head, criterion = self.modules(model)
         maps = selected(maps, self.levels)
+        targets = None if targets is None else targets_of(targets, self.name)
         for part in neck:
             maps = part(maps, canvas)
         if head is None:
@@ -97,11 +98,12 @@ class Task:
         return TaskOutput(maps, prediction, losses)
 
 
-def reader_of(head_name: str, modules: TaskModules) -> TargetReader | None:
+def reader_of(task: str, head_name: str, modules: TaskModules) -> TargetReader | None:
     """Which target keys the losses of a task read. Raises ContractError for a part that declares none."""
     if modules.head is None:
         return None
-    return TargetReader(head_name, reads_of(modules.head if modules.criterion is None else modules.criterion))
+    reads = reads_of(modules.head if modules.criterion is None else modules.criterion)
+    return TargetReader(head_name, reads, task)
 
 
 def modules_by_kind(

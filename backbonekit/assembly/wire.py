@@ -1,13 +1,13 @@
 """Wiring: requirements go back from heads to the backbone, features go forward. No weight is read or allocated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 
 import torch
 
-from backbonekit.assembly.fitting import changes_that_may_fit, grow_neck, single_level_notes
+from backbonekit.assembly.fitting import PYRAMID, changes_that_may_fit, grow_neck, single_level_notes
 from backbonekit.assembly.level_selection import Selection, available_levels, select_levels
 from backbonekit.assembly.plan import PartPlan, TaskPlan
 from backbonekit.contract.features import FeaturePyramid, Level, octave
@@ -15,11 +15,10 @@ from backbonekit.contract.requirements import Requirement
 from backbonekit.contract.roles import Blueprint
 from backbonekit.contract.signatures import defaults, option_names, pick
 from backbonekit.errors import ContractError, RecipeError
+from backbonekit.recipe.part_options import part_of_your_own
 from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
 from backbonekit.registry.lookup import check_declarations, names, resolve
 from backbonekit.weights.budget import counted
-
-PYRAMID = "simple_feature_pyramid"  # inserted where a part requires several strides of a single-stride backbone
 
 
 @dataclass(slots=True)
@@ -63,10 +62,11 @@ def _wired(recipe: Recipe, blueprint: Blueprint, *, offers_fixes: bool = True) -
     if recipe.adapt == "auto":
         notes += [note for plan in first if (note := grow_neck(plan, available, blueprint.name)) is not None]
 
-    def fixes(task: str) -> list[str]:
-        return _working_fixes(recipe, task, blueprint, available) if offers_fixes and shared is None else []
+    def fixes(plan: TaskPlan) -> list[str]:
+        return _working_fixes(recipe, plan, blueprint, available) if offers_fixes else []
 
-    demands = {plan.name: replace(plan.demand(), fixes=partial(fixes, plan.name)) for plan in first}
+    forward = partial(_forward, may_adapt=recipe.adapt == "auto", fixes=fixes)
+    demands = {plan.name: replace(plan.demand(), fixes=partial(fixes, plan)) for plan in first}
     selection = select_levels(blueprint, recipe.backbone, demands, recipe.adapt)
     for plan in first:
         chosen, requirement = selection.tasks[plan.name], demands[plan.name].requirement
@@ -76,14 +76,14 @@ def _wired(recipe: Recipe, blueprint: Blueprint, *, offers_fixes: bool = True) -
             plan.necks.insert(0, _pyramid_plan(blueprint, requirement))
         plan.levels = chosen.positions
         entering = FeaturePyramid(tuple(selection.features.levels[position] for position in plan.levels))
-        _forward(plan, entering, producer=f"backbone {blueprint.name}")
+        notes += forward(plan, entering, producer=f"backbone {blueprint.name}")
         notes += single_level_notes(plan, available)
     if shared is not None:
         published = shared.necks[-1].publishes
         assert published is not None
         for plan in plans:
             plan.levels = tuple(range(len(published.levels)))
-            _forward(plan, published, producer=shared.necks[-1].shown)
+            notes += forward(plan, published, producer=shared.necks[-1].shown)
     return Wiring(blueprint, selection, plans, shared, notes)
 
 
@@ -97,10 +97,10 @@ def _shared_plan(recipe: Recipe, plans: Sequence[TaskPlan]) -> TaskPlan | None:
     return shared
 
 
-def _working_fixes(recipe: Recipe, task: str, blueprint: Blueprint, available: FeaturePyramid) -> list[str]:
-    """Overrides under which the recipe can be wired, each tried: what a message offers has to work."""
+def _working_fixes(recipe: Recipe, plan: TaskPlan, blueprint: Blueprint, available: FeaturePyramid) -> list[str]:
+    """Changes under which the recipe can be wired, each tried: what a message offers has to work."""
     found: dict[str, str] = {}
-    for override, changed in changes_that_may_fit(recipe, task, available):
+    for override, changed in changes_that_may_fit(recipe, plan, available):
         key = override.partition("=")[0]
         if key not in found:  # the first value that works is enough
             with suppress(ContractError, RecipeError):
@@ -153,24 +153,66 @@ def _pyramid_note(blueprint: Blueprint, consumer: PartPlan, requirement: Require
     )
 
 
-def _forward(task: TaskPlan, features: FeaturePyramid, *, producer: str) -> None:
-    """Constructs every part on the meta device from what the one before, first of all `producer`, publishes."""
-    for plan in task.parts:
+def _forward(
+    task: TaskPlan,
+    features: FeaturePyramid,
+    *,
+    producer: str,
+    may_adapt: bool,
+    fixes: Callable[[TaskPlan], Sequence[str]],
+) -> list[str]:
+    """Constructs every part on the meta device from what the one before, first of all `producer`, publishes. Returns
+    notes on necks that were made to return more levels. `fixes`: changes under which the recipe can be wired."""
+    notes: list[str] = []
+    publishers = dict.fromkeys(features.extras, producer)  # who adds each extra
+    for position, plan in enumerate(task.parts):
+        behind = replace(task, necks=task.necks[position:])
+        if may_adapt and position and (note := grow_neck(behind, features, producer)) is not None:
+            notes.append(note)
         plan.receives = features
         requirement = plan.part.needs(None, **pick(plan.options, plan.part.needs))  # type: ignore[attr-defined]
         missing = requirement.missing_extras(features)
         if missing:
-            raise ContractError(
-                f"{plan.shown}{task.of_task} requires {', '.join(missing)}, which {producer} does not return. "
-                + _fix_for_extras(missing, f"{task.path}neck")
-            )
-        with torch.device("meta"), counted() as count:
-            built = plan.construct()
+            requires = f"{plan.shown}{task.of_task} requires {', '.join(missing)}, which {producer} does not"
+            lost = [name for name in missing if name in publishers]
+            if lost:
+                raise ContractError(
+                    f"{requires} pass on: {publishers[lost[0]]} returns {lost[0]}. The fix: {producer} before "
+                    f"{publishers[lost[0]]}, or without it; a neck of your own passes on maps.extras."
+                )
+            raise ContractError(f"{requires} return. " + _fix_for_extras(missing, f"{task.path}neck"))
+        try:
+            with torch.device("meta"), counted() as count:
+                built = plan.construct()
+        except ContractError as error:
+            raise _misfit(error, task, plan, behind.demand().requirement, producer, fixes) from error
         plan.num_numbers = count.numbers
         if plan.kind == "neck":
             features = built.features  # type: ignore[assignment]
             plan.publishes = features
+            publishers = {**dict.fromkeys(features.extras, plan.shown), **publishers}
         producer = plan.shown
+    return notes
+
+
+def _misfit(
+    error: ContractError,
+    task: TaskPlan,
+    plan: PartPlan,
+    requirement: Requirement | None,
+    producer: str,
+    fixes: Callable[[TaskPlan], Sequence[str]],
+) -> ContractError:
+    """The error of a part that could not be constructed; where it lacks levels, with the changes that help."""
+    missing = () if requirement is None else requirement.missing_strides(plan.receives)
+    working = fixes(task) if missing else ()
+    if requirement is None or not working:
+        return error
+    given = ", ".join(f"{stride:g}" for stride in plan.receives.strides)
+    return ContractError(
+        f"{plan.shown}{task.of_task} requires levels at strides {', '.join(map(str, requirement.strides))}; {producer} "
+        f"returns strides {given}, so {', '.join(map(str, missing))} is missing. The fix: {', or '.join(working)}."
+    )
 
 
 def _fix_for_extras(extras: Sequence[str], path: str) -> str:
@@ -186,6 +228,6 @@ def _fix_for_extras(extras: Sequence[str], path: str) -> str:
         if set(extras) <= set(neck.features.extras):
             sizes[name] = sum(parameter.numel() for parameter in neck.parameters())
     if not sizes:
-        return "No known neck returns it."
+        return f"No known neck returns it. {part_of_your_own('neck')}"
     first, *others = sorted(sizes, key=lambda name: sizes[name])
     return f"The fix: {path}={first}" + (f" (or {', '.join(others)})." if others else ".")

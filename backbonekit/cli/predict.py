@@ -63,7 +63,8 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
 
     threshold = float(literals["threshold"]) if "threshold" in literals else None
     bands = _read_bands(literals["bands"]) if "bands" in literals else None
-    results = CocoResults(literals["results"], model.labels) if "results" in literals else None
+    labels = model.result_labels(literals.get("task"))
+    results = CocoResults(literals["results"], labels) if "results" in literals else None
     failed: list[FilePrediction] = []
     grey = 0
     # No bar for a single image, nor (disable=None) where standard error is no terminal.
@@ -78,7 +79,7 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
                 progress.update()
                 continue
             source = Path(prediction.source)
-            line = printable(f"{source.name}: {summarise(result, model.labels)}")
+            line = printable(f"{source.name}: {summarise(result, labels)}")
             progress.write(line, file=sys.stdout)  # above the bar
             factor = shrinking(size_of(image), model.processor.processing)
             if factor > _SHRINKS_A_LOT:
@@ -86,7 +87,7 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
                 progress.write(printable(note), file=sys.stderr)
             grey += is_grey(image)
             if outputs:
-                write_image(outputs[source], draw(image, result, model.labels, bands=bands))
+                write_image(outputs[source], draw(image, result, labels, bands=bands))
             if results is not None:
                 results.add(source.name, size_of(image), result)
             progress.update()

@@ -43,6 +43,15 @@ class Labels:
         return {category_id: index for index, category_id in enumerate(ids)}
 
 
+LabelsByTask = Mapping[str, Labels | None]
+"""Those of each task of a model whose tasks have different classes."""
+
+
+def labels_of(labels: Labels | LabelsByTask | None, task: str) -> Labels | None:
+    """Those of one task: its own where they differ by task, else those of all."""
+    return labels.get(task) if isinstance(labels, Mapping) else labels
+
+
 def category_id_of(labels: Labels | None, label: int) -> int:
     """The id of a class in the user's own annotations; without labels its index."""
     return label if labels is None else labels.category_id(label)

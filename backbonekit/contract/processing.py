@@ -61,6 +61,10 @@ class Processing:
     label_map: LabelMap | None = None
 
 
+OF_TARGETS = ("ignore_label", "label_map")
+"""The fields of `Processing` that are of targets, which each of several tasks may have of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """Where one image went: what post-processing needs to bring a prediction back to the image's own pixels.

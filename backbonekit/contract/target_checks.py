@@ -8,7 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from backbonekit.contract.targets import PER_OBJECT_KEYS, RECORD_KEYS, TARGET_KEYS, Reads, TargetReader, Targets
+from backbonekit.contract.targets import (
+    PER_OBJECT_KEYS,
+    RECORD_KEYS,
+    TARGET_KEYS,
+    Reads,
+    TargetReader,
+    Targets,
+    own_key,
+)
 from backbonekit.errors import ContractError, nearest
 
 _COCO = "From COCO: bk.coco_targets(annotations, categories)."
@@ -67,7 +75,7 @@ def check_keys(target: Mapping[str, Any], index: int, readers: Sequence[TargetRe
             f"model(**model.processor(images, targets)), or for COCO's annotations bk.coco_targets."
         )
     for key in target:
-        if key in TARGET_KEYS or key in RECORD_KEYS or any(key in keys for one in readers for keys in one.reads):
+        if key in TARGET_KEYS or key in RECORD_KEYS or any(_is_read(key, one) for one in readers):
             continue
         declared = {name for one in readers for keys in one.reads for name in keys}
         hint = _FOREIGN.get(key) or nearest(str(key), declared or TARGET_KEYS).capitalize()
@@ -80,12 +88,13 @@ def check_complete(
 ) -> None:
     """Raises ContractError for a key that would be read if another one were there, as boxes without labels."""
     for one in readers:
-        if any(all(key in target for key in keys) for keys in one.reads):
+        if any(all(one.key_in(target, key) in target for key in keys) for keys in one.reads):
             continue
         for keys in one.reads:
-            unused = [key for key in keys if key in target and key not in used]
+            present = [key for key in (one.key_in(target, name) for name in keys) if key in target]
+            unused = [key for key in present if key not in used]
             if unused:
-                missing = [key for key in keys if key not in target]
+                missing = [key for key in keys if one.key_in(target, key) not in target]
                 raise ContractError(
                     f"targets[{index}] has {_listed(unused)} and no {_listed(missing)}: {_described(readers)}."
                 )
@@ -93,9 +102,18 @@ def check_complete(
 
 def _used(target: Mapping[str, Any], readers: Sequence[TargetReader]) -> frozenset[str]:
     """The keys of every alternative that is complete."""
-    return frozenset(
-        key for one in readers for keys in one.reads if all(name in target for name in keys) for key in keys
-    )
+    complete = [
+        [one.key_in(target, name) for name in keys]
+        for one in readers
+        for keys in one.reads
+        if all(one.key_in(target, name) in target for name in keys)
+    ]
+    return frozenset(key for keys in complete for key in keys)
+
+
+def _is_read(key: str, reader: TargetReader) -> bool:
+    """Whether a reader declares the key, as its own or as that of all tasks."""
+    return any(key in (name, own_key(reader.task, name)) for keys in reader.reads for name in keys)
 
 
 def _described(readers: Sequence[TargetReader]) -> str:

@@ -95,7 +95,30 @@ Reads = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True, slots=True)
 class TargetReader:
-    """What reads the targets: `name` of the head as registered, and `reads`, the keys of its losses."""
+    """What reads the targets: `name` of the head as registered, and `reads`, the keys of its losses. `task`: its name
+    in a model of several, whose own keys are "TASK.KEY"; '' in a model of one."""
 
     name: str
     reads: Reads
+    task: str = ""
+
+    def key_in(self, target: Mapping[str, object], key: str) -> str:
+        """What `key` is called in a target: the task's own where it is there, else that of all tasks."""
+        own = own_key(self.task, key)
+        return own if own in target else key
+
+
+def own_key(task: str, key: str) -> str:
+    """The key of a target that one of several tasks reads in place of `key`."""
+    return f"{task}.{key}" if task else key
+
+
+def targets_of(targets: Targets, task: str) -> Targets:
+    """The targets as a task reads them: its own keys in place of those of all tasks."""
+    prefix = own_key(task, "")
+    if not task or not any(key.startswith(prefix) for target in targets for key in target):
+        return targets
+    return [
+        {**target, **{key.removeprefix(prefix): value for key, value in target.items() if key.startswith(prefix)}}
+        for target in targets
+    ]  # type: ignore[return-value]

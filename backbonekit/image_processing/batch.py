@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from backbonekit.contract.processing import Processing
-from backbonekit.contract.targets import IGNORE_LABEL, Target
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.resize import round_up
-from backbonekit.image_processing.targets import pad_target
 
 
 def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tuple[int, int]:
@@ -31,27 +29,20 @@ def canvas_for(sizes: Sequence[tuple[int, int]], processing: Processing) -> tupl
 def pad_together(
     images: Sequence[Tensor],
     canvas: tuple[int, int],
-    targets: Sequence[Target] | None = None,
-    ignore_label: int = IGNORE_LABEL,
 ) -> dict[str, Any]:
     """`pixel_values` [batch, channels, *canvas] with 0 (the mean colour) on padding, `pixel_mask` bool
-    [batch, *canvas] with True where a real pixel is, or None when nothing is padded; `targets` if there are, their
-    segmentations with `ignore_label` on padding."""
+    [batch, *canvas] with True where a real pixel is, or None when nothing is padded."""
     padded = any(tuple(image.shape[-2:]) != canvas for image in images)
     if not padded:
-        batch: dict[str, Any] = {"pixel_values": torch.stack(list(images)), "pixel_mask": None}
-    else:
-        first = images[0]
-        values = first.new_zeros((len(images), first.shape[0], *canvas))
-        mask = torch.zeros((len(images), *canvas), dtype=torch.bool, device=first.device)
-        for index, image in enumerate(images):
-            height, width = image.shape[-2:]
-            values[index, :, :height, :width] = image
-            mask[index, :height, :width] = True
-        batch = {"pixel_values": values, "pixel_mask": mask}
-    if targets is not None:
-        batch["targets"] = [pad_target(target, canvas, ignore_label) for target in targets]
-    return batch
+        return {"pixel_values": torch.stack(list(images)), "pixel_mask": None}
+    first = images[0]
+    values = first.new_zeros((len(images), first.shape[0], *canvas))
+    mask = torch.zeros((len(images), *canvas), dtype=torch.bool, device=first.device)
+    for index, image in enumerate(images):
+        height, width = image.shape[-2:]
+        values[index, :, :height, :width] = image
+        mask[index, :height, :width] = True
+    return {"pixel_values": values, "pixel_mask": mask}
 
 
 def split_sample(sample: Any) -> tuple[Tensor, Any]:

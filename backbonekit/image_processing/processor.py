@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,20 +12,19 @@ from PIL import Image
 from torch import Tensor
 
 from backbonekit.contract.ignored_label import ignored_label
-from backbonekit.contract.label_map import label_map_faults, read_label_map
+from backbonekit.contract.label_map import label_map_faults
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_schema import schemas_of
 from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.processing import Geometry, Processing
-from backbonekit.contract.targets import Target, TargetReader
+from backbonekit.contract.targets import TargetReader
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
-from backbonekit.image_processing.relabel import relabelled_target
 from backbonekit.image_processing.resize import crop_box, resize_pixels, resized_size
-from backbonekit.image_processing.target_formats import is_coco_object, is_supervision, read_target
-from backbonekit.image_processing.targets import move_target
-from backbonekit.ops.targets import check_no_mask_values
+from backbonekit.image_processing.target_formats import is_coco_object, is_supervision
+from backbonekit.image_processing.target_rules import TargetRules, TargetsByTask, joined, read_by_task
+from backbonekit.image_processing.targets import move_target, pad_target
 
 _MAX_CHANNELS = 1_024  # of an image; hyperspectral cameras have a few hundred bands
 _WIDE = 20  # a range in which a standard deviation of 1 is no image's
@@ -44,9 +44,10 @@ class ImageProcessor:
         *,
         num_classes: int | None = None,
         readers: Sequence[TargetReader] = (),
+        tasks: Mapping[str, TargetRules] = MappingProxyType({}),
     ) -> None:
-        """`num_classes`: of the model's segmentations. `readers`: what its tasks learn from. Raises RecipeError with
-        every fault of `processing`."""
+        """`num_classes`: of the model's segmentations. `readers`: what its tasks learn from. `tasks`: how each of
+        several reads them. Raises RecipeError with every fault of `processing`."""
         faults = _faults(processing)
         if faults:
             raise RecipeError(faults)
@@ -54,7 +55,7 @@ class ImageProcessor:
         self.labels = labels
         self.num_classes = num_classes
         self.readers = tuple(readers)
-        self._label_map = read_label_map(processing.label_map or {})
+        self.tasks = dict(tasks)
         self._mean = torch.tensor(processing.mean, dtype=torch.float32)[:, None, None]
         self._std = torch.tensor(processing.std, dtype=torch.float32)[:, None, None]
 
@@ -100,9 +101,11 @@ class ImageProcessor:
         moved = None
         if targets is not None:
             labelled = self._read_targets(targets, [geometry.original for geometry in geometries])
-            pairs = zip(labelled, together, strict=True)
-            moved = [move_target(target, geometry, self.ignore_label) for target, geometry in pairs]
-        return pad_together(values, canvas, moved, self.ignore_label), together
+            moved = [
+                {task: move_target(one, geometry, self.ignore_label_of(task)) for task, one in target.items()}
+                for target, geometry in zip(labelled, together, strict=True)
+            ]
+        return self._padded(values, canvas, moved), together
 
     def collate(self, samples: Sequence[Any]) -> dict[str, Any]:
         """Batches what a user's own augmentation made; fits `DataLoader(collate_fn=processor.collate)`.
@@ -126,29 +129,45 @@ class ImageProcessor:
         if any(target is not None for _, target in pairs):
             sizes = [_size(pixel_values) for pixel_values in values]
             targets = self._read_targets([{} if target is None else target for _, target in pairs], sizes)
-        return pad_together(values, canvas, targets, self.ignore_label)
+        return self._padded(values, canvas, targets)
 
     @property
     def ignore_label(self) -> int:
         """The label of pixels of a segmentation that belong to no class, and of its padding."""
         return ignored_label(self.processing.ignore_label, self.num_classes)
 
-    def _read_targets(self, given: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> list[Target]:
-        """Of images of these (height, width): checked, with the labels that `processing.label_map` makes of the
-        files' own."""
-        targets = [
-            read_target(target, size, image=index, readers=self.readers)
-            for index, (target, size) in enumerate(zip(given, sizes, strict=True))
-        ]
-        if self._label_map:
-            targets = [relabelled_target(target, self._label_map, self.ignore_label) for target in targets]
-        if self.processing.ignore_label is None and self.num_classes is not None:
-            for index, target in enumerate(targets):
-                if "segmentation" in target:
-                    check_no_mask_values(
-                        target["segmentation"], self.num_classes, self.ignore_label, where=f"targets[{index}]"
-                    )
-        return targets
+    def ignore_label_of(self, task: str) -> int:
+        """That of one of several tasks, which may have its own."""
+        return self.tasks[task].ignore_label if task in self.tasks else self.ignore_label
+
+    def _read_targets(self, given: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> list[TargetsByTask]:
+        """Of images of these (height, width)."""
+        rules = {"": self._rules(), **self.tasks}
+        pairs = zip(given, sizes, strict=True)
+        return [read_by_task(target, size, rules, image=index) for index, (target, size) in enumerate(pairs)]
+
+    def _rules(self) -> TargetRules:
+        """Of the keys of all tasks."""
+        sharing = [one for one in self.readers if one.task not in self.tasks or not self.tasks[one.task].is_own]
+        is_checked = not self.readers or any("segmentation" in keys for one in sharing for keys in one.reads)
+        return TargetRules(
+            self.ignore_label,
+            self.processing.label_map,
+            self.readers,
+            self.labels if sharing or not self.readers else None,
+            num_checked=self.num_classes if is_checked and self.processing.ignore_label is None else None,
+        )
+
+    def _padded(
+        self, values: Sequence[Tensor], canvas: tuple[int, int], targets: Sequence[TargetsByTask] | None
+    ) -> dict[str, Any]:
+        batch = pad_together(values, canvas)
+        if targets is not None:
+            batch["targets"] = [
+                joined({task: pad_target(one, canvas, self.ignore_label_of(task)) for task, one in target.items()})
+                for target in targets
+            ]
+        return batch
 
     def _one(self, image: ImageLike) -> tuple[Tensor, Geometry]:
         """[channels, height, width] before padding; its geometry with the canvas still its own size."""

@@ -14,7 +14,7 @@ def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_
 
     `numbers`: the new label by the old one, None where it is ignored; labels that it does not name stay. An ignored
     label becomes `ignore_label` in a segmentation; an object that has it leaves every per-object key, so it counts as
-    background; an image whose class is ignored has no class.
+    background; the class of an image that is ignored becomes a tensor without entries.
     """
     changed: dict[str, Any] = dict(target)
     if "segmentation" in changed:
@@ -28,7 +28,7 @@ def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_
         changed["labels"] = relabelled(changed["labels"], classes)
     if "class" in changed and changed["class"].numel() == 1 and not changed["class"].is_floating_point():
         if int(changed["class"]) in ignored:
-            del changed["class"]
+            changed["class"] = changed["class"].new_empty(0)
         else:
             changed["class"] = relabelled(changed["class"], classes)
     return changed  # type: ignore[return-value]

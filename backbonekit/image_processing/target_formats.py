@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.ops import box_convert
 
+from backbonekit.contract.labels import Labels
 from backbonekit.contract.target_checks import check_keys
 from backbonekit.contract.target_values import are_inside, check_boxes, check_keypoints, check_relative
 from backbonekit.contract.targets import PER_OBJECT_KEYS, Target, TargetReader
@@ -24,14 +25,22 @@ from backbonekit.image_processing.targets import as_target, check_grids
 from backbonekit.ops.boxes import cxcywh_to_xyxy
 
 
-def read_target(given: Any, size: tuple[int, int], *, image: int, readers: Sequence[TargetReader] = ()) -> Target:
+def read_target(
+    given: Any,
+    size: tuple[int, int],
+    *,
+    image: int,
+    readers: Sequence[TargetReader] = (),
+    labels: Labels | None = None,
+) -> Target:
     """The target of an image of `size` (height, width) in the contract's keys and types, its values checked.
 
     Boxes are cut to the image, keypoints outside it become not annotated, and objects that `iscrowd` marks leave every
-    key. `image`: its index, for messages. `readers`: what learns from it. Raises ContractError for keys that are not
-    read, for boxes that are inverted, relative or outside, and for keypoints that are relative or all outside.
+    key. `image`: its index, for messages. `readers`: what learns from it. `labels`: with category ids, those that
+    COCO's annotations have; without, a category id is the class. Raises ContractError for keys that are not read, for
+    boxes that are inverted, relative or outside, and for keypoints that are relative or all outside.
     """
-    target = _by_keys(given, size, image, readers)
+    target = _by_keys(given, size, image, readers, labels)
     check_keys(target, image, readers)
     target = as_target({key: _plain(key, value, size, image) for key, value in target.items()})
     if "boxes" in target:
@@ -54,29 +63,35 @@ def is_coco_object(given: Any) -> bool:
     return isinstance(given, Mapping) and "bbox" in given and "category_id" in given
 
 
-def _by_keys(given: Any, size: tuple[int, int], image: int, readers: Sequence[TargetReader]) -> Mapping[str, Any]:
+def _by_keys(
+    given: Any, size: tuple[int, int], image: int, readers: Sequence[TargetReader], labels: Labels | None
+) -> Mapping[str, Any]:
     if is_supervision(given):
         return _from_supervision(given)
     if is_coco_object(given):
-        return _from_coco([given], size, readers)
+        return _from_coco([given], size, readers, labels)
     if isinstance(given, Sequence) and not isinstance(given, str):
-        return _from_coco(given, size, readers)
+        return _from_coco(given, size, readers, labels)
     if not isinstance(given, Mapping):
         raise ContractError(
             f"targets[{image}] is of type {type(given).__name__}; a target is a dict such as {{'boxes': ..., 'labels': "
             "...}, COCO's annotations of the image, or supervision's Detections."
         )
     if "annotations" in given:
-        return _from_coco(given["annotations"], size, readers)
+        return _from_coco(given["annotations"], size, readers, labels)
     if "class_labels" in given:
         return _from_transformers(given, size, image)
     return given
 
 
-def _from_coco(objects: Any, size: tuple[int, int], readers: Sequence[TargetReader]) -> Mapping[str, Any]:
+def _from_coco(
+    objects: Any, size: tuple[int, int], readers: Sequence[TargetReader], labels: Labels | None
+) -> Mapping[str, Any]:
     # Decoding masks takes far longer than all the rest.
     has_masks = not readers or any("masks" in keys for one in readers for keys in one.reads)
-    return read_annotations(objects, None, size=size, with_masks=has_masks)
+    ids = None if labels is None or labels.category_ids is None else labels.category_ids
+    categories = None if ids is None else {identifier: index for index, identifier in enumerate(ids)}
+    return read_annotations(objects, categories, size=size, with_masks=has_masks)
 
 
 def _from_transformers(given: Mapping[str, Any], size: tuple[int, int], image: int) -> Mapping[str, Any]:

@@ -1,11 +1,12 @@
 """Results as COCO-style JSON, with label maps as PNG beside it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backbonekit.contract.labels import Labels, category_id_of
+from backbonekit.contract.labels import Labels, LabelsByTask, category_id_of, labels_of
 from backbonekit.contract.results import Result
 from backbonekit.postprocessing.result_kinds import kind_of
 from backbonekit.postprocessing.writing import write_file
@@ -25,10 +26,11 @@ class CocoResults:
     where it is and 0 elsewhere, and `segments_info` the class of 1. No class: 255, in 16 bits 65535. Depth: a 16-bit
     PNG with depth = offset + scale * value. Classes: one entry each, with `score`. Keypoints: one entry a person,
     `keypoints` as x, y, 2 for each that was found and 0, 0, 0 for each that was not, and the mean `score` of those
-    found.
+    found. Where `labels` are those of each of several tasks, a category says which `task` it is of, as an annotation
+    does; the ids of two tasks may be the same.
     """
 
-    def __init__(self, path: str | Path, labels: Labels | None = None) -> None:
+    def __init__(self, path: str | Path, labels: Labels | LabelsByTask | None = None) -> None:
         self.path = Path(path)
         self.labels = labels
         self.images: list[dict[str, Any]] = []
@@ -41,17 +43,18 @@ class CocoResults:
         self.images.append({"id": image_id, "file_name": name, "height": size[0], "width": size[1]})
         for task, one in (result if isinstance(result, dict) else {"": result}).items():
             stem = f"{image_id:06d}_{Path(name).stem}" + (f"_{task}" if task else "")
-            for entry in kind_of(one).entries(one, self.labels, partial(self._beside, stem)):
+            for entry in kind_of(one).entries(one, labels_of(self.labels, task), partial(self._beside, stem)):
                 named = {"task": task} if task else {}
                 self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **named, **entry})
 
     def write(self) -> None:
         """Replaces the JSON file in one step. Raises StorageError."""
-        own = self.labels is not None and self.labels.category_ids is not None
+        given = self.labels.values() if isinstance(self.labels, Mapping) else [self.labels]
+        own = any(one is not None and one.category_ids is not None for one in given)
         content = {
             "info": {"description": f"Results of a backbonekit model. {_OWN_IDS if own else _INDICES}"},
             "images": self.images,
-            "categories": self._categories(),
+            "categories": self._every_category(),
             "annotations": self.annotations,
         }
         write_file(self.path, json.dumps(content, allow_nan=False).encode())
@@ -61,17 +64,28 @@ class CocoResults:
         write_file(path, content)
         return f"{self._maps.name}/{path.name}"
 
-    def _categories(self) -> list[dict[str, Any]]:
-        names, things = ((), None) if self.labels is None else (self.labels.names, self.labels.things)
-        categories: list[dict[str, Any]] = [
-            {
-                "id": category_id_of(self.labels, number),
-                "name": name,
-                **({} if things is None else {"isthing": int(number in things)}),
-            }
-            for number, name in enumerate(names)
+    def _every_category(self) -> list[dict[str, Any]]:
+        if not isinstance(self.labels, Mapping):
+            return _categories(self.labels, self.annotations)
+        return [
+            {**category, "task": task}
+            for task, labels in self.labels.items()
+            for category in _categories(labels, [one for one in self.annotations if one.get("task") == task])
         ]
-        named = {category["id"] for category in categories}
-        entries = [one for entry in self.annotations for one in (entry, *entry.get("segments_info", ()))]
-        found = {entry["category_id"] for entry in entries if "category_id" in entry}
-        return [*categories, *({"id": number, "name": str(number)} for number in sorted(found - named))]
+
+
+def _categories(labels: Labels | None, annotations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every class that has a name, and those without one that the annotations have."""
+    names, things = ((), None) if labels is None else (labels.names, labels.things)
+    categories: list[dict[str, Any]] = [
+        {
+            "id": category_id_of(labels, number),
+            "name": name,
+            **({} if things is None else {"isthing": int(number in things)}),
+        }
+        for number, name in enumerate(names)
+    ]
+    named = {category["id"] for category in categories}
+    entries = [one for entry in annotations for one in (entry, *entry.get("segments_info", ()))]
+    found = {entry["category_id"] for entry in entries if "category_id" in entry}
+    return [*categories, *({"id": number, "name": str(number)} for number in sorted(found - named))]

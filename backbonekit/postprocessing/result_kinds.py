@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import Labels, LabelsByTask, labels_of
 from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
@@ -46,8 +46,8 @@ def kind_of(result: Result) -> ResultKind:
     return RESULT_KINDS[type(result)]
 
 
-def summarise(result: Result | Mapping[str, Result], labels: Labels | None) -> str:
+def summarise(result: Result | Mapping[str, Result], labels: Labels | LabelsByTask | None) -> str:
     """A result in one line of words."""
     if isinstance(result, Mapping):
-        return "; ".join(f"{task}: {summarise(one, labels)}" for task, one in result.items())
-    return ", ".join(kind_of(result).words(result, labels)) or "nothing found"
+        return "; ".join(f"{task}: {summarise(one, labels_of(labels, task))}" for task, one in result.items())
+    return ", ".join(kind_of(result).words(result, labels_of(labels, ""))) or "nothing found"

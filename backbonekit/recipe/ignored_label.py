@@ -10,24 +10,57 @@ _KEY = "ignore_label"
 
 
 def with_one_ignore_label(data: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
-    """The same recipe with `head.criterion.ignore_label` as `processing.ignore_label`. Two different values are a
-    fault."""
+    """The same recipe with `head.criterion.ignore_label` as `processing.ignore_label`; of several tasks that differ, as
+    that of each task. Two values for the same pixels are a fault."""
     found = {path: head["criterion"][_KEY] for path, head in _heads(data) if _KEY in _criterion(head)}
-    found = {f"{path}.criterion.{_KEY}": value for path, value in found.items() if value is not None}
+    found = {path: label for path, label in found.items() if label is not None}
     moved = {key: _without(key, value) for key, value in data.items()}
     processing = data.get("processing") or {}
     if not found or not isinstance(processing, Mapping):
         return moved
-    path, label = next(iter(found.items()))
-    given = {f"processing.{_KEY}": processing.get(_KEY)} if processing.get(_KEY) is not None else {}
-    for other, value in {**found, **given}.items():
-        if value != label:
-            faults.append(
-                f"{shown_path(path)} is {shown(label)} and {shown_path(other)} is {shown(value)}; pixels that are "
-                f"ignored have one label. The fix: processing.{_KEY} alone."
-            )
-            return moved
-    return {**moved, "processing": {**processing, _KEY: label}}
+    given = _given(data)
+    label = next(iter(found.values()))
+    if all(other == label for other in (*found.values(), *given.values())):
+        return {**moved, "processing": {**processing, _KEY: label}}
+    if "heads" in moved and isinstance(moved["heads"], Mapping):
+        return {**moved, "heads": _with_own_labels(moved["heads"], found, given, faults)}
+    _check_same(f"head.criterion.{_KEY}", label, f"processing.{_KEY}", given, faults)
+    return moved
+
+
+def _given(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels that stand in `processing`, of the model and of its tasks, by their path."""
+    holders = {"processing": data}
+    if isinstance(data.get("heads"), Mapping):
+        holders |= {f"heads.{task}.processing": parts for task, parts in data["heads"].items()}
+    given: dict[str, Any] = {}
+    for path, holder in holders.items():
+        processing = holder.get("processing") if isinstance(holder, Mapping) else None
+        if isinstance(processing, Mapping) and processing.get(_KEY) is not None:
+            given[f"{path}.{_KEY}"] = processing[_KEY]
+    return given
+
+
+def _with_own_labels(
+    tasks: Mapping[str, Any], found: Mapping[str, Any], given: Mapping[str, Any], faults: list[str]
+) -> dict[str, Any]:
+    """The tasks with the labels of their criteria as their own."""
+    own = dict(tasks)
+    for task, parts in tasks.items():
+        path = f"heads.{task}.head"
+        if path not in found:
+            continue
+        _check_same(f"{path}.criterion.{_KEY}", found[path], f"heads.{task}.processing.{_KEY}", given, faults)
+        own[task] = {**parts, "processing": {**(parts.get("processing") or {}), _KEY: found[path]}}
+    return own
+
+
+def _check_same(path: str, label: Any, other: str, given: Mapping[str, Any], faults: list[str]) -> None:
+    if given.get(other, label) != label:
+        faults.append(
+            f"{shown_path(path)} is {shown(label)} and {shown_path(other)} is {shown(given[other])}; pixels that are "
+            f"ignored have one label. The fix: {shown_path(other)} alone."
+        )
 
 
 def _heads(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

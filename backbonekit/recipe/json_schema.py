@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from backbonekit.contract.processing import OF_TARGETS
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.recipe import SCHEMA_VERSION
 from backbonekit.registry.lookup import names
@@ -27,7 +28,17 @@ def recipe_schema() -> Schema:
     """The schema of a recipe or of a file that inherits from one."""
     heads = _part("head")
     neck: Schema = {"anyOf": [_NULL, _part("neck"), {"type": "array", "items": _part("neck")}]}
-    task = _object({"head": heads, "neck": neck, "loss_weight": {"type": "number", "minimum": 0}})
+    labels: Schema = {"anyOf": [_NULL, {"type": "array", "items": _TEXT}, _labels()]}
+    processing = processing_fields()
+    task = _object(
+        {
+            "head": heads,
+            "neck": neck,
+            "loss_weight": {"type": "number", "minimum": 0},
+            "labels": labels,
+            "processing": _options({name: processing[name] for name in OF_TARGETS}),
+        }
+    )
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "backbonekit recipe",
@@ -39,8 +50,8 @@ def recipe_schema() -> Schema:
                 "neck": neck,
                 "head": {"anyOf": [_NULL, heads]},
                 "heads": {"type": "object", "additionalProperties": task},
-                "labels": {"anyOf": [_NULL, {"type": "array", "items": _TEXT}, _labels()]},
-                "processing": _options(processing_fields()),
+                "labels": labels,
+                "processing": _options(processing),
                 "adapt": {"enum": ["auto", "never"]},
                 "training": _object({"freeze": _object({"stages": {"type": "integer"}, "norms": {"type": "boolean"}})}),
             }

@@ -30,7 +30,7 @@ class Layering:
 
     def lay(self, layer: dict[str, Any]) -> None:
         """Lays a partial recipe over the model."""
-        self._match_labels(layer)
+        self.model = self._matching_labels(self.model, layer, "")
         self._choose_between_head_and_heads(layer)
         for key, value in layer.items():
             if key == "backbone":
@@ -194,7 +194,12 @@ class Layering:
                 tasks[task] = plain_data(parts)
                 continue
             before = before if isinstance(before, dict) else {}
+            before = self._matching_labels(before, parts, f"{path}.")
             laid = {key: plain_data(item) for key, item in parts.items() if key not in ("head", "neck")}
+            if "labels" in parts:
+                laid["labels"] = _labels(before.get("labels"), parts["labels"])
+            if "processing" in parts:
+                laid["processing"] = _merged(before.get("processing"), parts["processing"])
             if "head" in parts:
                 laid["head"] = self._part("head", before.get("head"), parts["head"], f"{path}.head")
             if "neck" in parts:
@@ -204,18 +209,21 @@ class Layering:
 
     # what several keys decide together
 
-    def _match_labels(self, layer: dict[str, Any]) -> None:
-        """Labels and the number of classes follow whichever of the two is set last."""
-        head = layer.get("head")
+    def _matching_labels(self, holder: dict[str, Any], layer: dict[str, Any], path: str) -> dict[str, Any]:
+        """The model or a task, in which labels and the number of classes follow whichever of the two is set last."""
+        head, before = layer.get("head"), holder.get("head")
         count = head.get("num_classes") if isinstance(head, dict) else None
-        labels = self.model.get("labels")
+        labels = holder.get("labels")
         named = labels.get("names") if isinstance(labels, dict) else labels
         if layer.get("labels") is not None:
-            if count is None and isinstance(self.model.get("head"), dict):
-                self.model["head"] = {key: item for key, item in self.model["head"].items() if key != "num_classes"}
+            if count is None and isinstance(before, dict):
+                return {**holder, "head": {key: item for key, item in before.items() if key != "num_classes"}}
         elif isinstance(count, int) and isinstance(named, list) and len(named) != count and "labels" not in layer:
-            self.notes.append(f"labels: the {len(named)} names are dropped, since head.num_classes={count}.")
-            self.model["labels"] = None
+            self.notes.append(
+                f"{path}labels: the {len(named)} names are dropped, since {path}head.num_classes={count}."
+            )
+            return {**holder, "labels": None}
+        return holder
 
     def _choose_between_head_and_heads(self, layer: dict[str, Any]) -> None:
         if layer.get("heads") and layer.get("head") is None and self.model.get("head") is not None:

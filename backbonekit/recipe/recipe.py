@@ -69,14 +69,35 @@ class PartRecipe:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecipe:
-    """One task: a head, or none, behind its necks; its losses are multiplied by `loss_weight`."""
+    """One task: a head, or none, behind its necks; its losses are multiplied by `loss_weight`.
+
+    `labels`: its own class names, None for those of the model. `processing`: what it has of its own of the processing
+    of targets, `ignore_label` and `label_map`; the rest is the model's.
+    """
 
     head: PartRecipe | None
     neck: tuple[PartRecipe, ...] = ()
     loss_weight: float = 1.0
+    labels: Labels | None = None
+    processing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_classes(self) -> int | None:
+        """Of its head; None where it has no such option."""
+        count = None if self.head is None else self.head.options.get("num_classes")
+        return count if isinstance(count, int) else None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"neck": _parts(self.neck), "head": _head(self.head), "loss_weight": self.loss_weight}
+        # Only where there are some: a task without is written as it always was.
+        labels = {} if self.labels is None else {"labels": _labels(self.labels)}
+        processing = {"processing": plain_data(self.processing)} if self.processing else {}
+        return {
+            "neck": _parts(self.neck),
+            "head": _head(self.head),
+            "loss_weight": self.loss_weight,
+            **labels,
+            **processing,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +122,14 @@ class Recipe:
     def tasks(self) -> Mapping[str, TaskRecipe]:
         """The tasks by name: `heads`, or the only one, whose name is ''."""
         return self.heads or {"": TaskRecipe(self.head, self.neck)}
+
+    def task_labels(self, name: str) -> Labels | None:
+        """The class names of a task: its own, else the model's where it has as many classes as they name."""
+        task = self.tasks[name]
+        if task.labels is not None or self.labels is None:
+            return task.labels
+        counts = (None, len(self.labels.names))
+        return self.labels if task.num_classes in counts else None
 
     @property
     def shared_neck(self) -> tuple[PartRecipe, ...]:

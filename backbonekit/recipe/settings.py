@@ -5,6 +5,7 @@ from typing import Any
 from backbonekit.contract.label_map import label_map_faults
 from backbonekit.contract.labels import MAX_NAME, Labels
 from backbonekit.contract.option_values import coerced, faults_of, shown
+from backbonekit.contract.processing import OF_TARGETS
 from backbonekit.errors import NearestNames, nearest
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.registry.table import processing_fields
@@ -16,19 +17,25 @@ _EDGES = ("shortest_edge", "longest_edge")
 _FROZEN_STAGES = {"type": "integer", "minimum": 0, "maximum": 1_000}
 
 
-def read_labels(data: Any, faults: list[str]) -> Labels | None:
-    """null, a list of names, or {names: [...], things: [...], category_ids: [...]} with things by name or by index."""
+def read_labels(data: Any, faults: list[str], path: str = "labels") -> Labels | None:
+    """null, a list of names, or {names: [...], things: [...], category_ids: [...]} with things by name or by index.
+    `path`: where it stands in the recipe."""
     if data is None:
         return None
     things = category_ids = None
     if isinstance(data, dict):
+        if any(key.isdecimal() for key in data):
+            faults.append(
+                f"{path}: names in the order of their numbers are a list, such as [cat, dog], without numbers."
+            )
+            return None
         for key in data:
             if key not in LABEL_KEYS:
-                faults.append(f"{shown_path(f'labels.{key}')} is unknown; {nearest(key, LABEL_KEYS)}")
+                faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest(key, LABEL_KEYS)}")
         things, category_ids, data = data.get("things"), data.get("category_ids"), data.get("names")
     if not isinstance(data, list) or not 1 <= len(data) <= _MAX_LABELS:
         faults.append(
-            f"labels: given {shown(data)}, must be null, a list of names, or {{names: [...], things: [...],"
+            f"{path}: given {shown(data)}, must be null, a list of names, or {{names: [...], things: [...],"
             " category_ids: [...]}."
         )
         return None
@@ -36,20 +43,20 @@ def read_labels(data: Any, faults: list[str]) -> Labels | None:
     for number, name in enumerate(data):
         if not isinstance(name, str) or not name or len(name) > MAX_NAME or not name.isprintable():
             hint = f" Write {shown(str(name))}." if isinstance(name, int | float) else ""
-            faults.append(f"labels.{number}: given {shown(name)}, must be a name (text of one line).{hint}")
+            faults.append(f"{path}.{number}: given {shown(name)}, must be a name (text of one line).{hint}")
     if len(faults) > before:
         return None
     names = tuple(data)
     return Labels(
         names,
-        None if things is None else _read_things(things, names, faults),
-        None if category_ids is None else _read_category_ids(category_ids, names, faults),
+        None if things is None else _read_things(things, names, faults, f"{path}.things"),
+        None if category_ids is None else _read_category_ids(category_ids, names, faults, f"{path}.category_ids"),
     )
 
 
-def _read_things(things: Any, names: tuple[str, ...], faults: list[str]) -> frozenset[int]:
+def _read_things(things: Any, names: tuple[str, ...], faults: list[str], path: str) -> frozenset[int]:
     if not isinstance(things, list):
-        faults.append(f"labels.things: given {shown(things)}, must be a list of those names that are countable things.")
+        faults.append(f"{path}: given {shown(things)}, must be a list of those names that are countable things.")
         return frozenset()
     found: set[int] = set()
     by_name: dict[str, list[int]] = {}
@@ -61,30 +68,51 @@ def _read_things(things: Any, names: tuple[str, ...], faults: list[str]) -> froz
         numbers = [thing] if is_number else by_name.get(thing, []) if isinstance(thing, str) else []
         if not numbers:
             hint = nearest_name(thing) if isinstance(thing, str) else f"the numbers are 0 to {len(names) - 1}."
-            faults.append(f"labels.things.{position}: no class {shown(thing)}; {hint}")
+            faults.append(f"{path}.{position}: no class {shown(thing)}; {hint}")
         found.update(numbers)
     return frozenset(found)
 
 
-def _read_category_ids(ids: Any, names: tuple[str, ...], faults: list[str]) -> tuple[int, ...] | None:
+def _read_category_ids(ids: Any, names: tuple[str, ...], faults: list[str], path: str) -> tuple[int, ...] | None:
     """The user's own id of each class: one whole number for each name, no two the same."""
     if not isinstance(ids, list) or len(ids) != len(names):
         given = shown(ids) if not isinstance(ids, list) else f"{len(ids)} ids"
-        faults.append(
-            f"labels.category_ids: given {given}, must be a list of {len(names)} whole numbers, one for each name."
-        )
+        faults.append(f"{path}: given {given}, must be a list of {len(names)} whole numbers, one for each name.")
         return None
     before = len(faults)
     seen: dict[int, int] = {}
     for position, number in enumerate(ids):
         if not isinstance(number, int) or isinstance(number, bool) or abs(number) > _MAX_CATEGORY_ID:
-            faults.append(f"labels.category_ids.{position}: given {shown(number)}, must be a whole number.")
+            faults.append(f"{path}.{position}: given {shown(number)}, must be a whole number.")
         elif seen.setdefault(number, position) != position:
             faults.append(
-                f"labels.category_ids.{position}: {number} is also the id of {shown(names[seen[number]])}; every class"
-                " has its own."
+                f"{path}.{position}: {number} is also the id of {shown(names[seen[number]])}; every class has its own."
             )
     return tuple(ids) if len(faults) == before else None
+
+
+def read_target_processing(data: Any, faults: list[str], path: str) -> dict[str, Any]:
+    """What a task has of its own: how its targets are read. Its images are prepared once, for all tasks."""
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        faults.append(f"{path}: given {shown(data)}, must be a mapping with keys of {', '.join(OF_TARGETS)}.")
+        return {}
+    fields = processing_fields()
+    read: dict[str, Any] = {}
+    for key, value in data.items():
+        where = shown_path(f"{path}.{key}")
+        if key not in OF_TARGETS:
+            of_images = f"an image is prepared once, for all tasks. The fix: processing.{key}."
+            faults.append(f"{where}: {of_images if key in fields else nearest(key, OF_TARGETS)}")
+            continue
+        found = faults_of(where, value, fields[key]["schema"])
+        faults.extend(found)
+        if not found and value is not None:
+            read[key] = coerced(value, fields[key]["schema"])
+    if read.get("label_map"):
+        faults.extend(label_map_faults(f"{path}.label_map", read["label_map"]))
+    return read
 
 
 def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str, Any]:

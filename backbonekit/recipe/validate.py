@@ -16,13 +16,13 @@ from backbonekit.recipe.ignored_label import with_one_ignore_label
 from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
 from backbonekit.recipe.schema_versions import in_current_schema, version_fault
-from backbonekit.recipe.settings import read_labels, read_processing, read_training
+from backbonekit.recipe.settings import read_labels, read_processing, read_target_processing, read_training
 from backbonekit.registry.lookup import is_known
 from backbonekit.registry.table import options, processing_fields
 
 KEYS = ("schema_version", "backbone", "neck", "head", "heads", "labels", "processing", "adapt", "training")
 MANIFEST_KEY = "packed"  # the manifest of a saved folder's weights, written after the recipe and no part of it
-_TASK_KEYS = ("head", "neck", "loss_weight")
+TASK_KEYS = ("head", "neck", "loss_weight", "labels", "processing")
 _TASK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LOSS_WEIGHT = {"type": "number", "minimum": 0, "maximum": 1_000_000}
 _MAX_PARTS = 16
@@ -63,18 +63,13 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     fault = version_fault(version)
     if fault is not None:
         faults.append(fault)
-    given = clean.get("labels")
-    if isinstance(given, dict) and any(key.isdecimal() for key in given):
-        faults.append("labels: names in the order of their numbers are a list, such as [cat, dog], without numbers.")
-        given = None
-    labels = read_labels(given, faults)
+    labels = read_labels(clean.get("labels"), faults)
     ignored: list[str] = []
     backbone = read_backbone(clean.get("backbone"), faults, ignored)
     neck, head, heads = _read_tasks(clean, labels, faults)
     in_channels = 3 if backbone is None else backbone.in_channels
     processing = read_processing(clean.get("processing"), in_channels, faults)
-    if processing.get("label_map"):
-        faults.extend(_unknown_classes(processing["label_map"], head, heads))
+    faults.extend(_unknown_classes(processing, head, heads))
     adapt = clean.get("adapt", "auto")
     faults.extend(faults_of("adapt", adapt, {"enum": ["auto", "never"]}))
     training = read_training(clean.get("training"), faults)
@@ -90,7 +85,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         processing=processing,
         adapt=adapt,
         training=training,
-        notes=(*notes, *ignored),
+        notes=(*notes, *ignored, *_unused_labels(labels, heads)),
     )
 
 
@@ -134,14 +129,32 @@ def _read_tasks(
 
 
 def _unknown_classes(
-    label_map: Mapping[str, Any], head: PartRecipe | None, heads: Mapping[str, TaskRecipe]
+    processing: Mapping[str, Any], head: PartRecipe | None, heads: Mapping[str, TaskRecipe]
 ) -> list[str]:
-    """Labels of `processing.label_map` that no head has."""
-    parts = [head, *(task.head for task in heads.values())]
-    counts = [part.options.get("num_classes") for part in parts if part is not None]
-    known = [count for count in counts if isinstance(count, int)]
-    # A model of one class tells two labels apart.
-    return unknown_classes("processing.label_map", label_map, max(2, *known)) if known else []
+    """Labels of `processing.label_map` that no head has, and of a task's own that its head does not have."""
+    tasks = heads or {"": TaskRecipe(head)}
+    own = {name: task for name, task in tasks.items() if task.processing.get("label_map") is not None}
+    maps = [("processing", processing, [task for name, task in tasks.items() if name not in own])]
+    maps += [(f"heads.{name}.processing", task.processing, [task]) for name, task in own.items()]
+    faults = []
+    for path, where, readers in maps:
+        known = [task.num_classes for task in readers if task.num_classes is not None]
+        if known and where.get("label_map"):
+            # A model of one class tells two labels apart.
+            faults += unknown_classes(f"{path}.label_map", where["label_map"], max(2, *known))
+    return faults
+
+
+def _unused_labels(labels: Labels | None, heads: Mapping[str, TaskRecipe]) -> tuple[str, ...]:
+    """A note on names that count in no task."""
+    shared = {name: task.num_classes for name, task in heads.items() if task.labels is None}
+    if labels is None or not heads or {None, len(labels.names)} & set(shared.values()):
+        return ()
+    counts = ", ".join(f"{name}: {count}" for name, count in shared.items()) or "all tasks have their own"
+    return (
+        f"labels: {len(labels.names)} names, and no task has as many classes ({counts}), so they name nothing. The fix:"
+        " heads.TASK.labels.",
+    )
 
 
 def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) -> TaskRecipe | None:
@@ -153,8 +166,8 @@ def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) 
         faults.append(f"{path}: given {shown(parts)}, must be a mapping such as {{head: {{name: fcn}}}}.")
         return None
     for key in parts:
-        if key not in _TASK_KEYS:
-            faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest(key, _TASK_KEYS)}")
+        if key not in TASK_KEYS:
+            faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest(key, TASK_KEYS)}")
     neck = _read_neck(parts.get("neck"), f"{path}.neck", faults)
     weight = parts.get("loss_weight", 1.0)
     weight_faults = faults_of(f"{path}.loss_weight", weight, _LOSS_WEIGHT)
@@ -162,11 +175,19 @@ def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) 
     if parts.get("head") is None:
         faults.append(f"{path}.head is missing: a task is what its head predicts.")
         return None
-    # Each task may have classes of its own: labels only fill in what is not set. Category ids are those of all.
-    own = labels is None or labels.category_ids is None
-    head = _with_classes(parts["head"], labels, None if own else f"{path}.head", faults)
+    processing = read_target_processing(parts.get("processing"), faults, f"{path}.processing")
+    own = read_labels(parts.get("labels"), faults, f"{path}.labels")
+    if own is not None:
+        head = _with_classes(parts["head"], own, f"{path}.head", faults, labels_path=f"{path}.labels")
+        name = head.get("name") if isinstance(head, dict) else head
+        if not takes_classes(name):
+            faults.append(f"{path}.labels: {name} predicts no classes, so the names have no use. Leave them out.")
+    else:
+        # Labels of the model only fill in what is not set, for a task of other classes. Category ids are those of all.
+        checked = labels is not None and labels.category_ids is not None
+        head = _with_classes(parts["head"], labels, f"{path}.head" if checked else None, faults)
     part = read_part("head", head, f"{path}.head", faults)
-    return None if part is None or weight_faults else TaskRecipe(part, neck, float(weight))
+    return None if part is None or weight_faults else TaskRecipe(part, neck, float(weight), own, processing)
 
 
 def _read_neck(data: Any, path: str, faults: list[str]) -> tuple[PartRecipe, ...]:
@@ -182,7 +203,9 @@ def _read_neck(data: Any, path: str, faults: list[str]) -> tuple[PartRecipe, ...
     return tuple(part for part in parts if part is not None)
 
 
-def _with_classes(head: Any, labels: Labels | None, path: str | None, faults: list[str]) -> Any:
+def _with_classes(
+    head: Any, labels: Labels | None, path: str | None, faults: list[str], *, labels_path: str = "labels"
+) -> Any:
     """A head whose number of classes follows from the labels; a conflict is a fault where `path` is given."""
     if isinstance(head, str):
         head = {"name": head}
@@ -193,7 +216,7 @@ def _with_classes(head: Any, labels: Labels | None, path: str | None, faults: li
         return {**head, "num_classes": len(labels.names)}
     if path is not None and isinstance(count, int) and count != len(labels.names):
         faults.append(
-            f"{path}.num_classes is {shown(count)} and labels names {len(labels.names)} classes; leave num_classes "
-            f"out, or set labels to null or to {shown(count)} names."
+            f"{path}.num_classes is {shown(count)} and {labels_path} names {len(labels.names)} classes; leave "
+            f"num_classes out, or set {labels_path} to null or to {shown(count)} names."
         )
     return head

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import Labels, LabelsByTask, labels_of
 from backbonekit.contract.results import (
     ClassResult,
     DepthResult,
@@ -49,20 +49,23 @@ DRAWINGS: dict[type[Result], Drawing] = {
 def draw(
     image: ImageLike,
     result: Result | Mapping[str, Result],
-    labels: Labels | None = None,
+    labels: Labels | LabelsByTask | None = None,
     *,
     bands: Sequence[int] | None = None,
 ) -> Image.Image:
     """A new RGB image of the same size, upright. Results by task stand side by side, titled.
 
-    `image`: what was given to `predict`. `labels`: the names of the classes; without them, their numbers are drawn.
+    `image`: what was given to `predict`. `labels`: the names of the classes, or by task those of each task
+    (`model.result_labels()`); without them, their numbers are drawn.
     `bands`: the channels shown as red, green and blue, or one shown as grey, counted from 0; None: the first three.
     Raises ContractError for a result of another size, or of a kind that has no drawing.
     """
     image = to_image(image, bands)
     if isinstance(result, Mapping):
         return overview(
-            [draw(image, one, labels) for one in result.values()], titles=list(result), largest=max(image.size)
+            [draw(image, one, labels_of(labels, task)) for task, one in result.items()],
+            titles=list(result),
+            largest=max(image.size),
         )
     drawing = DRAWINGS.get(type(result))
     if drawing is None:
@@ -74,4 +77,4 @@ def draw(
             f"this result is of an image of {grid.shape[-2]} x {grid.shape[-1]} pixels (height x width); "
             f"the image has {image.height} x {image.width}."
         )
-    return drawing.over(image, result, labels)
+    return drawing.over(image, result, labels_of(labels, ""))

@@ -191,8 +191,22 @@ def test_labels_of_objects_are_mapped_too():
     head = {"name": "classification", "num_classes": 3}
     model = bk.build_model({"backbone": RESNET, "head": head, "processing": UNCHANGED}, [label_map])
     ignored, known = model.processor([image(), image()], [{"class": 3}, {"class": 7}])["targets"]
-    assert "class" not in ignored
+    assert ignored["class"].shape == (0,)
     assert known["class"] == 0
+
+
+def test_a_batch_of_ignored_classes_adds_nothing():
+    head = {"name": "classification", "num_classes": 3}
+    recipe = {"backbone": RESNET, "head": head, "processing": UNCHANGED}
+    model = bk.build_model(recipe, ["processing.label_map={3: ignore}"]).train()
+    batch = model.processor([image(), image()], [{"class": 3}, {"class": 3}])
+    loss = model(**batch).loss
+    loss.backward()
+    assert loss == 0
+    assert all(each.grad is not None and not each.grad.any() for each in model.head.parameters())
+    alone = model.eval()(**model.processor([image()], [{"class": 1}])).loss
+    mixed = model(**model.processor([image(), image()], [{"class": 3}, {"class": 1}])).loss
+    assert mixed.item() == pytest.approx(alone.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ class Brightest(nn.Module):
 
     tasks = {"": None}
     processor = ImageProcessor(Processing(size=SIZE, mean=(0.0,) * 3, std=(1.0,) * 3))
-    labels = None
+
+    def task_labels(self, task: str = "") -> None:
+        return None
 
     def scoring(self, task: str = "") -> str:
         return "softmax"

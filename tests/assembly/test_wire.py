@@ -22,6 +22,7 @@ from tests.assembly.recipes import (
 )
 
 DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
+FCOS = {"name": "fcos", "num_classes": 3}
 
 
 # messages
@@ -74,8 +75,27 @@ DECODED = {"neck": PIXEL_DECODER, "head": MASKFORMER}
         (
             {"backbone": {**TIMM_CONVNEXT, "args": {"patch_size": 8}}, **DECODED},
             "backbone convnext_atto has strides 8, 16, 32, 32 at most, so 4 is missing. The fix: "
-            "neck.num_deepest_levels=4, or another backbone, or simple_feature_pyramid first in neck, which makes all "
-            "of them from the last map.",
+            "neck.num_deepest_levels=4, or simple_feature_pyramid first in neck, which makes all of them from the last "
+            "map, or another backbone.",
+        ),
+        (
+            {"backbone": RESNET, "neck": ["simple_feature_pyramid", "fpn_pixel_decoder"], "head": FCOS},
+            "head fcos requires levels at strides 8, 16, 32, 64, 128; neck fpn_pixel_decoder returns strides 4, 8, 16, "
+            "32, so 64, 128 is missing. The fix: neck.0.strides=[4,8,16,32,64,128], or fpn last in neck.",
+        ),
+        (
+            {"backbone": RESNET, "neck": "fpn_pixel_decoder", "head": FCOS},
+            "so 64, 128 is missing. The fix: fpn first in neck, or fpn last in neck, or simple_feature_pyramid with "
+            "strides=[4,8,16,32,64,128] first in neck, which makes all of them from the last map, or another backbone.",
+        ),
+        (
+            {"backbone": RESNET, "neck": "hybrid_encoder", "head": FCOS},
+            "neck hybrid_encoder returns strides 8, 16, 32, so 64, 128 is missing. The fix: fpn last in neck.",
+        ),
+        (
+            {"backbone": RESNET, "heads": {"boxes": {"neck": "simple_feature_pyramid", "head": FCOS}}},
+            "neck simple_feature_pyramid returns strides 4, 8, 16, 32, so 64, 128 is missing. The fix: "
+            "heads.boxes.neck.strides=[8,16,32,64,128], or fpn last in heads.boxes.neck.",
         ),
         (
             {"backbone": {**RESNET, "out_indices": [1, 9]}, "head": FCN},
@@ -126,12 +146,27 @@ def test_what_does_not_fit_is_reported_with_producer_consumer_and_fix(recipe, me
             {"backbone": {**TIMM_CONVNEXT, "args": {"patch_size": 8}}, **DECODED},
             ["neck=[{name: simple_feature_pyramid, channels: 32},{name: fpn_pixel_decoder}]"],
         ),
+        (
+            {"backbone": RESNET, "neck": ["simple_feature_pyramid", "fpn_pixel_decoder"], "head": FCOS},
+            ["neck.0.strides=[4,8,16,32,64,128]"],
+        ),
+        ({"backbone": RESNET, "neck": "fpn_pixel_decoder", "head": FCOS}, ["neck=[fpn,fpn_pixel_decoder]"]),
+        ({"backbone": RESNET, "neck": "hybrid_encoder", "head": FCOS}, ["neck=[hybrid_encoder,fpn]"]),
     ],
 )
 def test_the_fix_that_a_message_names_works(recipe, fix):
     with pytest.raises(ContractError):
         bk.build_model(recipe)
     assert bk.build_model(recipe, fix)
+
+
+def test_a_neck_behind_a_pyramid_grows_too():
+    recipe = {"backbone": RESNET, "neck": ["simple_feature_pyramid", "fpn"], "head": FCOS}
+    model = bk.build_model(recipe)
+    assert [part.options.get("num_extra_levels") for part in model.recipe.neck] == [None, 2]
+    assert any("coarser levels than neck simple_feature_pyramid has" in note for note in model.weight_report.notes)
+    with pytest.raises(ContractError, match=r"fix: neck.0.strides=\[8,16,32,64,128\], or neck.1.num_extra_levels=2"):
+        bk.build_model({**recipe, "adapt": "never"})
 
 
 def test_an_unknown_option_of_a_registered_part_is_reported_with_the_nearest(monkeypatch):

@@ -12,6 +12,7 @@ from backbonekit.registry.lookup import resolve
 BOXES = TargetReader("fcos", (("boxes", "labels"),))
 DENSE = TargetReader("fcn", (("segmentation",),))
 MASKS = TargetReader("maskformer", (("masks", "labels"), ("segmentation",)))
+FINE, COARSE = (TargetReader("fcn", (("segmentation",),), task) for task in ("fine", "coarse"))
 box, label, mask, pixels = torch.rand(1, 4), torch.tensor([1]), torch.ones(1, 4, 4).bool(), torch.zeros(4, 4).long()
 OBJECT = {"boxes": box, "labels": label}
 
@@ -29,6 +30,8 @@ OBJECT = {"boxes": box, "labels": label}
         ([BOXES, DENSE], [{"segmentation": pixels}, {"segmentation": pixels}]),
         ([TargetReader("angles", (("angles",),))], [{"angles": box}, {}]),
         ([], [{}, {"depth": pixels}]),
+        ([FINE, COARSE], [{"coarse.segmentation": pixels}, {}]),
+        ([FINE, COARSE], [{"segmentation": pixels, "coarse.segmentation": pixels}, {"fine.segmentation": pixels}]),
     ],
 )
 def test_what_a_model_can_learn_from_is_taken(readers, targets) -> None:
@@ -54,6 +57,9 @@ def test_what_a_model_can_learn_from_is_taken(readers, targets) -> None:
         ([BOXES], {"boxes": box.numpy(), "labels": label}, "'boxes' is of type ndarray, and the model takes tensors"),
         ([BOXES], [{"bbox": [1, 2, 3, 4]}], "is of type list.*coco_targets"),
         ([TargetReader("own", ())], {"boxes": box}, "own reads no targets"),
+        ([FINE, COARSE], {"corse.segmentation": pixels}, "'corse.segmentation' is not read"),
+        ([FINE, COARSE], {"coarse.boxes": box}, "'coarse.boxes' is not read"),
+        ([DENSE], {"fcn.segmentation": pixels}, "'fcn.segmentation' is not read"),
     ],
 )  # fmt: skip
 def test_what_it_cannot_is_refused(readers, target, says) -> None:

@@ -17,7 +17,8 @@ from backbonekit.ops.targets import check_labels, images_at
 
 
 class CrossEntropy(nn.Module):
-    """Cross-entropy with the key `class` of each image, averaged over the images that have it.
+    """Cross-entropy with the key `class` of each image, averaged over the images that have it. A `class` of shape [0]
+    is that of an image without one.
 
     With one class the only logit is read by a sigmoid: `class` is 1 where the image has it and 0 where not, and the
     cross-entropy is the binary one.
@@ -45,7 +46,11 @@ class CrossEntropy(nn.Module):
 
     def forward(self, prediction: ClassScores, targets: Targets, canvas: Canvas) -> dict[str, Tensor]:
         """Returns {`cross_entropy`}: a scalar, 0 where no image has the key."""
-        given = {index: target["class"] for index, target in enumerate(targets) if "class" in target}
+        given = {
+            index: target["class"]
+            for index, target in enumerate(targets)
+            if "class" in target and target["class"].shape != (0,)
+        }
         if not given:
             return {"cross_entropy": zero_loss(prediction)}
         logits = upcast_to_float32(images_at(prediction.logits, list(given)))
