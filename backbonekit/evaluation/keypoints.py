@@ -7,10 +7,10 @@ import numpy as np
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.results import KeypointResult
-from backbonekit.contract.scores import Scores
+from backbonekit.contract.scores import ClassTable, Scores
 from backbonekit.errors import ContractError
 from backbonekit.evaluation.average_precision import average_precision
-from backbonekit.evaluation.measure import ResultOptions, array
+from backbonekit.evaluation.measure import ResultOptions, array, class_names, ratio
 from backbonekit.evaluation.objects import ImageRecord, Objects, expected_objects, to_sizes
 
 # Standard deviations of where people put a keypoint, as shares of an object's size: nose, eyes, ears, shoulders,
@@ -26,6 +26,7 @@ class KeypointMeasure:
     The results of an image are one `KeypointResult` for each object of its target that is no crowd, in that order (as
     `predict(boxes=...)` returns them for the objects' boxes), or the only one. The score of a result is the mean of its
     keypoints'. A keypoint that was not found is at 0, 0. OKS' constants are COCO's for 17 keypoints, else 0.05.
+    `labels`: names of the keypoints, where they are as many.
 
     Source: github.com/cocodataset/cocoapi `PythonAPI/pycocotools/cocoeval.py: computeOks`.
     """
@@ -66,9 +67,33 @@ class KeypointMeasure:
         points = [record.expected.keypoints for record in records]
         count = next((one.shape[1] for one in points if one is not None and len(one)), 0)
         sigmas = COCO_SIGMAS if count == len(COCO_SIGMAS) else (OTHER_SIGMA,) * count
-        measured = average_precision(records, "keypoints", self.labels, sigmas=sigmas)
+        measured = average_precision(records, "keypoints", None, sigmas=sigmas)
         main = ("keypoint_AP", measured.summary["keypoint_AP"])
-        return Scores(main, measured.summary, (measured.table,), len(records), (measured.curves,))
+        return Scores(main, measured.summary, (self._table(records, sigmas),), len(records))
+
+    def _table(self, records: Sequence[ImageRecord], sigmas: Sequence[float]) -> ClassTable:
+        """Of each keypoint: its mean similarity where it is annotated, and how often it is."""
+        similar, annotated = np.zeros(len(sigmas)), np.zeros(len(sigmas), np.int64)
+        for record in records:
+            expected, found = record.expected, record.found
+            if (
+                expected.keypoints is None
+                or expected.crowds is None
+                or found.keypoints is None
+                or not len(found.labels)
+            ):
+                continue
+            single = ~expected.crowds
+            seen = expected.keypoints[single][..., 2] > 0
+            distances = ((expected.keypoints[single] - found.keypoints)[..., :2] ** 2).sum(axis=-1)
+            scale = 2 * np.maximum(expected.areas[single], 1)[:, None] * (2 * np.asarray(sigmas)) ** 2
+            similar += (np.exp(-distances / scale) * seen).sum(axis=0)
+            annotated += seen.sum(axis=0)
+        fits = self.labels is not None and len(self.labels.names) == len(sigmas)
+        names = class_names(self.labels if fits else None, len(sigmas))
+        values = np.stack([ratio(similar, annotated), annotated], axis=1).tolist()
+        rows = tuple((name, index, tuple(one)) for index, (name, one) in enumerate(zip(names, values, strict=True)))
+        return ClassTable(("OKS", "annotated"), rows, "keypoints")
 
 
 def _complete(target: Mapping[str, Any]) -> dict[str, Any]:

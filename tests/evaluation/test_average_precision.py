@@ -55,12 +55,16 @@ def test_boxes_and_masks_equal_pycocotools(scores, kind, prefix):
 @pytest.mark.parity
 def test_keypoints_equal_pycocotools():
     pytest.importorskip("pycocotools")
-    evaluation = Evaluation("keypoints", Labels(("person",), category_ids=(PERSON,)))
+    evaluation = Evaluation("keypoints", Labels(tuple(f"point {number}" for number in range(17))))
     for index, (image, results) in enumerate(people()):
         evaluation.update([keypoint_results(results)], [keypoint_target(image)], [index])
     annotations = [one for one in CASE["annotations"] if one["category_id"] == PERSON]
     expected = reference("keypoints", [one for _, results in people() for one in results], annotations)
-    measured = evaluation.compute().summary
+    scores = evaluation.compute()
+    measured = scores.summary
+    rows = scores.per_class[0].rows
+    assert rows[3][0] == "point 3"
+    assert all(0.05 < values[0] < 1 for _, _, values in rows)
     # pycocotools lists AR, AR50, AR75, AR by size; of these the first and the last two are here
     np.testing.assert_allclose(list(measured.values()), np.delete(expected, [6, 7]), rtol=0, atol=1e-6)
     assert 0.2 < measured["keypoint_AP"] < 0.9
