@@ -17,7 +17,7 @@ from backbonekit.contract.signatures import defaults, option_names, pick
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
 from backbonekit.registry.lookup import check_declarations, names, resolve
-from backbonekit.weights.budget import counted
+from backbonekit.weights.construct import shapes_alone
 
 PYRAMID = "simple_feature_pyramid"  # inserted where a part requires several strides of a single-stride backbone
 
@@ -164,9 +164,9 @@ def _forward(task: TaskPlan, features: FeaturePyramid, *, producer: str) -> None
                 f"{plan.shown}{task.of_task} requires {', '.join(missing)}, which {producer} does not return. "
                 + _fix_for_extras(missing, f"{task.path}neck")
             )
-        with torch.device("meta"), counted() as count:
+        with shapes_alone() as count:
             built = plan.construct()
-        plan.num_numbers = count.numbers
+        plan.num_bytes = count.num_bytes
         if plan.kind == "neck":
             features = built.features  # type: ignore[assignment]
             plan.publishes = features
