@@ -7,6 +7,7 @@ DEV := $(VENV)/.installed-dev
 # One thread a worker: two test workers on two cores would otherwise fight for them.
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 PYTHONPATH=
 WORKERS ?= 2
+FUZZ_LOG := fuzz.jsonl
 # The parts once more with every shape in a signature checked; what traces code (compile, export) cannot see through that.
 # Without the tests that read checkpoint configurations: those have no tensors, and their dataclasses convert JSON's lists.
 CHECKED := layers ops necks heads losses backbones
@@ -55,8 +56,10 @@ parity: $(DEV) ## only the comparisons with transformers, torchvision and timm
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m parity
 
 fuzz: $(DEV) ## thousands of damaged recipes and files (an hour); FUZZ_EXAMPLES=N for each kind
-	$(TEST_ENV) FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),3000) $(BIN)/python -m pytest -n $(WORKERS) -q --hypothesis-show-statistics \
+	rm -f $(FUZZ_LOG)
+	-$(TEST_ENV) FUZZ_LOG=$(FUZZ_LOG) FUZZ_EXAMPLES=$(or $(FUZZ_EXAMPLES),2500) $(BIN)/python -m pytest -n $(WORKERS) -q \
 		tests/security/test_fuzz_files.py tests/recipe/test_fuzz.py
+	$(BIN)/python -m tests.security.fuzz_report $(FUZZ_LOG)
 
 old-checkpoints: $(DEV) ## open what transformers 4.44, 4.57 and 5.x save; downloads the old releases once
 	$(TEST_ENV) $(BIN)/python -m tests.old_checkpoints

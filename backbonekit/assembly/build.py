@@ -76,8 +76,7 @@ def build_composed(
     )
     has_values = device is None or device.type != "meta"
     builder = _Builder(wiring, recipe, seed, initial, has_values=has_values)
-    num_numbers = sum(part.num_numbers for plan in wiring.plans for part in plan.parts) if has_values else 0
-    with within_memory(at_least=4 * num_numbers):
+    with within_memory(_num_bytes(wiring) if has_values else 0):
         backbone = builder.backbone()
         shared = builder.shared_neck()
         modules = [builder.modules(plan) for plan in wiring.tasks]
@@ -320,6 +319,12 @@ def _identity(backbone: Any) -> tuple[Any, ...]:
 
 def _parts_of(recipe: Recipe) -> tuple[Any, ...]:
     return recipe.neck, recipe.head, recipe.heads
+
+
+def _num_bytes(wiring: Wiring) -> int:
+    """Of everything that a build constructs, before it does."""
+    parts = sum(part.num_bytes for plan in wiring.plans for part in plan.parts)
+    return parts + wiring.blueprint.num_bytes(wiring.selection.out_indices)
 
 
 def _numel(module: nn.Module) -> int:

@@ -16,7 +16,7 @@ from backbonekit.recipe.recipe import TaskRecipe
 class PartPlan:
     """A neck or head about to be built: its class, its options, and the features that it receives and publishes.
 
-    `num_numbers`: of its parameters and buffers.
+    `num_bytes`: of its parameters and buffers.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class PartPlan:
     receives: FeaturePyramid
     publishes: FeaturePyramid | None = None
     inserted: bool = False
-    num_numbers: int = 0
+    num_bytes: int = 0
 
     @property
     def shown(self) -> str:

@@ -18,7 +18,7 @@ from backbonekit.errors import ContractError, RecipeError
 from backbonekit.recipe.part_options import part_of_your_own
 from backbonekit.recipe.recipe import PartRecipe, Recipe, TaskRecipe
 from backbonekit.registry.lookup import check_declarations, names, resolve
-from backbonekit.weights.budget import counted
+from backbonekit.weights.construct import shapes_alone
 
 
 @dataclass(slots=True)
@@ -182,11 +182,11 @@ def _forward(
                 )
             raise ContractError(f"{requires} return. " + _fix_for_extras(missing, f"{task.path}neck"))
         try:
-            with torch.device("meta"), counted() as count:
+            with shapes_alone() as count:
                 built = plan.construct()
         except ContractError as error:
             raise _misfit(error, task, plan, behind.demand().requirement, producer, fixes) from error
-        plan.num_numbers = count.numbers
+        plan.num_bytes = count.num_bytes
         if plan.kind == "neck":
             features = built.features  # type: ignore[assignment]
             plan.publishes = features

@@ -108,6 +108,10 @@ class Blueprint(Protocol):
         """The module, cut after the largest index, on whatever device context is active."""
         ...
 
+    def num_bytes(self, out_indices: Sequence[int]) -> int:
+        """The memory that `construct` takes, counted on the meta device."""
+        ...
+
     def checkpoint(self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None) -> Any:
         """The weights under the constructed module's own names: a `weights.checkpoint.Checkpoint`.
 

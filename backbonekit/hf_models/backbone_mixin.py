@@ -21,6 +21,7 @@ from backbonekit.hf_models.inner_states import run_with_states
 from backbonekit.hf_models.map_selection import agreed_indices
 from backbonekit.hf_models.model_outputs import OrderedOutput
 from backbonekit.hf_models.model_saving import ModelSaving
+from backbonekit.weights.budget import within_memory
 from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
 from backbonekit.weights.snapshot import snapshot
@@ -62,11 +63,13 @@ def build_backbone(
     is left alone. The report is None for random weights. Raises ContractError, WeightsError, StorageError.
     """
     indices = blueprint.default_indices if out_indices is None else tuple(out_indices)
+    num_bytes = blueprint.num_bytes(indices)
     if not pretrained:
-        with seeded(seed):
+        with within_memory(num_bytes), seeded(seed):
             return blueprint.construct(indices), None
     checkpoint = blueprint.checkpoint(pretrained, revision, indices)
-    return construct_filled(lambda: blueprint.construct(indices), checkpoint, seed=seed, adapt=blueprint.adapt)
+    with within_memory(num_bytes):
+        return construct_filled(lambda: blueprint.construct(indices), checkpoint, seed=seed, adapt=blueprint.adapt)
 
 
 class BackboneType(enum.Enum):

@@ -20,6 +20,7 @@ from backbonekit.hf_models.loaded_weights import loading_info
 from backbonekit.hf_models.loading_options import DeviceMap, one_device, one_dtype, refuse_unsupported
 from backbonekit.hf_models.timm_config import TimmBackboneConfig
 from backbonekit.training.freeze import freeze
+from backbonekit.weights.budget import within_memory
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.construct import finish, without_weights
 from backbonekit.weights.fill import FillReport, fill
@@ -145,7 +146,7 @@ class TimmBackbone(BackboneMixin):
             return cls(config)
         plan = config.blueprint()
         indices = config.chosen(plan) or plan.default_indices
-        with without_weights():
+        with within_memory(plan.num_bytes(indices)), without_weights():
             backbone = plan.construct(indices)
         report = fill(backbone, _translated(open_checkpoint(repository), saved, backbone), adapt=plan.adapt)
         finish(backbone)

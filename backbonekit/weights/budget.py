@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
@@ -16,20 +17,26 @@ from torch.nn.modules.module import (
 
 from backbonekit.errors import RecipeError
 
-MAX_MODULES = 10_000  # the most in timm's 1,370 architectures: 1,841 (`efficientnetv2_xl`)
+MAX_MODULES = 5_000  # the most in timm's 1,370 architectures: 1,841 (`efficientnetv2_xl`)
 MAX_NUMBERS = 2**34  # the most there: 6.7e9 (`vit_7b_patch16_dinov3`)
-_limits: ContextVar[tuple[int, int]] = ContextVar("limits", default=(MAX_MODULES, MAX_NUMBERS))
+MAX_SECONDS = 2.0  # of the processor's time on the meta device; the slowest of them takes 0.5
+_limits: ContextVar[tuple[int, int, float]] = ContextVar("limits", default=(MAX_MODULES, MAX_NUMBERS, MAX_SECONDS))
 
 
 @contextmanager
-def architecture_budget(*, modules: int = MAX_MODULES, numbers: int = MAX_NUMBERS) -> Iterator[None]:
-    """Inside the block architectures may have this many modules, and numbers in parameters and buffers.
+def architecture_budget(
+    *, modules: int = MAX_MODULES, numbers: int = MAX_NUMBERS, seconds: float = MAX_SECONDS
+) -> Iterator[None]:
+    """Inside the block architectures may have this many modules, and numbers in parameters and buffers, and take this
+    long to lay out, in seconds of the processor's time on the meta device.
 
-    Only the caller can raise it: no recipe, file or command line can. Raises ValueError for a limit below 1.
+    Only the caller can raise it: no recipe, file or command line can. Raises ValueError for a limit below 1 or no time.
     """
-    if modules < 1 or numbers < 1:
-        raise ValueError(f"a budget is at least 1 module and 1 number, given {modules} and {numbers}.")
-    token = _limits.set((modules, numbers))
+    if modules < 1 or numbers < 1 or not seconds > 0:
+        raise ValueError(
+            f"a budget is at least 1 module, 1 number and some time, given {modules}, {numbers} and {seconds} seconds."
+        )
+    token = _limits.set((modules, numbers, seconds))
     try:
         yield
     finally:
@@ -43,7 +50,8 @@ def counted() -> Iterator["Count"]:
 
     To be used on the meta device, where nothing is allocated before the count says no.
     """
-    count = Count(*_limits.get(), threading.get_ident())
+    modules, numbers, _ = _limits.get()
+    count = Count(modules, numbers, threading.get_ident())
     hooks = (
         register_module_module_registration_hook(count.add_module),
         register_module_parameter_registration_hook(count.add_tensor),
@@ -57,30 +65,18 @@ def counted() -> Iterator["Count"]:
 
 
 @contextmanager
-def within_memory(at_least: int = 0) -> Iterator[None]:
-    """Stops a construction in this thread before it needs more memory than the machine has free.
+def within_memory(num_bytes: int) -> Iterator[None]:
+    """Refuses a construction that needs more memory than the machine has free, before it begins.
 
-    `at_least`: bytes that are known to be needed before anything is constructed. Raises RecipeError with both numbers,
-    also where the system itself refuses the memory.
+    `num_bytes`: what it needs, counted on the meta device. Raises RecipeError with both numbers, also where the system
+    itself refuses the memory. Only what is constructed on the CPU is compared with its memory.
     """
-    available, thread = free_memory(), threading.get_ident()
-    used = 0
-
-    def check(needed: int) -> None:
-        if available is not None and needed > available:
-            raise RecipeError(
-                f"The model does not fit into memory: it takes {_gigabytes(needed)} or more, and"
-                f" {_gigabytes(available)} are free. The fix: fewer layers or channels, or a larger machine."
-            )
-
-    def add(owner: nn.Module, name: str, tensor: Any) -> None:
-        nonlocal used
-        if isinstance(tensor, Tensor) and not tensor.is_meta and threading.get_ident() == thread:
-            used += tensor.numel() * tensor.element_size()
-            check(used)
-
-    check(at_least)
-    hooks = (register_module_parameter_registration_hook(add), register_module_buffer_registration_hook(add))
+    available = free_memory() if torch.get_default_device().type == "cpu" else None
+    if available is not None and num_bytes > available:
+        raise RecipeError(
+            f"The model does not fit into memory: it takes {_gigabytes(num_bytes)}, and {_gigabytes(available)} are"
+            " free. The fix: fewer layers or channels, or a larger machine."
+        )
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -90,9 +86,11 @@ def within_memory(at_least: int = 0) -> Iterator[None]:
         raise RecipeError(
             f"The model does not fit into memory: the system refused it{free}. The fix: fewer layers or channels."
         ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
+
+
+def max_seconds() -> float:
+    """How long an architecture may take to be laid out."""
+    return _limits.get()[2]
 
 
 def _gigabytes(count: int) -> str:
@@ -114,7 +112,7 @@ def free_memory() -> int | None:
 
 
 class Count:
-    """`numbers`: of parameters and buffers, each tied one counted as often as it is registered."""
+    """`numbers`, `num_bytes`: of parameters and buffers, each tied one counted as often as it is registered."""
 
     def __init__(self, max_modules: int, max_numbers: int, thread: int) -> None:
         self.max_modules = max_modules
@@ -122,6 +120,7 @@ class Count:
         self.thread = thread
         self.modules = 0
         self.numbers = 0
+        self.num_bytes = 0
 
     def add_module(self, owner: nn.Module, name: str, module: nn.Module | None) -> None:
         if module is not None and threading.get_ident() == self.thread:
@@ -132,6 +131,7 @@ class Count:
     def add_tensor(self, owner: nn.Module, name: str, tensor: Any) -> None:
         if isinstance(tensor, Tensor) and threading.get_ident() == self.thread:
             self.numbers += tensor.numel()
+            self.num_bytes += tensor.numel() * tensor.element_size()
             if self.numbers > self.max_numbers:
                 raise RecipeError(_message("numbers in parameters and buffers", self.max_numbers))
 

@@ -13,10 +13,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from backbonekit.errors import RecipeError, WeightsError
-from backbonekit.weights.budget import counted
+from backbonekit.weights.budget import Count, counted, max_seconds
 from backbonekit.weights.private_random import seeded
-
-_LONGEST = 4.0  # seconds of the processor's time on the meta device; the slowest of timm's architectures takes 0.5
 
 
 @contextmanager
@@ -56,11 +54,12 @@ def without_weights(seed: int = 0) -> Iterator[None]:
 
 
 @contextmanager
-def shapes_alone() -> Iterator[None]:
+def shapes_alone() -> Iterator[Count]:
     """Everything constructed inside is on the meta device: shapes and types, no values, and no time spent on drawing
-    them, which on that device is most of a construction's. Raises RecipeError for an architecture over the budget."""
-    with torch.device("meta"), seeded(0), _SkipInit(time.thread_time() + _LONGEST), counted():
-        yield
+    them, which on that device is most of a construction's. Yields the count of what is constructed. Raises RecipeError
+    for an architecture over the budget."""
+    with torch.device("meta"), seeded(0), _SkipInit(time.thread_time() + max_seconds()), counted() as count:
+        yield count
 
 
 def finish(module: nn.Module) -> None:
@@ -110,8 +109,9 @@ class _SkipInit(TorchFunctionMode):
         kwargs = kwargs or {}
         if time.thread_time() > self.deadline:
             raise RecipeError(
-                f"The architecture takes more than {_LONGEST:.0f} seconds to lay out. The fix: fewer layers, or a"
-                " smaller image size in its arguments."
+                f"The architecture takes more than {max_seconds():g} seconds to lay out. The fix: fewer layers, or a"
+                " smaller image size in its arguments; or, from Python, `with backbonekit.architecture_budget(...)`"
+                " around the build."
             )
         if func in _INITIALISING:
             tensor = args[0] if args else kwargs["tensor"]

@@ -1,31 +1,21 @@
 """Whatever is typed, saved or shared: a Recipe or a RecipeError, and never anything else."""
 
-import os
 import string
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import strategies as st
 
-from backbonekit.errors import RecipeError
-from backbonekit.recipe.compose import compose_recipe, part_names
-from backbonekit.recipe.dump import dump_recipe
-from backbonekit.recipe.guard import read_yaml
-from backbonekit.recipe.recipe import Recipe
-from backbonekit.recipe.sweep import expand_sweep
-from backbonekit.recipe.validate import KEYS, recipe_from_mapping
+from backbonekit.recipe.compose import part_names
+from backbonekit.recipe.validate import KEYS
 from backbonekit.registry.builtin import BUILTIN
 from backbonekit.registry.table import config_families, config_fields, options, processing_fields
+from tests.security import fuzzing
+from tests.security.fuzz_actions import start
+from tests.security.fuzzing import tries
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))  # `make fuzz` tries thousands
-fuzz = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=EXAMPLES < 1_000,  # the tests of every day are the same ones each time
-)
+EXAMPLES = max(fuzzing.EXAMPLES, 150)
 
-START = compose_recipe("maskformer_resnet50")
 OPTIONS = sorted(
     {key for kind in ("neck", "head", "criterion") for name in BUILTIN[kind] for key in options(kind, name)}
 )
@@ -102,96 +92,50 @@ OVERRIDE = st.one_of(
 )
 
 
-def check(error: RecipeError) -> None:
-    assert error.faults
-    assert all(fault.strip() and "\x1b" not in fault for fault in error.faults)
+@pytest.mark.parametrize("kind", ["overrides", "sweep"])
+def test_overrides(kind):
+    tries(kind, lambda draw: draw(st.lists(OVERRIDE, max_size=4)), EXAMPLES)
 
 
-def recipe_or_error(make):
-    try:
-        recipe = make()
-    except RecipeError as error:
-        check(error)
-        return None
-    assert isinstance(recipe, Recipe)
-    again = recipe_from_mapping(read_yaml(dump_recipe(recipe)))
-    assert again == recipe
-    return recipe
+def test_mappings():
+    mappings = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), PLAIN, max_size=6)
+    tries("mapping", lambda draw: draw(mappings), EXAMPLES)
 
 
-@fuzz
-@given(st.lists(OVERRIDE, max_size=4))
-def test_overrides(overrides):
-    recipe_or_error(lambda: compose_recipe(START, overrides))
+def test_a_recipe_with_one_thing_changed():
+    def one_thing_changed(draw):
+        mapping = start().to_dict()
+        node = mapping
+        while True:
+            key = draw(st.sampled_from(sorted(node)))
+            if not isinstance(node[key], dict) or not node[key] or draw(st.booleans()):
+                break
+            node = node[key]
+        node[key] = draw(PLAIN)
+        return mapping
+
+    tries("mapping", one_thing_changed, EXAMPLES)
 
 
-@fuzz
-@given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), PLAIN, max_size=6))
-def test_mappings(mapping):
-    recipe_or_error(lambda: recipe_from_mapping(mapping))
-    recipe_or_error(lambda: compose_recipe(mapping))
+def test_bytes():
+    texts = st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))
+    tries("yaml bytes", lambda draw: draw(st.binary(max_size=60) | texts).hex(), EXAMPLES)
 
 
-@fuzz
-@given(st.data())
-def test_a_recipe_with_one_thing_changed(data):
-    mapping = START.to_dict()
-    node = mapping
-    while True:
-        key = data.draw(st.sampled_from(sorted(node)))
-        if not isinstance(node[key], dict) or not node[key] or data.draw(st.booleans()):
-            break
-        node = node[key]
-    node[key] = data.draw(PLAIN)
-    recipe_or_error(lambda: recipe_from_mapping(mapping))
-    recipe_or_error(lambda: compose_recipe(mapping, ["backbone=swin_tiny", "neck=fpn"]))
+def test_text_of_yamls_own_characters():
+    texts = st.text(alphabet="ab: -[]{},&*!|>'\"#%@`\n\t?~<=.$0", max_size=60)
+    tries("yaml text", lambda draw: draw(texts), EXAMPLES)
 
 
-@fuzz
-@given(st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")))
-def test_bytes(content):
-    recipe_or_error(lambda: recipe_from_mapping(read_yaml(content)))
+def test_what_yaml_writes():
+    tries("yaml text", lambda draw: yaml.safe_dump({"a": draw(PLAIN)}, allow_unicode=True), EXAMPLES)
 
 
-@fuzz
-@given(st.text(alphabet="ab: -[]{},&*!|>'\"#%@`\n\t?~<=.$0", max_size=60))
-def test_text_of_yamls_own_characters(text):
-    recipe_or_error(lambda: recipe_from_mapping(read_yaml(text)))
-
-
-@fuzz
-@given(PLAIN)
-def test_what_yaml_writes_the_guard_reads(value):
-    text = yaml.safe_dump({"a": value}, allow_unicode=True)
-    try:
-        read_yaml(text)
-    except RecipeError as error:
-        check(error)
-
-
-@settings(fuzz, max_examples=60)
-@given(st.text(max_size=40))
-def test_names_of_recipes(name):
-    recipe_or_error(lambda: compose_recipe(name))
-
-
-@settings(fuzz, max_examples=60)
-@given(st.lists(OVERRIDE, max_size=3))
-def test_sweeps(overrides):
-    try:
-        jobs = expand_sweep(overrides)
-    except RecipeError as error:
-        check(error)
-        return
-    assert all(len(job) == len(overrides) for job in jobs)
+def test_names_of_recipes():
+    tries("name", lambda draw: draw(st.text(max_size=40)), EXAMPLES // 2)
 
 
 @pytest.mark.parametrize("folder", ["model", "model/backbone"])
-@settings(fuzz, max_examples=40)
-@given(text=st.text(alphabet="abdefnoprsultv: -[]{},_\n", max_size=80))
-def test_files_that_are_composed(folder, text, tmp_path_factory):
-    root = tmp_path_factory.mktemp("configs")
-    (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / folder / "x.yaml").write_text(text)
-    model, overrides = ("x", []) if folder == "model" else ("features_swin_tiny", ["backbone=x"])
-    recipe_or_error(lambda: compose_recipe(model, overrides, config_dir=root))
+def test_files_that_are_composed(folder):
+    texts = st.text(alphabet="abdefnoprsultv: -[]{},_\n", max_size=80)
+    tries("config folder", lambda draw: {"folder": folder, "text": draw(texts)}, EXAMPLES // 4)

@@ -1,33 +1,19 @@
-"""Files of somebody else with one thing changed: what they describe, or one of our errors, and never anything else.
-
-`make fuzz` tries many more of them: FUZZ_EXAMPLES=20000.
-"""
+"""Files of somebody else with one thing changed: what they describe, or one of our errors, and never anything else."""
 
 import json
-import os
-import struct
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+import yaml
+from hypothesis import strategies as st
 
 import backbonekit as bk
-from backbonekit.backbones.timm.blueprint import blueprint
-from backbonekit.errors import MAX_MESSAGE, ContractError, RecipeError, StorageError, WeightsError
+from backbonekit.backbones.hf.class_names import CLASS_NAMES
 from backbonekit.hf_models import __all__ as names_of_transformers
-from backbonekit.image_processing.preprocessor_config import read_processing
-from backbonekit.weights.stored_tensors import read_safetensors
-
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "25"))
-fuzz = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-    derandomize=EXAMPLES < 1_000,  # the tests of every day are the same ones each time
-)
+from tests.security.fuzz_actions import CLASSES, SMALL, saved_file, stored
+from tests.security.fuzzing import tries
 
 CONFIGS = sorted(name for name in names_of_transformers if name.endswith("Config") and name != "TimmBackboneConfig")
 LEAF = st.one_of(
@@ -92,15 +78,16 @@ HEADER: dict[str, Any] = {
     "__metadata__": {"format": "pt"},
 }
 
-
-def ours_alone(action: Callable[[], Any]) -> None:
-    """Runs it; one of our four errors with a short message may come of it, and nothing else."""
-    message = ""
-    try:
-        action()
-    except (RecipeError, ContractError, WeightsError, StorageError) as error:
-        message = str(error)
-    assert len(message) <= MAX_MESSAGE
+NECKS: dict[str, Any] = {
+    "backbone": {"source": "timm", "name": "resnet10t", "out_indices": [1, 2, 3], "args": {"output_stride": 32}},
+    "neck": [{"name": "channel_mapper", "channels": 16}, {"name": "pafpn", "channels": 16}],
+    "head": {"name": "fcn", "num_classes": 2},
+}
+QUERIES: dict[str, Any] = {
+    "backbone": {"source": "timm", "name": "resnet10t"},
+    "head": {"name": "d_fine", "num_classes": 3, "num_queries": 5, "num_layers": 1},
+    "training": {"freeze": {"stages": 2}},
+}
 
 
 def changed(draw: Callable[[Any], Any], content: dict[str, Any]) -> dict[str, Any]:
@@ -121,12 +108,9 @@ def changed(draw: Callable[[Any], Any], content: dict[str, Any]) -> dict[str, An
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@fuzz
-@given(data=st.data())
-def test_configurations(name: str, data: st.DataObject) -> None:
-    config_class = getattr(bk, name)
-    content = changed(data.draw, _default(config_class))
-    ours_alone(lambda: config_class.from_dict(content))
+def test_configurations(name: str) -> None:
+    content = _default(getattr(bk, name))
+    tries(CLASSES + name, lambda draw: changed(draw, content))
 
 
 @cache
@@ -136,31 +120,38 @@ def _default(config_class: Any) -> dict[str, Any]:
     return json.loads(json.dumps(config_class(**given).to_dict(), default=str))
 
 
-@fuzz
-@given(data=st.data())
-def test_preprocessor_configs(data: st.DataObject) -> None:
-    content = changed(data.draw, PREPROCESSOR)
-    ours_alone(lambda: read_processing(content))
+def test_preprocessor_configs() -> None:
+    tries("preprocessor", lambda draw: changed(draw, PREPROCESSOR))
 
 
-@fuzz
-@given(data=st.data())
-def test_timm_configs(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("timm")
-    (folder / "config.json").write_text(json.dumps(changed(data.draw, TIMM)))
-    ours_alone(lambda: blueprint(str(folder), config=None, revision=None, in_channels=3, args={}).processing)
+def test_timm_configs() -> None:
+    tries("timm folder", lambda draw: changed(draw, TIMM))
 
 
-@fuzz
-@given(data=st.data())
-def test_safetensors_headers(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
-    path: Path = tmp_path_factory.mktemp("weights") / "model.safetensors"
-    text = json.dumps(changed(data.draw, HEADER)).encode()
-    length = len(text) + data.draw(st.sampled_from([0, 0, 0, 1, -1, 2**40]))
-    path.write_bytes(struct.pack("<Q", length) + text + bytes(12))
+def test_safetensors_headers() -> None:
+    lengths = st.sampled_from([0, 0, 0, 1, -1, 2**40])
+    tries("safetensors", lambda draw: stored(changed(draw, HEADER), longer=draw(lengths)))
 
-    def read() -> None:
-        for tensor in read_safetensors(path).values():
-            tensor.load()
 
-    ours_alone(read)
+def test_architectures() -> None:
+    """The modules of a backbone are laid out, without memory for them."""
+    contents = [_default(getattr(bk, f"{name}Config")) for name in CLASS_NAMES.values()]
+    tries("architecture", lambda draw: changed(draw, draw(st.sampled_from(contents))))
+
+
+def test_models() -> None:
+    tries("model", lambda draw: changed(draw, draw(st.sampled_from([SMALL, NECKS, QUERIES]))))
+
+
+def test_saved_folders() -> None:
+    def one_file_changed(draw: Callable[[Any], Any]) -> dict[str, str]:
+        name = draw(st.sampled_from(["recipe.yaml", "preprocessor_config.json", "model.safetensors"]))
+        content = bytearray(saved_file(name))
+        if name == "recipe.yaml" and draw(st.booleans()):
+            content = bytearray(yaml.safe_dump(changed(draw, yaml.safe_load(saved_file(name)))).encode())
+        for _ in range(draw(st.integers(0, 3))):
+            content[draw(st.integers(0, min(len(content), 2_000) - 1))] = draw(st.integers(0, 255))
+        length = draw(st.sampled_from([len(content), len(content) // 2]))
+        return {"name": name, "content": bytes(content[:length]).hex()}
+
+    tries("saved folder", one_file_changed)

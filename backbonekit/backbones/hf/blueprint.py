@@ -23,6 +23,7 @@ from backbonekit.contract.features import Level
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import NearestNames, RecipeError
 from backbonekit.weights.checkpoint import Checkpoint
+from backbonekit.weights.construct import shapes_alone
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import StoredTensor, stand_in
 
@@ -125,6 +126,11 @@ class HFBlueprint(DescribedBlueprint):
             builder=self._builder,
             stem_dropout=rate,
         ).eval()
+
+    def num_bytes(self, out_indices: Sequence[int]) -> int:
+        with shapes_alone() as count:
+            self.construct(out_indices)
+        return count.num_bytes
 
     def checkpoint(
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None

@@ -85,8 +85,9 @@ class TimmBlueprint:
         self.identity = identity
         self.in_channels = in_channels
         self.arguments = {key: value for key, value in arguments.items() if value is not None}
-        with shapes_alone():
+        with shapes_alone() as count:
             body = create_body(identity.architecture, in_channels, self.arguments)
+        self._num_bytes = count.num_bytes
         self.levels = levels_of(body)
         self.default_indices = (len(self.levels) - 1,)
         accepted = get_model_input_config(body)
@@ -139,6 +140,9 @@ class TimmBlueprint:
             canvas=self.canvas,
             name=self.name,
         ).eval()
+
+    def num_bytes(self, out_indices: Sequence[int]) -> int:
+        return self._num_bytes  # of the whole, which is constructed before it is cut
 
     def checkpoint(
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None

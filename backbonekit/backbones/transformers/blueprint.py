@@ -87,6 +87,7 @@ class TransformersBlueprint(DescribedBlueprint):
         self.fixed_size = found.fixed_size
         self.grid = found.grid
         self.device = found.device
+        self._num_bytes = found.num_bytes
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -113,6 +114,9 @@ class TransformersBlueprint(DescribedBlueprint):
             name=self.name,
             builder=self._builder,
         ).eval()
+
+    def num_bytes(self, out_indices: Sequence[int]) -> int:
+        return self._num_bytes
 
     def checkpoint(
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from backbonekit.contract.features import Level
 from backbonekit.errors import ContractError, RecipeError
-from backbonekit.weights.budget import counted
+from backbonekit.weights.budget import counted, within_memory
 from backbonekit.weights.private_random import seeded
 
 # Builds a body that returns the maps at some indices; called on the meta device.
@@ -23,7 +23,8 @@ class Probed:
 
     `levels`, `forbidden`: as in a blueprint. `fixed_size`, `grid`: as in `TransformersBackbone`.
 
-    `device`: where it runs without weights: meta, or cpu for the few that create tensors in forward.
+    `device`: where it runs without weights: meta, or cpu for the few that create tensors in forward. `num_bytes`: of
+    its parameters and buffers.
     """
 
     levels: tuple[Level, ...]
@@ -31,6 +32,7 @@ class Probed:
     fixed_size: _Size | None
     grid: _Size | None
     device: str
+    num_bytes: int
 
 
 def probe(make_body: MakeBody, stage_names: Sequence[str], channels: int, size: _Size, name: str) -> Probed:
@@ -39,13 +41,13 @@ def probe(make_body: MakeBody, stage_names: Sequence[str], channels: int, size: 
     forbidden: frozenset[int] = frozenset()
     device = "meta"
     try:
-        body, shapes, device = _try(make_body, every, channels, size)
+        body, shapes, device, num_bytes = _try(make_body, every, channels, size)
     except RecipeError:
         raise
     except Exception as error:  # whatever its modules raise
         # MaskFormer's Swin lists a stem that it never returns.
         try:
-            body, shapes, device = _try(make_body, every[1:], channels, size)
+            body, shapes, device, num_bytes = _try(make_body, every[1:], channels, size)
         except Exception:
             raise ContractError(
                 f"transformers cannot run {name} on images of {channels} channels and {size[0]} x {size[1]} pixels:"
@@ -69,14 +71,14 @@ def probe(make_body: MakeBody, stage_names: Sequence[str], channels: int, size: 
         Level(stage, shape[1], _stride(shape, None if larger_shapes is None else larger_shapes[index], size))
         for index, (stage, shape) in enumerate(zip(stage_names, shapes, strict=True))
     )
-    return Probed(levels, forbidden, size if larger_shapes is None else None, grid, device)
+    return Probed(levels, forbidden, size if larger_shapes is None else None, grid, device, num_bytes)
 
 
 def first_dependents(
     make_body: MakeBody, indices: Sequence[int], channels: int, size: _Size, device: str
 ) -> dict[str, int]:
     """For each parameter that some map depends on: the first of `indices` whose map does."""
-    body = _body(make_body, indices, device)
+    body, _ = _body(make_body, indices, device)
     with torch.device(device), torch.enable_grad():
         # The image requires a gradient, so that there is a graph where it is itself a map.
         maps = body(torch.zeros(1, channels, *size, requires_grad=True)).feature_maps
@@ -99,21 +101,24 @@ def first_dependents(
 
 def _try(
     make_body: MakeBody, indices: Sequence[int], channels: int, size: _Size
-) -> tuple[nn.Module, list[tuple[int, ...]], str]:
+) -> tuple[nn.Module, list[tuple[int, ...]], str, int]:
+    num_bytes = 0
     try:
-        body = _body(make_body, indices, "meta")
-        return body, _shapes(body, channels, size, "meta"), "meta"
+        body, num_bytes = _body(make_body, indices, "meta")
+        return body, _shapes(body, channels, size, "meta"), "meta", num_bytes
     except RuntimeError as error:
         if "meta" not in str(error):
             raise
-    body = _body(make_body, indices, "cpu")
-    return body, _shapes(body, channels, size, "cpu"), "cpu"
+    with within_memory(num_bytes):
+        body, _ = _body(make_body, indices, "cpu")
+    return body, _shapes(body, channels, size, "cpu"), "cpu", num_bytes
 
 
-def _body(make_body: MakeBody, indices: Sequence[int], device: str) -> nn.Module:
+def _body(make_body: MakeBody, indices: Sequence[int], device: str) -> tuple[nn.Module, int]:
+    """The body in evaluation mode, and the bytes of its parameters and buffers."""
     # The random values drawn here are discarded, so the global generator keeps its state.
-    with torch.device(device), seeded(0), counted():
-        return make_body(indices).eval()
+    with torch.device(device), seeded(0), counted() as count:
+        return make_body(indices).eval(), count.num_bytes
 
 
 def _shapes(body: nn.Module, channels: int, size: _Size, device: str) -> list[tuple[int, ...]]:
