@@ -14,7 +14,9 @@ from backbonekit.assembly.task import SharedNeck, Task, TaskModules, TaskOutput,
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps, check_pixel_values
+from backbonekit.contract.pooling import Pool
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
+from backbonekit.contract.roles import NormalisesVectors
 from backbonekit.contract.signatures import prediction_of
 from backbonekit.contract.target_checks import check_targets
 from backbonekit.contract.targets import TargetReader, Targets
@@ -80,6 +82,29 @@ class ComposedModel(nn.Module):
         entering = self._shared(maps, canvas)
         outputs = {name: task.run(self, entering, canvas, targets) for name, task in self.tasks.items()}
         return _model_output(maps, outputs)
+
+    def extract(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        pixel_mask: Bool[Tensor, "batch height width"] | None = None,
+    ) -> FeatureMaps:
+        """`feature_maps` alone, with the class and register tokens of transformers beside them; no head runs."""
+        check_pixel_values(pixel_values)
+        maps = self.backbone(_channels_last(pixel_values))
+        if self.head is not None:
+            return maps
+        canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
+        return self.tasks[""].run(self, self._shared(maps, canvas), canvas, None).maps
+
+    def after_pooling(self, vectors: Float[Tensor, "batch channels"], position: int) -> Float[Tensor, "batch channels"]:
+        """Vectors that the map at `position` of `features` was pooled to, normalised where the backbone's architecture
+        does so and the backbone was built with that norm (`backbone.args.norm: embedding`)."""
+        backbone: Any = self.backbone
+        if self.features is not backbone.features and self.features != backbone.features:
+            return vectors
+        if not isinstance(backbone, NormalisesVectors):
+            return vectors
+        return backbone.after_pooling(vectors, backbone.out_indices[position])
 
     def _shared(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         """What enters the tasks: the backbone's maps, through the necks that all tasks share."""
@@ -150,6 +175,17 @@ class ComposedModel(nn.Module):
         from backbonekit.assembly.predict import predict
 
         return predict(self, images, boxes=boxes, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
+
+    def embed(self, images: Any, *, pool: Pool = "mean", batch_size: int = 32) -> Tensor | list[FeatureMaps]:
+        """The features of images of any kind that the processor reads: [images, channels] on the CPU; no head runs.
+
+        `pool`: `mean`, `max` or `gem` over the positions of a map, `cls` for the class token of a transformer, or
+        `none` for the maps themselves, see `assembly/embed.py`. Several levels stand side by side. `batch_size`: images
+        of one size that run together.
+        """
+        from backbonekit.assembly.embed import embed
+
+        return embed(self, images, pool=pool, batch_size=batch_size)
 
     def save_pretrained(self, folder: str | Path, *, overwrite: bool | None = None) -> Path:
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder.

@@ -37,16 +37,22 @@ class Predictor(Protocol):
 
 def run(model: Any, batch: Mapping[str, Any]) -> dict[str, Prediction]:
     """The model's predictions by task, on its own device and in its own precision."""
-    parameter = next((value for value in model.parameters() if value.is_floating_point()), None)
-    values, mask = batch["pixel_values"], batch["pixel_mask"]
-    if parameter is not None:
-        values = values.to(parameter.device, parameter.dtype)
-        mask = None if mask is None else mask.to(parameter.device)
+    values, mask = on_model(model, batch)
     with torch.inference_mode():
         predictions = model(values, mask).predictions
     if predictions is None:
         return {}
     return predictions if not isinstance(predictions, Prediction) else {"": predictions}
+
+
+def on_model(model: Any, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+    """`pixel_values` and `pixel_mask` of a batch, on the model's device, the values in its precision."""
+    parameter = next((value for value in model.parameters() if value.is_floating_point()), None)
+    values, mask = batch["pixel_values"], batch["pixel_mask"]
+    if parameter is not None:
+        values = values.to(parameter.device, parameter.dtype)
+        mask = None if mask is None else mask.to(parameter.device)
+    return values, mask
 
 
 @contextmanager

@@ -85,6 +85,11 @@ class BackboneModule(nn.Module, ABC):
     def no_weight_decay(self) -> frozenset[str]:
         return frozenset(f"{_BODY}{name}" for name in undecayed(self.body))
 
+    def after_pooling(self, vectors: Float[Tensor, "batch channels"], index: int) -> Float[Tensor, "batch channels"]:
+        """Vectors that the map at `index` of all stages was pooled to: unchanged, unless the architecture has a norm
+        for them and was built with it (`args.norm: embedding`)."""
+        return vectors
+
     @abstractmethod
     def stage_of(self, name: str) -> int:
         """The stage of a parameter or buffer."""

@@ -12,17 +12,22 @@ from backbonekit.recipe.compose import model_names
 # Read literally, not in Hydra's grammar: paths may hold any character. Each verb lists those that it takes.
 LITERALS: Mapping[str, str] = {
     "recipe": "a saved folder, a YAML file or a Hub repository to start from, in place of model=",
-    "image": "an image (or, for predict, a folder of images)",
-    "output": "where to write the drawing: a file, or a folder for several images",
+    "image": "an image (or, for predict and features, a folder of images)",
+    "output": "where to write: the drawing (a folder for several images), or the file of features",
     "results": "where to write the predictions as COCO-style JSON",
     "save": "the folder to write the recipe and its weights to",
-    "overwrite": "true: save= may replace a model that is in its folder (default: false)",
+    "overwrite": "true: save= may replace the model in its folder, features the output file (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
     "format": "table or json (default: table)",
     "seed": "the seed of random weights and of the sample input (default: 0)",
     "task": "semantic, instance or panoptic, for models that can predict several",
     "threshold": "the lowest score to show, from 0 to 1",
     "bands": "the channels that a drawing shows as red, green and blue, from 0: bands=3,2,1",
+    "pool": "cls, mean, max, gem, or none for whole maps (default: mean)",
+    "dtype": "of the numbers: float32, float16 or bfloat16 (default: float32)",
+    "batch_size": "how many images run together",
+    "workers": "threads that read and prepare images beside the model (default: one a processor, at most 8)",
+    "engine": "local or ray: the machines of a Ray cluster (default: local)",
     "revision": "a branch, tag or commit of the Hub repository",
 }
 _PARTS = ("model", "backbone", "neck", "head")

@@ -2,11 +2,12 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.images import image_faults, images_of, report_failed
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
@@ -41,7 +42,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     _check(arguments)
     import_parts(arguments.imports)
-    images = _images(Path(arguments.literals["image"]))
+    images = images_of(Path(arguments.literals["image"]))
     outputs = _outputs(arguments, images)
     model = start_model(arguments, arguments.overrides)
     note = _weights_note(model)
@@ -97,15 +98,7 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
         print(f"note: {grey} grey {was} repeated for the {channels} channels of the model.", file=sys.stderr)
     if results is not None:
         results.write()
-    return _report_failed(failed, len(images))
-
-
-def _report_failed(failed: Iterable["FilePrediction"], total: int) -> int:
-    """Lists the images that could not be used. Returns exit code 1 when there are any."""
-    lines = [f"  {printable(str(prediction.error))}" for prediction in failed]
-    if lines:
-        print(f"{len(lines)} of {total} images could not be used:", *lines, sep="\n", file=sys.stderr)
-    return 1 if lines else 0
+    return report_failed([str(prediction.error) for prediction in failed], len(images))
 
 
 def _check(arguments: Arguments) -> None:
@@ -115,11 +108,7 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
     if arguments.multirun or arguments.cfg:
         faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
-    image = literals.get("image")
-    if not image:
-        faults.append("no image: give image=FILE or image=FOLDER.")
-    elif not Path(image).exists():
-        faults.append(f"image={image}: no such file or folder.")
+    faults += image_faults(literals.get("image"))
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
     if "bands" in literals and _read_bands(literals["bands"]) is None:
@@ -144,12 +133,6 @@ def _is_share(text: str) -> bool:
         return 0.0 <= float(text) <= 1.0
     except ValueError:
         return False
-
-
-def _images(image: Path) -> list[Path]:
-    from backbonekit.image_processing.image_paths import find_images
-
-    return find_images(image) if image.is_dir() else [image]
 
 
 def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:

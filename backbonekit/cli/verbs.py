@@ -11,6 +11,7 @@ from backbonekit.errors import ContractError, RecipeError, StorageError, Weights
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
     "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
+    "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
@@ -24,6 +25,7 @@ INSTEAD: dict[str, str] = {
     "export": "models are exported in Python: backbonekit.export_model(...).",
     "save": "use `build ... save=FOLDER`.",
     **dict.fromkeys(("draw", "infer", "inference", "run"), "use `predict`."),
+    **dict.fromkeys(("embed", "embeddings", "extract"), "use `features`."),
     **dict.fromkeys(("show", "info"), "use `inspect`, or `build` to see the shapes too."),
 }
 USAGE = """usage: backbonekit VERB [key=value ...]
@@ -33,6 +35,7 @@ USAGE = """usage: backbonekit VERB [key=value ...]
 examples:
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny save=runs/m1
   backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
+  backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
   backbonekit list backbones
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1

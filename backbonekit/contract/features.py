@@ -16,13 +16,15 @@ class Level:
 
     `stride` is nominal: a label for picking and showing levels. Sizes always come from tensors. It is a whole number
     for almost every level; a pyramid over 14-pixel patches has a level of stride 3.5.
-    `prefix_tokens`: how many class and register tokens a transformer returns beside the map.
+    `prefix_tokens`: how many class and register tokens a transformer returns beside the map. `has_class_token`: whether
+    the first of them is a class token; some architectures have registers alone.
     """
 
     name: str
     channels: int
     stride: float
     prefix_tokens: int = 0
+    has_class_token: bool = True
 
 
 @dataclass(frozen=True, slots=True)

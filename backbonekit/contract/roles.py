@@ -64,6 +64,16 @@ class Backbone(Protocol):
         ...
 
 
+@runtime_checkable
+class NormalisesVectors(Protocol):
+    """A backbone whose architecture may normalise the vector that its last map is pooled to."""
+
+    def after_pooling(self, vectors: Tensor, index: int) -> Tensor:
+        """Vectors [batch, channels] that the map at `index` of all stages was pooled to, normalised where the
+        architecture does so and the backbone was built with that norm; else unchanged."""
+        ...
+
+
 def backbone_of(model: Any) -> Any:
     """The `Backbone` of a model that has one as `model.backbone`, or `model` where it is one itself.
 

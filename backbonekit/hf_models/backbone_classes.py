@@ -14,6 +14,7 @@ from backbonekit.backbones.hf.class_names import backbone_name
 from backbonekit.backbones.hf.expert_block import experts_of
 from backbonekit.backbones.hf.model_types import family, model_types
 from backbonekit.backbones.nested_checkpoint import backbone_config_of
+from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
 from backbonekit.hf_models import backbone_configs as configs
 from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneOutput, BackboneType, build_backbone
@@ -41,6 +42,7 @@ class FamilyBackbone(BackboneMixin):
         backbone, report = build_backbone(_blueprint(config, None, backbone_kwargs), config.selected, seed=seed)
         super().__init__(backbone, config, report, seed=seed)
         self._kwargs = backbone_kwargs
+        self._repository: Repository | None = None
 
     @classmethod
     def from_pretrained(
@@ -100,6 +102,7 @@ class FamilyBackbone(BackboneMixin):
         made = cls.__new__(cls)
         BackboneMixin.__init__(made, backbone, config, report)
         made._kwargs = backbone_kwargs
+        made._repository = blueprint.repository
         made = placed(made, one_device(device_map), one_dtype(dtype, torch_dtype, config.dtype, report.stored_dtype))
         return (made, loading_info(report.missing, report.surplus)) if output_loading_info else made
 
@@ -134,6 +137,12 @@ class FamilyBackbone(BackboneMixin):
         made = cls(cls.config_class.from_dict(fields, **changes), backbone_kwargs=backbone_kwargs)
         fill_from(made, state_dict)
         return made
+
+    @property
+    def processing(self) -> Processing:
+        blueprint = _blueprint(self.config, None, self._kwargs)
+        blueprint.repository = self._repository
+        return blueprint.processing
 
     def _made_anew(self) -> "FamilyBackbone":
         return type(self)(self.config, seed=self._seed, backbone_kwargs=self._kwargs)

@@ -1,19 +1,25 @@
 """The base of the backbone classes: their construction, their attributes, and a call that returns `feature_maps`."""
 
 import enum
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from backbonekit.assembly.embed import embed
 from backbonekit.backbones.backbone import BackboneModule
 from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.hf.blueprint import HFBlueprint
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
+from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.mapping import register_output
+from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.pooling import Pool
+from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, WeightsError
 from backbonekit.hf_models.attention_kernels import attention_by
 from backbonekit.hf_models.call_options import decided
@@ -21,6 +27,7 @@ from backbonekit.hf_models.inner_states import run_with_states
 from backbonekit.hf_models.map_selection import agreed_indices
 from backbonekit.hf_models.model_outputs import OrderedOutput
 from backbonekit.hf_models.model_saving import ModelSaving
+from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.weights.budget import within_memory
 from backbonekit.weights.fill import FillReport, construct_filled
 from backbonekit.weights.private_random import seeded
@@ -136,6 +143,43 @@ class BackboneMixin(ModelSaving):
     def stage_names(self) -> list[str]:
         """Every stage of the architecture, built or not."""
         return list(self.backbone.stage_names)
+
+    @property
+    def features(self) -> FeaturePyramid:
+        """The levels that the backbone returns."""
+        return self.backbone.features
+
+    @property
+    @abstractmethod
+    def processing(self) -> Processing:
+        """What its weights expect of an image: as the repository says that they came from, else the family's usual."""
+
+    @property
+    def processor(self) -> ImageProcessor:
+        """Prepares images for it."""
+        return ImageProcessor(self.processing)
+
+    def extract(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        pixel_mask: Bool[Tensor, "batch height width"] | None = None,
+    ) -> FeatureMaps:
+        """The maps, with the class and register tokens of transformers beside them."""
+        with attention_by(self.config.attn_implementation):
+            return self.backbone(pixel_values)
+
+    def after_pooling(self, vectors: Float[Tensor, "batch channels"], position: int) -> Float[Tensor, "batch channels"]:
+        """Vectors that a map was pooled to, normalised where the architecture does so and the backbone was built with
+        that norm (`backbone_kwargs={"norm": "embedding"}`)."""
+        return self.backbone.after_pooling(vectors, self.backbone.out_indices[position])
+
+    def embed(self, images: Any, *, pool: Pool = "mean", batch_size: int = 32) -> Tensor | list[FeatureMaps]:
+        """The features of images, as `ComposedModel.embed` returns them: [images, channels] on the CPU.
+
+        `pool`: `mean`, `max` or `gem` over the positions of a map, `cls` for the class token of a transformer, or
+        `none` for the maps and all prefix tokens. `batch_size`: images of one size that run together.
+        """
+        return embed(self, images, pool=pool, batch_size=batch_size)
 
     @property
     def out_indices(self) -> list[int]:

@@ -11,6 +11,7 @@ from backbonekit.assembly.placement import DType, placed
 from backbonekit.backbones.timm.backbone import TimmBackbone as Backbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint
 from backbonekit.backbones.timm.feature_names import timm_feature_names
+from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.backbone_mixin import BackboneMixin, BackboneType, build_backbone
 from backbonekit.hf_models.common_fields import CommonFields
@@ -65,6 +66,10 @@ class TimmBackbone(BackboneMixin):
         self.plan = plan
         if config.freeze_batch_norm_2d:
             self.freeze_batch_norm_2d()
+
+    @property
+    def processing(self) -> Processing:
+        return self.plan.processing
 
     @classmethod
     def from_pretrained(

@@ -41,11 +41,20 @@ class Window:
 
 def window_of(geometry: Geometry, grid: tuple[int, int]) -> Window:
     """The window of one image in a prediction's grid of (height, width) cells."""
-    top, bottom, cells_high, rows = _axis(geometry, 0, grid[0])
-    left, right, cells_wide, columns = _axis(geometry, 1, grid[1])
-    cells = (cells_high, cells_wide)
+    cells = cells_of(geometry, grid)
+    top, bottom, rows = _axis(geometry, 0, grid[0], cells[0])
+    left, right, columns = _axis(geometry, 1, grid[1], cells[1])
     exact = geometry.original == geometry.resized == geometry.shown == cells and grid == geometry.canvas
     return Window(geometry.original, (top, bottom, left, right), cells, rows, columns, exact)
+
+
+def cells_of(geometry: Geometry, grid: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the part of a grid of cells that lies on real pixels."""
+    height, width = (
+        min(cells, math.ceil(shown * cells / canvas))
+        for cells, shown, canvas in zip(grid, geometry.shown, geometry.canvas, strict=True)
+    )
+    return height, width
 
 
 def resample(maps: Tensor, window: Window, *, mode: str = "bilinear", rows: slice = slice(None)) -> Tensor:
@@ -82,11 +91,10 @@ def on_image(values: Tensor, window: Window, outside: float) -> Tensor:
     return whole
 
 
-def _axis(geometry: Geometry, axis: int, grid: int) -> tuple[int, int, int, Tensor]:
-    """(first pixel, last pixel + 1, cells, positions) along height (0) or width (1)."""
+def _axis(geometry: Geometry, axis: int, grid: int, cells: int) -> tuple[int, int, Tensor]:
+    """(first pixel, last pixel + 1, positions) along height (0) or width (1), on a grid with that many real cells."""
     original, resized = geometry.original[axis], geometry.resized[axis]
     offset, shown, canvas = geometry.crop_offset[axis], geometry.shown[axis], geometry.canvas[axis]
-    cells = min(grid, math.ceil(shown * grid / canvas))
     # on_canvas: [original], where each original pixel's centre lies on the canvas
     on_canvas = (torch.arange(original, dtype=torch.float64) + 0.5) * (resized / original) - offset
     seen = ((on_canvas >= 0) & (on_canvas <= shown)).nonzero()
@@ -96,4 +104,4 @@ def _axis(geometry: Geometry, axis: int, grid: int) -> tuple[int, int, int, Tens
         first = int((on_canvas - shown / 2).abs().argmin())
         last = first + 1
     positions = on_canvas[first:last] * (grid / canvas) / cells * 2 - 1
-    return first, last, cells, positions
+    return first, last, positions

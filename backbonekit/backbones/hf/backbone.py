@@ -19,7 +19,8 @@ class StagedBackbone(BackboneModule):
 
     `body`: the timm model, cut after the deepest stage that it was built for. `norms`: LayerNorms of the maps, by
     stage; those of stages whose maps are not returned take no gradient. `stage_names`: every stage of the
-    architecture, built or not.
+    architecture, built or not. `pooled_norm`: of the vector that the last map is pooled to, which no map depends on;
+    None unless it was built.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class StagedBackbone(BackboneModule):
         name: str,
         builder: str,
         stem_dropout: float = 0.0,
+        pooled_epsilon: float | None = None,
     ) -> None:
         super().__init__(
             body,
@@ -49,6 +51,9 @@ class StagedBackbone(BackboneModule):
         self.gradient_checkpointing = False
         self.stem_dropout = nn.Dropout(stem_dropout)
         self.norms = stage_norms(family, self.levels[: self.built], norm)
+        self.pooled_norm: nn.Module | None = None
+        if pooled_epsilon is not None:
+            self.pooled_norm = nn.LayerNorm(self.levels[-1].channels, eps=pooled_epsilon).requires_grad_(False)
         self._selection_changed()
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
@@ -60,8 +65,15 @@ class StagedBackbone(BackboneModule):
         owner, _, rest = name.partition(".")
         if owner == "norms":
             return self.stage_names.index(rest.partition(".")[0])
+        if owner == "pooled_norm":
+            return len(self.levels) - 1
         stage = self.family.stage_of(name)
         return len(self.levels) - 1 if stage is None else stage
+
+    def after_pooling(self, vectors: Float[Tensor, "batch channels"], index: int) -> Float[Tensor, "batch channels"]:
+        if self.pooled_norm is None or index != len(self.levels) - 1:
+            return vectors
+        return self.pooled_norm(vectors.to(self.pooled_norm.weight.dtype))  # type: ignore[arg-type]
 
     def stage_outputs(
         self, pixel_values: Float[Tensor, "batch channels height width"], indices: Sequence[int]

@@ -40,9 +40,10 @@ def blueprint(
     with a `backbone_config` only the backbone is built.
 
     `args`: `norm`, the normalisation of the maps (none, final, per_stage, or last: the final norm on the last stage
-    alone; each family has its default), and the fields of the configuration that matter in training only, such as
-    `drop_path_rate`. A `config.json` in timm's own format describes an architecture of timm, whose `args` are those of
-    its constructor. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
+    alone; or embedding: that of the last stage's map, or of the vector that it is pooled to, as transformers' model of
+    the family normalises it; each family has its default), and the fields of the configuration that matter in training
+    only, such as `drop_path_rate`. A `config.json` in timm's own format describes an architecture of timm, whose `args`
+    are those of its constructor. Reads `config.json` alone, and only where `config` is not given. Raises RecipeError,
     ContractError, StorageError.
     """
     repository = None
@@ -76,6 +77,9 @@ def of_config(
     return HFBlueprint(name, found, parsed, in_channels, dict(args), repository)
 
 
+EMBEDDING = "embedding"  # as `args.norm`
+
+
 class HFBlueprint(DescribedBlueprint):
     """A backbone of transformers before it is constructed: see `contract.roles.Blueprint`."""
 
@@ -95,6 +99,7 @@ class HFBlueprint(DescribedBlueprint):
         self.architecture = config
         self.notes = config.notes
         self.norm: OutputNorm = _checked_args(family, config, args)
+        self.normalises_vectors = args.get("norm") == EMBEDDING and family.pooled_epsilon is not None
         self._built = replace(config, **{key: value for key, value in args.items() if key != "norm"})
         # With the images' own number of channels: in some families it is also that of the first level.
         image_channels: Any = {"num_channels": in_channels}
@@ -125,6 +130,7 @@ class HFBlueprint(DescribedBlueprint):
             name=self.name,
             builder=self._builder,
             stem_dropout=rate,
+            pooled_epsilon=self.family.pooled_epsilon(self.architecture) if self._has_pooled_norm(positions) else None,  # type: ignore[misc]
         ).eval()
 
     def num_bytes(self, out_indices: Sequence[int]) -> int:
@@ -169,6 +175,9 @@ class HFBlueprint(DescribedBlueprint):
             self.norm == "final" and self.family.final_norm == "every"
         )
 
+    def _has_pooled_norm(self, positions: tuple[int, ...]) -> bool:
+        return self.normalises_vectors and positions[-1] == len(self.levels) - 1
+
     def _described(self, repository: Repository) -> dict[str, Any]:
         return dict(backbone_config_of(repository.json(CONFIG), model_types(), repository.origin))
 
@@ -183,6 +192,8 @@ class HFBlueprint(DescribedBlueprint):
             return self.norm == "per_stage" and rest.partition(".")[0] in {
                 level.name for level in self.levels[: positions[-1] + 1]
             }
+        if owner == "pooled_norm":
+            return self._has_pooled_norm(positions)
         if owner != "body":
             return True  # an unknown name: filling reports it
         stage = self.family.stage_of(name)
@@ -217,10 +228,13 @@ def _checked_args(family: Family, config: ArchitectureConfig, args: Mapping[str,
         for key in args
         if key not in allowed
     ]
-    norm = args.get("norm", family.default_norm(config))
-    if norm not in get_args(OutputNorm):
-        faults.append(f"args.norm must be one of {', '.join(get_args(OutputNorm))}, got {norm!r}.")
+    default = family.default_norm(config)
+    norm = args.get("norm", default)
+    if norm not in (*get_args(OutputNorm), EMBEDDING):
+        faults.append(f"args.norm must be one of {', '.join((*get_args(OutputNorm), EMBEDDING))}, got {norm!r}.")
     if faults:
         raise RecipeError(faults)
+    if norm == EMBEDDING:
+        norm = default if default in ("final", "last") else "none" if family.final_norm == "never" else "last"
     check_output_norm(family, norm)
     return norm

@@ -73,6 +73,7 @@ class Family:
     `stage_of(name)`: the position of the level that a weight of `body` belongs to; None for the final normalisation.
     `stem`: the weight applied to the pixels. `position_table`: the weight whose size depends on the image's, or None.
     `default_norm`: how transformers normalises the maps. `final_norm`: the stages that the final norm fits.
+    `pooled_epsilon`: of the LayerNorm behind the pooling of the last map, in families that have one there.
     `norm_epsilon`: of per-stage norms. `norm_start`: weight and bias of those that a checkpoint lacks.
     `resample_positions(table, size)`: the table of the same architecture made for another number of positions.
     `hidden_state(body, x, index)`: a stage's output in the layout of transformers' `hidden_states`.
@@ -98,6 +99,7 @@ class Family:
     has_stem: bool = True
     extra_inputs: Callable[[Any, Tensor, tuple[int, int]], tuple[Any, ...]] = no_extra_inputs
     forbidden: frozenset[int] = frozenset()
+    pooled_epsilon: Callable[[Any], float] | None = None
     position_table: str | None = None
     resample_positions: Callable[[Tensor, int], Tensor] | None = None
     hidden_state: Callable[[Any, Tensor, int], Tensor] = unchanged

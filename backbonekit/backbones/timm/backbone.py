@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from backbonekit.backbones.backbone import BackboneModule, check_channels
 from backbonekit.backbones.parameter_order import body_stages, names_of
 from backbonekit.backbones.timm.config import constructor_arguments
-from backbonekit.backbones.timm.levels import needs_maps_from_tokens
+from backbonekit.backbones.timm.levels import freeze_head, needs_maps_from_tokens, pooled_norm_of
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.roles import ParameterOrder
@@ -20,7 +22,8 @@ class TimmBackbone(BackboneModule):
 
     `body`: the timm model, whose weights have the names of timm's checkpoints. `stage_names`: every map of the
     architecture, built or not. `fixed_size`: (height, width) where the architecture takes no other image, or None.
-    `canvas`: (height, width) that it was made for.
+    `canvas`: (height, width) that it was made for. `keeps_end`: whether the last map is what the architecture's own end
+    makes of it, as timm's `forward_features` returns it.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class TimmBackbone(BackboneModule):
         fixed_size: tuple[int, int] | None,
         canvas: tuple[int, int],
         name: str,
+        keeps_end: bool = False,
     ) -> None:
         builder = f"AutoBackbone.from_pretrained({name!r}, use_timm_backbone=True"
         super().__init__(
@@ -41,6 +45,10 @@ class TimmBackbone(BackboneModule):
         self.fixed_size = fixed_size
         self.canvas = canvas
         self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
+        self.keeps_end = keeps_end
+        self.pooled_norm = pooled_norm_of(body) if keeps_end else None
+        if keeps_end:
+            freeze_head(body)
 
     def parameter_stages(self) -> ParameterOrder:
         stages = body_stages(self.body)
@@ -61,6 +69,15 @@ class TimmBackbone(BackboneModule):
             self.body.set_grad_checkpointing(enabled)  # type: ignore[operator]
         except (AssertionError, AttributeError) as error:
             raise ContractError(f"timm has no gradient checkpointing for {self.name}.") from error
+
+    def after_pooling(self, vectors: Float[Tensor, "batch channels"], index: int) -> Float[Tensor, "batch channels"]:
+        if self.pooled_norm is None or index != len(self.levels) - 1:
+            return vectors
+        norm = self.body.get_submodule(self.pooled_norm)
+        vectors = vectors.to(norm.weight.dtype)  # type: ignore[arg-type]
+        if isinstance(norm, LayerNorm2d):
+            return norm(vectors[..., None, None]).flatten(1)
+        return norm(vectors)
 
     def _maps(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
         check_channels(pixel_values, self.in_channels, self.name)
@@ -94,6 +111,8 @@ class TimmBackbone(BackboneModule):
             grid = [round(side / self.levels[0].stride) for side in pixel_values.shape[-2:]]
             # [batch, height * width, channels] -> [batch, channels, height, width]
             return FeatureMaps(maps=tuple(each.transpose(1, 2).unflatten(2, grid) for each in tokens))
+        if self.keeps_end and indices[-1] == len(self.levels) - 1:
+            return self._with_end(pixel_values, indices)
         if not self.has_prefix_tokens:
             maps = self.body.forward_intermediates(  # type: ignore[operator]
                 pixel_values, indices=list(indices), stop_early=True, intermediates_only=True
@@ -106,6 +125,30 @@ class TimmBackbone(BackboneModule):
             maps=tuple(feature_map for feature_map, _ in pairs), prefix_tokens=tuple(tokens for _, tokens in pairs)
         )
         return self._checked(maps, indices)
+
+    def _with_end(self, pixel_values: Tensor, indices: tuple[int, ...]) -> FeatureMaps:
+        given = {"return_prefix_tokens": True} if self.has_prefix_tokens else {}
+        end, found = self.body.forward_intermediates(  # type: ignore[operator]
+            pixel_values, indices=list(indices), intermediates_only=False, **given
+        )
+        pairs = list(found) if self.has_prefix_tokens else [(each, None) for each in found]
+        pairs[-1] = self._last_map(end, pairs[-1][0].shape[-2:])
+        tokens = tuple(prefix for _, prefix in pairs)
+        maps = FeatureMaps(
+            maps=tuple(feature_map for feature_map, _ in pairs),
+            prefix_tokens=tokens if any(prefix is not None for prefix in tokens) else (),
+        )
+        return self._checked(maps, indices)
+
+    def _last_map(self, end: Tensor, grid: torch.Size) -> tuple[Tensor, Tensor | None]:
+        """What the architecture's end returned, as a map [batch, channels, height, width] of the grid and its prefix
+        tokens."""
+        if end.ndim == 4:
+            return (end if end.shape[1] == self.levels[-1].channels else end.permute(0, 3, 1, 2)), None
+        prefix = end.shape[1] - grid[0] * grid[1]
+        # [batch, tokens, channels] -> [batch, channels, height, width]
+        spatial = end[:, prefix:].unflatten(1, grid).permute(0, 3, 1, 2)
+        return spatial, end[:, :prefix] if prefix else None
 
     def _checked(self, maps: FeatureMaps, indices: Sequence[int]) -> FeatureMaps:
         # After a convolutional stem timm silently folds tokens into a grid of another size where a side of the image

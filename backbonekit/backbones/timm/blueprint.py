@@ -25,12 +25,15 @@ from backbonekit.backbones.timm.levels import (
     is_slow_on_meta,
     levels_of,
     may_leave_unused_parameters,
+    needs_maps_from_tokens,
     takes_any_size,
     unused_parameters,
+    with_end,
 )
 from backbonekit.backbones.timm.names import TimmIdentity, identify, processing_of
 from backbonekit.backbones.timm.weights import ConvertedWeights, open_weights, own_names
 from backbonekit.contract.image_sizes import ANY_SIZE, ImageSizes
+from backbonekit.contract.option_values import shown
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, WeightsError
 from backbonekit.weights.checkpoint import Checkpoint
@@ -48,7 +51,9 @@ def blueprint(
 ) -> "TimmBlueprint":
     """A timm architecture by name, with or without a tag of weights, or a folder or Hub id in timm's format.
 
-    `args`: arguments of the architecture's constructor. `config` belongs to the `hf` source and must be None. Builds
+    `args`: arguments of the architecture's constructor; and `norm: embedding`, with which the last map is what timm's
+    `forward_features` returns, after the architecture's own end, and vectors pooled from it have the norm of
+    `forward_head`; `norm: none` is the default. `config` belongs to the `hf` source and must be None. Builds
     the model on the meta device. Raises RecipeError, ContractError, StorageError.
     """
     if config:
@@ -57,13 +62,23 @@ def blueprint(
         )
     identity = identify(name, revision)
     body = body_class(identity.architecture)
+    keeps_end = _keeps_end(args)
+    args = {key: value for key, value in args.items() if key != NORM}
     check_arguments(identity.architecture, body, args)
     saved = saved_arguments(identity)
     check_arguments(identity.architecture, body, saved)
     arguments = {**any_size_arguments(body), **saved_size_arguments(body, identity), **saved, **args}
-    return TimmBlueprint(str(name), identity, in_channels, arguments)
+    return TimmBlueprint(str(name), identity, in_channels, arguments, keeps_end=keeps_end)
 
 
+def _keeps_end(args: Mapping[str, Any]) -> bool:
+    norm = args.get(NORM, "none")
+    if norm not in ("none", "embedding"):
+        raise RecipeError(f"args.norm of an architecture of timm must be none or embedding, got {shown(norm)}.")
+    return norm == "embedding"
+
+
+NORM = "norm"  # an argument of ours among those of timm's constructors, none of which has this name
 _multiples: dict[tuple[str, str, tuple[int, ...]], int] = {}  # architecture, arguments, indices
 
 
@@ -80,7 +95,15 @@ class TimmBlueprint:
     forbidden: frozenset[int] = frozenset()
     notes: tuple[str, ...] = ()
 
-    def __init__(self, name: str, identity: TimmIdentity, in_channels: int, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        identity: TimmIdentity,
+        in_channels: int,
+        arguments: Mapping[str, Any],
+        *,
+        keeps_end: bool = False,
+    ) -> None:
         self.name = name
         self.identity = identity
         self.in_channels = in_channels
@@ -88,7 +111,8 @@ class TimmBlueprint:
         with shapes_alone() as count:
             body = create_body(identity.architecture, in_channels, self.arguments)
         self._num_bytes = count.num_bytes
-        self.levels = levels_of(body)
+        self._keeps_end = keeps_end and not needs_maps_from_tokens(body)
+        self.levels = with_end(levels_of(body), body) if self._keeps_end else levels_of(body)
         self.default_indices = (len(self.levels) - 1,)
         accepted = get_model_input_config(body)
         self.canvas: tuple[int, int] = tuple(accepted["input_size"][-2:])
@@ -128,7 +152,8 @@ class TimmBlueprint:
     def construct(self, out_indices: Sequence[int]) -> TimmBackbone:
         positions = self._positions(out_indices)
         body = create_body(self.identity.architecture, self.in_channels, self.arguments)
-        cut(body, positions)
+        keeps_end = self._has_end(positions)
+        cut(body, positions, keeps_end=keeps_end)
         if self._may_leave_unused:
             self._freeze_unused_parameters(body, positions)
         return TimmBackbone(
@@ -139,10 +164,14 @@ class TimmBlueprint:
             fixed_size=self.fixed_size,
             canvas=self.canvas,
             name=self.name,
+            keeps_end=keeps_end,
         ).eval()
 
     def num_bytes(self, out_indices: Sequence[int]) -> int:
         return self._num_bytes  # of the whole, which is constructed before it is cut
+
+    def _has_end(self, positions: Sequence[int]) -> bool:
+        return self._keeps_end and positions[-1] == len(self.levels) - 1
 
     def checkpoint(
         self, pretrained: bool | str, revision: str | None, out_indices: Sequence[int] | None = None
@@ -220,7 +249,7 @@ class TimmBlueprint:
     def _names_after(self, positions: tuple[int, ...]) -> set[str]:
         with shapes_alone():
             body = create_body(self.identity.architecture, self.in_channels, self.arguments)
-        cut(body, positions)
+        cut(body, positions, keeps_end=self._has_end(positions))
         return set(body.state_dict())
 
     def _is_classifier(self, key: str) -> bool:

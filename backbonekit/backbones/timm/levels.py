@@ -3,6 +3,7 @@
 import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -40,12 +41,14 @@ def levels_of(body: nn.Module) -> tuple[Level, ...]:
     modules = Counter(entry["module"] for entry in entries)
     corrections = _STRIDE_CORRECTIONS.get(module_of(body), {})
     prefix_tokens = int(body.num_prefix_tokens) if returns_prefix_tokens(body) else 0  # type: ignore[arg-type]
+    has_class_token = prefix_tokens == 0 or "cls_token" in dict(body.named_parameters())
     return tuple(
         Level(
             entry["module"] if modules[entry["module"]] == 1 else f"{entry['module']}:{index}",
             entry["num_chs"],
             corrections.get(index) or entry["reduction"],
             prefix_tokens,
+            has_class_token,
         )
         for index, entry in enumerate(entries)
     )
@@ -96,6 +99,31 @@ def unused_parameters(
     return frozenset(name for name, parameter in body.named_parameters() if parameter.grad is None)
 
 
-def cut(body: nn.Module, indices: Sequence[int]) -> None:
-    """Removes the modules after the last selected map."""
-    body.prune_intermediate_layers(list(indices), prune_norm=True, prune_head=True)  # type: ignore[operator]
+def cut(body: nn.Module, indices: Sequence[int], *, keeps_end: bool = False) -> None:
+    """Removes the modules after the last selected map. `keeps_end`: all but what comes behind the last stage."""
+    prunes = not keeps_end
+    body.prune_intermediate_layers(list(indices), prune_norm=prunes, prune_head=prunes)  # type: ignore[operator]
+
+
+def with_end(levels: tuple[Level, ...], body: nn.Module) -> tuple[Level, ...]:
+    """The levels with the last one as the architecture's own end leaves it: perhaps with other channels, and in XCiT
+    with a class token that no earlier map has."""
+    tokens = levels[-1].prefix_tokens or int("cls_token" in dict(body.named_parameters()))
+    return (*levels[:-1], replace(levels[-1], channels=int(body.num_features), prefix_tokens=tokens))  # type: ignore[arg-type]
+
+
+# Where timm's classes keep the norm of the vector that the last map is pooled to.
+_POOLED_NORMS = ("fc_norm", "head.norm")
+
+
+def pooled_norm_of(body: nn.Module) -> str | None:
+    """The name of the LayerNorm behind the pooling, or None where there is none."""
+    modules = dict(body.named_modules())
+    return next((name for name in _POOLED_NORMS if isinstance(modules.get(name), nn.LayerNorm)), None)
+
+
+def freeze_head(body: nn.Module) -> None:
+    """No gradient for what comes behind the last map: the pooling and its norm, on which no map depends."""
+    for name, parameter in body.named_parameters():
+        if name.startswith(("fc_norm.", "head.", "attn_pool.")):
+            parameter.requires_grad_(False)

@@ -29,8 +29,8 @@ EPSILON = 1e-6  # of every LayerNorm but the classifier's
 @dataclass(kw_only=True)
 class ConvNextArchitecture(ArchitectureConfig):
     """`hidden_sizes`, `depths`: channels and blocks of each of `num_stages` stages. `drop_path_rate`: of the deepest
-    block in training. `layer_scale_init_value`: 0 for blocks without a scale. `layer_norm_eps`: of the classifier's
-    norm, which the maps do not use.
+    block in training. `layer_scale_init_value`: 0 for blocks without a scale. `layer_norm_eps`: of the
+    norm behind the pooling, which the maps do not use.
     """
 
     model_type: ClassVar[str] = "convnext"
@@ -154,12 +154,13 @@ def rules() -> list[Rule]:
         Rename(f"{block}.pwconv{{k}}", f"{ours}.mlp.fc{{k}}"),
         Rename("hidden_states_norms.stem", "norms.stem"),
         Rename("hidden_states_norms.stage{i}", "norms.stage{i}"),
+        Rename("layernorm", "pooled_norm"),
     ]
 
 
 def _key_map(config: ConvNextArchitecture) -> KeyMap:
     scale = Rename("encoder.stages.{i}.layers.{j}.layer_scale_parameter", "body.stages.{i}.blocks.{j}.gamma")
-    return KeyMap([*rules(), scale], drop=["classifier.*", "layernorm.*"], prefixes=["convnext"])
+    return KeyMap([*rules(), scale], drop=["classifier.*"], prefixes=["convnext"])
 
 
 def stage_of(name: str) -> int:
@@ -181,6 +182,7 @@ FAMILY = Family(
     default_norm=lambda config: "per_stage",
     final_norm="never",
     norm_epsilon=EPSILON,
+    pooled_epsilon=lambda config: config.layer_norm_eps,
     processing=Processing(shortest_edge=256, crop=(224, 224), interpolation="bicubic"),
     canvas=lambda config: sides(config.image_size),
 )

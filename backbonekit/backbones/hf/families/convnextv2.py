@@ -21,7 +21,7 @@ from backbonekit.weights.key_map import KeyMap, Reshape, Rule
 @dataclass(kw_only=True)
 class ConvNextV2Architecture(ArchitectureConfig):
     """`hidden_sizes`, `depths`: channels and blocks of each of `num_stages` stages. `drop_path_rate`: of the deepest
-    block in training. `layer_norm_eps`: of the classifier's norm, which the maps do not use.
+    block in training. `layer_norm_eps`: of the norm behind the pooling, which the maps do not use.
     """
 
     model_type: ClassVar[str] = "convnextv2"
@@ -73,7 +73,7 @@ def _response_norm(leaf: str) -> Rule:
 
 def _key_map(config: ConvNextV2Architecture) -> KeyMap:
     norms = [_response_norm("weight"), _response_norm("bias")]
-    return KeyMap([*convnext.rules(), *norms], drop=["classifier.*", "layernorm.*"], prefixes=["convnextv2"])
+    return KeyMap([*convnext.rules(), *norms], drop=["classifier.*"], prefixes=["convnextv2"])
 
 
 FAMILY = Family(
@@ -89,6 +89,7 @@ FAMILY = Family(
     default_norm=lambda config: "per_stage",
     final_norm="never",
     norm_epsilon=convnext.EPSILON,
+    pooled_epsilon=lambda config: config.layer_norm_eps,
     processing=Processing(shortest_edge=256, crop=(224, 224), interpolation="bicubic"),
     canvas=lambda config: sides(config.image_size),
 )

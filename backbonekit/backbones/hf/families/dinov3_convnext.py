@@ -91,8 +91,8 @@ def _key_map(config: DINOv3ConvNextArchitecture) -> KeyMap:
             Rename(f"{block}.layer_norm", f"{ours}.norm"),
             Rename(f"{block}.pointwise_conv{{k}}", f"{ours}.mlp.fc{{k}}"),
             Rename(f"{block}.gamma", f"{ours}.gamma"),
+            Rename("layer_norm", "pooled_norm"),
         ],
-        drop=["layer_norm.*"],
         # As transformers 5 names them in memory.
         prefixes=["model"],
     )
@@ -116,6 +116,7 @@ FAMILY = Family(
     default_norm=lambda config: "none",
     final_norm="never",
     norm_epsilon=convnext.EPSILON,
+    pooled_epsilon=lambda config: config.layer_norm_eps,
     processing=Processing(size=(224, 224)),
     canvas=lambda config: sides(config.image_size),
 )

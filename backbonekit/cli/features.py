@@ -1,0 +1,130 @@
+"""`backbonekit features`: a folder of images in, one row of features an image out."""
+
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.images import image_faults, images_of, report_failed
+from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, start_of
+from backbonekit.cli.text import printable
+from backbonekit.contract.pooling import POOLS
+from backbonekit.errors import RecipeError, StorageError, nearest
+from backbonekit.inference.file_formats import file_faults
+from backbonekit.recipe.compose import compose_recipe
+
+if TYPE_CHECKING:
+    from backbonekit.inference.features import FeatureReport
+
+KNOWN = (
+    *("recipe", "revision", "image", "output", "overwrite"),
+    *("pool", "dtype", "batch_size", "workers", "engine", "device", "seed"),
+)
+USAGE = """usage: backbonekit features backbone=NAME image=FOLDER output=FILE [key=value ...]
+
+examples:
+  backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
+  backbonekit features backbone=timm/convnext_tiny.fb_in1k image=photos output=f.safetensors dtype=float16
+  backbonekit features backbone=resnet50 'backbone.out_indices=[2,3]' image=photos output=f.npz
+  backbonekit features recipe=runs/m1 image=photos pool=none output=maps.safetensors
+
+Writes one row an image. A backbone has its published weights unless backbone.pretrained says otherwise, and its last
+map the norm of its architecture unless backbone.args.norm does. A run that was interrupted goes on where it stopped
+when it is started again. Any key of the recipe can be set, as in `build`. Other arguments:
+"""
+FLAGS = """
+  --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
+  --import MODULE   load a module that registers parts of your own
+"""
+_PRETRAINED = re.compile(r"(?:model\.)?backbone\.pretrained=")
+_WITH_NORM = ("hf", "timm")  # sources whose backbones have args.norm
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = parse_arguments(words, KNOWN)
+    if arguments.help:
+        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        return 0
+    _check(arguments)
+    import_parts(arguments.imports)
+    literals = arguments.literals
+    images, output = images_of(Path(literals["image"])), Path(literals["output"])
+    if output.exists() and literals.get("overwrite") != "true":
+        raise StorageError(f"output={output}: is there already. The fix: another path, or overwrite=true.")
+    model = start_model(arguments, _overrides(arguments))
+    since = time.perf_counter()
+    report = _run(model, images, output, literals)
+    _say(report, len(images), output, time.perf_counter() - since)
+    return report_failed([message for _, message in report.failed], len(images))
+
+
+def _run(model: Any, images: list[Path], output: Path, literals: dict[str, str]) -> "FeatureReport":
+    from tqdm import tqdm
+
+    from backbonekit.inference.features import features_of_files
+
+    workers = literals.get("workers")
+    # disable=None: no bar where standard error is no terminal.
+    with tqdm(total=len(images), unit=" images", leave=False, disable=None) as progress:
+        return features_of_files(
+            model,
+            images,
+            output,
+            pool=literals.get("pool", "mean"),
+            dtype=literals.get("dtype", "float32"),
+            batch_size=int(literals.get("batch_size", "32")),
+            workers=None if workers is None else int(workers),
+            overwrite=literals.get("overwrite") == "true",
+            counted=progress.update,
+        )
+
+
+def _say(report: "FeatureReport", total: int, output: Path, seconds: float) -> None:
+    if report.resumed:
+        print(f"note: an earlier run had done {report.resumed:,} of the images.", file=sys.stderr)
+    done = total - report.resumed
+    print(f"{done:,} images in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} images/s", file=sys.stderr)
+    if report.rows:
+        print(printable(f"{output}: {report.rows:,} rows"))
+
+
+def _overrides(arguments: Arguments) -> list[str]:
+    """The overrides, with what features are taken with unless the command line says otherwise: published weights, and
+    the norm that the architecture has before or behind its pooling."""
+    given = arguments.overrides
+    if "recipe" in arguments.literals:
+        return given
+    backbone = compose_recipe(start_of(arguments), given, config_dir=arguments.config_dir).backbone
+    own = [] if any(map(_PRETRAINED.match, given)) else ["backbone.pretrained=true"]
+    if backbone.source in _WITH_NORM and "norm" not in backbone.args:
+        own.append("backbone.args.norm=embedding")
+    return [*given, *own]
+
+
+def _check(arguments: Arguments) -> None:
+    """Raises RecipeError with every fault that shows before torch is imported."""
+    literals, faults = arguments.literals, []
+    if not names_a_model(arguments):
+        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
+    if arguments.multirun or arguments.cfg:
+        faults.append("-m and --cfg belong to `build`; `features` runs one model.")
+    faults += image_faults(literals.get("image"))
+    if literals.get("pool", "mean") not in POOLS:
+        faults.append(f"pool={literals['pool']}: no pooling is called so; {nearest(literals['pool'], POOLS)}")
+    if literals.get("overwrite", "false") not in ("true", "false"):
+        faults.append(f"overwrite={literals['overwrite']}: must be true or false.")
+    for name in ("batch_size", "workers"):
+        if name in literals and not (literals[name].isdecimal() and 0 < int(literals[name]) <= 10_000):
+            faults.append(f"{name}={literals[name]}: must be a whole number from 1 to 10,000.")
+    if literals.get("engine", "local") not in ("local", "ray"):
+        faults.append(f"engine={literals['engine']}: must be local or ray.")
+    faults += literal_faults(arguments)
+    if not literals.get("output"):
+        faults.append("no output: give output=FILE.parquet, .npz or .safetensors.")
+    else:
+        faults += file_faults(literals["output"], literals.get("dtype", "float32"))
+    if faults:
+        raise RecipeError(faults)

@@ -1,0 +1,29 @@
+"""The images that a command line names, and those of them that could not be used."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from backbonekit.cli.text import printable
+
+
+def image_faults(image: str | None) -> list[str]:
+    """What is wrong with image=."""
+    if not image:
+        return ["no image: give image=FILE or image=FOLDER."]
+    return [] if Path(image).exists() else [f"image={image}: no such file or folder."]
+
+
+def images_of(image: Path) -> list[Path]:
+    """The file itself, or the images of the folder."""
+    from backbonekit.image_processing.image_paths import find_images
+
+    return find_images(image) if image.is_dir() else [image]
+
+
+def report_failed(messages: Sequence[str], total: int) -> int:
+    """Lists the images that could not be used. Returns exit code 1 when there are any."""
+    lines = [f"  {printable(message)}" for message in messages]
+    if lines:
+        print(f"{len(lines)} of {total} images could not be used:", *lines, sep="\n", file=sys.stderr)
+    return 1 if lines else 0
