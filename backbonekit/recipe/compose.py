@@ -21,7 +21,7 @@ from backbonekit.recipe.defaults_list import Layer, compose_layers
 from backbonekit.recipe.forbidden import interpolations
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
 from backbonekit.recipe.interpolate import interpolated
-from backbonekit.recipe.layering import Layering
+from backbonekit.recipe.layering import Expand, Layering
 from backbonekit.recipe.overrides import apply_edits, parse_overrides
 from backbonekit.recipe.part_options import part_of_your_own
 from backbonekit.recipe.recipe import Recipe
@@ -29,7 +29,7 @@ from backbonekit.recipe.schema_versions import in_current_schema
 from backbonekit.recipe.validate import validated
 from backbonekit.registry.lookup import is_known, names
 
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
 _NOTHING = ("", "none", "nothing", "false", "~")  # what people write for a part that is left out
 
 
@@ -45,29 +45,32 @@ def compose_recipe(
     what ships. `Recipe.notes` lists what swapping a part dropped. Raises RecipeError with every fault, before torch is
     imported.
     """
-    roots = roots_for(config_dir)
-    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(_SUFFIXES)):
-        name, roots = _of_file(Path(model), roots)
-        layering = _composed(name, roots)
-        faults: list[str] = []
-    elif isinstance(model, str):
-        if "/" in model and is_folder(model):
-            raise RecipeError(
-                f"{shown(model)} is a folder; a saved one is opened by load_model (recipe= on a command line)."
-            )
-        segments_of(model)
-        layering = _composed(model, roots)
-        faults = []
-    else:
-        layering, faults = _of_mapping(model, roots)
+    layering, faults = start_recipe(model, roots_for(config_dir))
     edits, unread = parse_overrides(overrides)
     faults += unread + apply_edits(layering, edits)
     data = layering.model
     if not isinstance(model, Mapping | Recipe):
         data, unresolved = interpolated(data)
         faults += unresolved
-    notes = (*(model.notes if isinstance(model, Recipe) else ()), *layering.notes)
-    return validated(data, faults=faults, notes=notes)
+    return validated(data, faults=faults, notes=tuple(layering.notes))
+
+
+def start_recipe(
+    model: str | Path | Mapping[str, Any] | Recipe, roots: tuple[ConfigRoot, ...]
+) -> tuple[Layering, list[str]]:
+    """The recipe that a name, a file, a mapping or a Recipe is, before any override, and the faults found on the way.
+    Raises RecipeError where there is nothing to start from."""
+    if isinstance(model, Path) or (isinstance(model, str) and model.endswith(SUFFIXES)):
+        name, roots = located(Path(model), roots, GROUP)
+        return _composed(name, roots), []
+    if isinstance(model, str):
+        if "/" in model and is_folder(model):
+            raise RecipeError(
+                f"{shown(model)} is a folder; a saved one is opened by load_model (recipe= on a command line)."
+            )
+        segments_of(model)
+        return _composed(model, roots), []
+    return _of_mapping(model, roots)
 
 
 def flat_form(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +93,8 @@ def part_names(kind: str, config_dir: str | Path | None = None) -> list[str]:
     return sorted({*files, *(() if kind == "backbone" else names(kind))})
 
 
-def _of_file(path: Path, roots: tuple[ConfigRoot, ...]) -> tuple[str, tuple[ConfigRoot, ...]]:
-    """A file is the recipe of its name in its own folder, which comes before the others."""
+def located(path: Path, roots: tuple[ConfigRoot, ...], group: str) -> tuple[str, tuple[ConfigRoot, ...]]:
+    """A file is the member of the group of its name in its own folder, which comes before the others."""
     if not path.suffix:
         raise RecipeError(
             f"{str(path)!r} is no YAML file; a saved folder is opened by load_model (recipe= on a command line)."
@@ -99,15 +102,16 @@ def _of_file(path: Path, roots: tuple[ConfigRoot, ...]) -> tuple[str, tuple[Conf
     if not is_file(path):
         raise RecipeError(f"there is no file {shown(str(path))}.")
     segments_of(path.stem)
-    if path.parent.resolve().name == GROUP:
+    if path.parent.resolve().name == group:
         return path.stem, (ConfigRoot(path.parent.parent), *roots)
-    return path.stem, (ConfigRoot(path.parent, is_group=True), *roots)
+    return path.stem, (ConfigRoot(path.parent, group=group), *roots)
 
 
 def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, list[str]]:
-    layering = Layering({}, _expander(roots))
+    layering = Layering({}, expander(roots))
     if isinstance(model, Recipe):
         layering.model = model.to_dict()
+        layering.notes.extend(model.notes)
         return layering, []
     data = plain_mapping(model)
     faults = interpolations(data)
@@ -125,13 +129,13 @@ def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, li
 
 
 def _composed(name: str, roots: tuple[ConfigRoot, ...]) -> Layering:
-    layering = Layering({}, _expander(roots))
+    layering = Layering({}, expander(roots))
     for layer in compose_layers(name, roots):
-        layering.lay(_nested_content(layer, layering))
+        layering.lay(nested_content(layer, layering))
     return layering
 
 
-def _nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
+def nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
     """A layer's content at its position in the recipe, without its keys for parts that are no longer there."""
     content: Any = in_current_schema(layer.content)
     for step in reversed(layer.package.split(".") if layer.package else []):
@@ -149,7 +153,7 @@ def _nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
     return content
 
 
-def _expander(roots: tuple[ConfigRoot, ...]) -> Any:
+def expander(roots: tuple[ConfigRoot, ...]) -> Expand:
     """Names of parts as `backbone=`, `neck=`, `head=` take them."""
 
     def expand(kind: str, name: str) -> dict[str, Any]:
@@ -174,9 +178,9 @@ def _part_file(kind: str, file: Path, roots: tuple[ConfigRoot, ...]) -> dict[str
     content = read_yaml_file(file)
     if "defaults" not in content:
         return content
-    layering = Layering({}, _expander(roots))
+    layering = Layering({}, expander(roots))
     for layer in compose_layers(file.stem, roots, group=f"{GROUP}/{kind}"):
-        layering.lay(_nested_content(layer, layering))
+        layering.lay(nested_content(layer, layering))
     return layering.model.get(kind) or {}
 
 

@@ -10,6 +10,8 @@ import backbonekit
 from backbonekit.errors import RecipeError
 
 GROUP = "model"  # the group that recipes are in; parts are in its groups backbone, neck and head
+EXPERIMENT = "experiment"  # the group of experiments
+SECTIONS = ("data", "augmentation", "optimisation", "trainer")  # the groups of what an experiment has beside a recipe
 _SUFFIXES = (".yaml", ".yml")
 _MAX_SEGMENTS = 6  # model/a/b/neck/NAME
 _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
@@ -19,17 +21,17 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
 class ConfigRoot:
     """A folder in Hydra's layout: `model/NAME.yaml`, `model/backbone/NAME.yaml`, ...
 
-    `is_group`: the folder is itself the group `model` (a YAML file that somebody named by its path lies in it).
+    `group`: the folder is itself this group (a YAML file that somebody named by its path lies in it).
     """
 
     folder: Path
-    is_group: bool = False
+    group: str | None = None
 
     def find(self, config_path: str) -> Path | None:
         """The file of `model/backbone/NAME`, or None. Raises RecipeError for a path that would leave the folder."""
         segments = segments_of(config_path)
-        if self.is_group:
-            if segments[0] != GROUP:
+        if self.group is not None:
+            if segments[0] != self.group:
                 return None
             segments = segments[1:]
         for suffix in _SUFFIXES if segments else ():
@@ -42,7 +44,9 @@ class ConfigRoot:
     def names(self, group: str) -> list[str]:
         """The names of the files in a group, without those in groups below it."""
         segments = segments_of(group)
-        if self.is_group:
+        if self.group is not None:
+            if segments[0] != self.group:
+                return []
             segments = segments[1:]
         folder = self.folder.joinpath(*segments)
         files = folder.iterdir() if folder.is_dir() else ()
@@ -50,7 +54,7 @@ class ConfigRoot:
 
     def has_group(self, group: str) -> bool:
         segments = segments_of(group)
-        if self.is_group and segments[0] == GROUP:
+        if self.group is not None and segments[0] == self.group:
             segments = segments[1:]
         return self.folder.joinpath(*segments).is_dir()
 
@@ -115,5 +119,6 @@ def roots_for(config_dir: str | Path | None) -> tuple[ConfigRoot, ...]:
     folder = Path(config_dir)
     if not is_folder(folder):
         raise RecipeError(f"--config-dir {str(config_dir)[:200]!r} is no folder.")
-    # A folder of recipes alone, without the folder `model` in it, is that folder itself.
-    return ConfigRoot(folder, is_group=not is_folder(folder / GROUP)), shipped_root()
+    # A folder of recipes alone, without the folder of any group in it, is the group `model` itself.
+    has_groups = any(is_folder(folder / group) for group in (GROUP, EXPERIMENT, *SECTIONS))
+    return ConfigRoot(folder, group=None if has_groups else GROUP), shipped_root()

@@ -18,7 +18,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError, nearest
-from backbonekit.recipe.config_roots import GROUP, ConfigRoot, config_names, find, is_file, is_folder
+from backbonekit.recipe.config_roots import (
+    EXPERIMENT,
+    GROUP,
+    SECTIONS,
+    ConfigRoot,
+    config_names,
+    find,
+    is_file,
+    is_folder,
+)
 from backbonekit.recipe.forbidden import without_forbidden
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.hydra_session import private_config_loader
@@ -32,8 +41,9 @@ _active_roots: list[ConfigRoot] = []  # of the one composition that holds Hydra'
 class Layer:
     """One file's content, without its defaults list.
 
-    `package`: where in the recipe it belongs, "" for its root, "backbone" for a part. `stale`: the parts that this file
-    chose, or saw chosen, and that a later file overrode: what it says about them was meant for another part.
+    `package`: where in the recipe it belongs, "" for its root, "backbone" for a part; in an experiment "model",
+    "model.backbone", "optimisation". `stale`: the parts that this file chose, or saw chosen, and that a later file
+    overrode: what it says about them was meant for another part.
     """
 
     origin: str
@@ -83,12 +93,14 @@ class RecipeSource(ConfigSource):
 
 
 def compose_layers(name: str, roots: Sequence[ConfigRoot], *, group: str = GROUP) -> list[Layer]:
-    """The layers of `model=NAME`, or of a part (`group` is then `model/neck`), in merging order. Raises RecipeError."""
+    """The layers of `model=NAME`, of a part (`group` is then `model/neck`) or of `experiment=NAME`, in merging order.
+    Raises RecipeError."""
     if find(roots, f"{group}/{name}") is None:
-        raise RecipeError(_unknown(name, roots))
+        raise RecipeError(_unknown(name, roots, EXPERIMENT if group == EXPERIMENT else GROUP))
     chosen = _defaults(group, name, roots)
     choices = {key.partition("@")[0]: path for path, _, key in chosen if key is not None}
-    return [_layer(path, package, choices, roots) for path, package, _ in chosen]
+    layer = _experiment_layer if group == EXPERIMENT else _layer
+    return [layer(path, package, choices, roots) for path, package, _ in chosen]
 
 
 def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, str | None]]:
@@ -132,10 +144,31 @@ def _layer(path: str, package: str, choices: Mapping[str, str], roots: Sequence[
         raise RecipeError(
             f"{str(file)!r}: its package is {shown(package)}; everything in a recipe belongs under {GROUP}."
         )
-    seen = _choices_seen_by(path, roots, base=package.replace(".", "/"))
-    overridden = {group for group, choice in seen.items() if choices.get(group) != choice}
-    stale = frozenset(group.removeprefix(f"{GROUP}/").replace("/", ".") for group in overridden)
+    stale = _stale(path, package.replace(".", "/"), choices, roots)
     return Layer(path, package.removeprefix(GROUP).lstrip("."), content, stale)
+
+
+def _experiment_layer(path: str, package: str, choices: Mapping[str, str], roots: Sequence[ConfigRoot]) -> Layer:
+    """One file of an experiment. In Hydra's packages, what an experiment lists is inside the package `experiment`."""
+    file = find(roots, path)
+    assert file is not None
+    content = _read(file)
+    content.pop("defaults", None)
+    package = package.removeprefix("_global_").lstrip(".")
+    package = package.removeprefix(EXPERIMENT).lstrip(".")
+    group = path.rpartition("/")[0]
+    if (package == "" and group not in (EXPERIMENT, GROUP)) or package.split(".")[0] not in ("", GROUP, *SECTIONS):
+        raise RecipeError(
+            f"{str(file)!r}: its package is {shown(package)}; the sections of an experiment are {GROUP}, "
+            f"{', '.join(SECTIONS)}."
+        )
+    return Layer(path, package, content, _stale(path, group, choices, roots))
+
+
+def _stale(path: str, base: str, choices: Mapping[str, str], roots: Sequence[ConfigRoot]) -> frozenset[str]:
+    seen = _choices_seen_by(path, roots, base=base)
+    overridden = {group for group, choice in seen.items() if choices.get(group) != choice}
+    return frozenset(group.removeprefix(f"{GROUP}/").replace("/", ".") for group in overridden)
 
 
 def _choices_seen_by(path: str, roots: Sequence[ConfigRoot], base: str) -> dict[str, str]:
@@ -216,13 +249,13 @@ def _missing(whose: str, config_path: str, roots: Sequence[ConfigRoot]) -> str:
     return f"{whose} lists {shown(config_path)}, which is not there; {nearest(name, known)}"
 
 
-def _unknown(name: str, roots: Sequence[ConfigRoot]) -> str:
-    known = config_names(roots, GROUP)
-    message = f"there is no recipe named {shown(name)}; {nearest(name, known)}"
+def _unknown(name: str, roots: Sequence[ConfigRoot], group: str) -> str:
+    known = config_names(roots, group)
+    message = f"there is no {'recipe' if group == GROUP else group} named {shown(name)}; {nearest(name, known)}"
     for root in roots:
         misplaced = root.folder / f"{name}.yaml"
-        if not root.is_group and is_file(misplaced):
-            message += f" {str(misplaced)!r} lies outside the group: move it to {str(root.folder / GROUP)!r}."
-    if is_folder(name):
+        if root.group is None and is_file(misplaced):
+            message += f" {str(misplaced)!r} lies outside the group: move it to {str(root.folder / group)!r}."
+    if is_folder(name) and group == GROUP:
         message += f" A saved folder is opened by recipe={name} (in Python: load_model)."
     return message

@@ -1,19 +1,30 @@
-"""A recipe as YAML: flat, complete, in one order, so that equal recipes are written as equal bytes."""
+"""A recipe, or an experiment, as YAML: flat, complete, in one order, so that equal ones are written as equal bytes."""
 
 from typing import Any
 
 import yaml
 
+from backbonekit.recipe.experiment import Experiment
 from backbonekit.recipe.guard import add_plain_scalars
 from backbonekit.recipe.recipe import Recipe
 
 HEADER = "# A backbonekit recipe. try: python -m backbonekit.build recipe=<this file or its folder>\n"
+EXPERIMENT_HEADER = "# A backbonekit experiment. try: python -m backbonekit train experiment=<this file>\n"
 _WIDTH = 120
 
 
 def dump_recipe(recipe: Recipe) -> str:
     """The YAML text. What it means to `recipe_from_mapping` is the same recipe."""
-    return HEADER + yaml.dump(recipe.to_dict(), Dumper=_PlainDumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
+    return HEADER + _text(recipe.to_dict())
+
+
+def dump_experiment(experiment: Experiment) -> str:
+    """The YAML text. What it means to `experiment_from_mapping` is the same experiment."""
+    return EXPERIMENT_HEADER + _text(experiment.to_dict())
+
+
+def _text(data: dict[str, Any]) -> str:
+    return yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
 
 
 class _PlainDumper(yaml.SafeDumper):

@@ -15,7 +15,8 @@ COMPOSE = """
 import sys
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import compose_recipe, model_names
-from backbonekit.recipe.dump import dump_recipe
+from backbonekit.recipe.dump import dump_experiment, dump_recipe
+from backbonekit.recipe.experiment_compose import compose_experiment, experiment_from_mapping, experiment_names
 from backbonekit.recipe.json_schema import recipe_schema
 from backbonekit.recipe.sweep import expand_sweep
 from backbonekit.recipe.validate import recipe_from_mapping
@@ -25,6 +26,9 @@ for name in model_names():
     recipe = compose_recipe(name, ["backbone=swin_tiny", *neck, "backbone.pretrained=true"])
     assert recipe_from_mapping(recipe.to_dict()) == recipe
     dump_recipe(recipe)
+    dump_experiment(experiment_from_mapping(compose_experiment(model=name, overrides=["trainer.seed=1"]).to_dict()))
+for name in experiment_names():
+    compose_experiment(name)
 expand_sweep(["backbone=glob(*)"])
 recipe_schema()
 for model, overrides in (("maskformer_resnet51", []), ("fcn_resnet50", ["head.num_querys=3", "backbone=resnt", "a=("])):
