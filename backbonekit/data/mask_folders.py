@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from backbonekit.contract.options import Length, Range
 from backbonekit.contract.processing import LabelMap
 from backbonekit.data.file_data import FileData
 from backbonekit.data.file_split import FileSplit
+from backbonekit.data.paired_files import paired_files
 from backbonekit.data.palette import Palette
-from backbonekit.data.paths import image_files, inside
+from backbonekit.data.paths import inside
 from backbonekit.errors import RecipeError
 from backbonekit.image_processing.class_map import class_map
 from backbonekit.image_processing.reading import open_image
@@ -92,19 +92,11 @@ class MaskFolders(FileData):
         assert maps is not None
         maps_folder = inside(self.root, maps, option=f"data.{name}_masks")
         image_suffix, mask_suffix = self._suffixes
-        images = [file for file in image_files(folder) if _stem(file).endswith(image_suffix)]
-        found = {_stem(file): file for file in image_files(maps_folder)}
-        wanted = [_stem(image)[: len(_stem(image)) - len(image_suffix)] + mask_suffix for image in images]
-        pairs = [found.get(stem, "") for stem in wanted]
+        files = paired_files(folder, maps_folder, image_suffix=image_suffix, map_suffix=mask_suffix)
         number = ignored_label(None, None if self._names is None else len(self._names))
         num_labels = None if self._names is None else max(2, len(self._names))  # one class has the labels 0 and 1
-        read = _Maps(maps_folder, pairs, self._palette, self._label_map, number, num_labels)
-        faults = {
-            index: f"{image}: there is no map {stem}.* in {maps_folder}."
-            for index, (image, stem, pair) in enumerate(zip(images, wanted, pairs, strict=True))
-            if not pair
-        }
-        return FileSplit(folder, images, read).without(list(faults), list(faults.values()))
+        read = _Maps(maps_folder, files.maps, self._palette, self._label_map, number, num_labels)
+        return FileSplit(folder, files.images, read).without(list(files.faults), list(files.faults.values()))
 
 
 class _Maps:
@@ -138,7 +130,3 @@ class _Maps:
         if self._num_labels is not None:
             check_labels(target["segmentation"], self._num_labels, key="segmentation", ignore_label=self._ignore_label)
         return target
-
-
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))

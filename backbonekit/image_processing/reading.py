@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,6 +53,21 @@ def open_image(file: str | os.PathLike[str]) -> Image.Image | np.ndarray:
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image in a known format" if unknown else f"broken image: {error}"
         raise StorageError(f"{path}: {reason}. Readable are {', '.join(_known_formats())}, and .npy.") from error
+
+
+def decode_image(content: bytes, *, shown: str) -> Image.Image | np.ndarray:
+    """As `open_image` for the bytes of an image that lies in a table. `shown`: its name in error messages. A TIFF of
+    several bands is read from a file alone."""
+    try:
+        image = _opened(BytesIO(content), Path(shown))
+        if content[:4] in _TIFF_STARTS and not _is_one_plain_page(image):
+            raise StorageError(f"{shown}: a TIFF of several bands or pages is read from a file of its own.")
+        image.load()
+        return upright(image)
+    except StorageError:
+        raise
+    except Exception as error:  # as in open_image
+        raise StorageError(f"{shown}: broken image, or not an image in a known format: {error}.") from error
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -63,8 +63,13 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "data": {  # by format
             "coco": "backbonekit.data.coco:Coco",
+            "depth_maps": "backbonekit.data.depth_maps:DepthMaps",
+            "hf_datasets": "backbonekit.data.hf_datasets:HfDatasets",
             "image_folders": "backbonekit.data.image_folders:ImageFolders",
+            "labels_csv": "backbonekit.data.labels_csv:LabelsCsv",
             "mask_folders": "backbonekit.data.mask_folders:MaskFolders",
+            "voc": "backbonekit.data.voc:Voc",
+            "yolo": "backbonekit.data.yolo:Yolo",
         },
         "augmentation": {
             "horizontal_flip": "backbonekit.data.augmentation.flip:HorizontalFlip",
