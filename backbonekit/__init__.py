@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from backbonekit.export.export import (
         export_model as export_model,
     )
+    from backbonekit.export.onnx_model import (
+        load_onnx as load_onnx,
+    )
     from backbonekit.hf_models import (
         AutoBackbone as AutoBackbone,
         AutoImageProcessor as AutoImageProcessor,
@@ -171,6 +174,7 @@ _PUBLIC = {
     "predict": "backbonekit.assembly.predict",
     "draw": "backbonekit.visualization.draw",
     "export_model": "backbonekit.export.export",
+    "load_onnx": "backbonekit.export.onnx_model",
     # training
     "architecture_budget": "backbonekit.weights.budget",
     "freeze": "backbonekit.training.freeze",
@@ -231,6 +235,7 @@ __all__ = [
     "freeze",
     "gradient_checkpointing",
     "load_model",
+    "load_onnx",
     "merge_adapter",
     "parameter_groups",
     "predict",

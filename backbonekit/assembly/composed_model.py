@@ -10,7 +10,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from backbonekit.assembly.task import SharedNeck, Task, TaskModules, TaskOutput, modules_by_kind, selected
+from backbonekit.assembly.task import (
+    SharedNeck,
+    Task,
+    TaskModules,
+    TaskOutput,
+    labels_of_results,
+    modules_by_kind,
+    selected,
+)
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.maps import Canvas, FeatureMaps, check_pixel_values
@@ -145,10 +153,8 @@ class ComposedModel(nn.Module):
 
     def result_labels(self, task: str | None = None) -> Labels | Mapping[str, Labels | None] | None:
         """The names for what `predict(task=task)` returns: of one task, or by task where they differ."""
-        if task in self.tasks or len(self.tasks) == 1:
-            return self.task_labels(task if task in self.tasks else next(iter(self.tasks)))  # type: ignore[arg-type]
-        by_task = {name: self.task_labels(name) for name in self.tasks if self.scoring(name) is not None}
-        return by_task if len(set(by_task.values())) > 1 else next(iter(by_task.values()), None)
+        predicting = [name for name in self.tasks if self.scoring(name) is not None]
+        return labels_of_results({name: self.task_labels(name) for name in predicting}, task)
 
     def rename_classes(self, labels: Labels | None) -> None:
         """Other names for the same classes: results, drawings and what is saved follow."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from backbonekit.contract.labels import Labels, LabelsByTask
 from backbonekit.contract.maps import Canvas, FeatureMaps
 from backbonekit.contract.predictions import Prediction, Scoring
 from backbonekit.contract.roles import reads_of
@@ -96,6 +97,13 @@ class Task:
         if self.loss_weight != 1.0:
             losses = {name: loss * self.loss_weight for name, loss in losses.items()}
         return TaskOutput(maps, prediction, losses)
+
+
+def labels_of_results(by_task: LabelsByTask, task: str | None) -> Labels | LabelsByTask | None:
+    """The names for the results of `task`, or of all: of one task, or by task where they differ."""
+    if task in by_task or len(by_task) == 1:
+        return by_task[task if task in by_task else next(iter(by_task))]  # type: ignore[index]
+    return by_task if len(set(by_task.values())) > 1 else next(iter(by_task.values()), None)
 
 
 def reader_of(task: str, head_name: str, modules: TaskModules) -> TargetReader | None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.images import image_faults, images_of, report_failed
-from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
+from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, names_onnx_file, start_model
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
 
 if TYPE_CHECKING:
-    from backbonekit.assembly.composed_model import ComposedModel
+    from backbonekit.assembly.inference import Predictor
     from backbonekit.assembly.predict import FilePrediction
+    from backbonekit.weights.weight_report import WeightReport
 
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "bands", "device", "seed")
@@ -25,6 +26,7 @@ examples:
   backbonekit predict recipe=runs/m1 image=images output=drawn results=drawn/results.json
   backbonekit predict recipe=USER/REPOSITORY image=image.jpg task=semantic
   backbonekit predict model=maskformer_resnet50 image=image.jpg
+  backbonekit predict recipe=model.onnx image=image.jpg
 
 Prints what was found. Nothing is written without output= or results=. Any key of the recipe can be set, as in `build`.
 Other arguments:
@@ -44,14 +46,27 @@ def main(words: Sequence[str]) -> int:
     import_parts(arguments.imports)
     images = images_of(Path(arguments.literals["image"]))
     outputs = _outputs(arguments, images)
+    if names_onnx_file(arguments):
+        from backbonekit.export.onnx_model import load_onnx
+
+        exported = load_onnx(arguments.literals["recipe"])
+        return _predict(exported, images, outputs, arguments.literals, threshold=exported.metadata.threshold)
     model = start_model(arguments, arguments.overrides)
-    note = _weights_note(model)
+    note = _weights_note(model.weight_report)
     if note:
         print(f"note: {note}", file=sys.stderr)
     return _predict(model, images, outputs, arguments.literals)
 
 
-def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Path], literals: dict[str, str]) -> int:
+def _predict(
+    model: "Predictor",
+    images: list[Path],
+    outputs: dict[Path, Path],
+    literals: dict[str, str],
+    *,
+    threshold: float | None = None,
+) -> int:
+    """`threshold`: where threshold= does not give one."""
     from tqdm import tqdm
 
     from backbonekit.assembly.predict import predict_each
@@ -62,7 +77,7 @@ def _predict(model: "ComposedModel", images: list[Path], outputs: dict[Path, Pat
     from backbonekit.postprocessing.writing import write_image
     from backbonekit.visualization.draw import draw
 
-    threshold = float(literals["threshold"]) if "threshold" in literals else None
+    threshold = float(literals["threshold"]) if "threshold" in literals else threshold
     bands = _read_bands(literals["bands"]) if "bands" in literals else None
     labels = model.result_labels(literals.get("task"))
     results = CocoResults(literals["results"], labels) if "results" in literals else None
@@ -113,7 +128,7 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
     if "bands" in literals and _read_bands(literals["bands"]) is None:
         faults.append(f"bands={literals['bands']}: one or three numbers from 0 with commas, as bands=3,2,1.")
-    faults += literal_faults(arguments)
+    faults += _onnx_faults(arguments) if names_onnx_file(arguments) else literal_faults(arguments)
     for name in ("output", "results"):
         if name in literals and not literals[name]:
             faults.append(f"{name}= needs a path.")
@@ -121,6 +136,23 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"results={literals['results']}: must end in .json.")
     if faults:
         raise RecipeError(faults)
+
+
+def _onnx_faults(arguments: Arguments) -> list[str]:
+    """What is wrong with an exported file, or does not go together with one."""
+    literals = arguments.literals
+    faults = []
+    if not Path(literals["recipe"]).expanduser().is_file():
+        faults.append(f"recipe={literals['recipe']}: no such file.")
+    if arguments.overrides:
+        faults.append(
+            f"{arguments.overrides[0]}: an exported file is as it was exported. The fix: the change in `backbonekit "
+            f"export`."
+        )
+    if literals.get("device", "cpu") != "cpu":
+        faults.append(f"device={literals['device']}: an exported file runs on cpu here.")
+    faults += [f"{name}= has no meaning for an exported file." for name in ("revision", "seed") if name in literals]
+    return faults
 
 
 def _read_bands(text: str) -> list[int] | None:
@@ -173,9 +205,8 @@ def _names(images: list[Path]) -> list[str]:
     return names
 
 
-def _weights_note(model: "ComposedModel") -> str | None:
+def _weights_note(report: "WeightReport | None") -> str | None:
     """A model with random weights predicts too; the user should know that its predictions mean nothing."""
-    report = model.weight_report
     if report is None or report.pretrained_share >= 1:
         return None
     if report.pretrained_share == 0:

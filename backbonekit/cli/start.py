@@ -33,6 +33,11 @@ def start_of(arguments: Arguments) -> str | Mapping[str, Any]:
     return {} if arguments.model is None else arguments.model
 
 
+def names_onnx_file(arguments: Arguments) -> bool:
+    """Whether recipe= is an exported file, which runs without a model being built."""
+    return arguments.literals.get("recipe", "").lower().endswith(".onnx")
+
+
 def literal_faults(arguments: Arguments) -> list[str]:
     """What is wrong with recipe=, device= and seed=, as far as it shows without torch and without a network."""
     literals = arguments.literals
@@ -74,6 +79,8 @@ def _recipe_faults(given: str, config_dir: str | None) -> list[str]:
             if path.suffix.lower() in (".yaml", ".yml"):
                 return []
             hint = f" The folder that it lies in is recipe={path.parent}." if path.suffix == ".safetensors" else ""
+            if path.suffix.lower() == ".onnx":
+                hint = " An exported file is run by `predict` alone."
             return [f"recipe={given}: is a file; a saved folder, a YAML file or a Hub repository is expected.{hint}"]
     except (OSError, ValueError):  # names that no file system takes
         return [f"recipe={given[:200]!r}: is no path and no Hub repository."]

@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
     "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
     "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
+    "export": ("backbonekit.cli.export", "write a model as an ONNX file or a torch program, and compare the two"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
@@ -22,7 +23,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(
         ("test", "eval", "evaluate", "val"), "`predict results=FILE.json` writes results in COCO's format."
     ),
-    "export": "models are exported in Python: backbonekit.export_model(...).",
+    **dict.fromkeys(("onnx", "deploy"), "use `export`."),
     "save": "use `build ... save=FOLDER`.",
     **dict.fromkeys(("draw", "infer", "inference", "run"), "use `predict`."),
     **dict.fromkeys(("embed", "embeddings", "extract"), "use `features`."),
@@ -36,6 +37,7 @@ examples:
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny save=runs/m1
   backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
   backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
+  backbonekit export recipe=runs/m1 output=model.onnx
   backbonekit list backbones
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1

@@ -5,15 +5,19 @@ from torch import Tensor, nn
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.contract.predictions import Prediction
+from backbonekit.export.decoding import Decoder
+from backbonekit.export.outputs import tensors_of
 
 
 class Exportable(nn.Module):
-    """Maps images to tensors by name: the fields of the prediction (`logits`, `mask_logits`), or `TASK.FIELD` with
-    several tasks. Without a head: `feature_map_0`, `feature_map_1`, ... and the necks' extras (`mask_features`)."""
+    """Maps images to tensors by name: the fields of the prediction (`logits`, `mask_logits`; of each level `NAME_0`,
+    `NAME_1`, ...), or `TASK.FIELD` with several tasks. Without a head: `feature_map_0`, `feature_map_1`, ... and the
+    necks' extras (`mask_features`). `decoders`: by task, for the answers in place of a prediction's fields."""
 
-    def __init__(self, model: ComposedModel) -> None:
+    def __init__(self, model: ComposedModel, decoders: dict[str, Decoder] | None = None) -> None:
         super().__init__()
         self.model = model
+        self.decoders = decoders or {}
 
     def forward(
         self,
@@ -24,14 +28,18 @@ class Exportable(nn.Module):
         if output.predictions is None:
             levels = {f"feature_map_{index}": level for index, level in enumerate(output.feature_maps)}
             return {**levels, **(output.extras or {})}
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
         if isinstance(output.predictions, Prediction):
-            return _tensors(output.predictions)
+            return self._tensors("", output.predictions, size, pixel_mask)
         return {
             f"{task}.{name}": tensor
             for task, prediction in output.predictions.items()
-            for name, tensor in _tensors(prediction).items()
+            for name, tensor in self._tensors(task, prediction, size, pixel_mask).items()
         }
 
-
-def _tensors(prediction: Prediction) -> dict[str, Tensor]:
-    return {name: value for name, value in prediction.items() if isinstance(value, Tensor)}
+    def _tensors(
+        self, task: str, prediction: Prediction, size: tuple[int, int], pixel_mask: Tensor | None
+    ) -> dict[str, Tensor]:
+        if task not in self.decoders:
+            return tensors_of(prediction)
+        return self.decoders[task](prediction, size, pixel_mask)

@@ -198,9 +198,15 @@ def choose_task(prediction: Prediction, task: str | None = None, labels: Labels 
         known = ", ".join(sorted(known.__name__ for known in PREDICTION_KINDS))
         raise RecipeError(f"a prediction of kind {name} has no post-processing; those that have: {known}.")
     if task is None:
-        return next(iter(kind.tasks)) if kind.suggest is None else kind.suggest(labels)
+        return default_task(type(prediction), labels)
     if task not in kind.tasks:
         raise RecipeError(
             f"task={task!r}: this model's prediction ({name}) cannot be read so; {nearest(task, tuple(kind.tasks))}"
         )
     return task
+
+
+def default_task(kind: type[Prediction], labels: Labels | None) -> str:
+    """What a prediction of this kind, one of `PREDICTION_KINDS`, is read as where nobody says."""
+    entry = PREDICTION_KINDS[kind]
+    return next(iter(entry.tasks)) if entry.suggest is None else entry.suggest(labels)

@@ -89,7 +89,7 @@ class TaskRecipe:
 
     def to_dict(self) -> dict[str, Any]:
         # Only where there are some: a task without is written as it always was.
-        labels = {} if self.labels is None else {"labels": _labels(self.labels)}
+        labels = {} if self.labels is None else {"labels": plain_labels(self.labels)}
         processing = {"processing": plain_data(self.processing)} if self.processing else {}
         return {
             "neck": _parts(self.neck),
@@ -157,7 +157,7 @@ class Recipe:
             "schema_version": self.schema_version,
             "backbone": self.backbone.to_dict(),
             **tasks,
-            "labels": _labels(self.labels),
+            "labels": plain_labels(self.labels),
             "processing": plain_data(self.processing),
             "adapt": self.adapt,
             "training": plain_data(self.training),
@@ -183,7 +183,8 @@ def _parts(parts: tuple[PartRecipe, ...]) -> Any:
     return None if not written else written[0] if len(written) == 1 else written
 
 
-def _labels(labels: Labels | None) -> Any:
+def plain_labels(labels: Labels | None) -> Any:
+    """Labels as a recipe writes them: null, a list of names, or a mapping."""
     if labels is None:
         return None
     if labels.things is None and labels.category_ids is None:

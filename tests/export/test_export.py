@@ -168,8 +168,12 @@ def test_refuses_other_formats_and_paths(tmp_path):
     model = build(FCN)
     with pytest.raises(RecipeError, match="no format 'onxx'"):
         export_model(model, tmp_path, format="onxx")
-    with pytest.raises(StorageError, match=r"must end in \.pt2 or be a folder"):
-        export_model(model, tmp_path / "model.onnx")
+    with pytest.raises(StorageError, match=r"must end in \.onnx or \.pt2, or be a folder"):
+        export_model(model, tmp_path / "model.torch")
+    with pytest.raises(RecipeError, match=r"format='onnx' and model\.pt2 are two formats"):
+        export_model(model, tmp_path / "model.pt2", format="onnx")
+    with pytest.raises(RecipeError, match="task='semantic' says how a prediction is decoded"):
+        export_model(model, tmp_path, task="semantic")
     (tmp_path / "taken").write_text("")
     with pytest.raises(StorageError, match="could not be written"):
         export_model(model, tmp_path / "taken" / "model.pt2", size=SIZE)

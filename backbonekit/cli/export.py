@@ -1,0 +1,114 @@
+"""`backbonekit export`: a model as one ONNX file or torch program, compared with the model before it is kept."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backbonekit.cli.arguments import LITERALS, import_parts, parse_arguments
+from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
+from backbonekit.cli.text import printable, table
+from backbonekit.errors import RecipeError
+
+if TYPE_CHECKING:
+    from backbonekit.export.export import Export
+
+_SWITCHES = ("free_size", "padded", "decode")
+KNOWN = ("recipe", "revision", "output", "size", *_SWITCHES, "task", "threshold", "device", "seed")
+_SUFFIXES = (".onnx", ".pt2")
+USAGE = """usage: backbonekit export recipe=FOLDER output=FILE.onnx [key=value ...]
+
+examples:
+  backbonekit export recipe=runs/m1 output=model.onnx
+  backbonekit export recipe=runs/m1 output=model.onnx free_size=true
+  backbonekit export recipe=runs/m1 output=model.onnx decode=true task=semantic
+  backbonekit export recipe=runs/m1 output=model.pt2
+
+Then `backbonekit predict recipe=model.onnx image=image.jpg` runs the file without building the model. Any key of the
+recipe can be set, as in `build`. An existing file is replaced. Other arguments:
+"""
+FLAGS = """
+  --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
+  --import MODULE   load a module that registers parts of your own
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = parse_arguments(words, KNOWN)
+    if arguments.help:
+        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        return 0
+    literals = arguments.literals
+    faults = literal_faults(arguments) + _faults(literals)
+    if not names_a_model(arguments):
+        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
+    if arguments.multirun or arguments.cfg:
+        faults.append("-m and --cfg belong to `build`; `export` writes one model.")
+    if faults:
+        raise RecipeError(faults)
+    import_parts(arguments.imports)
+    model = start_model(arguments, arguments.overrides)
+    from backbonekit.export.export import export_model
+
+    export = export_model(
+        model,
+        literals["output"],
+        size=_size(literals["size"]) if "size" in literals else None,
+        free_size=literals.get("free_size") == "true",
+        padded=literals.get("padded") == "true",
+        decode=literals.get("decode") == "true",
+        task=literals.get("task"),
+        threshold=float(literals["threshold"]) if "threshold" in literals else None,
+    )
+    print(printable(_text(export)))
+    if export.processing != model.processor.processing:
+        print(
+            "note: the file accepts one size, and its images are prepared for that: its processing is not the model's"
+        )
+    return 0
+
+
+def _faults(literals: Mapping[str, str]) -> list[str]:
+    """What is wrong with the arguments of this verb alone."""
+    faults = []
+    output = literals.get("output")
+    if not output:
+        faults.append("no file to write: give output=FILE.onnx or output=FILE.pt2.")
+    elif Path(output).suffix.lower() not in _SUFFIXES and not Path(output).is_dir():
+        faults.append(f"output={output}: must end in .onnx or .pt2.")
+    for name in _SWITCHES:
+        if literals.get(name, "false") not in ("true", "false"):
+            faults.append(f"{name}={literals[name]}: must be true or false.")
+    if "size" in literals and _size(literals["size"]) is None:
+        faults.append(f"size={literals['size']}: height and width in pixels, as size=512,512.")
+    if "threshold" in literals and not _is_share(literals["threshold"]):
+        faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
+    return faults
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    words = [word.strip() for word in text.strip("[]").split(",")]
+    if len(words) != 2 or not all(word.isdecimal() and 1 <= int(word) <= 16_384 for word in words):
+        return None
+    return int(words[0]), int(words[1])
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0.0 <= float(text) <= 1.0
+    except ValueError:
+        return False
+
+
+def _text(export: "Export") -> str:
+    rows = [("input", name, _shape(shape)) for name, shape in export.inputs.items()]
+    rows += [("output", name, _shape(shape)) for name, shape in export.outputs.items()]
+    lines = [table(("", "name", "shape"), rows), ""]
+    lines.append(
+        f"largest difference to the model: {export.difference:.1e} of an output's largest value, on batches of 1, 2 and"
+        " 3 images"
+    )
+    return "\n".join([*lines, f"written to {export.path}"])
+
+
+def _shape(shape: Sequence[int | str]) -> str:
+    return " x ".join(map(str, shape))
