@@ -170,6 +170,9 @@ class ComposedModel(nn.Module):
         threshold: float | None = None,
         top_k: int | None = None,
         batch_size: int | None = None,
+        tile: int | None = None,
+        overlap: int = 0,
+        augment: Sequence[str | float] = (),
     ) -> list[Any]:
         """Results for images of any kind that the processor reads, each in its image's own pixels.
 
@@ -177,10 +180,23 @@ class ComposedModel(nn.Module):
         `threshold`: the lowest score that is kept. `top_k`: how many classes or masks at most. `boxes`: for top-down
         pose, the persons of each image, [N, 4] xyxy in pixels (of a list of images a list of those); the result of an
         image is then one `KeypointResult` for each box. `batch_size`: images in a batch (1); with boxes persons (16).
+        `tile`, `overlap`: large images in squares of `tile` pixels that share `overlap` pixels, put together again.
+        `augment`: for dense predictions, views to average over, as `["flip", 0.75, 1.25]`.
         """
         from backbonekit.assembly.predict import predict
 
-        return predict(self, images, boxes=boxes, task=task, threshold=threshold, top_k=top_k, batch_size=batch_size)
+        return predict(
+            self,
+            images,
+            boxes=boxes,
+            task=task,
+            threshold=threshold,
+            top_k=top_k,
+            batch_size=batch_size,
+            tile=tile,
+            overlap=overlap,
+            augment=augment,
+        )
 
     def embed(self, images: Any, *, pool: Pool = "mean", batch_size: int = 32) -> Tensor | list[FeatureMaps]:
         """The features of images of any kind that the processor reads: [images, channels] on the CPU; no head runs.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -10,14 +10,17 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from backbonekit.assembly.dense_views import views_of
 from backbonekit.assembly.inference import Predictor, evaluating, run
+from backbonekit.assembly.tiles import Options, TileProgress, predict_scene
 from backbonekit.assembly.top_down_pose import boxes_of_each, check_fixed_size, crops_of, on_image
 from backbonekit.contract.predictions import Heatmaps, Prediction
-from backbonekit.contract.results import KeypointResult, Result
+from backbonekit.contract.results import KeypointResult, Result, SemanticResult
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.pixels import ImageLike
 from backbonekit.image_processing.processor import listed
 from backbonekit.image_processing.reading import open_image
+from backbonekit.image_processing.scenes import open_scene
 from backbonekit.postprocessing.results import tasks_of, to_results
 
 Results = Result | dict[str, Result]  # a dict by task where a model has several
@@ -44,6 +47,9 @@ def predict(
     threshold: float | None = None,
     top_k: int | None = None,
     batch_size: int | None = None,
+    tile: int | None = None,
+    overlap: int = 0,
+    augment: Sequence[str | float] = (),
     progress: Progress | None = None,
 ) -> list[Any]:
     """One result an image (`contract/results.py`), on the CPU; of a model with several tasks a dict by task.
@@ -54,7 +60,9 @@ def predict(
     for each box, in the image's own pixels, and `batch_size` counts persons (16). `task`: which prediction: semantic,
     instance or panoptic for mask queries; or the name of one of several tasks. `threshold`: the lowest score that
     is kept. `top_k`: how many classes, masks or boxes at most. `batch_size`: images padded together (1); a larger one
-    is faster for equal sizes. `progress` is called after every batch.
+    is faster for equal sizes. `tile`, `overlap`: large images in squares of `tile` pixels that share `overlap` pixels
+    with their neighbours, put together again. `augment`: for dense predictions, other views of each image to average
+    over, `flip` and scales, as `["flip", 0.75, 1.25]`. `progress` is called after every batch.
     Raises StorageError for a file that is no image, RecipeError for a task that the model does not have,
     ContractError for boxes without an area, or given to a model that predicts no keypoints.
     """
@@ -62,6 +70,17 @@ def predict(
     if batch_size is None:
         batch_size = 1 if boxes is None else PERSONS_IN_A_BATCH
     _check(model, batch_size)
+    if tile is not None or overlap or augment:
+        if boxes is not None:
+            raise ContractError("boxes= are cut out one by one, without tile=, overlap= or augment=.")
+        given: Any = {"task": task, "threshold": threshold, "top_k": top_k}
+        large: list[Results] = []
+        for image in every:
+            result = predict_large(model, image, tile=tile, overlap=overlap, augment=augment, **given)
+            large.append(_whole_numbers(result))
+            if progress is not None:
+                progress(len(large), len(every))
+        return large
     if boxes is not None:
         _check_pose(model, task)
         each = boxes_of_each(boxes, len(every), is_single=_is_single(images))
@@ -168,7 +187,7 @@ def _batch(
 ) -> list[Results]:
     batch, geometries = model.processor.prepare(images)
     predictions = run(model, batch)
-    chosen = _choose(predictions, task)
+    chosen = _choose({name: type(prediction) for name, prediction in predictions.items()}, task)
     by_task = {
         name: to_results(
             predictions[name],
@@ -187,16 +206,46 @@ def _batch(
     return [dict(zip(by_task, results, strict=True)) for results in zip(*by_task.values(), strict=True)]
 
 
-def _choose(predictions: Mapping[str, Prediction], task: str | None) -> dict[str, str | None]:
+def _choose(kinds: Mapping[str, type[Prediction]], task: str | None) -> dict[str, str | None]:
     """Which predictions are read, and how: by the name of a task, or as a task that some of them can be read as."""
-    if tuple(predictions) == ("",):
+    if tuple(kinds) == ("",):
         return {"": task}
-    if task is None or task in predictions:
-        return {name: None for name in predictions if task in (None, name)}
-    if not any(task in tasks_of(prediction) for prediction in predictions.values()):
-        kinds = ", ".join(f"{name} ({' or '.join(tasks_of(prediction))})" for name, prediction in predictions.items())
-        raise RecipeError(f"task={task!r}: this model has the tasks {kinds}.")
-    return {name: task if task in tasks_of(prediction) else None for name, prediction in predictions.items()}
+    if task is None or task in kinds:
+        return {name: None for name in kinds if task in (None, name)}
+    if not any(task in tasks_of(kind) for kind in kinds.values()):
+        shown = ", ".join(f"{name} ({' or '.join(tasks_of(kind))})" for name, kind in kinds.items())
+        raise RecipeError(f"task={task!r}: this model has the tasks {shown}.")
+    return {name: task if task in tasks_of(kind) else None for name, kind in kinds.items()}
+
+
+def predict_large(
+    model: Predictor,
+    image: ImageLike,
+    *,
+    tile: int | None = None,
+    overlap: int = 0,
+    augment: Sequence[str | float] = (),
+    task: str | None = None,
+    threshold: float | None = None,
+    top_k: int | None = None,
+    progress: TileProgress | None = None,
+) -> Results:
+    """One result, as `predict` returns it, of an image that is read and predicted tile by tile; see
+    `assembly/tiles.py: predict_scene`. `progress` is called after every tile."""
+    _check(model, 1)
+    options = Options(tile, overlap, views_of(augment), threshold, top_k)
+    options.check()
+    kinds = {name: kind for name in model.tasks if (kind := model.prediction_kind(name)) is not None}
+    found = predict_scene(model, open_scene(image), _choose(kinds, task), options, progress)
+    only = len(found) == 1 and ("" in found or task in found)
+    return next(iter(found.values())) if only else found
+
+
+def _whole_numbers(result: Results) -> Results:
+    """Class maps as int64, which tensors are indexed by."""
+    if isinstance(result, dict):
+        return {name: _whole_numbers(one) for name, one in result.items()}  # type: ignore[misc]
+    return replace(result, segmentation=result.segmentation.long()) if isinstance(result, SemanticResult) else result
 
 
 def _check(model: Predictor, batch_size: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.engines import engine_faults
 from backbonekit.cli.images import image_faults, images_of, report_failed
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, start_of
 from backbonekit.cli.text import printable
@@ -78,6 +79,7 @@ def _run(model: Any, images: list[Path], output: Path, literals: dict[str, str])
             batch_size=int(literals.get("batch_size", "32")),
             workers=None if workers is None else int(workers),
             overwrite=literals.get("overwrite") == "true",
+            engine=literals.get("engine", "local"),  # type: ignore[arg-type] - checked
             counted=progress.update,
         )
 
@@ -116,11 +118,9 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"pool={literals['pool']}: no pooling is called so; {nearest(literals['pool'], POOLS)}")
     if literals.get("overwrite", "false") not in ("true", "false"):
         faults.append(f"overwrite={literals['overwrite']}: must be true or false.")
-    for name in ("batch_size", "workers"):
-        if name in literals and not (literals[name].isdecimal() and 0 < int(literals[name]) <= 10_000):
-            faults.append(f"{name}={literals[name]}: must be a whole number from 1 to 10,000.")
-    if literals.get("engine", "local") not in ("local", "ray"):
-        faults.append(f"engine={literals['engine']}: must be local or ray.")
+    if "batch_size" in literals and not (literals["batch_size"].isdecimal() and int(literals["batch_size"]) > 0):
+        faults.append(f"batch_size={literals['batch_size']}: must be a whole number from 1.")
+    faults += engine_faults(literals)
     faults += literal_faults(arguments)
     if not literals.get("output"):
         faults.append("no output: give output=FILE.parquet, .npz or .safetensors.")

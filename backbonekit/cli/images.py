@@ -27,3 +27,9 @@ def report_failed(messages: Sequence[str], total: int) -> int:
     if lines:
         print(f"{len(lines)} of {total} images could not be used:", *lines, sep="\n", file=sys.stderr)
     return 1 if lines else 0
+
+
+def read_bands(text: str) -> list[int] | None:
+    """One or three numbers with commas, as bands= has them, or None."""
+    words = [word.strip() for word in text.strip("[]").split(",")]
+    return [int(word) for word in words] if len(words) in (1, 3) and all(map(str.isdecimal, words)) else None

@@ -2,12 +2,14 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
-from backbonekit.cli.images import image_faults, images_of, report_failed
+from backbonekit.cli.engines import engine_faults
+from backbonekit.cli.images import image_faults, images_of, read_bands, report_failed
+from backbonekit.cli.large_images import is_large, large_faults, predict_large_images
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, names_onnx_file, start_model
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from backbonekit.weights.weight_report import WeightReport
 
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
-KNOWN = ("recipe", "revision", "image", "output", "results", "task", "threshold", "bands", "device", "seed")
+KNOWN = (
+    *("recipe", "revision", "image", "output", "results", "task", "threshold", "bands"),
+    *("tile", "overlap", "augment", "engine", "workers", "device", "seed"),
+)
 USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]
 
 examples:
@@ -27,6 +32,7 @@ examples:
   backbonekit predict recipe=USER/REPOSITORY image=image.jpg task=semantic
   backbonekit predict model=maskformer_resnet50 image=image.jpg
   backbonekit predict recipe=model.onnx image=image.jpg
+  backbonekit predict recipe=runs/m1 image=scene.tif tile=1024 overlap=128 output=classes.tif
 
 Prints what was found. Nothing is written without output= or results=. Any key of the recipe can be set, as in `build`.
 Other arguments:
@@ -55,6 +61,8 @@ def main(words: Sequence[str]) -> int:
     note = _weights_note(model.weight_report)
     if note:
         print(f"note: {note}", file=sys.stderr)
+    if is_large(arguments.literals):
+        return predict_large_images(model, images, outputs, arguments.literals)
     return _predict(model, images, outputs, arguments.literals)
 
 
@@ -69,7 +77,6 @@ def _predict(
     """`threshold`: where threshold= does not give one."""
     from tqdm import tqdm
 
-    from backbonekit.assembly.predict import predict_each
     from backbonekit.image_processing.pixels import channels_of, is_grey, size_of
     from backbonekit.image_processing.resize import shrinking
     from backbonekit.postprocessing.coco import CocoResults
@@ -78,7 +85,7 @@ def _predict(
     from backbonekit.visualization.draw import draw
 
     threshold = float(literals["threshold"]) if "threshold" in literals else threshold
-    bands = _read_bands(literals["bands"]) if "bands" in literals else None
+    bands = read_bands(literals["bands"]) if "bands" in literals else None
     labels = model.result_labels(literals.get("task"))
     results = CocoResults(literals["results"], labels) if "results" in literals else None
     failed: list[FilePrediction] = []
@@ -86,7 +93,7 @@ def _predict(
     # No bar for a single image, nor (disable=None) where standard error is no terminal.
     disable = True if len(images) == 1 else None
     with tqdm(total=len(images), unit=" images", leave=False, disable=disable) as progress:
-        for prediction in predict_each(model, images, task=literals.get("task"), threshold=threshold):
+        for prediction in _each(model, images, literals, threshold):
             image, result = prediction.image, prediction.result
             if prediction.error is not None or image is None or result is None:
                 if len(images) == 1 and prediction.error is not None:
@@ -116,6 +123,21 @@ def _predict(
     return report_failed([str(prediction.error) for prediction in failed], len(images))
 
 
+def _each(
+    model: "Predictor", images: list[Path], literals: dict[str, str], threshold: float | None
+) -> "Iterator[FilePrediction]":
+    """The predictions, on this machine or by a Ray cluster."""
+    task = literals.get("task")
+    if literals.get("engine", "local") == "local":
+        from backbonekit.assembly.predict import predict_each
+
+        return predict_each(model, images, task=task, threshold=threshold)
+    from backbonekit.inference.cluster_predictions import predict_over_cluster
+
+    workers = int(literals["workers"]) if "workers" in literals else None
+    return predict_over_cluster(model, images, task=task, threshold=threshold, workers=workers)
+
+
 def _check(arguments: Arguments) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
     literals, faults = arguments.literals, []
@@ -126,14 +148,20 @@ def _check(arguments: Arguments) -> None:
     faults += image_faults(literals.get("image"))
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
-    if "bands" in literals and _read_bands(literals["bands"]) is None:
+    if "bands" in literals and read_bands(literals["bands"]) is None:
         faults.append(f"bands={literals['bands']}: one or three numbers from 0 with commas, as bands=3,2,1.")
     faults += _onnx_faults(arguments) if names_onnx_file(arguments) else literal_faults(arguments)
+    faults += large_faults(literals)
+    faults += engine_faults(literals)
+    if literals.get("engine", "local") == "local" and "workers" in literals:
+        faults.append("workers= is of engine=ray here; one machine predicts one image after the other.")
+    if literals.get("engine") == "ray" and is_large(literals):
+        faults.append("engine=ray does not go with tile=, overlap= and augment=.")
     for name in ("output", "results"):
         if name in literals and not literals[name]:
             faults.append(f"{name}= needs a path.")
-    if literals.get("results") and Path(literals["results"]).suffix.lower() != ".json":
-        faults.append(f"results={literals['results']}: must end in .json.")
+    if literals.get("results") and Path(literals["results"]).suffix.lower() not in (".json", ".jsonl"):
+        faults.append(f"results={literals['results']}: must end in .json or .jsonl.")
     if faults:
         raise RecipeError(faults)
 
@@ -151,13 +179,11 @@ def _onnx_faults(arguments: Arguments) -> list[str]:
         )
     if literals.get("device", "cpu") != "cpu":
         faults.append(f"device={literals['device']}: an exported file runs on cpu here.")
-    faults += [f"{name}= has no meaning for an exported file." for name in ("revision", "seed") if name in literals]
+    idle = [name for name in ("revision", "seed", "tile", "overlap", "augment") if name in literals]
+    faults += [f"{name}= has no meaning for an exported file." for name in idle]
+    if literals.get("engine", "local") != "local":
+        faults.append(f"engine={literals['engine']}: an exported file runs on this machine.")
     return faults
-
-
-def _read_bands(text: str) -> list[int] | None:
-    words = [word.strip() for word in text.strip("[]").split(",")]
-    return [int(word) for word in words] if len(words) in (1, 3) and all(map(str.isdecimal, words)) else None
 
 
 def _is_share(text: str) -> bool:
@@ -174,6 +200,7 @@ def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
     if given is None:
         return {}
     from backbonekit.image_processing.reading import SUFFIXES
+    from backbonekit.postprocessing.map_files import is_map_file
     from backbonekit.postprocessing.writing import image_format
 
     output = Path(given)
@@ -185,7 +212,8 @@ def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
     if several or output.is_dir() or given.endswith(("/", os.sep)) or not output.suffix:
         outputs = {image: output / name for image, name in zip(images, _names(images), strict=True)}
     else:
-        image_format(output)
+        if not (is_large(arguments.literals) and is_map_file(output)):
+            image_format(output)
         outputs = {images[0]: output}
     given_files = {image.resolve() for image in images}
     overwritten = [path for path in outputs.values() if path.resolve() in given_files]

@@ -13,6 +13,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
     "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
     "export": ("backbonekit.cli.export", "write a model as an ONNX file or a torch program, and compare the two"),
+    "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
@@ -38,6 +39,7 @@ examples:
   backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
   backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
   backbonekit export recipe=runs/m1 output=model.onnx
+  backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8
   backbonekit list backbones
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1

@@ -4,8 +4,9 @@ import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,7 +19,9 @@ from backbonekit.inference.feature_rows import Counted, Rows, feature_rows
 from backbonekit.inference.file_formats import file_faults
 from backbonekit.inference.parts import Parts
 from backbonekit.inference.prepared_images import default_workers
+from backbonekit.inference.ray_engine import over_cluster
 
+Engine = Literal["local", "ray"]
 _ROWS_IN_A_PART = 1_000
 _MAPS_IN_A_PART = 50  # of DINOv2-S at 224 pixels 0.4 MB each, of the last of ResNet-50 at 800 pixels 5 MB
 _PROBED = 256  # values of each weight, which tell one model from another
@@ -44,6 +47,7 @@ def features_of_files(
     batch_size: int = IMAGES_IN_A_BATCH,
     workers: int | None = None,
     overwrite: bool = False,
+    engine: Engine = "local",
     counted: Counted = lambda _: None,
 ) -> FeatureReport:
     """Writes `output`, one row an image in the order of `files`, and returns what came of them.
@@ -51,6 +55,7 @@ def features_of_files(
     `pool`: see `assembly/embed.py: embed`. `dtype`: of the numbers in the file. `batch_size`: images of one size that
     run together. `workers`: threads that read and prepare beside the model; None: one a processor, at most eight.
     `overwrite`: whether a file that is there may be replaced, and the parts of an interrupted run thrown away.
+    `engine`: `local`, or `ray` for the machines of a Ray cluster, where `workers` are actors, see `ray_engine.py`.
     `counted` is called with how many more images are done. Nothing is written where no image has a row. Raises
     StorageError, ContractError, RecipeError.
     """
@@ -64,19 +69,19 @@ def features_of_files(
     parts = Parts(output, _plan(model, files, pool, dtype, size), afresh=overwrite)
     resumed = min(parts.done * size, len(files))
     counted(resumed)
-    while parts.done * size < len(files):
-        chunk = files[parts.done * size : (parts.done + 1) * size]
-        parts.add(
-            feature_rows(
-                model,
-                chunk,
-                pool=pool,
-                dtype=read_dtype(dtype) or torch.float32,
-                batch_size=batch_size,
-                workers=default_workers() if workers is None else workers,
-                counted=counted,
-            )
-        )
+    options: dict[str, Any] = {
+        "pool": pool,
+        "dtype": read_dtype(dtype) or torch.float32,
+        "batch_size": batch_size,
+    }
+    left = files[parts.done * size :]
+    if engine == "ray":
+        chunks = _over_cluster(model, left, size, options, workers, counted)
+    else:
+        options |= {"workers": default_workers() if workers is None else workers, "counted": counted}
+        chunks = (feature_rows(model, left[start : start + size], **options) for start in range(0, len(left), size))
+    for rows in chunks:
+        parts.add(rows)
     rows, failed = 0, []
     for part in _read(parts):
         rows += len(part.names)
@@ -85,6 +90,31 @@ def features_of_files(
         write_features(output, lambda: _read(parts), pooled=pool != "none")
     parts.remove()
     return FeatureReport(rows, resumed, failed)
+
+
+def _over_cluster(
+    model: Any, files: Sequence[Path], size: int, options: dict[str, Any], workers: int | None, counted: Counted
+) -> Iterator[Rows]:
+    work = partial(_answers, options=options)
+    answers = over_cluster(model, files, work, files_at_once=options["batch_size"], workers=workers)
+    for start in range(0, len(files), size):
+        rows = Rows()
+        for file in files[start : start + size]:
+            columns, why = next(answers)
+            counted(1)
+            if columns is None:
+                rows.failed.append((file.name, why))
+            else:
+                rows.names.append(file.name)
+                rows.columns.append(columns)
+        yield rows
+
+
+def _answers(model: Any, files: list[Path], *, options: dict[str, Any]) -> list[tuple[Any, str]]:
+    """What an actor returns for each file: its columns, or None and why."""
+    rows = feature_rows(model, files, **options, workers=1)
+    columns, failed = dict(zip(rows.names, rows.columns, strict=True)), dict(rows.failed)
+    return [(columns.get(file.name), failed.get(file.name, "")) for file in files]
 
 
 def _read(parts: Parts) -> Iterator[Rows]:

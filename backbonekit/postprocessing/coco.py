@@ -48,7 +48,17 @@ class CocoResults:
                 self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **named, **entry})
 
     def write(self) -> None:
-        """Replaces the JSON file in one step. Raises StorageError."""
+        """Replaces the JSON file in one step. Raises StorageError.
+
+        A file that ends in `.jsonl` has one line for each image instead: its entry, with its `annotations`.
+        """
+        if self.path.suffix.lower() == ".jsonl":
+            of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
+            for annotation in self.annotations:
+                of_image[annotation["image_id"]].append(annotation)
+            lines = [{**image, "annotations": of_image[image["id"]]} for image in self.images]
+            write_file(self.path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode())
+            return
         given = self.labels.values() if isinstance(self.labels, Mapping) else [self.labels]
         own = any(one is not None and one.category_ids is not None for one in given)
         content = {

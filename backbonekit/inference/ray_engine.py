@@ -1,0 +1,85 @@
+"""Work on image files by the machines of a Ray cluster: one actor with the model for each device, rows in order.
+
+Ray Data does the scheduling: an actor whose process or machine dies is started again, and its files are done again. The
+files have to be readable under the same paths everywhere, on a shared file system.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbonekit.errors import ContractError
+from backbonekit.inference.prepared_images import default_workers
+
+Work = Callable[[Any, list[Path]], list[Any]]  # (model, files) -> one picklable answer a file
+
+
+def over_cluster(
+    model: Any, files: Sequence[Path], work: Work, *, files_at_once: int, workers: int | None = None
+) -> Iterator[Any]:
+    """The answers of `work`, one a file, in the order of the files, as they come.
+
+    `work`: called by every actor with its own copy of the model and `files_at_once` files. `workers`: actors; None: one
+    for each GPU of the cluster, or without GPUs one for each processor, at most eight. The cluster is the one that
+    `RAY_ADDRESS` names, or of this machine; where none runs, one is started here. Raises ContractError without Ray.
+    """
+    ray = _ray()
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+    count = workers or (int(ray.cluster_resources()["GPU"]) if has_gpus else default_workers())
+    blocks = max(1, -(-len(files) // files_at_once))
+    data = ray.data.from_items([{"file": str(file.resolve())} for file in files], override_num_blocks=blocks)
+    rows = data.map_batches(
+        _Worker,
+        fn_constructor_kwargs={"model": ray.put(model.cpu()), "work": work},
+        batch_size=files_at_once,
+        batch_format="numpy",
+        compute=ray.data.ActorPoolStrategy(size=min(count, blocks)),
+        **({"num_gpus": 1} if has_gpus else {"num_cpus": 1}),
+    )
+    for row in rows.iter_rows():
+        yield _unpacked(row["answer"])
+
+
+class _Worker:
+    """The model on this actor's device."""
+
+    def __init__(self, model: Any, work: Work) -> None:
+        import torch
+
+        ray = _ray()
+        held = ray.get(model) if isinstance(model, ray.ObjectRef) else model
+        self.model = held.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.work = work
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        import pickle
+
+        import numpy as np
+
+        answers = self.work(self.model, [Path(str(file)) for file in batch["file"]])
+        packed = np.empty(len(answers), dtype=object)
+        packed[:] = [pickle.dumps(answer) for answer in answers]
+        return {"answer": packed}
+
+
+def _unpacked(answer: bytes) -> Any:
+    # Written a moment ago by an actor that this process started.
+    import pickle
+
+    return pickle.loads(answer)  # noqa: S301
+
+
+def _ray() -> Any:
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ContractError(
+            "engine=ray needs Ray. The fix: pip install 'backbonekit[ray]', or engine=local."
+        ) from error
+    return ray
