@@ -19,6 +19,7 @@ from backbonekit.contract.targets import (
 )
 from backbonekit.errors import ContractError, nearest
 
+_WHOLE = ("labels", "segmentation")  # `class` may be floats, 0 and 1 for each class
 _COCO = "From COCO: bk.coco_targets(annotations, categories)."
 _PROCESSOR = "`model.processor(images, targets)` reads that format."
 # What other libraries call it, and what to do.
@@ -51,6 +52,11 @@ def check_targets(targets: Targets, batch: int, readers: Sequence[TargetReader])
                 raise ContractError(
                     f"targets[{index}]: {key!r} is of type {type(value).__name__}, and the model takes tensors. "
                     "The fix: model(**model.processor(images, targets)), which reads NumPy arrays, lists and Pillow."
+                )
+            if str(key).rpartition(".")[2] in _WHOLE and value.is_floating_point():
+                raise ContractError(
+                    f"targets[{index}]: {key!r} is of {value.dtype}; a class is a whole number (int64). The fix: "
+                    f"{key}.long(), where its numbers are whole."
                 )
     if not readers:
         return

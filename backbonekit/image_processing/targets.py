@@ -35,11 +35,20 @@ def as_target(target: Mapping[str, Any]) -> Target:
             tensors[key] = class_map(value)
         elif key == "class" and torch.as_tensor(value).ndim:  # several labels an image: 0 or 1 for each class
             tensors[key] = torch.as_tensor(value).float()
+        elif dtype is torch.int64:
+            tensors[key] = _whole(key, torch.as_tensor(value))
         else:
             tensors[key] = value if dtype is None else torch.as_tensor(value).to(dtype)
     if "boxes" in tensors and tensors["boxes"].numel() == 0:
         tensors["boxes"] = tensors["boxes"].reshape(0, 4)  # an empty list has no second dimension
     return tensors  # type: ignore[return-value]
+
+
+def _whole(key: str, numbers: Tensor) -> Tensor:
+    """int64, of whole numbers of any type. Raises ContractError for others, which name no class."""
+    if numbers.is_floating_point() and not torch.equal(numbers, numbers.round()):
+        raise ContractError(f"{key} holds {numbers.flatten().tolist()[:5]}; a class is a whole number.")
+    return numbers.to(torch.int64)
 
 
 def move_target(target: Target, geometry: Geometry, ignore_label: int = IGNORE_LABEL) -> Target:

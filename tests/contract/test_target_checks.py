@@ -57,6 +57,8 @@ def test_what_a_model_can_learn_from_is_taken(readers, targets) -> None:
         ([BOXES], {"boxes": box.numpy(), "labels": label}, "'boxes' is of type ndarray, and the model takes tensors"),
         ([BOXES], [{"bbox": [1, 2, 3, 4]}], "is of type list.*coco_targets"),
         ([TargetReader("own", ())], {"boxes": box}, "own reads no targets"),
+        ([BOXES], {"boxes": box, "labels": label.float()}, r"'labels' is of torch.float32; a class is a whole number"),
+        ([FINE], {"fine.segmentation": pixels.double()}, r"'fine.segmentation' is of torch.float64"),
         ([FINE, COARSE], {"corse.segmentation": pixels}, "'corse.segmentation' is not read"),
         ([FINE, COARSE], {"coarse.boxes": box}, "'coarse.boxes' is not read"),
         ([DENSE], {"fcn.segmentation": pixels}, "'fcn.segmentation' is not read"),

@@ -158,6 +158,8 @@ def test_categories_become_classes() -> None:
         ({"annotations": 3}, "annotations of an image are COCO's"),
         ([{"bbox": [35, 4, 10, 6], "category_id": 1}], "outside its image"),
         ("boxes.json", "is of type str"),
+        ({"boxes": [[5.0, 4, 15, 10]], "labels": [1.5]}, r"labels holds \[1.5\]; a class is a whole number"),
+        ({"class": 0.5}, "class holds .*whole number"),
         ({"boxes": boxes([5, 4, 15, 10], "XYXY").new_tensor([[1]]), "labels": [1]}, "boxes"),
         ({"keypoints": [[[0.4, 0.5, 2.0], [0.7, 0.1, 2.0]]]}, "relative"),
         ({"boxes": [[5.0, 4, 15, 10]], "labels": [1], "iscrowd": [0, 1]}, "2 iscrowd and 1 labels"),
