@@ -4,8 +4,7 @@ require."""
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.contract.labels import Labels
+from backbonekit.assembly.inference import Predictor
 from backbonekit.contract.predictions import Prediction
 from backbonekit.contract.processing import Geometry
 from backbonekit.errors import RecipeError, nearest
@@ -13,14 +12,14 @@ from backbonekit.evaluation import MEASURES, Evaluation
 from backbonekit.postprocessing.results import PREDICTION_KINDS, to_results
 
 
-def evaluation_of(model: ComposedModel, *, task: str | None = None, keys: Iterable[str] = ()) -> Evaluation:
+def evaluation_of(model: Predictor, *, task: str | None = None, keys: Iterable[str] = ()) -> Evaluation:
     """An evaluation of all tasks of a model, empty. `task` and `keys`: see `readings_of`."""
     readings = readings_of(model, task=task, keys=keys)
-    labels = {name: labels_of(model, name) for name in readings}
+    labels = {name: model.task_labels(name) for name in readings}
     return Evaluation(readings, labels, ignore_label=model.processor.ignore_label)
 
 
-def readings_of(model: ComposedModel, *, task: str | None = None, keys: Iterable[str] = ()) -> dict[str, str]:
+def readings_of(model: Predictor, *, task: str | None = None, keys: Iterable[str] = ()) -> dict[str, str]:
     """What the prediction of each task is measured as: detection, semantic, ...; tasks without a head are left out.
 
     `task`: one of the words, for masks that can be read in several ways, or the name of one of several tasks. `keys`:
@@ -33,7 +32,7 @@ def readings_of(model: ComposedModel, *, task: str | None = None, keys: Iterable
         kind = PREDICTION_KINDS.get(model.prediction_kind(name))  # type: ignore[arg-type]
         if kind is None or (task in model.tasks and task != name):
             continue
-        default = next(iter(kind.tasks)) if kind.suggest is None else kind.suggest(labels_of(model, name))
+        default = next(iter(kind.tasks)) if kind.suggest is None else kind.suggest(model.task_labels(name))
         if task in kind.tasks:
             readings[name] = task
         elif task is None or task == name:
@@ -45,7 +44,7 @@ def readings_of(model: ComposedModel, *, task: str | None = None, keys: Iterable
 
 
 def results_of(
-    model: ComposedModel,
+    model: Predictor,
     predictions: Prediction | Mapping[str, Prediction],
     geometries: Sequence[Geometry],
     evaluation: Evaluation,
@@ -58,7 +57,7 @@ def results_of(
             geometries,
             scoring=model.scoring(name),  # type: ignore[arg-type] - a task that predicted has a head
             task=reading,
-            labels=labels_of(model, name),
+            labels=model.task_labels(name),
             threshold=evaluation.options(name).threshold,
             top_k=evaluation.options(name).top_k,
             ignore_label=model.processor.ignore_label,
@@ -70,17 +69,7 @@ def results_of(
     return [dict(zip(by_task, results, strict=True)) for results in zip(*by_task.values(), strict=True)]
 
 
-def labels_of(model: ComposedModel, task: str) -> Labels | None:
-    """The classes of a task; None where it has others than those that the recipe names."""
-    labels = model.labels
-    if labels is None or task == "":
-        return labels
-    head = model.recipe.tasks[task].head
-    count = None if head is None else head.options.get("num_classes")
-    return labels if count == len(labels.names) else None
-
-
-def _refuse(model: ComposedModel, task: str | None) -> NoReturn:
+def _refuse(model: Predictor, task: str | None) -> NoReturn:
     words = {
         word
         for name in model.tasks

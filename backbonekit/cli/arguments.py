@@ -13,8 +13,8 @@ from backbonekit.recipe.compose import model_names
 LITERALS: Mapping[str, str] = {
     "recipe": "a saved folder, a YAML file or a Hub repository to start from, in place of model=",
     "image": "an image (or, for predict and features, a folder of images)",
-    "output": "where to write: a drawing (a folder for several images), the file of features, the exported file",
-    "results": "where to write the predictions as COCO-style JSON",
+    "output": "where to write: a drawing (a folder for several images), the file of features, the exported file, plots",
+    "results": "where to write the predictions as COCO-style JSON (for evaluate the scores)",
     "save": "the folder to write the recipe and its weights to",
     "overwrite": "true: save= may replace the model in its folder, features the output file (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
@@ -39,6 +39,8 @@ LITERALS: Mapping[str, str] = {
     "plot": "where to draw the rows, speed against accuracy, as FILE.png",
     "workers": "threads that read and prepare images beside the model (default: one a processor, at most 8)",
     "engine": "local or ray: the machines of a Ray cluster (default: local)",
+    "split": "train, val or test: the part of the data that is measured (default: val)",
+    "card": "true: write the scores into the model card in the folder of recipe= (default: false)",
     "revision": "a branch, tag or commit of the Hub repository",
 }
 _PARTS = ("model", "backbone", "neck", "head")

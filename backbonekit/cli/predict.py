@@ -10,14 +10,20 @@ from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_a
 from backbonekit.cli.engines import engine_faults
 from backbonekit.cli.images import image_faults, images_of, read_bands, report_failed
 from backbonekit.cli.large_images import is_large, large_faults, predict_large_images
-from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, names_onnx_file, start_model
+from backbonekit.cli.start import (
+    WAYS_TO_NAME_A_MODEL,
+    literal_faults,
+    names_a_model,
+    names_onnx_file,
+    start_model,
+    weights_note,
+)
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
 
 if TYPE_CHECKING:
     from backbonekit.assembly.inference import Predictor
     from backbonekit.assembly.predict import FilePrediction
-    from backbonekit.weights.weight_report import WeightReport
 
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = (
@@ -58,7 +64,7 @@ def main(words: Sequence[str]) -> int:
         exported = load_onnx(arguments.literals["recipe"])
         return _predict(exported, images, outputs, arguments.literals, threshold=exported.metadata.threshold)
     model = start_model(arguments, arguments.overrides)
-    note = _weights_note(model.weight_report)
+    note = weights_note(model.weight_report)
     if note:
         print(f"note: {note}", file=sys.stderr)
     if is_large(arguments.literals):
@@ -231,13 +237,3 @@ def _names(images: list[Path]) -> list[str]:
         names.append(next((name for name in choices if name.lower() not in taken), f"{number}_{image.name}.png"))
         taken.add(names[-1].lower())
     return names
-
-
-def _weights_note(report: "WeightReport | None") -> str | None:
-    """A model with random weights predicts too; the user should know that its predictions mean nothing."""
-    if report is None or report.pretrained_share >= 1:
-        return None
-    if report.pretrained_share == 0:
-        return "all weights are random: train the model before you use its predictions."
-    share = 1 - report.pretrained_share
-    return f"{share:.1%} of the weights are random: train the model before you use its predictions."

@@ -12,6 +12,7 @@ from backbonekit.recipe.config_roots import is_folder
 
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
+    from backbonekit.weights.weight_report import WeightReport
 
 WAYS_TO_NAME_A_MODEL = (
     "Give model=NAME (`backbonekit list models` names what ships), recipe=FOLDER (or a file, or a Hub repository), or "
@@ -118,3 +119,13 @@ def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedMode
 
 def _has_backbone(arguments: Arguments) -> bool:
     return any(_BACKBONE.match(word) for word in arguments.overrides)
+
+
+def weights_note(report: "WeightReport | None") -> str | None:
+    """A model with random weights predicts too; the user should know that its predictions mean nothing."""
+    if report is None or report.pretrained_share >= 1:
+        return None
+    if report.pretrained_share == 0:
+        return "all weights are random: train the model before you use its predictions."
+    share = 1 - report.pretrained_share
+    return f"{share:.1%} of the weights are random: train the model before you use its predictions."

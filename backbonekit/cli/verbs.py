@@ -11,6 +11,7 @@ from backbonekit.errors import ContractError, RecipeError, StorageError, Weights
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
     "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
+    "evaluate": ("backbonekit.cli.evaluate", "measure a model on a data set: scores, plots, the model card"),
     "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
     "export": ("backbonekit.cli.export", "write a model as an ONNX file or a torch program, and compare the two"),
     "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
@@ -21,9 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
 # What people type for something that has another name here, or that is done in Python.
 INSTEAD: dict[str, str] = {
     **dict.fromkeys(("train", "fit", "finetune"), "models train in Python, with any loop: see docs/training.md."),
-    **dict.fromkeys(
-        ("test", "eval", "evaluate", "val"), "`predict results=FILE.json` writes results in COCO's format."
-    ),
+    **dict.fromkeys(("test", "eval", "val", "score"), "use `evaluate`."),
     **dict.fromkeys(("onnx", "deploy"), "use `export`."),
     "save": "use `build ... save=FOLDER`.",
     **dict.fromkeys(("draw", "infer", "inference", "run"), "use `predict`."),
@@ -37,6 +36,7 @@ USAGE = """usage: backbonekit VERB [key=value ...]
 examples:
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny save=runs/m1
   backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
+  backbonekit evaluate recipe=runs/m1 data=coco data.root=photos data.val=val.json
   backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
   backbonekit export recipe=runs/m1 output=model.onnx
   backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,8 @@ class Scores:
 
     `main`: the metric that checkpoints are chosen by, with its value. `summary`: all metrics of the whole data set, in
     [0, 1] but for depth's; NaN where nothing could be measured. `per_class`: a table each of boxes, masks, ...
-    `num_images`: how many images were measured, each once. `plots`: what can be drawn of it.
+    `num_images`: how many images were measured, each once. `plots`: what can be drawn of it. `readings`: what the
+    prediction of each task was measured as, by the name of the task, '' for the only one.
     """
 
     main: tuple[str, float]
@@ -60,11 +61,13 @@ class Scores:
     per_class: tuple[ClassTable, ...] = ()
     num_images: int = 0
     plots: tuple[Confusion | PrecisionCurves, ...] = ()
+    readings: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for `scores.json`; what is not defined (NaN) is None."""
         name, value = self.main
         return {
+            "tasks": dict(self.readings),
             "main": {"name": name, "value": _plain(value), "lower_is_better": lower_is_better(name)},
             "summary": {metric: _plain(number) for metric, number in self.summary.items()},
             "num_images": self.num_images,

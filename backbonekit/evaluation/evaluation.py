@@ -1,6 +1,7 @@
 """Results of a model against the targets of a data set, image by image, over any number of processes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from backbonekit.contract.labels import Labels
@@ -86,12 +87,11 @@ class Evaluation:
                     f"nothing to measure: no target has {' and '.join(measure.needs)}, the ground truth of "
                     f"{self.readings[task]}{of_task}."
                 )
-        return together(
-            {
-                task: measure.scores([self._records[task][index] for index in sorted(self._records[task])])
-                for task, measure in self.measures.items()
-            }
-        )
+        by_task = {
+            task: measure.scores([self._records[task][index] for index in sorted(self._records[task])])
+            for task, measure in self.measures.items()
+        }
+        return replace(together(by_task), readings=self.readings)
 
     def state(self) -> State:
         """All records: plain objects that other processes can be sent."""

@@ -36,7 +36,7 @@ class CardFacts:
 
 def model_card(facts: CardFacts, processing: Processing) -> str:
     """README.md, with the header that the Hub reads. Paths of this machine are cut to their last part."""
-    lines = [*_header(facts), "", f"# {_line(facts.name)}", ""]
+    lines = [*_header(facts), "", f"# {plain_line(facts.name)}", ""]
     lines += ["Composed with backbonekit from the recipe in `recipe.yaml`.", ""]
     lines += _listing("Parts", facts.parts)
     lines += ["## Use", "", "```python", "import backbonekit as bk", ""]
@@ -75,10 +75,10 @@ def _header(facts: CardFacts) -> list[str]:
 
 
 def _listing(title: str, lines: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {_line(line)}" for line in lines), ""] if lines else []
+    return [f"## {title}", "", *(f"- {plain_line(line)}" for line in lines), ""] if lines else []
 
 
-def _line(text: str) -> str:
+def plain_line(text: str) -> str:
     """One line without control characters or HTML, which a name from somebody else's file could bring in."""
     plain = "".join(character if character.isprintable() else " " for character in without_local_paths(text))
     return plain.replace("<", "&lt;").strip()
