@@ -42,8 +42,8 @@ install: $(DEV) ## set up .venv with everything for development
 demo: $(RUNTIME) ## set up, then build MaskFormer with a ResNet-50 and print its wiring
 	$(BIN)/python -m backbonekit.build model=maskformer_resnet50
 
-example: $(DEV) ## train the digits example (minutes) and draw what it learned
-	$(BIN)/python examples/train_digits.py
+example: $(DEV) ## train a detector of handwritten digits (minutes on a CPU)
+	$(BIN)/python -m backbonekit train experiment=digits_detection save=runs/detection overwrite=true
 
 test: $(DEV) ## set up, then run the tests (minutes, no network)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"

@@ -45,6 +45,19 @@ def load_model(
     return model
 
 
+def build_opened(where: str | Path, recipe: Recipe, *, revision: str | None = None, seed: int = 0) -> ComposedModel:
+    """A model of this recipe with those of the saved weights that its parts share with the saved recipe, as
+    `load_model` has it with overrides. An adapter is merged into the weights."""
+    opened = open_model(where, revision=revision)
+    _, saved = _compose(opened, ())
+    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
+    model = build_composed(recipe, seed=seed, initial=initial)
+    if opened.adapter is not None:
+        put_adapter(model, opened.adapter, origin=opened.origin)
+        merged(model)
+    return model
+
+
 def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:
     """The recipe alone, with overrides, and nothing built."""
     return _compose(open_model(where, revision=revision), overrides)[0]

@@ -12,6 +12,8 @@ from backbonekit.recipe.compose import model_names
 # Read literally, not in Hydra's grammar: paths may hold any character. Each verb lists those that it takes.
 LITERALS: Mapping[str, str] = {
     "recipe": "a saved folder, a YAML file or a Hub repository to start from, in place of model=",
+    "experiment": "a shipped experiment, one of --config-dir, or a YAML file",
+    "resume": "the folder of a run to go on with",
     "image": "an image (or, for predict and features, a folder of images)",
     "output": "where to write: a drawing (a folder for several images), the file of features, the exported file, plots",
     "results": "where to write the predictions as COCO-style JSON (for evaluate the scores)",

@@ -10,6 +10,7 @@ from backbonekit.errors import ContractError, RecipeError, StorageError, Weights
 # verb -> (module with `main(words) -> exit code`, what it does). Imported when called, so that help is instant.
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("backbonekit.cli.build", "compose, check and build a model, run it once, print its wiring"),
+    "train": ("backbonekit.cli.train", "train a model on a data set, measure it, keep the best"),
     "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
     "evaluate": ("backbonekit.cli.evaluate", "measure a model on a data set: scores, plots, the model card"),
     "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
@@ -21,7 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 # What people type for something that has another name here, or that is done in Python.
 INSTEAD: dict[str, str] = {
-    **dict.fromkeys(("train", "fit", "finetune"), "models train in Python, with any loop: see docs/training.md."),
+    **dict.fromkeys(("fit", "finetune"), "use `train`."),
     **dict.fromkeys(("test", "eval", "val", "score"), "use `evaluate`."),
     **dict.fromkeys(("onnx", "deploy"), "use `export`."),
     "save": "use `build ... save=FOLDER`.",
@@ -35,6 +36,7 @@ USAGE = """usage: backbonekit VERB [key=value ...]
 
 examples:
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny save=runs/m1
+  backbonekit train experiment=digits_detection save=runs/d
   backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
   backbonekit evaluate recipe=runs/m1 data=coco data.root=photos data.val=val.json
   backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet

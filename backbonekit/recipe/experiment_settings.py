@@ -130,6 +130,8 @@ def trainer_faults(settings: Mapping[str, Any], batch_size: int | None, path: st
         faults.append(f"{path}.devices: given {list(devices)}, which names one device twice.")
     if isinstance(devices, tuple) and not devices:
         faults.append(f"{path}.devices: given no device; leave it out for all.")
+    if settings["strategy"] == "fsdp2" and settings["precision"] == "fp16":
+        faults.append(f"{path}.precision=fp16 does not go with strategy=fsdp2; the fix: {path}.precision=bf16.")
     if batch_size is None:
         return faults
     if devices == "auto":

@@ -64,6 +64,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "data": {  # by format
             "coco": "backbonekit.data.coco:Coco",
             "depth_maps": "backbonekit.data.depth_maps:DepthMaps",
+            "digits": "backbonekit.data.digits:Digits",
             "hf_datasets": "backbonekit.data.hf_datasets:HfDatasets",
             "image_folders": "backbonekit.data.image_folders:ImageFolders",
             "labels_csv": "backbonekit.data.labels_csv:LabelsCsv",

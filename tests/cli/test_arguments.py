@@ -47,9 +47,7 @@ def test_a_wrong_verb_gets_the_nearest(capsys):
     assert "did you mean 'build'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("verb", "hint"), [("train", "docs/training.md"), ("draw", "use `predict`"), ("xyz", "allowed: ")]
-)
+@pytest.mark.parametrize(("verb", "hint"), [("fit", "use `train`"), ("draw", "use `predict`"), ("xyz", "allowed: ")])
 def test_a_verb_that_does_not_exist_points_on(capsys, verb, hint):
     assert main([verb]) == 2
     captured = capsys.readouterr()

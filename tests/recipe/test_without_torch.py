@@ -28,7 +28,8 @@ for name in model_names():
     dump_recipe(recipe)
     dump_experiment(experiment_from_mapping(compose_experiment(model=name, overrides=["trainer.seed=1"]).to_dict()))
 for name in experiment_names():
-    compose_experiment(name)
+    paths = [] if name.startswith("digits") else ["data.root=images", "data.train=train"]
+    compose_experiment(name, paths)
 expand_sweep(["backbone=glob(*)"])
 recipe_schema()
 for model, overrides in (("maskformer_resnet51", []), ("fcn_resnet50", ["head.num_querys=3", "backbone=resnt", "a=("])):

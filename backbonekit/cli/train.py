@@ -1,0 +1,181 @@
+"""`backbonekit train`: an experiment becomes a folder with a trained, measured model."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.start import literal_faults
+from backbonekit.cli.text import printable
+from backbonekit.contract.processes import is_first_process
+from backbonekit.errors import RecipeError
+from backbonekit.recipe.config_roots import is_folder
+from backbonekit.recipe.dump import dump_experiment
+from backbonekit.recipe.experiment import Experiment
+from backbonekit.recipe.experiment_compose import compose_experiment
+from backbonekit.recipe.guard import read_yaml_file
+from backbonekit.recipe.overrides import parse_overrides
+
+if TYPE_CHECKING:
+    from backbonekit.assembly.composed_model import ComposedModel
+    from backbonekit.contract.datasets import DataSource
+    from backbonekit.recipe.recipe import Recipe
+
+KNOWN = ("experiment", "recipe", "revision", "save", "overwrite", "resume")
+EXPERIMENT, CHECKPOINT = "experiment.yaml", "last.ckpt"
+_FILES_OF_A_RUN = (EXPERIMENT, CHECKPOINT, "recipe.yaml", "config.json", "model.safetensors")
+_RESUMED = ("trainer", "data")  # the sections that a resumed run may change
+USAGE = """usage: backbonekit train [experiment=NAME] [model=NAME] data=FORMAT [key=value ...] save=FOLDER
+
+examples:
+  backbonekit train model=rtdetr_v2_resnet18 data=coco data.root=photos data.train=train.json data.val=val.json \\
+      trainer.max_epochs=12 save=runs/x
+  backbonekit train experiment=mine.yaml optimisation.lr=3e-4 save=runs/y
+  backbonekit train recipe=runs/x data=coco data.root=others data.train=train.json save=runs/z
+  backbonekit train resume=runs/x trainer.max_epochs=24
+
+Any key of the recipe can be set, as in `build`, and any key of data, augmentation, optimisation and trainer. The number
+of classes and their names are those of the data, unless head.num_classes or labels are given. Other arguments:
+"""
+FLAGS = """
+  --config-dir DIR  a folder of your own recipes and experiments; they win over shipped ones of the same name
+  --cfg job         print the composed experiment and stop
+  --import MODULE   load a module that registers parts or data formats of your own
+
+The folder then holds the model of the best validation (open it by recipe=FOLDER), experiment.yaml, scores.json,
+metrics.csv, and last.ckpt, from which resume=FOLDER goes on after Ctrl-C, a crash or a full disk.
+"""
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = parse_arguments(words, KNOWN)
+    if arguments.help:
+        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        return 0
+    import_parts(arguments.imports)
+    if "resume" in arguments.literals:
+        folder = Path(arguments.literals["resume"]).expanduser()
+        return _run(_resumed(arguments, folder), folder, arguments, resume=True)
+    experiment = _composed(arguments)
+    if arguments.cfg:
+        print(dump_experiment(experiment), end="")
+        return 0
+    _check(arguments, experiment)
+    return _run(experiment, Path(arguments.literals["save"]).expanduser(), arguments, resume=False)
+
+
+def _composed(arguments: Arguments) -> Experiment:
+    literals = arguments.literals
+    faults = literal_faults(arguments)
+    if arguments.multirun:
+        faults.append("-m belongs to `build`; `train` runs one experiment.")
+    if faults:
+        raise RecipeError(faults)
+    model: Any = arguments.model
+    if "recipe" in literals:
+        from backbonekit.assembly.load import compose_opened
+
+        model = compose_opened(literals["recipe"], revision=literals.get("revision"))
+    return compose_experiment(
+        literals.get("experiment"), arguments.overrides, model=model, config_dir=arguments.config_dir
+    )
+
+
+def _resumed(arguments: Arguments, folder: Path) -> Experiment:
+    """The experiment of a run that is resumed, with other settings of its trainer or other paths of its data."""
+    given = [f"{name}=" for name in KNOWN if name in arguments.literals and name != "resume"]
+    given += ["model="] if arguments.model is not None else []
+    edits, faults = parse_overrides(arguments.overrides)
+    if given:
+        faults.append(f"resume= goes on with the run as it is; leave {', '.join(given)} out.")
+    faults += [
+        f"{edit.text}: a resumed run may change {' and '.join(_RESUMED)} alone. The fix: start a new one from its model"
+        f" by recipe={folder}."
+        for edit in edits
+        if edit.path[0] not in _RESUMED
+    ]
+    if not (folder / EXPERIMENT).is_file():
+        faults.append(f"resume={folder}: holds no run, which has {EXPERIMENT}.")
+    elif not (folder / CHECKPOINT).is_file():
+        faults.append(f"resume={folder}: this run ended before its first step and has no {CHECKPOINT}; start it again.")
+    if faults:
+        raise RecipeError(faults)
+    return compose_experiment(read_yaml_file(folder / EXPERIMENT), arguments.overrides)
+
+
+def _check(arguments: Arguments, experiment: Experiment) -> None:
+    """Raises RecipeError with every fault that shows before torch is imported."""
+    save, overwrite = arguments.literals.get("save"), arguments.literals.get("overwrite", "false")
+    faults = []
+    if experiment.data is None:
+        faults.append("no data: give data=FORMAT with its options, such as data=coco data.root=photos.")
+    if not save:
+        faults.append("save= is missing: the folder that the trained model is written to.")
+    if overwrite not in ("true", "false"):
+        faults.append(f"overwrite={overwrite}: must be true or false.")
+    elif save and overwrite == "false" and is_first_process():
+        folder = Path(save).expanduser()
+        held = [name for name in _FILES_OF_A_RUN if (folder / name).is_file()] if is_folder(folder) else []
+        if held:
+            faults.append(
+                f"save={save}: holds a run or a model already ({held[0]}). The fix: another folder, resume={save}, or "
+                "overwrite=true."
+            )
+    if faults:
+        raise RecipeError(faults)
+
+
+def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: bool) -> int:
+    try:
+        from backbonekit.lightning.checkpointing import Interrupted
+        from backbonekit.lightning.run import run_experiment
+    except ModuleNotFoundError as error:
+        raise RecipeError(f"train: {error.name} is not installed. The fix: pip install backbonekit[train].") from error
+
+    source, steps = _open(experiment)
+    known = experiment.with_labels(source.labels)
+    is_first = is_first_process()
+    if is_first:
+        for note in (*experiment.notes, *_class_notes(experiment, known)):
+            print(f"note: {printable(note)}", file=sys.stderr)
+    try:
+        build = _builder(arguments, experiment.trainer.seed)
+        best = run_experiment(known, folder, source=source, build=build, steps=steps, resume=resume)
+    except Interrupted:
+        if is_first:
+            print(f"interrupted; go on with: backbonekit train resume={folder}", file=sys.stderr)
+        return 130
+    if is_first:
+        score = "" if best.name is None else f" ({best.name} {best.value:.4g}, epoch {(best.epoch or 0) + 1})"
+        print(f"saved to {printable(str(folder))}{score}")
+    return 0
+
+
+def _open(experiment: Experiment) -> "tuple[DataSource, Sequence[Any]]":
+    """The data and the steps of its augmentation."""
+    from backbonekit.data import open_augmentation, open_data
+
+    assert experiment.data is not None
+    steps = experiment.augmentation or ()
+    if isinstance(steps, str):
+        raise RecipeError("augmentation=paper: not known yet for this model; give a list of steps.")
+    return open_data(experiment.data), open_augmentation(steps)
+
+
+def _builder(arguments: Arguments, seed: int) -> "Callable[[Recipe], ComposedModel]":
+    """Builds the model of the run: with the weights of recipe=, or from the recipe alone."""
+    from backbonekit.assembly.build import build_composed
+    from backbonekit.assembly.load import build_opened
+
+    where = arguments.literals.get("recipe")
+    if where is None:
+        return lambda recipe: build_composed(recipe, seed=seed)
+    return lambda recipe: build_opened(where, recipe, revision=arguments.literals.get("revision"), seed=seed)
+
+
+def _class_notes(before: Experiment, after: Experiment) -> list[str]:
+    if not before.classes_from_data or after.model.labels is None:
+        return []
+    names = after.model.labels.names
+    return [f"{len(names)} classes, those of the data: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}."]
