@@ -16,6 +16,9 @@ NAMES = (
     "families",
     "whole_models",
     "frozen_norms",
+    "features",
+    "predict_folder",
+    "big_images",
 )
 
 

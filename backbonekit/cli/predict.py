@@ -161,6 +161,8 @@ def _check(arguments: Arguments) -> None:
     faults += engine_faults(literals)
     if literals.get("engine", "local") == "local" and "workers" in literals:
         faults.append("workers= is of engine=ray here; one machine predicts one image after the other.")
+    if names_onnx_file(arguments) and (is_large(literals) or literals.get("engine") == "ray"):
+        faults.append("recipe=FILE.onnx does not go with tile=, overlap=, augment= and engine=ray.")
     if literals.get("engine") == "ray" and is_large(literals):
         faults.append("engine=ray does not go with tile=, overlap= and augment=.")
     for name in ("output", "results"):

@@ -36,14 +36,11 @@ def open_scene(image: ImageLike) -> Scene:
         if path.suffix.lower() in TIFF and path.is_file():
             return _tiff(path)
         if path.suffix.lower() == _ARRAY and path.is_file():
-            open_image_header(path)
+            _check_array(path)
             return _of_array(np.load(path, mmap_mode="r", allow_pickle=False))
         image = open_image(path)
     if isinstance(image, Image.Image):
-        picture = image
-        return Scene(
-            size_of(picture), lambda top, left, height, width: picture.crop((left, top, left + width, top + height))
-        )
+        return _of_picture(image)
     if isinstance(image, Tensor):
         tensor = image
         size = (tensor.shape[-2], tensor.shape[-1])
@@ -51,7 +48,7 @@ def open_scene(image: ImageLike) -> Scene:
     return _of_array(image)
 
 
-def open_image_header(path: Path) -> None:
+def _check_array(path: Path) -> None:
     """Raises StorageError for an `.npy` file that is no image."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -59,6 +56,10 @@ def open_image_header(path: Path) -> None:
         raise StorageError(f"{path}: broken image: {error}.") from error
     if array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
         raise StorageError(f"{path}: {array.dtype} {list(array.shape)}; an image is [height, width(, channels)].")
+
+
+def _of_picture(image: Image.Image) -> Scene:
+    return Scene(size_of(image), lambda top, left, height, width: image.crop((left, top, left + width, top + height)))
 
 
 def _of_array(array: Any) -> Scene:
@@ -73,7 +74,7 @@ def _tiff(path: Path) -> Scene:
     if scene is not None:
         return scene
     opened = open_image(path)
-    return _of_array(np.asarray(opened)) if isinstance(opened, Image.Image) else _of_array(opened)
+    return _of_picture(opened) if isinstance(opened, Image.Image) else _of_array(opened)
 
 
 def _by_rasterio(path: Path) -> Scene | None:
@@ -92,17 +93,25 @@ def _by_rasterio(path: Path) -> Scene | None:
             data: Any = rasterio.open(path, driver="GTiff")
         except RasterioError as error:
             raise StorageError(f"{path}: not read by rasterio: {error}.") from error
-        if data.count == 1 and data.colorinterp[0].name == "palette":
+        kinds = [band.name for band in data.colorinterp]
+        if kinds == ["palette"]:
             data.close()
             return None  # Pillow makes colours of it
+    has_alpha = kinds[-1] == "alpha" and len(kinds) in (2, 4) and data.dtypes[0] == "uint8"
 
-    def read(top: int, left: int, height: int, width: int) -> np.ndarray:
+    def read(top: int, left: int, height: int, width: int) -> ImageLike:
         try:
-            return np.moveaxis(data.read(window=Window(left, top, width, height)), 0, -1)  # type: ignore[call-arg]
+            pixels = np.moveaxis(data.read(window=Window(left, top, width, height)), 0, -1)  # type: ignore[call-arg]
         except RasterioError as error:
             raise StorageError(f"{path}: broken image: {error}.") from error
+        return _with_transparency(pixels) if has_alpha else pixels
 
     return Scene((data.height, data.width), read)
+
+
+def _with_transparency(pixels: np.ndarray) -> Image.Image:
+    """Pillow's image, whose transparency the processor composes away."""
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _mapped(path: Path) -> Scene | None:
@@ -114,7 +123,7 @@ def _mapped(path: Path) -> Scene | None:
         with tifffile.TiffFile(path) as file:
             page: Any = file.pages[0]
             is_plain = len(file.pages) == 1 and page.is_memmappable and set(page.axes) <= set("YXS")
-            if not is_plain or page.axes.startswith("S") or page.photometric.name == "PALETTE":
+            if not is_plain or page.axes.startswith("S") or page.photometric.name == "PALETTE" or page.extrasamples:
                 return None
         return _of_array(tifffile.memmap(path, mode="r"))
     except Exception as error:  # a broken file makes tifffile raise anything, such as struct's errors

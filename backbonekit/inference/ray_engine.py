@@ -5,6 +5,7 @@ files have to be readable under the same paths everywhere, on a shared file syst
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,20 @@ def over_cluster(
     has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
     count = workers or (int(ray.cluster_resources()["GPU"]) if has_gpus else default_workers())
     blocks = max(1, -(-len(files) // files_at_once))
+    device = next(model.parameters()).device
+    stored = ray.put(model.cpu())  # an actor may have no GPU, or another one
+    model.to(device)
     data = ray.data.from_items([{"file": str(file.resolve())} for file in files], override_num_blocks=blocks)
     rows = data.map_batches(
         _Worker,
-        fn_constructor_kwargs={"model": ray.put(model.cpu()), "work": work},
+        fn_constructor_kwargs={"model": stored, "work": work},
         batch_size=files_at_once,
         batch_format="numpy",
         compute=ray.data.ActorPoolStrategy(size=min(count, blocks)),
         **({"num_gpus": 1} if has_gpus else {"num_cpus": 1}),
     )
     for row in rows.iter_rows():
-        yield _unpacked(row["answer"])
+        yield row["answer"].value
 
 
 class _Worker:
@@ -57,21 +61,20 @@ class _Worker:
         self.work = work
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        import pickle
-
         import numpy as np
 
         answers = self.work(self.model, [Path(str(file)) for file in batch["file"]])
-        packed = np.empty(len(answers), dtype=object)
-        packed[:] = [pickle.dumps(answer) for answer in answers]
-        return {"answer": packed}
+        column = np.empty(len(answers), dtype=object)  # one by one: NumPy would make a table of tuples
+        for index, answer in enumerate(answers):
+            column[index] = _Answer(answer)
+        return {"answer": column}
 
 
-def _unpacked(answer: bytes) -> Any:
-    # Written a moment ago by an actor that this process started.
-    import pickle
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Of any kind; Ray Data would read a tuple or a tensor as a column of its own."""
 
-    return pickle.loads(answer)  # noqa: S301
+    value: Any
 
 
 def _ray() -> Any:

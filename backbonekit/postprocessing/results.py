@@ -203,7 +203,7 @@ def choose_task_of(prediction: type[Prediction], task: str | None = None, labels
         known = ", ".join(sorted(known.__name__ for known in PREDICTION_KINDS))
         raise RecipeError(f"a prediction of kind {name} has no post-processing; those that have: {known}.")
     if task is None:
-        return default_task(type(prediction), labels)
+        return default_task(prediction, labels)
     if task not in kind.tasks:
         raise RecipeError(
             f"task={task!r}: this model's prediction ({name}) cannot be read so; {nearest(task, tuple(kind.tasks))}"

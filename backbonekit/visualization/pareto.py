@@ -41,9 +41,20 @@ def pareto_plot(points: Sequence[Point], *, speed_label: str, height_label: str,
             [point.speed for point in chosen], [point.height for point in chosen], s=36, color=colour, zorder=3
         )
     if front:
-        axes.plot([point.speed for point in front], [point.height for point in front], color="#1f6feb", linewidth=1.2)
+        speeds, heights = [point.speed for point in front], [point.height for point in front]
+        # In steps: between two models there is none that is better than the worse of them.
+        axes.plot(speeds, heights, color="#1f6feb", linewidth=1.2, drawstyle="steps-pre")
+    middle = (min(point.speed for point in points) + max(point.speed for point in points)) / 2
     for point in points:
-        axes.annotate(point.name, (point.speed, point.height), xytext=(5, 5), textcoords="offset points", fontsize=8)
+        is_right = point.speed > middle  # its name then stands left of it, inside the plot
+        axes.annotate(
+            point.name,
+            (point.speed, point.height),
+            xytext=(-5 if is_right else 5, 5),
+            textcoords="offset points",
+            ha="right" if is_right else "left",
+            fontsize=8,
+        )
     axes.margins(0.12)
     axes.set_xlabel(speed_label)
     axes.set_ylabel(height_label)

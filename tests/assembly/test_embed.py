@@ -133,3 +133,33 @@ def test_a_repositorys_own_processing_counts(tmp_path):
     backbone = bk.AutoBackbone.from_pretrained(tmp_path)
     assert backbone.processor.processing.size == (28, 42)
     assert backbone.embed(images()[0], pool="none")[0].maps[0].shape[1:] == (2, 3)
+
+
+CONVNEXT = {"model_type": "convnext", "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}
+
+
+@pytest.mark.parametrize("source", ["hf", "timm"])
+def test_the_norm_around_the_pooling_is_saved_and_trained_with_the_rest(source, tmp_path):
+    own = {"source": "hf", "config": CONVNEXT} if source == "hf" else {"source": "timm", "name": "test_convnext2"}
+    model = bk.build_model({"backbone": {**own, "args": {"norm": "embedding"}}}, SMALL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    plain = bk.build_model({"backbone": own}, SMALL)
+    extra = set(model.backbone.state_dict()) - set(plain.backbone.state_dict())
+    assert len(extra) == (2 if source == "hf" else 0)  # timm leaves the norm of its head where it is
+    model.save_pretrained(tmp_path / "m")
+    again = bk.load_model(tmp_path / "m")
+    torch.testing.assert_close(again.embed(images()), model.embed(images()))
+    vectors = model.extract(torch.randn(1, 3, 64, 64)).maps[-1].mean(dim=(2, 3))
+    normed = model.after_pooling(vectors, 0)
+    assert not torch.allclose(normed, vectors)
+    groups = bk.parameter_groups(model, lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    assert sum(len(group["params"]) for group in groups) == sum(p.requires_grad for p in model.parameters())
+    model.train()(torch.randn(2, 3, 64, 64)).feature_maps[-1].sum().backward()
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_other_norms_of_an_architecture_of_timm_are_refused():
+    with pytest.raises(RecipeError, match="none or embedding"):
+        bk.build_model({}, ["backbone=timm/test_resnet", "backbone.args.norm=final"])

@@ -12,6 +12,7 @@ from backbonekit.cli import predict
 from backbonekit.cli.verbs import run_verb
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
+from backbonekit.image_processing.pixels import to_pixels
 from backbonekit.image_processing.reading import open_image
 from backbonekit.image_processing.scenes import open_scene
 
@@ -110,6 +111,8 @@ def test_mistakes_are_told(model, scene, capsys):
     for words, says in (
         (["tile=big", "augment=[flop]"], ["tile=big: must be a whole number", "augment=[flop]: flip and scales"]),
         (["tile=64", "overlap=40"], ["from 0 to half of tile=64"]),
+        (["tile=64", "engine=ray"], ["engine=ray does not go with tile="]),
+        (["workers=2"], ["workers= is of engine=ray here"]),
     ):
         assert run_verb("predict", ["recipe=o/r", f"image={scene}", *words]) == 2
         told = capsys.readouterr().err
@@ -134,6 +137,17 @@ def test_windows_of_files(tmp_path, is_tiled, without_rasterio, monkeypatch):
         assert np.array_equal(window, pixels[10:40, 20:60]), name
     Image.fromarray(pixels[..., :3].astype(np.uint8)).save(tmp_path / "b.png")
     assert open_scene(tmp_path / "b.png").read(10, 20, 30, 40).size == (40, 30)
+
+
+@pytest.mark.parametrize("without_rasterio", [False, True])
+def test_transparency_is_that_of_the_whole_image(tmp_path, without_rasterio, monkeypatch):
+    if without_rasterio:
+        monkeypatch.setitem(sys.modules, "rasterio", None)
+    pixels = np.full((64, 96, 4), 255, np.uint8)
+    pixels[:, :48, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    expected = to_pixels(open_image(tmp_path / "a.tif"), 3)
+    assert np.array_equal(to_pixels(open_scene(tmp_path / "a.tif").read(8, 16, 32, 64), 3), expected[8:40, 16:80])
 
 
 @pytest.mark.parametrize("without_rasterio", [False, True])
