@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.contract.labels import Labels
+from backbonekit.contract.labels import Labels, LabelsByTask
 from backbonekit.contract.predictions import ModelOutput, Prediction, Scoring
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError
@@ -27,6 +27,8 @@ class Predictor(Protocol):
     def tasks(self) -> Mapping[str, Any]: ...
 
     def task_labels(self, task: str = "") -> Labels | None: ...
+
+    def result_labels(self, task: str | None = None) -> Labels | LabelsByTask | None: ...
 
     def scoring(self, task: str = "") -> Scoring | None: ...
 

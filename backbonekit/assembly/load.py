@@ -34,14 +34,15 @@ def load_model(
     `build_model`.
     """
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
-    opened = open_model(where, revision=revision)
-    recipe, saved = _compose(opened, overrides)
-    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
-    model = build_composed(recipe, seed=seed, initial=initial, device=chosen_device, dtype=chosen_dtype)
-    if opened.adapter is not None:
-        put_adapter(model, opened.adapter, origin=opened.origin)
-        if merge_adapter:
-            merged(model)
+    opened = open_model(where, revision=revision, beside=True)
+    with opened.verification.first():
+        recipe, saved = _compose(opened, overrides)
+        initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
+        model = build_composed(recipe, seed=seed, initial=initial, device=chosen_device, dtype=chosen_dtype)
+        if opened.adapter is not None:
+            put_adapter(model, opened.adapter, origin=opened.origin)
+            if merge_adapter:
+                merged(model)
     return model
 
 

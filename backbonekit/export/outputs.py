@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -87,7 +88,7 @@ def prediction_of_tensors(
 ) -> Prediction:
     """The prediction that these tensors are. `shown`: the file's name in messages. Raises StorageError where one is
     missing, or has another number of dimensions or images: somebody else wrote the file."""
-    values: dict[str, Tensor | tuple[Tensor, ...] | None] = {}
+    values: dict[str, Any] = {}
     for field in OUTPUT_FIELDS[kind]:
         if not field.per_level:
             values[field.name] = _checked(tensors, field.name, field, batch, shown)
@@ -130,7 +131,7 @@ def _checked(tensors: Mapping[str, Tensor], name: str, field: OutputField, batch
     return tensor
 
 
-def _check_together(values: Mapping[str, Tensor | tuple[Tensor, ...] | None], shown: str) -> None:
+def _check_together(values: Mapping[str, Any], shown: str) -> None:
     """As many boxes or masks as classes of them, on as many levels."""
     logits = values.get("class_logits")
     for name in ("mask_logits", "boxes_cxcywh", "boxes_xyxy", "quality_logits"):
@@ -138,7 +139,7 @@ def _check_together(values: Mapping[str, Tensor | tuple[Tensor, ...] | None], sh
         if logits is None or other is None:
             continue
         pairs = ([logits], [other]) if isinstance(logits, Tensor) else (logits, other)
-        sizes = [[tensor.shape[1] for tensor in one] for one in pairs]  # type: ignore[union-attr]
-        last = {tensor.shape[-1] for tensor in pairs[1]}  # type: ignore[union-attr]
+        sizes = [[tensor.shape[1] for tensor in one] for one in pairs]
+        last = {tensor.shape[-1] for tensor in pairs[1]}
         if sizes[0] != sizes[1] or (name.startswith("boxes") and last != {4}) or (name[0] == "q" and last != {1}):
             raise StorageError(f"{shown}: the outputs 'class_logits' and {name!r} do not belong together.")

@@ -2,8 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ _FILE = re.compile(r"[A-Za-z0-9_][\w.\-]{0,200}\.safetensors", re.ASCII)
 _MAX_FILES = 1_000
 _MAX_RANDOM = 100_000  # names of parameters
 _MAX_TEXT = 500
+_MAX_THREADS = 4  # more wait for the disk, or for each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +53,50 @@ class Manifest:
         lines += ["  weights:"] + [f"    {file}: {digest}" for file, digest in self.weights.items()]
         return "\n".join(lines) + "\n"
 
-    def verify(self, files: Mapping[str, Path], *, origin: str) -> None:
-        """Raises WeightsError unless the weights are these files with these contents."""
+    def verification(self, files: Mapping[str, Path], *, origin: str) -> "Verification":
+        """Compares the contents of these files with the weights that belong to the recipe, beside what the caller does
+        next. Raises WeightsError at once where they are other files."""
         for name in sorted({*files, *self.weights}):
             if name not in self.weights:
                 raise WeightsError(f"{origin}: the recipe does not list the weights {name!r}; they are not its own.")
             if name not in files:
                 raise WeightsError(f"{origin}: the weights {name!r}, which its recipe lists, are missing.")
-            try:
-                found = sha256_of(files[name])
-            except OSError as error:
-                raise StorageError(f"{origin}: {name} could not be read: {error.strerror}.") from error
-            if found != self.weights[name]:
-                raise WeightsError(
-                    f"{origin}: {name} is damaged or was exchanged: its sha256 is {found[:12]}..., in the recipe"
-                    f" {self.weights[name][:12]}... Download it again, or save the model again if you changed it."
-                )
+        return Verification([partial(self._verify, name, files[name], origin) for name in sorted(files)])
+
+    def _verify(self, name: str, path: Path, origin: str) -> None:
+        try:
+            found = sha256_of(path)
+        except OSError as error:
+            raise StorageError(f"{origin}: {name} could not be read: {error.strerror}.") from error
+        if found != self.weights[name]:
+            raise WeightsError(
+                f"{origin}: {name} is damaged or was exchanged: its sha256 is {found[:12]}..., in the recipe"
+                f" {self.weights[name][:12]}... Download it again, or save the model again if you changed it."
+            )
+
+
+class Verification:
+    """Checks of files that run in threads of their own; computing a hash holds no lock of Python's."""
+
+    def __init__(self, checks: Sequence[Callable[[], None]] = ()) -> None:
+        self._running: list[Future[None]] = []
+        if checks:
+            with_threads = ThreadPoolExecutor(min(len(checks), _MAX_THREADS), thread_name_prefix="sha256")
+            self._running = [with_threads.submit(check) for check in checks]
+            with_threads.shutdown(wait=False)  # it ends with its last check
+
+    def finish(self) -> None:
+        """Returns when every file has passed. Raises the error of the first that has not."""
+        for check in self._running:
+            check.result()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Nothing leaves the block before every file has passed; an error inside is less than an exchanged file."""
+        try:
+            yield
+        finally:
+            self.finish()
 
 
 def manifest_of(folder: Path, weight_files: tuple[str, ...], random: Mapping[str, str], is_trained: bool) -> Manifest:

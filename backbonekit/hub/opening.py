@@ -8,6 +8,7 @@ from typing import Any
 from backbonekit.contract.labels import gaps_note, read_id2label
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import RecipeError, StorageError, nearest
+from backbonekit.hub.manifest import Verification
 from backbonekit.hub.saved_model import RECIPE, read_folder, read_recipe
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing
 from backbonekit.recipe.compose import flat_form
@@ -26,7 +27,8 @@ class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
     weights that were never trained, as in `Manifest`. `notes`: what to know about its content, such as words of a
-    configuration that were ignored. `adapter`: the one that was saved beside the weights, or None."""
+    configuration that were ignored. `adapter`: the one that was saved beside the weights, or None. `verification`: of
+    saved weights against their sha256."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -36,12 +38,15 @@ class Opened:
     random: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     adapter: Adapter | None = None
+    verification: Verification = field(default_factory=Verification)
 
 
-def open_model(where: str | Path, *, revision: str | None = None, verify: bool = True) -> Opened:
+def open_model(where: str | Path, *, revision: str | None = None, beside: bool = False) -> Opened:
     """`where`: a folder or Hub repository that we or transformers saved, or a YAML file (then without weights).
 
-    `revision`: a branch, tag or commit of a Hub repository. `verify`: compare saved weights with their sha256.
+    `revision`: a branch, tag or commit of a Hub repository. `beside`: saved weights are compared with their sha256
+    beside what the caller does with them, who finishes `verification` before anything of them is handed out; without
+    it, before this returns.
     Raises StorageError, WeightsError, and RecipeError for a recipe or an architecture that is unknown.
     """
     path = user_path(where)
@@ -53,7 +58,7 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
         return Opened(flat_form(read_recipe(path)[0]), None, None, str(where), None)
     repository = _open_repository(where, revision)
     if repository.has(RECIPE):
-        model = read_folder(repository, verify=verify)
+        model = read_folder(repository, beside=beside)
         # What was written by hand may name parts alone; what was saved is read as it stands.
         recipe = flat_form(model.recipe) if model.manifest is None else model.recipe
         random = {} if model.manifest is None else model.manifest.random
@@ -65,6 +70,7 @@ def open_model(where: str | Path, *, revision: str | None = None, verify: bool =
             repository.commit,
             random=random,
             adapter=model.adapter,
+            verification=model.verification,
         )
     if repository.has(_TRANSFORMERS_CONFIG):
         return _open_transformers(repository)

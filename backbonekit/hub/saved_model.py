@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from backbonekit.contract.processing import Processing
-from backbonekit.hub.manifest import KEY, Manifest, manifest_of, read_manifest
+from backbonekit.hub.manifest import KEY, Manifest, Verification, manifest_of, read_manifest
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.weights.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, read_adapter
@@ -88,6 +88,8 @@ class SavedModel:
     """`recipe`: the recipe as plain data, not checked yet. `checkpoint`, `processing`: None where there are none.
 
     `manifest`: the weights' sha256 as the recipe records them; None for a recipe that was written by hand.
+    `verification`: compares the weights with it, beside whatever reads them; to be finished before anything of them is
+    handed out.
     """
 
     recipe: dict[str, Any]
@@ -95,10 +97,12 @@ class SavedModel:
     processing: Processing | None
     manifest: Manifest | None
     adapter: Adapter | None = None
+    verification: Verification = field(default_factory=Verification)
 
 
-def read_folder(where: str | Path | Repository, *, verify: bool = True) -> SavedModel:
-    """`verify`: compare the weights with the sha256 in the recipe, which reads them once.
+def read_folder(where: str | Path | Repository, *, beside: bool = False) -> SavedModel:
+    """A saved model, nothing built. `beside`: leave it to the caller to finish `verification`, once its own work that
+    needs no certainty is done.
 
     Everything comes from the one commit of `where`. Raises StorageError, WeightsError, and RecipeError for a
     recipe.yaml that no recipe can be.
@@ -106,21 +110,25 @@ def read_folder(where: str | Path | Repository, *, verify: bool = True) -> Saved
     repository = where if isinstance(where, Repository) else open_repository(where)
     recipe, manifest = read_recipe(repository.path(RECIPE), shown=f"{repository.origin}: {RECIPE}")
     has_weights = manifest is not None or repository.has(WEIGHTS) or repository.has(INDEX)
+    verification = Verification()
     if manifest is not None:
         files = {name: repository.path(name) for name in {*manifest.weights, *weight_files(repository)}}
-        if verify:
-            manifest.verify(files, origin=repository.origin)
+        verification = manifest.verification(files, origin=repository.origin)
     processing = None
     if repository.has(PREPROCESSOR_CONFIG):
         fields = repository.json(PREPROCESSOR_CONFIG)
         processing = read_processing(fields, shown=f"{repository.origin}: {PREPROCESSOR_CONFIG}")
-    return SavedModel(
+    model = SavedModel(
         recipe,
         open_checkpoint(repository) if has_weights else None,
         processing,
         manifest,
         _adapter(repository, manifest),
+        verification,
     )
+    if not beside:
+        verification.finish()
+    return model
 
 
 def _adapter(repository: Repository, manifest: Manifest | None) -> Adapter | None:

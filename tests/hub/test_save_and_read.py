@@ -132,7 +132,27 @@ def test_a_flipped_bit_is_refused(tmp_path: Path):
     flip_last_bit(folder / "model.safetensors")
     with pytest.raises(WeightsError, match=r"model.safetensors is damaged or was exchanged: .* Download it again"):
         read_folder(folder)
-    assert read_folder(folder, verify=False).checkpoint is not None
+    beside = read_folder(folder, beside=True)
+    assert beside.checkpoint is not None
+    with pytest.raises(WeightsError, match="damaged or was exchanged"):
+        beside.verification.finish()
+
+
+def test_an_exchanged_file_is_reported_before_what_it_caused(tmp_path: Path):
+    folder = save(tmp_path / "m1")
+    flip_last_bit(folder / "model.safetensors")
+    verification = read_folder(folder, beside=True).verification
+    with pytest.raises(WeightsError, match="damaged or was exchanged"), verification.first():
+        raise ValueError("what the exchanged file did")
+
+
+def test_every_shard_is_compared(tmp_path: Path):
+    folder = save(tmp_path / "m1", max_shard_bytes=80)
+    shards = sorted(folder.glob("model-*.safetensors"))
+    assert len(shards) > 1
+    flip_last_bit(shards[-1])
+    with pytest.raises(WeightsError, match=f"{shards[-1].name} is damaged"):
+        read_folder(folder)
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path):

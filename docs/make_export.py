@@ -1,0 +1,111 @@
+"""Writes the table of docs/export.md: `python docs/make_export.py [NAME ...]`. Every shipped recipe is exported to ONNX
+with random weights, and compared with the model; a slow test does the same."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import backbonekit as bk
+from backbonekit.errors import ContractError
+from backbonekit.export.export import export_model
+from backbonekit.recipe.compose import model_names
+
+PAGE = Path(__file__).with_name("export.md")
+HEADING = "## Every shipped recipe\n"
+TEXT = """
+With random weights, on a small canvas, written by `python docs/make_export.py`. **any size**: exported with
+`free_size=True` and compared on three sizes; a size: exported for that size alone, for the reason given. The difference
+is the largest of an output, relative to the output's largest value, rounded up to a power of ten.
+
+| recipe | ONNX input | difference below | outputs |
+|---|---|---|---|
+"""
+SMALL = (128, 160)  # pixels; a multiple of 32, and not square
+PATCHES = (140, 168)  # the same for patches of 14 pixels
+# Traced with free sizes, the shifts and paddings of its windows become conditions on both sides: one stage takes a
+# minute, and each later one longer.
+SLOW = "swin"
+
+
+@dataclass(frozen=True)
+class Row:
+    """`reason`: why a size is fixed, or why the recipe cannot be exported."""
+
+    name: str
+    is_exported: bool
+    is_free: bool = False
+    size: tuple[int, int] | None = None
+    difference: float = 0.0
+    outputs: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Which the test compares: differences vary with the machine."""
+        if not self.is_exported:
+            return f"not exported: {self.reason}"
+        if self.is_free:
+            return "any size"
+        assert self.size is not None
+        return f"{self.size[0]} x {self.size[1]}: {self.reason}"
+
+    def line(self) -> str:
+        bound = f"{10.0**power:.0e}" if self.is_exported and (power := _power(self.difference)) else "-"
+        return f"| {self.name} | {self.verdict} | {bound} | {', '.join(self.outputs) or '-'} |\n"
+
+
+def _power(difference: float) -> int:
+    return next(power for power in range(-9, 1) if difference < 10.0**power)
+
+
+def row(name: str) -> Row:
+    """One recipe. Any exception that is not ours is raised."""
+    model = bk.build_model(name)
+    size, reason = size_of(name, model.processor.processing)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        if not reason:
+            try:
+                export = export_model(model, path, size=size, free_size=True)
+                return Row(name, True, True, size, export.difference, tuple(export.outputs))
+            except ContractError as error:
+                reason = _reason(str(error))
+        try:
+            export = export_model(model, path, size=size)
+        except ContractError as error:
+            return Row(name, False, reason=_reason(str(error)))
+        return Row(name, True, False, size, export.difference, tuple(export.outputs), reason)
+
+
+def size_of(name: str, processing: object) -> tuple[tuple[int, int], str]:
+    """A small size, and why it cannot be free where that is known without trying."""
+    text = str(bk.compose_recipe(name).backbone.to_dict())
+    if "dinov2" in text:
+        return PATCHES, ""
+    if SLOW in text:
+        return SMALL, "tracing the windows of Swin with free sizes takes very long"
+    if name.startswith("vitpose"):
+        return (256, 192), ""
+    return ((64, 64), "") if name.endswith("_digits") else (SMALL, "")
+
+
+def _reason(message: str) -> str:
+    text = " ".join(message.removeprefix("export: ").split()).partition(" The fix:")[0]
+    return text.replace("|", "/")
+
+
+def page(rows: list[Row]) -> str:
+    before = PAGE.read_text(encoding="utf-8").partition(HEADING)[0]
+    return before.rstrip("\n") + "\n\n" + HEADING + TEXT + "".join(one.line() for one in rows)
+
+
+if __name__ == "__main__":
+    named = sys.argv[1:] or sorted(model_names(None))
+    found = []
+    for one in named:
+        found.append(row(one))
+        sys.stdout.write(found[-1].line())
+        sys.stdout.flush()
+    if not sys.argv[1:]:
+        PAGE.write_text(page(found), encoding="utf-8")
