@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backbonekit.errors import RecipeError, nearest
+from backbonekit.errors import NearestNames, RecipeError
 from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.write_folder import replacing
 
@@ -50,8 +50,9 @@ def refuses_unknown_fields(
             for name, first in others.items():
                 if name in given and name not in known and named.get(first) is None:
                     named[first] = given[name]
+            nearest_field = NearestNames(known)
             faults = [
-                f"{type(self).__name__} has no field {name!r}; {nearest(name, known)}"
+                f"{type(self).__name__} has no field {name!r}; {nearest_field(name)}"
                 for name in named
                 if name not in known
             ]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from backbonekit.backbones.hf.config import ArchitectureConfig
 from backbonekit.backbones.hf.generic_fields import GENERIC_FIELDS, SELECTION_FIELDS
 from backbonekit.backbones.hf.model_types import family, model_types
-from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.errors import ContractError, NearestNames, RecipeError
 from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
 from backbonekit.hf_models.config_file import refuses_unknown_fields
 from backbonekit.hf_models.selectable_config import LABELS, MAPS, SelectableConfig, add_properties
@@ -101,8 +101,9 @@ class BackboneConfigMixin(SelectableConfig, ArchitectureConfig):
         """From the content of a `config.json`; `changes` are fields to set otherwise. Words of the file that nobody
         reads are ignored and stand in `notes`; an unknown change is a RecipeError."""
         known = [item.name for item in dataclass_fields(cls)]
+        nearest_field = NearestNames(known)
         unknown = [
-            f"{cls.model_type} has no field {name!r}; {nearest(name, known)}" for name in cls.unknown_words(changes)
+            f"{cls.model_type} has no field {name!r}; {nearest_field(name)}" for name in cls.unknown_words(changes)
         ]
         if unknown:
             raise RecipeError(unknown)

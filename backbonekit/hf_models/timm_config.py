@@ -12,7 +12,7 @@ from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.contract.option_schema import schema_of
 from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.options import Range, Stride
-from backbonekit.errors import ContractError, RecipeError, nearest
+from backbonekit.errors import ContractError, NearestNames, RecipeError
 from backbonekit.hf_models.common_fields import SECOND_NAMES, CommonFields, readable_common_fields
 from backbonekit.hf_models.config_file import refuses_unknown_fields
 from backbonekit.hf_models.map_selection import agreed_indices
@@ -125,7 +125,8 @@ class TimmBackboneConfig(SelectableConfig):
         known = [*_OWN_FIELDS, *MAPS, *LABELS, *CommonFields.__dataclass_fields__, *SECOND_NAMES]
         unknown = [name for name in changes if name not in known and name not in _IDLE]
         if unknown:
-            raise RecipeError([f"backbone_config.{name} is unknown; {nearest(str(name), known)}" for name in unknown])
+            nearest_field = NearestNames(known)
+            raise RecipeError([f"backbone_config.{name} is unknown; {nearest_field(name)}" for name in unknown])
         own = (*_OWN_FIELDS, *MAPS)
         found = {name: value for name, value in fields.items() if name in own and value is not None}
         if not isinstance(found.get("backbone"), str):

@@ -27,6 +27,7 @@ _MAX_SIDE = 16_384  # pixels
 _MAX_CHANNELS = 1_024
 _RANGE = "value_range"
 _NUMBER = {"type": "number", "minimum": -1e12, "maximum": 1e12}  # in the image's own units
+_FRACTION = {"type": "number", "minimum": 0.01, "maximum": 1}
 _UP_TO_A_MILLION = {"type": "number", "minimum": -1e6, "maximum": 1e6}
 _ENDING = re.compile(r"(ImageProcessor(Fast|Pil)?|FeatureExtractor)$")
 
@@ -347,8 +348,8 @@ class _Reader:
 
     def _fraction(self, default: float) -> float:
         fraction = self._value("crop_pct", default)
-        if faults_of("crop_pct", fraction, {"type": "number", "minimum": 0, "maximum": 1}) or fraction <= 0:
-            raise self._error(f"has the crop_pct {shown(fraction)}; a number above 0 and at most 1 is expected.")
+        if faults_of("crop_pct", fraction, _FRACTION):
+            raise self._error(f"has the crop_pct {shown(fraction)}; a number from 0.01 to 1 is expected.")
         return float(fraction)
 
     def _numbers(self, key: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """`compose_recipe`: from a name, a file, a mapping or a recipe, and overrides, to a checked Recipe. No torch."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,15 @@ def nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
 
 
 def expander(roots: tuple[ConfigRoot, ...]) -> Expand:
-    """Names of parts as `backbone=`, `neck=`, `head=` take them."""
+    """Names of parts as `backbone=`, `neck=`, `head=` take them. A name's file is read once."""
+    expanded: dict[tuple[str, str], dict[str, Any]] = {}
 
     def expand(kind: str, name: str) -> dict[str, Any]:
+        if (kind, name) not in expanded:
+            expanded[kind, name] = read(kind, name)
+        return deepcopy(expanded[kind, name])
+
+    def read(kind: str, name: str) -> dict[str, Any]:
         group = f"{GROUP}/{kind}"
         file = find(roots, f"{group}/{name}") if _is_file_name(name) else None
         if file is not None:

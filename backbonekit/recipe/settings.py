@@ -29,9 +29,10 @@ def read_labels(data: Any, faults: list[str], path: str = "labels") -> Labels | 
                 f"{path}: names in the order of their numbers are a list, such as [cat, dog], without numbers."
             )
             return None
+        nearest_key = NearestNames(LABEL_KEYS)
         for key in data:
             if key not in LABEL_KEYS:
-                faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest(key, LABEL_KEYS)}")
+                faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest_key(key)}")
         things, category_ids, data = data.get("things"), data.get("category_ids"), data.get("names")
     if not isinstance(data, list) or not 1 <= len(data) <= _MAX_LABELS:
         faults.append(
@@ -124,10 +125,11 @@ def read_processing(data: Any, in_channels: int, faults: list[str]) -> dict[str,
         faults.append(f"processing: given {shown(data)}, must be a mapping with keys of {', '.join(fields)}.")
         return {}
     read: dict[str, Any] = {}
+    nearest_field = NearestNames(fields)
     for key, value in data.items():
         path = shown_path(f"processing.{key}")
         if key not in fields:
-            faults.append(f"{path} is unknown; {nearest(key, fields)}")
+            faults.append(f"{path} is unknown; {nearest_field(key)}")
             continue
         found = faults_of(path, value, fields[key]["schema"])
         faults.extend(found)
@@ -163,18 +165,20 @@ def read_training(data: Any, faults: list[str]) -> dict[str, Any]:
             f"training: given {shown(data)}, must be a mapping such as {{freeze: {{stages: 2, norms: true}}}}."
         )
         return {}
+    nearest_key = NearestNames(["freeze"])
     for key in data:
         if key != "freeze":
-            faults.append(f"{shown_path(f'training.{key}')} is unknown; {nearest(key, ['freeze'])}")
+            faults.append(f"{shown_path(f'training.{key}')} is unknown; {nearest_key(key)}")
     freeze = data.get("freeze")
     if freeze is None:
         return {}
     if not isinstance(freeze, dict):
         faults.append(f"training.freeze: given {shown(freeze)}, must be a mapping such as {{stages: 2, norms: true}}.")
         return {}
+    nearest_key = NearestNames(["stages", "norms"])
     for key in freeze:
         if key not in ("stages", "norms"):
-            faults.append(f"{shown_path(f'training.freeze.{key}')} is unknown; {nearest(key, ['stages', 'norms'])}")
+            faults.append(f"{shown_path(f'training.freeze.{key}')} is unknown; {nearest_key(key)}")
     stages, norms = freeze.get("stages", 0), freeze.get("norms", False)
     faults.extend(faults_of("training.freeze.stages", stages, _FROZEN_STAGES))
     faults.extend(faults_of("training.freeze.norms", norms, {"type": "boolean"}))

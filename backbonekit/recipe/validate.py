@@ -8,7 +8,7 @@ from typing import Any
 from backbonekit.contract.label_map import unknown_classes
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_values import faults_of, shown
-from backbonekit.errors import NearestNames, RecipeError, nearest
+from backbonekit.errors import NearestNames, RecipeError
 from backbonekit.recipe.backbone_options import KEYS as BACKBONE_KEYS, read_backbone
 from backbonekit.recipe.forbidden import interpolations, shown_path, without_forbidden
 from backbonekit.recipe.guard import plain_mapping, read_yaml_file
@@ -165,9 +165,10 @@ def _read_task(task: str, parts: Any, labels: Labels | None, faults: list[str]) 
     if not isinstance(parts, dict):
         faults.append(f"{path}: given {shown(parts)}, must be a mapping such as {{head: {{name: fcn}}}}.")
         return None
+    nearest_key = NearestNames(TASK_KEYS)
     for key in parts:
         if key not in TASK_KEYS:
-            faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest(key, TASK_KEYS)}")
+            faults.append(f"{shown_path(f'{path}.{key}')} is unknown; {nearest_key(key)}")
     neck = _read_neck(parts.get("neck"), f"{path}.neck", faults)
     weight = parts.get("loss_weight", 1.0)
     weight_faults = faults_of(f"{path}.loss_weight", weight, _LOSS_WEIGHT)

@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from backbonekit.errors import StorageError
+from backbonekit.errors import StorageError, bounded
 
 _LIMIT = 16 * 2**20  # bytes; the index of a model with 100,000 tensors has 10 MiB
+_SHOWN = 300  # characters of a path in a message
 _CHUNK = 1 << 20  # bytes
 
 
@@ -29,15 +30,17 @@ def user_path(given: str | os.PathLike[str]) -> Path:
     """A path as a person types it, with `~` expanded. It need not exist. Raises StorageError for what no file system
     can take, and for a path inside a folder that may not be read."""
     text = os.fspath(given)
+    name = bounded(repr(text), _SHOWN)
     if "\0" in text:
-        raise StorageError(f"{text!r} is no path: it holds a NUL character.")
+        raise StorageError(f"{name} is no path: it holds a NUL character.")
     try:
         path = Path(text).expanduser()
         path.exists()
     except RuntimeError as error:  # `~name` of nobody on this machine
-        raise StorageError(f"{text!r}: this machine has no home folder for {text.split('/')[0]!r}.") from error
+        person = bounded(repr(text.split("/")[0]), _SHOWN)
+        raise StorageError(f"{name}: this machine has no home folder for {person}.") from error
     except OSError as error:
-        raise StorageError(f"{text!r} cannot be opened: {error.strerror}.") from error
+        raise StorageError(f"{name} cannot be opened: {error.strerror}.") from error
     return path
 
 

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from backbonekit.errors import MAX_MESSAGE, ContractError, RecipeError, StorageError, WeightsError
 from tests.security.fuzz_actions import action_of
+from tests.security.memory import peak, reset_peak
 
 Result = TypeVar("Result")
 
@@ -67,7 +68,7 @@ class Tally:
         if LOG is None:
             return ours_alone(action)
         failure, result = "", None
-        resident, since = _reset_peak(), time.thread_time()
+        resident, since = reset_peak(), time.thread_time()
         try:
             result = action()
             self.counts["accepted"] += 1
@@ -80,7 +81,7 @@ class Tally:
             self.counts["foreign"] += 1
             last = traceback.extract_tb(error.__traceback__)[-1]
             failure = f"{type(error).__name__} in {last.filename}:{last.lineno}: {str(error)[:200]}"
-        seconds, growth = time.thread_time() - since, max(_peak() - resident, 0)
+        seconds, growth = time.thread_time() - since, max(peak() - resident, 0)
         self.counts["cases"] += 1
         self.counts["longest"] = max(self.counts["longest"], seconds)
         self.counts["largest"] = max(self.counts["largest"], growth)
@@ -117,24 +118,3 @@ def _write(line: dict[str, Any]) -> None:
     assert LOG is not None
     with Path(LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line, default=repr) + "\n")
-
-
-def _reset_peak() -> int:
-    """Bytes in memory now, from which the peak is measured again (Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return 0
-    return _status("VmRSS")
-
-
-def _peak() -> int:
-    return _status("VmHWM")
-
-
-def _status(field: str) -> int:
-    try:
-        text = Path("/proc/self/status").read_text()
-    except OSError:
-        return 0
-    return int(text.partition(f"{field}:")[2].split()[0]) * 1024

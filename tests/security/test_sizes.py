@@ -23,7 +23,7 @@ HUGE = {
     "layers in a list": (backbone("convnext_atto", depths=[10**9] * 4), "must be a number from -65,536 to 65,536"),
     "depth": (backbone("vit_tiny_patch16_224", depth=60_000), "more than 5,000 modules"),
     "four depths": (backbone("resnet18", layers=[60_000] * 4), "more than 5,000 modules"),
-    "a table by loops": (backbone("maxvit_tiny_tf_224", img_size=16_000), "takes more than 2 seconds"),
+    "a table by loops": (backbone("maxvit_tiny_tf_224", img_size=16_000), "takes more than 1\\.5 seconds"),
     "many blocks": ({"backbone": RESNET, "neck": {"name": "hybrid_encoder", "num_blocks": 100_000}}, "must be|modules"),
     "wide and many": (
         {
@@ -41,7 +41,7 @@ def test_architectures_over_the_budget(recipe: dict[str, Any], message: str):
     since = time.thread_time()
     with pytest.raises((RecipeError, ContractError), match=message):
         bk.build_model(recipe)
-    assert time.thread_time() - since < 10  # 0.1 to 2.1 s here; without a bound, hours
+    assert time.thread_time() - since < 10  # 0.1 to 1.6 s here; without a bound, hours
 
 
 def test_more_than_the_machine_has_free_is_refused_before_it_is_allocated(monkeypatch: pytest.MonkeyPatch):

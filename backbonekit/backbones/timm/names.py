@@ -8,6 +8,7 @@ from typing import Any, get_args
 import timm
 from timm.models import PretrainedCfg, get_arch_pretrained_cfgs, get_pretrained_cfg, is_model, split_model_name_tag
 
+from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.processing import Interpolation, Processing
 from backbonekit.errors import RecipeError, StorageError, nearest
 from backbonekit.weights.repository import Repository, open_repository
@@ -74,6 +75,12 @@ def _from_repository(repository: Repository) -> TimmIdentity:
     if not is_model(architecture):
         raise RecipeError(f"{repository.origin}: timm has no architecture {architecture!r}.")
     stated = {key: value for key, value in _stated(config).items() if key in _CFG_FIELDS}
+    stated = {key: value for key, value in stated.items() if value is not None or key not in _SCHEMAS}
+    faults = [
+        fault for key, schema in _SCHEMAS.items() if key in stated for fault in faults_of(key, stated[key], schema)
+    ]
+    if faults:
+        raise StorageError(f"{repository.origin}: config.json: {faults[0]}")
     known = {key: tuple(value) if isinstance(value, list) else value for key, value in stated.items()}
     return TimmIdentity(
         architecture,
@@ -88,6 +95,19 @@ _CFG_FIELDS = frozenset(
     {"tag", "input_size", "fixed_input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std"}
     | {"num_classes", "first_conv", "classifier", "license"}
 )
+
+_NUMBERS = {"type": "array", "items": {"type": "number", "minimum": -1e12, "maximum": 1e12}, "maxItems": 1_024}
+_SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "input_size": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 1, "maximum": 16_384},
+        "minItems": 3,
+        "maxItems": 3,
+    },
+    "crop_pct": {"type": "number", "minimum": 0.01, "maximum": 4},
+    "mean": {**_NUMBERS, "minItems": 1},
+    "std": {**_NUMBERS, "minItems": 1},
+}
 
 
 def _defaults(architecture: str) -> Mapping[str, Any]:
