@@ -110,11 +110,13 @@ def read_folder(where: str | Path | Repository, *, beside: bool = False) -> Save
     repository = where if isinstance(where, Repository) else open_repository(where)
     recipe, manifest = read_recipe(repository.path(RECIPE), shown=f"{repository.origin}: {RECIPE}")
     has_weights = manifest is not None or repository.has(WEIGHTS) or repository.has(INDEX)
+    files = {}
+    if manifest is not None:
+        files = {name: repository.path(name) for name in {*manifest.weights, *weight_files(repository)}}
     # Opened before they are compared, which reads them: a file of another length than its header says is not read.
     checkpoint = open_checkpoint(repository) if has_weights else None
     verification = Verification()
     if manifest is not None:
-        files = {name: repository.path(name) for name in {*manifest.weights, *weight_files(repository)}}
         verification = manifest.verification(files, origin=repository.origin)
     processing = None
     if repository.has(PREPROCESSOR_CONFIG):
