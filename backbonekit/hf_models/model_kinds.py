@@ -189,24 +189,27 @@ class MaskModel(SetModel):
         return_dict: Option = None,
     ) -> MaskModelOutput | tuple[Any, ...]:
         """`mask_labels`: for each image [masks, height, width], 1 inside; `class_labels`: for each image [masks].
-        `pixel_mask`: 1 where a real pixel is. `output_auxiliary_logits`: predictions of earlier decoder layers, by
-        default where they are computed. `output_hidden_states`: of backbone, pixel decoder and transformer decoder;
-        `output_attentions`: of the transformer decoder's queries to each other. `return_dict=False`: a tuple. Raises
-        ContractError for predictions of earlier layers that are not computed."""
+        `pixel_mask`: 1 where a real pixel is. `output_auxiliary_logits`: predictions of earlier decoder layers; None
+        is as configured, and None there where they are computed. `output_hidden_states`: of backbone, pixel decoder and
+        transformer decoder; `output_attentions`: of the transformer decoder's queries to each other.
+        `return_dict=False`: a tuple. Raises ContractError for predictions of earlier layers that are not computed."""
         targets = mask_targets(mask_labels, class_labels)
         out, states = self._run_with_states(pixel_values, pixel_mask, targets, output_hidden_states, output_attentions)
         prediction: MaskQueries = out.predictions  # type: ignore[assignment]
         earlier = earlier_masks(prediction.auxiliary)
-        if output_auxiliary_logits and earlier is None:
+        configured: bool | None = self.config.output_auxiliary_logits
+        returns_earlier = configured if output_auxiliary_logits is None else output_auxiliary_logits
+        if returns_earlier and earlier is None:
             raise ContractError(
                 f"{type(self).__name__} computes no predictions of earlier layers here: it does so in training or with"
-                " labels, with use_auxiliary_loss=True in its configuration. The fix: output_auxiliary_logits=None."
+                " labels, with use_auxiliary_loss=True in its configuration. The fix: output_auxiliary_logits=False in"
+                " the call, or None in model.config."
             )
         found = MaskModelOutput(
             loss=out.loss,
             class_queries_logits=prediction.class_logits,
             masks_queries_logits=prediction.mask_logits,
-            auxiliary_logits=None if output_auxiliary_logits is False else earlier,
+            auxiliary_logits=None if returns_earlier is False else earlier,
             feature_maps=out.feature_maps,
             loss_dict=named_losses(self.config.model_type, out.losses),
             **states,

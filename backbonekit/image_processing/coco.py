@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backbonekit.contract.labels import Labels
 from backbonekit.contract.target_values import check_boxes
 from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
 
 Annotations = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-Categories = Mapping[int, int] | Sequence[Mapping[str, Any]]
+Categories = Mapping[int, int] | Sequence[Mapping[str, Any]] | Labels
 
 
 def coco_targets(
@@ -25,8 +26,9 @@ def coco_targets(
 
     `annotations`: the list of the image's objects, or `{"image_id": ..., "annotations": [...]}`. `categories`: those
     of the COCO file, `[{"id": 18, "name": "dog"}, ...]`; the class of an object is the position of its category in this
-    list. Or a mapping of category id to class; None: a category id is the class. `size`: (height, width) of the image:
-    boxes are cut to it, and `masks` are made where every object has a segmentation.
+    list. Or a mapping of category id to class, or the labels of a model or of one of its tasks, whose category ids they
+    are; None: a category id is the class. `size`: (height, width) of the image: boxes are cut to it, and `masks` are
+    made where every object has a segmentation.
 
     Crowds (`iscrowd`) and boxes without an area are left out. Raises ContractError for an object without bbox or
     category_id, an unknown category, a negative width, and a box outside the image.
@@ -101,6 +103,8 @@ def object_mask(segmentation: Any, size: tuple[int, int]) -> Tensor:
 def _classes(categories: Categories | None) -> Mapping[int, int] | None:
     if categories is None or isinstance(categories, Mapping):
         return categories
+    if isinstance(categories, Labels):
+        return {categories.category_id(index): index for index in range(len(categories.names))}
     if not all(isinstance(one, Mapping) and "id" in one for one in categories):
         raise ContractError(
             'categories are COCO\'s, [{"id": 1, "name": "cat"}, ...], or a mapping of category id to class, {1: 0}.'

@@ -72,8 +72,13 @@ def test_predictions_of_earlier_layers_are_returned_or_refused() -> None:
         kept = small.masks(use_auxiliary_loss=True).train()
         assert kept(images).auxiliary_logits is not None
         assert kept(images, output_auxiliary_logits=False).auxiliary_logits is None
+        configured = small.masks(use_auxiliary_loss=True, output_auxiliary_logits=False).train()
+        assert configured(images).auxiliary_logits is None
+        assert configured(images, output_auxiliary_logits=True).auxiliary_logits is not None
         with pytest.raises(ContractError, match="use_auxiliary_loss=True"):
             small.masks()(images, output_auxiliary_logits=True)
+        with pytest.raises(ContractError, match=r"or None in model\.config"):
+            small.masks(output_auxiliary_logits=True)(images)
 
 
 def test_heatmaps_of_mirrored_images() -> None:

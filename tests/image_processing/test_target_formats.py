@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torchvision import tv_tensors
 
+from backbonekit.contract.labels import Labels
 from backbonekit.contract.processing import Processing
 from backbonekit.contract.targets import TargetReader
 from backbonekit.errors import ContractError
@@ -132,7 +133,7 @@ def test_compressed_run_lengths_of_many_lengths() -> None:
 def test_categories_become_classes() -> None:
     objects = [{**OBJECT, "category_id": 18, "keypoints": [5, 5, 2, 0, 0, 0]}, {**OBJECT, "category_id": 3}]
     categories = [{"id": 3, "name": "car"}, {"id": 18, "name": "dog"}]
-    for given in (categories, {3: 0, 18: 1}):
+    for given in (categories, {3: 0, 18: 1}, Labels(("car", "dog"), category_ids=(3, 18))):
         target = coco_targets(objects, given)
         assert target["labels"].tolist() == [1, 0]
         assert set(target) == {"boxes", "labels"}
@@ -141,6 +142,9 @@ def test_categories_become_classes() -> None:
     assert coco_targets([], categories)["boxes"].shape == (0, 4)
     with pytest.raises(ContractError, match="category_id 18 is none of the categories: 1, 2"):
         coco_targets(objects, {1: 0, 2: 1})
+    assert coco_targets([{**OBJECT, "category_id": 1}], Labels(("car", "dog")))["labels"].tolist() == [1]
+    with pytest.raises(ContractError, match="category_id 18 is none of the categories: 0, 1"):
+        coco_targets(objects, Labels(("car", "dog")))
     with pytest.raises(ContractError, match="categories are COCO's"):
         coco_targets(objects, ["car", "dog"])
 

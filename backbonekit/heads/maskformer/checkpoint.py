@@ -63,7 +63,7 @@ class DecoderFields(ModelFields):
 class MaskFormerFields(ModelFields):
     """Fields of MaskFormer. `fpn_feature_size`, `mask_feature_size`: channels of the pixel decoder and of its mask
     features. `decoder_config`: a mapping with DETR's fields, see `DecoderFields`. `use_auxiliary_loss`: train every
-    decoder layer. `output_auxiliary_logits` is without effect: they are returned where they are computed."""
+    decoder layer. `output_auxiliary_logits` changes no weight; `forward` of the model class reads it."""
 
     second_names: ClassVar[Mapping[str, str]] = {"hidden_size": "mask_feature_size"}
     ignored: ClassVar[frozenset[str]] = frozenset({"num_attention_heads", "num_hidden_layers", "num_queries"})
