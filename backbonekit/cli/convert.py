@@ -1,11 +1,10 @@
 """`backbonekit convert FILE DIR`: a pickled checkpoint, written again as safetensors."""
 
-import shutil
 from collections.abc import Sequence
 
 from backbonekit.cli.text import count, printable
 from backbonekit.errors import RecipeError
-from backbonekit.weights.untrusted_files import user_path
+from backbonekit.weights.untrusted_files import read_regular, user_path
 
 USAGE = """usage: backbonekit convert FILE DIR
 
@@ -42,7 +41,7 @@ def main(words: Sequence[str]) -> int:
         save_tensors(new, tensors)
         for name in _COMPANIONS:
             if (beside / name).is_file():
-                shutil.copyfile(beside / name, new / name)
+                (new / name).write_bytes(read_regular(beside / name))
     numbers = sum(tensor.numel() for tensor in tensors.values())
     print(printable(f"{len(tensors)} tensors, {count(numbers)} numbers, written to {folder}"))
     if pickled.key_path:

@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> int:
     _check(arguments)
     import_parts(arguments.imports)
     literals = arguments.literals
-    images, output = images_of(Path(literals["image"])), Path(literals["output"])
+    images, output = images_of(literals["image"]), Path(literals["output"])
     if output.exists() and literals.get("overwrite") != "true":
         raise StorageError(f"output={output}: is there already. The fix: another path, or overwrite=true.")
     model = start_model(arguments, _overrides(arguments))

@@ -5,19 +5,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backbonekit.cli.text import printable
+from backbonekit.errors import StorageError
+from backbonekit.weights.untrusted_files import user_path
 
 
 def image_faults(image: str | None) -> list[str]:
     """What is wrong with image=."""
     if not image:
         return ["no image: give image=FILE or image=FOLDER."]
-    return [] if Path(image).exists() else [f"image={image}: no such file or folder."]
+    try:
+        return [] if user_path(image).exists() else [f"image={image}: no such file or folder."]
+    except StorageError as error:
+        return [f"image={error}"]
 
 
-def images_of(image: Path) -> list[Path]:
+def images_of(given: str) -> list[Path]:
     """The file itself, or the images of the folder."""
     from backbonekit.image_processing.image_paths import find_images
 
+    image = user_path(given)
     return find_images(image) if image.is_dir() else [image]
 
 

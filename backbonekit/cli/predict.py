@@ -20,6 +20,7 @@ from backbonekit.cli.start import (
 )
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
+from backbonekit.weights.untrusted_files import user_path
 
 if TYPE_CHECKING:
     from backbonekit.assembly.inference import Predictor
@@ -56,7 +57,7 @@ def main(words: Sequence[str]) -> int:
         return 0
     _check(arguments)
     import_parts(arguments.imports)
-    images = images_of(Path(arguments.literals["image"]))
+    images = images_of(arguments.literals["image"])
     outputs = _outputs(arguments, images)
     if names_onnx_file(arguments):
         from backbonekit.export.onnx_model import load_onnx
@@ -178,7 +179,7 @@ def _onnx_faults(arguments: Arguments) -> list[str]:
     """What is wrong with an exported file, or does not go together with one."""
     literals = arguments.literals
     faults = []
-    if not Path(literals["recipe"]).expanduser().is_file():
+    if not user_path(literals["recipe"]).is_file():
         faults.append(f"recipe={literals['recipe']}: no such file.")
     if arguments.overrides:
         faults.append(
@@ -211,8 +212,8 @@ def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:
     from backbonekit.postprocessing.map_files import is_map_file
     from backbonekit.postprocessing.writing import image_format
 
-    output = Path(given)
-    several = Path(arguments.literals["image"]).is_dir()
+    output = user_path(given)
+    several = user_path(arguments.literals["image"]).is_dir()
     if several and output.is_file():
         raise StorageError(f"output={given}: is a file; for a folder of images a folder is expected.")
     if several and not output.is_dir() and output.suffix.lower() in SUFFIXES:

@@ -9,6 +9,7 @@ from backbonekit.cli.arguments import Arguments
 from backbonekit.errors import nearest
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.recipe.config_roots import is_folder
+from backbonekit.weights.untrusted_files import user_path
 
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
@@ -63,7 +64,7 @@ def save_faults(literals: Mapping[str, str]) -> list[str]:
         return []
     if not save:
         return ["save= needs a folder."]
-    folder = Path(save).expanduser()
+    folder = user_path(save)
     held = [name for name in _FILES_OF_A_MODEL if (folder / name).is_file()] if is_folder(folder) else []
     if held and overwrite == "false":
         return [f"save={save}: holds a model already ({held[0]}). The fix: another folder, or overwrite=true."]

@@ -77,6 +77,10 @@ def guarded(action: Callable[[], int]) -> int:
         # The reader of our output (head, less) has gone: nothing is wrong.
         sys.stderr.close()
         return 0
+    except OSError as error:  # a path that may not be used, in a plugin for one
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {printable(f'{where}{error.strerror or error}')}.", file=sys.stderr)
+        return 2
 
 
 def main(words: Sequence[str] | None = None) -> int:

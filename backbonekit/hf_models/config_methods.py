@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from backbonekit.errors import StorageError
 from backbonekit.hf_models.config_file import FILE, write_config
 from backbonekit.hf_models.hub_files import files_of
+from backbonekit.postprocessing.writing import write_file
 from backbonekit.weights.untrusted_files import read_json, user_path
 
 Config = TypeVar("Config", bound="ConfigMethods")
@@ -64,11 +64,7 @@ class ConfigMethods:
 
     def to_json_file(self, json_file_path: str | Path, use_diff: bool = True) -> None:
         """Writes a file of any name. `use_diff`: as for `to_json_string`. Raises StorageError."""
-        path = user_path(json_file_path)
-        try:
-            path.write_text(self.to_json_string(use_diff), encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"{path} could not be written: {error.strerror}.") from error
+        write_file(user_path(json_file_path), self.to_json_string(use_diff).encode())
 
     @classmethod
     def from_json_file(cls: type[Config], json_file: str | Path) -> Config:

@@ -18,6 +18,7 @@ from backbonekit.weights.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapte
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS, Checkpoint, open_checkpoint, weight_files
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import read_safetensors
+from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.write_folder import file_in, replacing
 from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_file_of, save_tensors
 
@@ -64,7 +65,7 @@ def save_model(
     the new one is complete; files that are no part of a model are kept. Raises StorageError, and WeightsError for
     tensors without values.
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     with replacing(folder, stale=is_ours, last=RECIPE) as new:
         weight_files = save_tensors(new, state_dict, max_shard_bytes=max_shard_bytes)
         fields = json.dumps(write_processing(processing), indent=2, sort_keys=True)

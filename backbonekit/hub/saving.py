@@ -16,7 +16,9 @@ from backbonekit.recipe.recipe import Recipe
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.adapters import Adapter
+from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.weight_report import WeightReport
+from backbonekit.weights.write_folder import file_in
 
 
 def save_composed(
@@ -37,7 +39,7 @@ def save_composed(
     StorageError, and WeightsError for tensors without values.
     """
     if not overwrite:
-        _check_free(Path(folder).expanduser(), None if overwrite is False else recipe)
+        _check_free(user_path(folder), None if overwrite is False else recipe)
     return save_model(
         folder,
         recipe_yaml=dump_recipe(recipe),
@@ -57,7 +59,7 @@ def _check_free(folder: Path, recipe: Recipe | None) -> None:
         return
     if recipe is not None and held == RECIPE:
         try:
-            before = recipe_from_mapping(read_recipe(folder / RECIPE)[0])
+            before = recipe_from_mapping(read_recipe(file_in(folder, RECIPE))[0])
         except (RecipeError, StorageError):  # damaged, or of a later version: nothing says that it is the same
             before = None
         if before is not None and _parts(before) == _parts(recipe):

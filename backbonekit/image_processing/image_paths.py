@@ -15,9 +15,9 @@ def find_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        found = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
     except OSError as error:
         raise StorageError(f"{folder}: this folder cannot be read: {error.strerror or error}.") from error
-    found = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]
     if not found:
         inside = [entry.name for entry in entries if entry.is_dir()]
         hint = f" Its subfolders are not searched; name one of them: {', '.join(sorted(inside)[:5])}." if inside else ""

@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import backbonekit
-from backbonekit.errors import RecipeError
+from backbonekit.errors import RecipeError, StorageError
+from backbonekit.weights.untrusted_files import names_in
 
 GROUP = "model"  # the group that recipes are in; parts are in its groups backbone, neck and head
 EXPERIMENT = "experiment"  # the group of experiments
@@ -49,14 +50,17 @@ class ConfigRoot:
                 return []
             segments = segments[1:]
         folder = self.folder.joinpath(*segments)
-        files = folder.iterdir() if folder.is_dir() else ()
+        try:
+            files = [Path(name) for name in names_in(folder)] if is_folder(folder) else []
+        except StorageError as error:
+            raise RecipeError(str(error)) from error
         return sorted(file.stem for file in files if file.suffix in _SUFFIXES and _SEGMENT.fullmatch(file.stem))
 
     def has_group(self, group: str) -> bool:
         segments = segments_of(group)
         if self.group is not None and segments[0] == self.group:
             segments = segments[1:]
-        return self.folder.joinpath(*segments).is_dir()
+        return is_folder(self.folder.joinpath(*segments))
 
     def _check_inside(self, file: Path) -> None:
         # A link may lead anywhere; the folder itself may be reached through one.

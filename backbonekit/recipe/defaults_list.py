@@ -31,6 +31,7 @@ from backbonekit.recipe.config_roots import (
 from backbonekit.recipe.forbidden import without_forbidden
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.hydra_session import private_config_loader
+from backbonekit.weights.untrusted_files import beginning
 
 SCHEME = "backbonekit"
 _PACKAGE_HEADER = re.compile(r"^\s*#\s*@package\s+(\S+)\s*$", re.MULTILINE)
@@ -224,7 +225,7 @@ def _check_defaults(file: Path, defaults: Any) -> None:
 
 
 def _package_header(file: Path) -> str | None:
-    found = _PACKAGE_HEADER.search(file.read_text(encoding="utf-8-sig")[:2_000])
+    found = _PACKAGE_HEADER.search(beginning(file, 2_000).decode("utf-8-sig", errors="replace"))
     return None if found is None else found.group(1)
 
 

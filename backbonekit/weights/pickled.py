@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.untrusted_files import open_regular, read_json
+from backbonekit.weights.untrusted_files import names_in, open_regular, read_json, user_path
 
 SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
 _WHOLE = "pytorch_model.bin"
@@ -56,13 +56,14 @@ def read_pickled(path: Path) -> Pickled:
     Only tensors and plain containers are unpickled (torch's `weights_only`). Raises StorageError for a file that is not
     there, WeightsError for one that holds anything else.
     """
+    path = user_path(path)
     if not path.is_dir():
         return _read_file(path)
     if (path / _INDEX).is_file() and not (path / _WHOLE).is_file():
         return _read_shards(path)
     if (path / _WHOLE).is_file():
         return _read_file(path / _WHOLE)
-    found = sorted(one.name for one in path.iterdir() if one.is_file() and one.suffix.lower() in SUFFIXES)
+    found = [name for name in names_in(path) if (path / name).is_file() and Path(name).suffix.lower() in SUFFIXES]
     if len(found) != 1:
         listed = (
             f"several pickled files: {', '.join(found[:8])}. Name one" if found else "no pickled weights to convert"

@@ -8,7 +8,7 @@ from typing import Any
 
 from backbonekit.errors import StorageError, nearest
 from backbonekit.weights import hub
-from backbonekit.weights.untrusted_files import beginning, read_json, user_path
+from backbonekit.weights.untrusted_files import beginning, names_in, read_json, user_path
 from backbonekit.weights.write_folder import file_in, files_in
 
 _LICENCE = re.compile(r"^licen[sc]e:[ \t]*['\"]?([\w.+\-]{1,60})['\"]?[ \t]*$", re.MULTILINE)
@@ -48,10 +48,8 @@ class Repository:
     def files(self) -> frozenset[str]:
         """The names of all files (of a folder: those directly in it). Of an unreachable repository: none."""
         if self.folder is not None:
-            try:
-                return files_in(self.folder)
-            except OSError as error:
-                raise StorageError(f"{self.folder} could not be listed: {error.strerror}.") from error
+            names_in(self.folder)
+            return files_in(self.folder)
         if self.listed is not None:
             return self.listed
         assert self.commit is not None

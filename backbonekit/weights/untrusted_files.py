@@ -28,14 +28,15 @@ def read_json(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> d
 
 def user_path(given: str | os.PathLike[str]) -> Path:
     """A path as a person types it, with `~` expanded. It need not exist. Raises StorageError for what no file system
-    can take, and for a path inside a folder that may not be read."""
+    can take, for a path inside a folder that may not be read, and for a folder that may not be entered."""
     text = os.fspath(given)
     name = bounded(repr(text), _SHOWN)
     if "\0" in text:
         raise StorageError(f"{name} is no path: it holds a NUL character.")
     try:
         path = Path(text).expanduser()
-        path.exists()
+        if path.is_dir():
+            os.stat(os.path.join(path, "."))
     except RuntimeError as error:  # `~name` of nobody on this machine
         person = bounded(repr(text.split("/")[0]), _SHOWN)
         raise StorageError(f"{name}: this machine has no home folder for {person}.") from error
@@ -60,6 +61,14 @@ def open_regular(path: Path, *, shown: str | None = None) -> BinaryIO:
         os.close(descriptor)
         raise StorageError(f"{name} is no regular file but a pipe, a device, a socket or a folder; it is not opened.")
     return os.fdopen(descriptor, "rb")
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of what is in a folder, sorted. Raises StorageError where it cannot be listed."""
+    try:
+        return sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise StorageError(f"{folder} could not be listed: {error.strerror}.") from error
 
 
 def read_regular(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> bytes:

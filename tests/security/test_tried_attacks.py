@@ -15,10 +15,13 @@ OURS = ("accepted", "RecipeError", "ContractError", "WeightsError", "StorageErro
 MAX_MESSAGE = 4_000
 MAX_GROWTH = 300e6  # bytes
 # Seconds of the processor's time. Recipes are checked before torch is imported.
-SECONDS = {"recipes": 1.0, "weights": 2.0}
+SECONDS = {"recipes": 1.0, "weights": 2.0, "configs": 2.0, "architectures": 2.0}
 
 
-@pytest.mark.parametrize("table", SECONDS)
+TABLES = [pytest.param(table, marks=pytest.mark.slow if table == "architectures" else ()) for table in SECONDS]
+
+
+@pytest.mark.parametrize("table", TABLES)
 def test_tried_attacks(table: str, tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-m", "tests.security.tried.harness", table, str(tmp_path)],
