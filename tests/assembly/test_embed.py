@@ -147,7 +147,7 @@ def test_the_norm_around_the_pooling_is_saved_and_trained_with_the_rest(source, 
             parameter.add_(0.1)
     plain = bk.build_model({"backbone": own}, SMALL)
     extra = set(model.backbone.state_dict()) - set(plain.backbone.state_dict())
-    assert len(extra) == (2 if source == "hf" else 0)  # timm leaves the norm of its head where it is
+    assert len(extra) == 2
     model.save_pretrained(tmp_path / "m")
     again = bk.load_model(tmp_path / "m")
     torch.testing.assert_close(again.embed(images()), model.embed(images()))
