@@ -13,7 +13,7 @@ from backbonekit.errors import RecipeError
 from backbonekit.recipe.config_roots import is_folder
 from backbonekit.recipe.dump import dump_experiment
 from backbonekit.recipe.experiment import Experiment
-from backbonekit.recipe.experiment_compose import compose_experiment
+from backbonekit.recipe.experiment_compose import check_sections, compose_experiment
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.overrides import parse_overrides
 
@@ -74,6 +74,8 @@ def _composed(arguments: Arguments) -> Experiment:
         raise RecipeError(faults)
     model: Any = arguments.model
     if "recipe" in literals:
+        # Before torch is imported, and the saved model read.
+        check_sections(literals.get("experiment"), arguments.overrides, config_dir=arguments.config_dir)
         from backbonekit.assembly.load import compose_opened
 
         model = compose_opened(literals["recipe"], revision=literals.get("revision"))

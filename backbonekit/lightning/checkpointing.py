@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 CHECKPOINT = "last.ckpt"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -16,8 +17,9 @@ class Interrupted(Exception):
 
 
 class Checkpointing(Callback):
-    """Writes `last.ckpt` before the first step, after each epoch, every `every` steps, and when the training is
-    interrupted: by Ctrl-C or SIGTERM, once the step that is running has ended. A second one ends it at once."""
+    """Writes `last.ckpt` before the first step (of a model that is not shared out), after each epoch, every `every`
+    steps, and when the training is interrupted: by Ctrl-C or SIGTERM, once the step that is running has ended. A second
+    one ends it at once."""
 
     def __init__(self, folder: Path, every: int | None = None) -> None:
         self.path = folder / CHECKPOINT
@@ -28,7 +30,9 @@ class Checkpointing(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         self._step = trainer.global_step
-        if trainer.global_step == 0:
+        # To read the state of an optimiser that is shared out and has none yet, torch makes a step with it: Adam would
+        # count one too many.
+        if trainer.global_step == 0 and not isinstance(trainer.strategy, ModelParallelStrategy):
             trainer.save_checkpoint(self.path)
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._interrupt) for number in _SIGNALS}

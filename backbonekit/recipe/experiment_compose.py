@@ -6,7 +6,7 @@ from typing import Any
 
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import SUFFIXES, located
-from backbonekit.recipe.config_roots import EXPERIMENT, ConfigRoot, config_names, roots_for, segments_of
+from backbonekit.recipe.config_roots import EXPERIMENT, SECTIONS, ConfigRoot, config_names, roots_for, segments_of
 from backbonekit.recipe.defaults_list import compose_layers
 from backbonekit.recipe.experiment import AUTO, UNDECIDED, Augmentation, Experiment
 from backbonekit.recipe.experiment_layers import ExperimentLayers
@@ -36,27 +36,36 @@ def compose_experiment(
     "optimisation.lr=1e-3"]`. Where neither the experiment nor an override sets the number of classes, the data does.
     Raises RecipeError with every fault, before torch is imported.
     """
-    roots = roots_for(config_dir)
-    layers = ExperimentLayers(roots)
-    if isinstance(experiment, Mapping):
-        data = plain_mapping(experiment, origin="the experiment")
-        layers.faults += interpolations(data)
-        layers.lay(data)
-    elif experiment is not None:
-        name, roots = _located(experiment, roots)
-        layers = ExperimentLayers(roots)
-        for layer in compose_layers(name, roots, group=EXPERIMENT):
-            layers.lay_file(layer)
+    layers = _laid(experiment, config_dir)
     if model is not None:
         layers.start_model(model)
     edits, unread = parse_overrides(overrides)
     layers.faults += unread
     layers.apply(edits)
-    if not isinstance(experiment, Mapping) and not isinstance(model, Mapping | Recipe):
-        layers.layering.model, unresolved = interpolated(layers.layering.model)
-        layers.sections, more = interpolated(layers.sections)
-        layers.faults += unresolved + more
+    if not isinstance(experiment, Mapping):
+        layers.sections, unresolved = interpolated(layers.sections)
+        layers.faults += unresolved
+        if not isinstance(model, Mapping | Recipe):
+            layers.layering.model, unresolved = interpolated(layers.layering.model)
+            layers.faults += unresolved
     return _validated(layers)
+
+
+def check_sections(
+    experiment: str | Path | Mapping[str, Any] | None, overrides: Sequence[str], *, config_dir: str | Path | None = None
+) -> None:
+    """Raises RecipeError with the faults of all sections but the recipe, for one that takes its time to be opened."""
+    layers = _laid(experiment, config_dir)
+    edits, unread = parse_overrides(overrides)
+    layers.faults += unread
+    layers.apply([edit for edit in edits if edit.path[0] in SECTIONS])
+    if not isinstance(experiment, Mapping):
+        layers.sections, unresolved = interpolated(layers.sections)
+        layers.faults += unresolved
+    faults = list(layers.faults)
+    _read_sections(layers, faults)
+    if faults:
+        raise RecipeError(list(dict.fromkeys(faults)))
 
 
 def compose_data(
@@ -107,14 +116,35 @@ def _located(experiment: str | Path, roots: tuple[ConfigRoot, ...]) -> tuple[str
     return experiment, roots
 
 
-def _validated(layers: ExperimentLayers) -> Experiment:
-    faults = list(layers.faults)
+def _laid(experiment: str | Path | Mapping[str, Any] | None, config_dir: str | Path | None) -> ExperimentLayers:
+    roots = roots_for(config_dir)
+    if isinstance(experiment, str | Path):
+        name, roots = _located(experiment, roots)
+        layers = ExperimentLayers(roots)
+        for layer in compose_layers(name, roots, group=EXPERIMENT):
+            layers.lay_file(layer)
+        return layers
+    layers = ExperimentLayers(roots)
+    if experiment is not None:
+        data = plain_mapping(experiment, origin="the experiment")
+        layers.faults += interpolations(data)
+        layers.lay(data)
+    return layers
+
+
+def _read_sections(layers: ExperimentLayers, faults: list[str]) -> tuple[Any, ...]:
+    """Data, augmentation, optimisation and trainer; appends to `faults`."""
     sections, refused = without_forbidden(layers.sections)
     faults += refused
     data = read_data(sections.get("data"), faults)
     augmentation = read_augmentation(sections.get("augmentation"), faults)
     optimisation = read_optimisation(sections.get("optimisation"), faults)
-    trainer = read_trainer(sections.get("trainer"), optimisation, faults)
+    return data, augmentation, optimisation, read_trainer(sections.get("trainer"), optimisation, faults)
+
+
+def _validated(layers: ExperimentLayers) -> Experiment:
+    faults = list(layers.faults)
+    data, augmentation, optimisation, trainer = _read_sections(layers, faults)
     recipe, is_open, notes = None, False, (*layers.notes, *layers.layering.notes)
     if layers.lacks_model:
         pass  # its own faults are listed

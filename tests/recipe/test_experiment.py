@@ -9,6 +9,7 @@ from backbonekit.contract.labels import Labels
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.dump import dump_experiment
 from backbonekit.recipe.experiment_compose import (
+    check_sections,
     compose_data,
     compose_experiment,
     experiment_from_mapping,
@@ -180,6 +181,12 @@ def test_all_faults_of_all_sections_are_told_at_once():
 )
 def test_what_does_not_go_together_is_refused(overrides, expected):
     assert any(expected in fault for fault in refused(model="fcos_digits", overrides=overrides))
+
+
+def test_sections_are_checked_without_a_recipe():
+    check_sections(None, [*DATA, "head.num_classes=x"])
+    with pytest.raises(RecipeError, match="3 faults"):
+        check_sections({"model": "nothing"}, ["optimisation.lr=x", "data=photos"])
 
 
 def test_an_experiment_needs_a_recipe():
