@@ -1,4 +1,4 @@
-"""(i) Opening a saved MaskFormer with a ResNet-50, 165 MB: a folder of ours, whose weights are verified, and the same
+"""(l) Opening a saved MaskFormer with a ResNet-50, 165 MB: a folder of ours, whose weights are verified, and the same
 weights as transformers saves them, which nothing verifies.
 
 Each figure comes from a fresh process that has imported everything and built a model before it measures. The
@@ -46,7 +46,7 @@ def run(repeats: int = 5) -> list[Row]:
             ours.append(figures_of(OPEN, str(Path(folder) / "ours"))["ms"])
             theirs.append(figures_of(OPEN, str(Path(folder) / "theirs"))["ms"])
             hashes.append(figures_of(HASH, str(Path(folder) / "ours" / "model.safetensors"))["ms"])
-    name = "(i) open a folder"
+    name = "(l) open a folder"
     return [
         row(f"{name} of ours, verified / as transformers saved it, unverified", ours, theirs, unit="ms", aim=1.0),
         row(f"{name} of ours, verified / the hash alone", ours, hashes, unit="ms", aim=None),
