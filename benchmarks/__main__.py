@@ -19,6 +19,7 @@ NAMES = (
     "features",
     "predict_folder",
     "big_images",
+    "opening",
 )
 
 

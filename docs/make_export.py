@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 import backbonekit as bk
 from backbonekit.errors import ContractError
 from backbonekit.export.export import export_model
@@ -61,7 +63,7 @@ def _power(difference: float) -> int:
 
 def row(name: str) -> Row:
     """One recipe. Any exception that is not ours is raised."""
-    model = bk.build_model(name)
+    model = spread(bk.build_model(name))
     size, reason = size_of(name, model.processor.processing)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -76,6 +78,16 @@ def row(name: str) -> Row:
         except ContractError as error:
             return Row(name, False, reason=_reason(str(error)))
         return Row(name, True, False, size, export.difference, tuple(export.outputs), reason)
+
+
+def spread(model: torch.nn.Module) -> torch.nn.Module:
+    """The model with other biases and scales: some start such that an output is the same everywhere, or 0."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.2 * torch.rand(parameter.shape, generator=generator)
+    return model
 
 
 def size_of(name: str, processing: object) -> tuple[tuple[int, int], str]:
