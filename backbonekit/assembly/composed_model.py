@@ -110,9 +110,8 @@ class ComposedModel(nn.Module):
         backbone: Any = self.backbone
         if self.features is not backbone.features and self.features != backbone.features:
             return vectors
-        if not isinstance(backbone, NormalisesVectors):
-            return vectors
-        return backbone.after_pooling(vectors, backbone.out_indices[position])
+        index = backbone.out_indices[position]
+        return backbone.after_pooling(vectors, index) if isinstance(backbone, NormalisesVectors) else vectors
 
     def _shared(self, maps: FeatureMaps, canvas: Canvas) -> FeatureMaps:
         """What enters the tasks: the backbone's maps, through the necks that all tasks share."""

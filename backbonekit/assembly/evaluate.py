@@ -15,7 +15,7 @@ from backbonekit.contract.scores import Scores
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.evaluation import Evaluation
 
-Progress = Callable[[int, int], None]  # (images done, images in all)
+Progress = Callable[[int, int], object]  # (images done, images in all)
 
 
 @dataclass(frozen=True, slots=True)

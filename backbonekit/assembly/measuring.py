@@ -33,7 +33,7 @@ def readings_of(model: Predictor, *, task: str | None = None, keys: Iterable[str
         if kind is None or (task in model.tasks and task != name):
             continue
         default = next(iter(kind.tasks)) if kind.suggest is None else kind.suggest(model.task_labels(name))
-        if task in kind.tasks:
+        if task is not None and task in kind.tasks:
             readings[name] = task
         elif task is None or task == name:
             fitting = [one for one in (default, *kind.tasks) if given.issuperset(MEASURES[one].needs)]

@@ -131,7 +131,7 @@ class _Dense:
         columns: Sequence[Span],
         options: Options,
     ) -> None:
-        self.scoring = scoring
+        self.scoring: Scoring = scoring
         self.kind = kind
         self.ignore_label = ignore_label
         self.threshold = options.threshold

@@ -53,7 +53,7 @@ def check_targets(targets: Targets, batch: int, readers: Sequence[TargetReader])
                     f"targets[{index}]: {key!r} is of type {type(value).__name__}, and the model takes tensors. "
                     "The fix: model(**model.processor(images, targets)), which reads NumPy arrays, lists and Pillow."
                 )
-            if str(key).rpartition(".")[2] in _WHOLE and value.is_floating_point():
+            if str(key).rpartition(".")[2] in _WHOLE and isinstance(value, Tensor) and value.is_floating_point():
                 raise ContractError(
                     f"targets[{index}]: {key!r} is of {value.dtype}; a class is a whole number (int64). The fix: "
                     f"{key}.long(), where its numbers are whole."

@@ -29,8 +29,6 @@ class DepthMaps(FileData):
     Depths of 0, below and NaN are unknown.
     """
 
-    labels = None
-
     def __init__(
         self,
         *,

@@ -75,7 +75,7 @@ class _GivenSplit:
         if isinstance(target, Mapping | Sequence) and not isinstance(target, str):
             return self._from_coco(image, target)
         try:
-            return {"class": torch.tensor(operator.index(target))}
+            return {"class": torch.tensor(operator.index(target))}  # type: ignore[arg-type]
         except TypeError:
             raise ContractError(
                 f"{self.name(index)}: the target is of type {type(target).__name__}; a dict of the keys of "
@@ -88,7 +88,7 @@ class _GivenSplit:
         from backbonekit.image_processing.coco import read_annotations
         from backbonekit.image_processing.pixels import size_of
 
-        size = tuple(image.shape[-2:]) if isinstance(image, torch.Tensor) else size_of(image)
+        size = (image.shape[-2], image.shape[-1]) if isinstance(image, torch.Tensor) else size_of(image)
         ids = None if self._labels is None else self._labels.category_ids
         classes = None if ids is None else {category: position for position, category in enumerate(ids)}
         return read_annotations(annotations, classes, size=size, with_crowds=True)

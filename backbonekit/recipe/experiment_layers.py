@@ -143,7 +143,8 @@ class ExperimentLayers:
                 self._lay_section(section, edit.value)
             return
         holder: Any = self.sections
-        for position, step in enumerate(edit.path):
+        for position, word in enumerate(edit.path):
+            step: Any = word
             is_last = position == len(edit.path) - 1
             if isinstance(holder, list):
                 if not step.isdecimal() or int(step) >= len(holder):

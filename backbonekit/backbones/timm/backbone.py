@@ -1,6 +1,7 @@
 """A plain timm model as a backbone: cut after the last selected map, every map NCHW."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -136,7 +137,7 @@ class TimmBackbone(BackboneModule):
         end, found = self.body.forward_intermediates(  # type: ignore[operator]
             pixel_values, indices=list(indices), intermediates_only=False, **given
         )
-        pairs = list(found) if self.has_prefix_tokens else [(each, None) for each in found]
+        pairs: list[Any] = list(found) if self.has_prefix_tokens else [(each, None) for each in found]
         pairs[-1] = self._last_map(end, pairs[-1][0].shape[-2:])
         tokens = tuple(prefix for _, prefix in pairs)
         maps = FeatureMaps(
