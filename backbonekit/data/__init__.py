@@ -13,7 +13,7 @@ __all__ = ["AugmentedSplit", "GivenData", "open_augmentation", "open_data", "pap
 
 _WITH_TORCH = {
     "AugmentedSplit": "backbonekit.data.augmented_split",
-    "training_processor": "backbonekit.data.training_processor",
+    "training_processor": "backbonekit.data.training_size",
 }
 
 

@@ -22,9 +22,7 @@ def training_processor(processor: ImageProcessor, steps: Sequence[Step]) -> Imag
         multiple_of=1,
         crop=None,
     )
-    return ImageProcessor(
-        processing, processor.labels, num_classes=processor.num_classes, readers=processor.readers
-    )
+    return ImageProcessor(processing, processor.labels, num_classes=processor.num_classes, readers=processor.readers)
 
 
 def sets_size(steps: Sequence[Step]) -> bool:
