@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
     "export": ("backbonekit.cli.export", "write a model as an ONNX file or a torch program, and compare the two"),
     "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
+    "check": ("backbonekit.cli.check", "count what a data set holds, list what is wrong, draw images with targets"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),

@@ -60,7 +60,7 @@ class AugmentedSplit:
             return image, target, index
         try:
             with seeded(self._seed_of(index)):
-                sample = self._sample(image, target)
+                sample = sample_of(image, target, self._labels, self._ignore_label)
                 for step in self._steps:
                     sample = step(sample, self._other)
         except ContractError as error:
@@ -68,14 +68,16 @@ class AugmentedSplit:
         return image_of(sample.image, image), dict(sample.target), index
 
     def _other(self) -> Sample:
-        return self._sample(*self._split[drawn_index(len(self._split))])
-
-    def _sample(self, image: Any, target: Any) -> Sample:
-        pixels = pixels_of(image)
-        size = (pixels.shape[-2], pixels.shape[-1])
-        return Sample(pixels, read_target(target, size, image=0), self._labels, self._ignore_label)
+        image, target = self._split[drawn_index(len(self._split))]
+        return sample_of(image, target, self._labels, self._ignore_label)
 
     def _seed_of(self, index: int) -> int:
         """A hash, so that neighbours have nothing in common."""
         text = f"{self._seed} {int(self._epoch)} {index}".encode()
         return int.from_bytes(blake2b(text, digest_size=4).digest(), "big")
+
+
+def sample_of(image: Any, target: Any, labels: Labels | None, ignore_label: int = IGNORE_LABEL) -> Sample:
+    """An image with its target as a split has them; crowds leave the target. Raises ContractError for a wrong one."""
+    pixels = pixels_of(image)
+    return Sample(pixels, read_target(target, (pixels.shape[-2], pixels.shape[-1]), image=0), labels, ignore_label)

@@ -93,7 +93,8 @@ class Coco(FileData):
             targets = PanopticTargets(maps, file)
             split = FileSplit(folder, files, targets, ids=ids, faults=faults)
             return split.without(list(targets.faults), list(targets.faults.values()))
-        return FileSplit(folder, files, ObjectTargets(file, faults, with_masks=self._masks), ids=ids, faults=faults)
+        targets = ObjectTargets(file, faults, with_masks=self._masks)
+        return FileSplit(folder, files, targets, ids=ids, faults=faults, notes=_notes(file))
 
 
 class ObjectTargets:
@@ -127,6 +128,13 @@ def _with_masks(file: CocoFile, faults: list[str]) -> list[list[Mapping[str, Any
             if not one.get("segmentation")
         ]
     return kept
+
+
+def _notes(file: CocoFile) -> list[str]:
+    empty = sum(not (one["bbox"][2] and one["bbox"][3]) for objects in file.objects for one in objects)
+    crowds = sum(bool(one.get("iscrowd")) for objects in file.objects for one in objects)
+    notes = [(empty, "boxes without an area are left out"), (crowds, "crowds are not learned")]
+    return [f"{count:,} {what}." for count, what in notes if count]
 
 
 _LEARNED = ("bbox", "category_id", "iscrowd", "area", "keypoints")

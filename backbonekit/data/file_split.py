@@ -22,7 +22,7 @@ class FileSplit:
     """A `Split` of image files below a folder.
 
     `names`: relative to the folder. `read`: the target of one. `ids`: of the images; None: their names. `faults`: one
-    message for each annotation that was left out.
+    message for each annotation that was left out. `notes`: what else there is to know about the annotations.
     """
 
     def __init__(
@@ -33,8 +33,10 @@ class FileSplit:
         *,
         ids: Sequence[int | str] | None = None,
         faults: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> None:
         self.folder = folder
+        self.notes = tuple(notes)
         self.faults = tuple(faults)
         self._names = names
         self._read = read
@@ -62,7 +64,8 @@ class FileSplit:
 
     def without(self, left_out: Sequence[int], faults: Sequence[str]) -> "FileSplit":
         """The split without the images at these indices, and with these faults beside its own."""
-        rest = FileSplit(self.folder, self._names, self._read, ids=self._ids, faults=[*self.faults, *faults])
+        faults = [*self.faults, *faults]
+        rest = FileSplit(self.folder, self._names, self._read, ids=self._ids, faults=faults, notes=self.notes)
         rest._kept = np.delete(self._kept, list(left_out))
         return rest
 

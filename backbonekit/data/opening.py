@@ -4,12 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.contract.datasets import DataSource
-from backbonekit.contract.label_map import label_map_faults
-from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError
-from backbonekit.recipe.part_options import read_part
-from backbonekit.recipe.recipe import PartRecipe
-from backbonekit.registry.lookup import names, resolve
+from backbonekit.recipe.experiment_sections import PAPER, read_augmentation, read_data
+from backbonekit.registry.lookup import resolve
 
 if TYPE_CHECKING:
     from backbonekit.data.augmentation.sample import Step
@@ -22,46 +19,36 @@ def open_data(settings: Mapping[str, Any]) -> DataSource:
     when a split or the labels are first used.
     """
     faults: list[str] = []
-    part = read_data(settings, "data", faults)
-    if faults or part is None:
+    read = read_data(_with_text_keys(settings), faults)
+    if read is None and not faults:
+        faults.append("data: none was given, such as {name: coco, root: photos, train: train.json}.")
+    if faults or read is None:
         raise RecipeError(faults)
-    return resolve("data", part.name)(**part.options)
+    return resolve("data", read["name"])(**_options(read))
 
 
-def read_data(settings: Any, path: str, faults: list[str]) -> PartRecipe | None:
-    """The settings with every option filled in; appends to `faults`. Imports no torch."""
-    part = read_part("data", _with_text_keys(settings), path, faults)
-    label_map = None if part is None else part.options.get("label_map")
-    faults += [] if label_map is None else label_map_faults(f"{path}.label_map", label_map)
-    return part
+def open_augmentation(settings: Sequence[Mapping[str, Any]] | None) -> "list[Step]":
+    """The steps of `[{"name": "horizontal_flip", "probability": 0.5}, ...]`, in their order; None: no step.
 
-
-def open_augmentation(settings: Sequence[Mapping[str, Any]]) -> "list[Step]":
-    """The steps of `[{"name": "horizontal_flip", "probability": 0.5}, ...]`, in their order.
-
-    Raises RecipeError with every fault of all steps.
+    Raises RecipeError with every fault of all steps, and for `paper`, which `paper_steps` makes steps of.
     """
     faults: list[str] = []
-    parts = read_augmentation(settings, "augmentation", faults)
+    read = read_augmentation(_with_text_keys(settings), faults)
+    if read == PAPER:
+        faults.append("augmentation=paper follows a model: paper_steps(heads, processing) has its steps.")
     if faults:
         raise RecipeError(faults)
-    return [resolve("augmentation", part.name)(**part.options) for part in parts]
+    return [resolve("augmentation", step["name"])(**_options(step)) for step in read or () if isinstance(step, Mapping)]
 
 
-def read_augmentation(settings: Any, path: str, faults: list[str]) -> list[PartRecipe]:
-    """Every step with its options filled in; appends to `faults`. Imports no torch."""
-    if not isinstance(settings, Sequence) or isinstance(settings, str):
-        faults.append(
-            f"{path}: given {shown(settings)}, must be a list of steps such as "
-            f"[{{name: horizontal_flip, probability: 0.5}}]. The steps are {', '.join(names('augmentation'))}."
-        )
-        return []
-    read = [read_part("augmentation", step, f"{path}.{index}", faults) for index, step in enumerate(settings)]
-    return [part for part in read if part is not None]
+def _options(part: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in part.items() if key != "name"}
 
 
 def _with_text_keys(settings: Any) -> Any:
     """Whole numbers as keys, as `label_map: {7: 1}` has them, become text, as in a recipe."""
+    if isinstance(settings, list | tuple):
+        return [_with_text_keys(one) for one in settings]
     if not isinstance(settings, Mapping):
         return settings
     return {str(key) if type(key) is int else key: _with_text_keys(value) for key, value in settings.items()}

@@ -1,5 +1,6 @@
 """Things: masks where there are masks, else boxes; names and scores."""
 
+import math
 from collections import Counter
 
 from PIL import Image, ImageDraw
@@ -12,7 +13,7 @@ from backbonekit.visualization.text import Box, Plates, label_name, line_width
 
 
 def draw_instances(image: Image.Image, result: InstanceResult, labels: Labels | None = None) -> Image.Image:
-    """The best is drawn last, on top; names are placed best first."""
+    """The best is drawn last, on top; names are placed best first. A score of NaN, as a target has, is not written."""
     width = line_width(image.size)
     numbers, colours = result.labels.tolist(), _colours(result.labels.tolist())
     boxes = [_inside(box, image.size) for box in result.boxes_xyxy.tolist()]
@@ -28,7 +29,8 @@ def draw_instances(image: Image.Image, result: InstanceResult, labels: Labels | 
         drawing.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=width)
     plates = Plates(drawn)
     for label, score, box, colour in zip(numbers, result.scores.tolist(), boxes, colours, strict=True):
-        plates.beside_box(f"{label_name(label, labels)} {score:.0%}", box, colour)
+        percent = "" if math.isnan(score) else f" {score:.0%}"
+        plates.beside_box(f"{label_name(label, labels)}{percent}", box, colour)
     return drawn
 
 

@@ -60,12 +60,15 @@ def test_a_mistake_is_told_without_torch():
 
 def test_faults_of_augmentations():
     with pytest.raises(RecipeError) as caught:
-        open_augmentation([{"name": "horizontal_flap"}, {"name": "horizontal_flip", "probability": 2}, "vertical_flip"])
+        open_augmentation([{"name": "horizontal_flap"}, {"name": "horizontal_flip", "probability": 2}])
     first, second = caught.value.faults
     assert "augmentation.0.name: there is no augmentation named 'horizontal_flap'; did you mean" in first
     assert "An augmentation of your own" in first
+    with pytest.raises(RecipeError, match="augmentation=paper follows a model"):
+        open_augmentation("paper")
+    assert open_augmentation(None) == []
     assert "augmentation.1.probability: given 2, must be a number from 0 to 1" in second
-    with pytest.raises(RecipeError, match="must be a list of steps"):
+    with pytest.raises(RecipeError, match="must be null, paper, or a list"):
         open_augmentation({"name": "horizontal_flip"})
     (step,) = open_augmentation(["vertical_flip"])
     assert step.probability == 0.5

@@ -1,7 +1,7 @@
 """Mirrored images."""
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from backbonekit.contract.options import Probability, Range
 from backbonekit.data.augmentation.geometry import flipped
@@ -17,7 +17,7 @@ class HorizontalFlip:
     by their names, `left_eye` and `right_eye`.
     """
 
-    sets_size: ClassVar[bool] = False
+    sets_size = None
 
     def __init__(
         self, *, probability: Probability = 0.5, keypoint_pairs: tuple[tuple[_Keypoint, _Keypoint], ...] | None = None
@@ -35,7 +35,7 @@ class VerticalFlip:
     `probability`: of the flip.
     """
 
-    sets_size: ClassVar[bool] = False
+    sets_size = None
 
     def __init__(self, *, probability: Probability = 0.5) -> None:
         self.probability = probability

@@ -9,6 +9,7 @@ from torchvision.ops import masks_to_boxes
 from backbonekit.contract.processing import IMAGENET_MEAN, Geometry
 from backbonekit.data.augmentation.sample import Sample
 from backbonekit.errors import ContractError
+from backbonekit.image_processing.coco import cut_boxes
 from backbonekit.image_processing.targets import move_target
 
 _SIDES = ("left", "right")
@@ -22,8 +23,8 @@ def window(
     """The image resized to `resized` (height, width; None: as it is), and of it the window of `size` at `offset` (top,
     left). Where the window extends beyond the image it has the mean colour, the ignored label, and no mask.
 
-    Objects of which nothing is left leave every key; a box that the window cuts is the one around what its mask shows;
-    keypoints outside are not annotated.
+    Objects of which less than a pixel is left leave every key; a box that the window cuts is the one around what its
+    mask shows; keypoints outside are not annotated.
     """
     resized = sample.size if resized is None else resized
     geometry = Geometry(sample.size, resized, offset, size, size)
@@ -33,6 +34,7 @@ def window(
     if resized != sample.size:
         image = functional.resize(image, list(resized), antialias=True)
     result = Sample(_cut(image, size, offset), moved, sample.labels, sample.ignore_label)
+    result = _visible(result)
     return _around_masks(result) if size != resized else result
 
 
@@ -77,6 +79,15 @@ def _cut(image: Tensor, size: tuple[int, int], offset: tuple[int, int]) -> Tenso
     above, before = max(-top, 0), max(-left, 0)
     cut[:, above : above + inside.shape[-2], before : before + inside.shape[-1]] = inside
     return cut
+
+
+def _visible(sample: Sample) -> Sample:
+    """Boxes within the image, which a scale leaves by rounding, and none narrower than a pixel."""
+    boxes = sample.target.get("boxes")
+    if boxes is None:
+        return sample
+    boxes = cut_boxes(boxes, sample.size)
+    return sample.with_target(boxes=boxes).select((boxes[:, 2:] - boxes[:, :2] >= 1).all(dim=1))
 
 
 def _around_masks(sample: Sample) -> Sample:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -45,10 +45,11 @@ class Sample:
 
 class Step(Protocol):
     """One augmentation. Its options are keyword-only. Random numbers come from torch's generator, which is seeded for
-    each sample. `sets_size`: whether the image leaves it in a size that is the model's, so that the processor is not to
-    resize it."""
+    each sample. `sets_size`: True where the image leaves it in the size that the model is to see, so that the processor
+    does not resize it; False where it has any other size; None where the size stays."""
 
-    sets_size: ClassVar[bool]
+    @property
+    def sets_size(self) -> bool | None: ...
 
     def __call__(self, sample: Sample, other: Callable[[], Sample]) -> Sample:
         """`other`: returns another sample of the split, drawn at random, as it is without augmentation."""
