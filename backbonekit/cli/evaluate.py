@@ -11,7 +11,7 @@ from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_a
 from backbonekit.cli.images import report_failed
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, weights_note
 from backbonekit.cli.text import printable
-from backbonekit.errors import RecipeError, StorageError
+from backbonekit.errors import RecipeError
 from backbonekit.recipe.experiment import Experiment
 from backbonekit.recipe.experiment_compose import compose_data, compose_experiment
 from backbonekit.recipe.guard import read_yaml_file
@@ -109,7 +109,9 @@ def _check(arguments: Arguments, data: Mapping[str, Any] | None) -> None:
         faults.append(f"output={literals['output']}: is a file; plots are written into a folder.")
     if literals.get("card", "false") not in ("true", "false"):
         faults.append(f"card={literals['card']}: must be true or false.")
-    elif literals.get("card") == "true" and ("recipe" not in literals or not _card(literals).is_file()):
+    elif literals.get("card") == "true" and (
+        "recipe" not in literals or not (Path(literals["recipe"]).expanduser() / CARD).is_file()
+    ):
         faults.append(f"card=true: there is no {CARD} in recipe={literals.get('recipe', '')}; a saved model has one.")
     faults += literal_faults(arguments)
     if faults:
@@ -158,20 +160,10 @@ def _write(scores: "Scores", literals: Mapping[str, str], data: Mapping[str, Any
         for name, picture in score_plots(scores).items():
             write_file(Path(literals["output"]) / name, picture)
     if literals.get("card") == "true":
-        from backbonekit.hub.card_scores import with_scores
+        from backbonekit.assembly.scored_card import write_scores
 
-        card = _card(literals)
-        try:
-            text = card.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise StorageError(f"{card} cannot be read: {error}.") from error
-        named = Path(str(data.get("root") or data["name"])).expanduser().resolve().name
-        write_file(card, with_scores(text, scores, data=named, data_format=data["name"], split=split).encode())
+        write_scores(Path(literals["recipe"]).expanduser(), scores, data=data, split=split)
     if literals.get("format") != "json":
         for name in ("results", "output"):
             if name in literals:
                 print(printable(f"{name}: {literals[name]}"))
-
-
-def _card(literals: Mapping[str, str]) -> Path:
-    return Path(literals["recipe"]).expanduser() / CARD

@@ -3,13 +3,15 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback
 
 from backbonekit.assembly.composed_model import ComposedModel
-from backbonekit.contract.scores import lower_is_better
+from backbonekit.assembly.scored_card import write_scores
+from backbonekit.contract.scores import Scores, lower_is_better
 from backbonekit.errors import StorageError
 
 SCORES = "scores.json"
@@ -19,12 +21,15 @@ class BestModel(Callback):
     """Saves the model into the run's folder when a validation is better than all before: by the main metric of the
     scores, or without any by the loss. Without a validation, that of the last epoch.
 
-    `template`: a model of the same parts that takes the weights of a shared out one to be saved; None where no model is
-    shared out.
+    `data`: the settings of the data set, which the card names. `template`: a model of the same parts that takes the
+    weights of a shared out one to be saved; None where no model is shared out. `scores`: those of the model that this
+    process saved last; None without any.
     """
 
-    def __init__(self, folder: Path, *, template: ComposedModel | None = None) -> None:
+    def __init__(self, folder: Path, *, data: Mapping[str, Any], template: ComposedModel | None = None) -> None:
         self.folder = folder
+        self.data = data
+        self.scores: Scores | None = None
         self.template = template
         self.name: str | None = None
         self.value = math.nan
@@ -70,6 +75,9 @@ class BestModel(Callback):
         model.save_pretrained(self.folder, overwrite=True)
         scores = {} if pl_module.scores is None else pl_module.scores.to_dict()
         _write(self.folder / SCORES, {**scores, "epoch": self.epoch, "step": trainer.global_step})
+        self.scores = pl_module.scores
+        if self.scores is not None:
+            write_scores(self.folder, self.scores, data=self.data, split="val")
 
     def _result(self, trainer: Any, pl_module: Any) -> tuple[str, float]:
         if pl_module.scores is not None:

@@ -28,6 +28,7 @@ from backbonekit.lightning.engine_settings import engine_arguments, further_logg
 from backbonekit.lightning.module import Module
 from backbonekit.lightning.progress import Progress
 from backbonekit.lightning.reseeding import Reseeding
+from backbonekit.lightning.run_plots import write_plots
 from backbonekit.recipe.dump import dump_experiment
 from backbonekit.recipe.experiment import Experiment
 from backbonekit.recipe.recipe import Recipe
@@ -60,7 +61,7 @@ def run_experiment(
     if is_first_process():
         _write(folder, dump_experiment(replace(experiment, model=model.recipe, notes=())))
     is_shared = settings.strategy == "fsdp2"
-    best = BestModel(folder, template=deepcopy(model) if is_shared else None)
+    best = BestModel(folder, data=experiment.data or {}, template=deepcopy(model) if is_shared else None)
     if settings.gradient_checkpointing:
         gradient_checkpointing(model)
     module = Module(
@@ -105,6 +106,8 @@ def run_experiment(
             default_root_dir=folder,
         )
         trainer.fit(module, datamodule=data, ckpt_path=folder / CHECKPOINT if resume else None, weights_only=True)
+    if is_first_process():
+        write_plots(folder, folder / METRICS, best.scores)
     return best
 
 

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from lightning.pytorch import Callback
 
 import backbonekit as bk
@@ -34,9 +35,12 @@ def test_the_folder_of_a_run(tmp_path):
     assert best.name == "mIoU"
     assert sorted(path.name for path in (tmp_path / "x").iterdir()) == [
         "README.md",
+        "confusion_pixels.png",
         "experiment.yaml",
         "last.ckpt",
+        "loss.png",
         "metrics.csv",
+        "metrics.png",
         "model.safetensors",
         "preprocessor_config.json",
         "recipe.yaml",
@@ -51,6 +55,9 @@ def test_the_folder_of_a_run(tmp_path):
     assert "train_loss" in rows[0]
     assert "val_loss" in rows[0]
     assert json.loads((tmp_path / "x" / "scores.json").read_text())["epoch"] == best.epoch
+    results = {one.metric_type: one for one in ModelCard((tmp_path / "x" / "README.md").read_text()).data.eval_results}
+    assert results["mIoU"].metric_value == pytest.approx(best.value, abs=1e-6)
+    assert (results["mIoU"].dataset_name, results["mIoU"].dataset_split) == ("shapes", "val")
 
 
 EMA = ("optimisation.ema_decay=0.9", "optimisation.ema_warmup_steps=3", "optimisation.clip_norm=1.0")
