@@ -28,12 +28,9 @@ from backbonekit.contract.roles import NormalisesVectors
 from backbonekit.contract.signatures import prediction_of
 from backbonekit.contract.target_checks import check_targets
 from backbonekit.contract.targets import TargetReader, Targets
-from backbonekit.hub.push import push_folder
-from backbonekit.hub.saving import save_composed
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.lookup import resolve
-from backbonekit.weights.adapters import adapter_of, without_adapter
 from backbonekit.weights.snapshot import snapshot
 from backbonekit.weights.weight_report import WeightReport
 
@@ -215,8 +212,11 @@ class ComposedModel(nn.Module):
         one. A LoRA adapter that peft put in is written beside the weights, in peft's files. Raises StorageError, and
         WeightsError where a module is no longer the one that the recipe builds.
         """
+        # What saving alone takes is imported here: building a model is the more frequent use.
         from backbonekit.assembly.as_built import check_as_built
+        from backbonekit.hub.saving import save_composed
         from backbonekit.postprocessing.results import PREDICTION_KINDS
+        from backbonekit.weights.adapters import adapter_of, without_adapter
 
         adapter = adapter_of(self)
         state_dict = self.state_dict() if adapter is None else without_adapter(self.state_dict(), adapter)
@@ -235,6 +235,8 @@ class ComposedModel(nn.Module):
 
     def push_to_hub(self, identifier: str, *, private: bool = False, token: str | None = None) -> str:
         """Uploads what `save_pretrained` writes to a Hub repository, in one commit. Returns the commit's address."""
+        from backbonekit.hub.push import push_folder
+
         with TemporaryDirectory() as folder:
             saved = self.save_pretrained(Path(folder) / "model")
             return push_folder(saved, identifier, private=private, token=token)

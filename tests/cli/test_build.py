@@ -1,12 +1,16 @@
 """`build` as a person uses it: what it prints, what it writes, how it refuses."""
 
+import gc
 import json
 import subprocess
 import sys
 
 import pytest
 
+from backbonekit.cli import start
+from backbonekit.cli.arguments import parse_arguments
 from backbonekit.cli.verbs import run_verb
+from backbonekit.errors import RecipeError
 from backbonekit.registry import lookup
 
 TINY = ["model=maskformer_digits"]
@@ -147,3 +151,29 @@ def test_help(capsys):
     assert code == 0
     assert "--config-dir" in out
     assert "recipe=" in out
+
+
+def test_the_collector_of_garbage_is_off_while_a_model_is_built_and_on_again_after(monkeypatch):
+    """Also after a refusal; and one that the caller had switched off stays off."""
+    seen = []
+    compose = start.compose_recipe
+
+    def composed(*args, **options):
+        seen.append(gc.isenabled())
+        return compose(*args, **options)
+
+    monkeypatch.setattr(start, "compose_recipe", composed)
+    arguments = parse_arguments(["model=unet_digits"], ())
+    assert gc.isenabled()
+    start.start_model(arguments, [])
+    assert seen == [False]
+    assert gc.isenabled()
+    with pytest.raises(RecipeError):
+        start.start_model(arguments, ["head.nothing=1"])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        start.start_model(arguments, [])
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
