@@ -13,7 +13,7 @@ from torch import Tensor
 from backbonekit.contract.processing import Processing
 from backbonekit.hub.manifest import KEY, Manifest, Verification, manifest_of, read_manifest
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
-from backbonekit.recipe.guard import read_yaml_file
+from backbonekit.recipe.guard import MAX_BYTES, read_yaml_file
 from backbonekit.weights.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, read_adapter
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS, Checkpoint, open_checkpoint, weight_files
 from backbonekit.weights.repository import Repository, open_repository
@@ -109,7 +109,7 @@ def read_folder(where: str | Path | Repository, *, beside: bool = False) -> Save
     recipe.yaml that no recipe can be.
     """
     repository = where if isinstance(where, Repository) else open_repository(where)
-    recipe, manifest = read_recipe(repository.path(RECIPE), shown=f"{repository.origin}: {RECIPE}")
+    recipe, manifest = read_recipe(repository.path(RECIPE, limit=MAX_BYTES), shown=f"{repository.origin}: {RECIPE}")
     has_weights = manifest is not None or repository.has(WEIGHTS) or repository.has(INDEX)
     files = {}
     if manifest is not None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from backbonekit.errors import StorageError
+from backbonekit.weights.untrusted_files import check_regular
 
 # A pixel of all bands counts as many values; 2**30 of 4 bytes are 4 GiB.
 MAX_VALUES = 2**30
@@ -19,6 +20,7 @@ _NUMBERS = "biuf"  # kinds of NumPy's dtypes: bool, whole numbers, floats
 def read_array(path: Path) -> np.ndarray:
     """The array of an `.npy` file, [height, width] or [height, width, channels]. Raises StorageError for anything
     else; nothing is unpickled."""
+    check_regular(path)  # numpy would wait for a pipe
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     _check(path, array.shape, array.dtype)
     if array.ndim not in (2, 3):

@@ -6,7 +6,7 @@ from backbonekit.contract.label_map import label_map_faults
 from backbonekit.contract.labels import MAX_NAME, Labels
 from backbonekit.contract.option_values import coerced, faults_of, shown
 from backbonekit.contract.processing import OF_TARGETS
-from backbonekit.errors import NearestNames, nearest
+from backbonekit.errors import NearestNames
 from backbonekit.recipe.forbidden import shown_path
 from backbonekit.registry.table import processing_fields
 
@@ -101,11 +101,12 @@ def read_target_processing(data: Any, faults: list[str], path: str) -> dict[str,
         return {}
     fields = processing_fields()
     read: dict[str, Any] = {}
+    nearest_field = NearestNames(OF_TARGETS)
     for key, value in data.items():
         where = shown_path(f"{path}.{key}")
         if key not in OF_TARGETS:
             of_images = f"an image is prepared once, for all tasks. The fix: processing.{key}."
-            faults.append(f"{where}: {of_images if key in fields else nearest(key, OF_TARGETS)}")
+            faults.append(f"{where}: {of_images if key in fields else nearest_field(key)}")
             continue
         found = faults_of(where, value, fields[key]["schema"])
         faults.extend(found)

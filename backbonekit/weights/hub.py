@@ -122,9 +122,9 @@ def cached_path(identifier: str, filename: str, commit: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def download(identifier: str, filename: str, commit: str) -> Path:
+def download(identifier: str, filename: str, commit: str, *, limit: int | None = None) -> Path:
     """A file of one commit: from the cache, else downloaded into it; its content is compared with the hash that the
-    Hub announced. Raises StorageError."""
+    Hub announced. Raises StorageError, also where it announces more than `limit` bytes."""
     cached = cached_path(identifier, filename, commit)
     if cached is not None:
         _check_blob(cached, identifier, filename)
@@ -141,6 +141,10 @@ def download(identifier: str, filename: str, commit: str) -> Path:
     # The client makes it a file name, with whatever path is in it.
     if _BLOB.fullmatch(announced.etag or "") is None:
         raise StorageError(f"{identifier}: {filename}: the Hub named no hash of it (its ETag is {announced.etag!r}).")
+    if limit is not None and (announced.size or 0) > limit:
+        raise StorageError(
+            f"{identifier}: {filename} has {announced.size:,} bytes; more than {limit:,} are not downloaded for it."
+        )
     since = time.time_ns()
     path = Path(
         _call(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError
-from backbonekit.weights.untrusted_files import names_in, open_regular, read_json, user_path
+from backbonekit.weights.untrusted_files import check_regular, names_in, read_json, user_path
 
 SUFFIXES = (".bin", ".pth", ".pt", ".ckpt")
 _WHOLE = "pytorch_model.bin"
@@ -108,8 +108,9 @@ def _read_shards(folder: Path) -> Pickled:
 
 
 def _unpickled(path: Path) -> Any:
-    with open_regular(path, shown=f"The file {str(path)!r}"):
-        pass  # only to refuse what is no regular file, which torch would wait for
+    # torch would wait for what is no regular file, and for one of the system, of size 0.
+    if check_regular(path, shown=f"The file {str(path)!r}") == 0:
+        raise WeightsError(f"{path} holds no tensors by name; it is empty.")
     _check_archive(path)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):

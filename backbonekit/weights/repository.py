@@ -8,11 +8,12 @@ from typing import Any
 
 from backbonekit.errors import StorageError, nearest
 from backbonekit.weights import hub
-from backbonekit.weights.untrusted_files import beginning, names_in, read_json, user_path
+from backbonekit.weights.untrusted_files import JSON_LIMIT, beginning, names_in, read_json, user_path
 from backbonekit.weights.write_folder import file_in, files_in
 
 _LICENCE = re.compile(r"^licen[sc]e:[ \t]*['\"]?([\w.+\-]{1,60})['\"]?[ \t]*$", re.MULTILINE)
 _CARD_HEADER = 20_000  # bytes of a model card within which its header has to end
+_MAX_CARD = 16 * 2**20  # bytes; of a longer one the licence is not read
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,13 @@ class Repository:
         except hub.UnreachableError:
             return frozenset()
 
-    def path(self, filename: str) -> Path:
-        """Where the file lies on this machine; downloads it if needed. Raises StorageError."""
+    def path(self, filename: str, *, limit: int | None = None) -> Path:
+        """Where the file lies on this machine; downloads it if needed, where it has at most `limit` bytes. Raises
+        StorageError."""
         _check_filename(filename)
         if self.folder is None:
             assert self.commit is not None
-            downloaded = hub.download(self.identifier, filename, self.commit)
+            downloaded = hub.download(self.identifier, filename, self.commit, limit=limit)
             if self.branch is not None:
                 hub.remember(self.identifier, self.branch, self.commit)
             return downloaded
@@ -74,7 +76,7 @@ class Repository:
 
     def json(self, filename: str) -> dict[str, Any]:
         """A JSON file that holds an object. Raises StorageError for anything else."""
-        return read_json(self.path(filename), shown=f"{self.origin}: {filename}")
+        return read_json(self.path(filename, limit=JSON_LIMIT), shown=f"{self.origin}: {filename}")
 
     @cached_property
     def licence(self) -> str | None:
@@ -82,7 +84,7 @@ class Repository:
         try:
             if not self.has("README.md"):
                 return None
-            text = beginning(self.path("README.md"), _CARD_HEADER).decode("utf-8", errors="replace")
+            text = beginning(self.path("README.md", limit=_MAX_CARD), _CARD_HEADER).decode("utf-8", errors="replace")
         except OSError:
             return None
         header = re.match(r"\ufeff?---\r?\n(.*?)\r?\n---", text, re.DOTALL)

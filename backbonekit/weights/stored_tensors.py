@@ -3,6 +3,7 @@
 The file is mapped into memory: a tensor costs nothing until it is touched.
 """
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ def _header(path: Path, name: str) -> tuple[dict[str, Any], int]:
     # Read here first because the parser lets a repeated key pass and takes any number of tensors.
     try:
         with open_regular(path, shown=name) as file:
-            start = file.read(8)
+            # A file of the system has size 0, and reading it may wait for ever.
+            start = file.read(min(8, os.fstat(file.fileno()).st_size))
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             # A pickle's 0x80 is also the low byte of one plausible header length in 32.
             is_plausible = 2 <= length <= _MAX_HEADER

@@ -11,12 +11,12 @@ from typing import Any, BinaryIO
 
 from backbonekit.errors import StorageError, bounded
 
-_LIMIT = 16 * 2**20  # bytes; the index of a model with 100,000 tensors has 10 MiB
+JSON_LIMIT = 16 * 2**20  # bytes; the index of a model with 100,000 tensors has 10 MiB
 _SHOWN = 300  # characters of a path in a message
 _CHUNK = 1 << 20  # bytes
 
 
-def read_json(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> dict[str, Any]:
+def read_json(path: Path, *, shown: str | None = None, limit: int = JSON_LIMIT) -> dict[str, Any]:
     """A JSON file that holds an object. `shown`: its name in error messages. Raises StorageError."""
     name = shown or str(path)
     try:
@@ -63,6 +63,12 @@ def open_regular(path: Path, *, shown: str | None = None) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
+def check_regular(path: Path, *, shown: str | None = None) -> int:
+    """The size of a file that another library opens by its path. Raises StorageError as `open_regular`."""
+    with open_regular(path, shown=shown) as file:
+        return os.fstat(file.fileno()).st_size
+
+
 def names_in(folder: Path) -> list[str]:
     """The names of what is in a folder, sorted. Raises StorageError where it cannot be listed."""
     try:
@@ -71,7 +77,7 @@ def names_in(folder: Path) -> list[str]:
         raise StorageError(f"{folder} could not be listed: {error.strerror}.") from error
 
 
-def read_regular(path: Path, *, shown: str | None = None, limit: int = _LIMIT) -> bytes:
+def read_regular(path: Path, *, shown: str | None = None, limit: int = JSON_LIMIT) -> bytes:
     """The content of a regular file of at most `limit` bytes. Raises StorageError."""
     name = shown or str(path)
     with open_regular(path, shown=name) as file:

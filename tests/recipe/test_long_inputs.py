@@ -27,6 +27,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "labels that are no names": {"labels": [1] * COUNT},
     "import paths": {"training": {str(number): {"_target_": "x"} for number in range(COUNT)}},
     "interpolations": {"labels": ["${a}"] * COUNT},
+    "unknown keys of processing": {"processing": many("size")},
+    "unknown keys of a task's processing": {
+        "head": None,
+        "heads": {"a": {"head": {"name": "fcn", "num_classes": 2}, "processing": many("ignore")}},
+    },
     "a long name": {"backbone": {"source": "timm", "name": "x" * 10**6}},
     "tasks": {
         "head": None,

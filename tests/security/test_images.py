@@ -31,9 +31,9 @@ def grey_png(path: Path, width: int, height: int) -> Path:
     return path
 
 
-def pipe(folder: Path) -> Path:
-    os.mkfifo(folder / "pipe.png")
-    return folder / "pipe.png"
+def pipe(folder: Path, name: str = "pipe.png") -> Path:
+    os.mkfifo(folder / name)
+    return folder / name
 
 
 def sparse(folder: Path) -> Path:
@@ -51,6 +51,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "169 megapixels": (lambda folder: grey_png(folder / "x.png", 13_000, 13_000), "169,000,000 pixels; 89,478,485 are"),
     "more than Pillow opens": (lambda folder: grey_png(folder / "x.png", 20_000, 10_000), "too large to be decoded"),
     "a pipe": (pipe, "no regular file"),
+    "a pipe of numbers": (lambda folder: pipe(folder, "pipe.npy"), "no regular file"),
     "a device": (lambda folder: "/dev/zero", "no regular file"),
     "a sparse file": (sparse, "not an image in a known format"),
     "pickled objects": (objects, "broken image"),

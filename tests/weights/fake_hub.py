@@ -16,8 +16,9 @@ class FakeHub:
 
     `faults`: file name -> "cut" (the connection ends halfway), "cut once" (after which the rest is sent on request),
     "flip" (one wrong bit), "short" (half of it, honestly announced), "slow" (seconds go by), "500", "500 once",
-    "elsewhere" (redirected), "drip" (a byte now and then, without end). `etags`: file name -> the ETag that is sent
-    instead of the content's sha256. `described`: what the description of a commit holds instead of the right values.
+    "elsewhere" (redirected), "loop" (to itself), "drip" (a byte now and then, without end). `etags`: file name -> the
+    ETag that is sent instead of the content's sha256. `described`: what the description of a commit holds instead of
+    the right values.
     """
 
     def __init__(self, identifier: str = "owner/name") -> None:
@@ -88,8 +89,9 @@ class FakeHub:
         if content is None:
             return self._refuse(handler, 404, "EntryNotFound")
         fault = self.faults.get(name) if with_body else None
-        if self.faults.get(name) == "elsewhere":
-            return self._redirect(handler, commit, name, content)
+        if self.faults.get(name) in ("elsewhere", "loop"):
+            host = self.elsewhere if self.faults[name] == "elsewhere" else self.address
+            return self._redirect(handler, host, commit, name, content)
         if fault is not None and fault.endswith("once"):
             del self.faults[name]
         if fault in ("500", "500 once"):
@@ -131,9 +133,9 @@ class FakeHub:
         except OSError:  # the client went away
             handler.close_connection = True
 
-    def _redirect(self, handler: BaseHTTPRequestHandler, commit: str, name: str, content: bytes) -> None:
+    def _redirect(self, handler: BaseHTTPRequestHandler, host: str, commit: str, name: str, content: bytes) -> None:
         headers = {
-            "Location": f"{self.elsewhere}/{self.identifier}/resolve/{commit}/{name}",
+            "Location": f"{host}/{self.identifier}/resolve/{commit}/{name}",
             "X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"',
             "X-Linked-Size": str(len(content)),
             "X-Repo-Commit": commit,

@@ -65,3 +65,31 @@ def test_a_file_that_drips_is_given_up(hub: FakeHub, tmp_path: Path):
     messages, _ = run(patience + READ % ["config.json"], hub, tmp_path)
     assert "not finished after 1 seconds" in messages["config.json"]
     assert stored(tmp_path) == set()
+
+
+def test_redirects_without_end(hub: FakeHub, tmp_path: Path):
+    hub.faults = {"config.json": "loop"}
+    messages, _ = run(READ % ["config.json"], hub, tmp_path)
+    assert "the Hub did not respond, or broke off (TooManyRedirects" in messages["config.json"]
+    assert len(hub.requests) < 100
+    assert stored(tmp_path) == set()
+
+
+@pytest.mark.parametrize("siblings", [["../../x"], [{"rfilename": 5}], 5, [None], "x", [{"rfilename": "../../x"}]])
+def test_a_list_of_files_that_is_none(hub: FakeHub, tmp_path: Path, siblings: object):
+    hub.described = {"siblings": siblings}
+    scenario = 'print(json.dumps(message(lambda: open_repository("owner/name").has("recipe.yaml"))))'
+    message, _ = run(scenario, hub, tmp_path)
+    assert message == "gave False" or "the Hub did not respond, or broke off" in message
+
+
+def test_a_text_that_is_too_long_is_not_downloaded(hub: FakeHub, tmp_path: Path):
+    hub.commits[COMMIT] = {"config.json": bytes(17 * 2**20), "README.md": bytes(17 * 2**20)}
+    scenario = """
+repository = open_repository("owner/name")
+print(json.dumps([message(lambda: repository.json("config.json")), message(lambda: repository.licence)]))
+"""
+    (config, licence), _ = run(scenario, hub, tmp_path)
+    assert "config.json has 17,825,792 bytes; more than 16,777,216 are not downloaded" in config
+    assert licence == "gave None"
+    assert stored(tmp_path) == set()

@@ -13,6 +13,7 @@ from typing import Any
 
 import backbonekit as bk
 from backbonekit.hub.opening import open_model
+from backbonekit.weights.pickled import read_pickled
 from tests.security.tried.harness import Attack
 
 SMALL: dict[str, Any] = {
@@ -155,6 +156,19 @@ NO_FILES: dict[str, Callable[[Path], Any]] = {
     "a link to itself": lambda path: path.symlink_to(path),
     "100 GB": _sparse(10**11),
 }
+
+
+def _backbone_file(make: Callable[[Path], Any]) -> Attack:
+    """Another kind of file where a folder of recipes has one."""
+
+    def prepare(folder: Path) -> Callable[[], Any]:
+        (folder / "model" / "backbone").mkdir(parents=True)
+        make(folder / "model" / "backbone" / "x.yaml")
+        return lambda: bk.build_model("maskformer_resnet50", ["backbone=x"], config_dir=folder)
+
+    return prepare
+
+
 FILES = (WEIGHTS, "recipe.yaml", "config.json", "preprocessor_config.json", "README.md", "model.safetensors.index.json")
 USES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "load_model": ("r.yaml", bk.load_model),
@@ -166,6 +180,7 @@ USES: dict[str, tuple[str, Callable[[str], Any]]] = {
     ),
     "backbone.name": ("x", lambda path: bk.build_model({"backbone": {"source": "hf", "name": path}})),
     "config_dir": ("x", lambda path: bk.build_model("maskformer_resnet50", ["backbone=x"], config_dir=path)),
+    "convert": ("x.bin", lambda path: read_pickled(Path(path))),
     "AutoBackbone": ("x", bk.AutoBackbone.from_pretrained),
     "AutoImageProcessor": ("x", bk.AutoImageProcessor.from_pretrained),
 }
@@ -177,6 +192,7 @@ def prepare() -> None:
 
 
 ATTACKS: dict[str, Attack] = {
+    **{f"a backbone's file is {kind}": _backbone_file(make) for kind, make in NO_FILES.items()},
     "10,000 dimensions": _tensors(lambda header, end: iter([("body.x", [1] * 9_999 + [0])])),
     "40,000 tensors too many": _surplus(40_000, "body.layer{}"),
     "one missing, 40,000 with near names": _tensors(_near, keep=0),
