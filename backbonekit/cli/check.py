@@ -52,7 +52,7 @@ def main(words: Sequence[str]) -> int:
 
     source = open_data(data)
     steps = open_augmentation(augmentation)  # type: ignore[arg-type]
-    splits = {name: _examined(source, name) for name in _SPLITS if data.get(name) is not None}
+    splits = {name: _examined(source, name) for name in _SPLITS if data.get(name)}
     found: dict[str, Findings] = {}
     for name, split in splits.items():
         with _progress(len(split)) as progress:

@@ -154,15 +154,13 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
     return 0
 
 
-def _open(experiment: Experiment) -> "tuple[DataSource, Sequence[Any]]":
-    """The data and the steps of its augmentation."""
+def _open(experiment: Experiment) -> "tuple[DataSource, Sequence[Any] | None]":
+    """The data and the steps of its augmentation; None for those of the paper, which follow the model."""
     from backbonekit.data import open_augmentation, open_data
 
     assert experiment.data is not None
-    steps = experiment.augmentation or ()
-    if isinstance(steps, str):
-        raise RecipeError("augmentation=paper: not known yet for this model; give a list of steps.")
-    return open_data(experiment.data), open_augmentation(steps)
+    steps = experiment.augmentation
+    return open_data(experiment.data), None if isinstance(steps, str) else open_augmentation(steps)
 
 
 def _builder(arguments: Arguments, seed: int) -> "Callable[[Recipe], ComposedModel]":

@@ -43,6 +43,7 @@ examples:
   backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
   backbonekit export recipe=runs/m1 output=model.onnx
   backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8
+  backbonekit check data=coco data.root=photos data.train=train.json output=sheet.png
   backbonekit list backbones
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1

@@ -4,10 +4,15 @@ Nothing here imports torch before an image or an augmentation is used.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from backbonekit.data.given import GivenData
 from backbonekit.data.opening import open_augmentation, open_data
 from backbonekit.data.paper import paper_steps
+
+if TYPE_CHECKING:
+    from backbonekit.data.augmented_split import AugmentedSplit
+    from backbonekit.data.training_size import training_processor
 
 __all__ = ["AugmentedSplit", "GivenData", "open_augmentation", "open_data", "paper_steps", "training_processor"]
 

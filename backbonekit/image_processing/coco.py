@@ -183,19 +183,27 @@ def _uncompressed(text: str) -> list[int]:
 
 def _inside(polygon: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """bool [height, width]: whose centres have an odd number of edges to their left."""
-    if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2:
-        raise ContractError(f"a polygon has three points or more, [x0, y0, x1, y1, ...]; given {polygon.size} numbers.")
+    if polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
+        raise ContractError(
+            f"a polygon has three points or more, [x0, y0, x1, y1, ...]; given {polygon.size} numbers"
+            f"{'' if np.isfinite(polygon).all() else ', some not finite'}."
+        )
     height, width = size
-    points = polygon.reshape(-1, 2)
-    columns = np.arange(width) + 0.5
-    crossings = np.zeros((height, width), dtype=bool)
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        low, high = min(y0, y1), max(y0, y1)
-        # rows: whose centres lie between the two ends; half open, so that a shared end counts once
-        first, last = (int(np.clip(np.ceil(end - 0.5), 0, height)) for end in (low, high))
-        if first >= last:
-            continue
-        rows = np.arange(first, last) + 0.5
-        meets = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0))
-        crossings[first:last] ^= columns >= meets[:, None]
-    return crossings
+    inside = np.zeros(size, dtype=bool)
+    x, y = polygon.reshape(-1, 2).T
+    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
+    # rows: whose centres lie between the two ends of an edge; half open, so that a shared end counts once
+    first = np.clip(np.ceil(np.minimum(y, next_y) - 0.5), 0, height).astype(np.int64)
+    last = np.clip(np.ceil(np.maximum(y, next_y) - 0.5), 0, height).astype(np.int64)
+    counts = last - first
+    edges = np.repeat(np.arange(len(x)), counts)
+    if not len(edges):
+        return inside
+    rows = np.arange(len(edges)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edges]
+    meets = x[edges] + (rows + 0.5 - y[edges]) * ((next_x - x)[edges] / (next_y - y)[edges])
+    columns = np.clip(np.ceil(meets - 0.5), 0, width).astype(np.int64)  # the first centre right of the edge
+    top, left = rows.min(), columns.min()
+    shape = rows.max() - top + 1, columns.max() - left + 1
+    starts = np.bincount((rows - top) * shape[1] + columns - left, minlength=shape[0] * shape[1]).reshape(shape)
+    inside[top : top + shape[0], left : left + shape[1] - 1] = (np.cumsum(starts, axis=1) % 2 == 1)[:, :-1]
+    return inside

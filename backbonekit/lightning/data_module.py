@@ -8,6 +8,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler
 
 from backbonekit.contract.datasets import DataSource, Split
+from backbonekit.data.training_size import training_processor
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.lightning.batch import Originals
@@ -70,7 +71,7 @@ class DataModule(LightningDataModule):
             multiple=self.batch_size,
             start=self._start,
         )
-        return self._loader(images, sampler, size, with_originals=False)
+        return self._loader(images, sampler, size, training_processor(self.processor, self.steps))
 
     def val_dataloader(self) -> DataLoader | list[Any]:
         if self.val is None:
@@ -79,7 +80,7 @@ class DataModule(LightningDataModule):
         size, processes, rank = self._share()
         # Shares of equal length, for which the first images stand in twice: every image is measured once, by its index.
         sampler = DistributedSampler(images, processes, rank, shuffle=False)
-        return self._loader(images, sampler, size, with_originals=True)
+        return self._loader(images, sampler, size, self.processor, with_originals=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the training is: read when Lightning writes a checkpoint."""
@@ -119,12 +120,14 @@ class DataModule(LightningDataModule):
             )
         return size, processes, rank
 
-    def _loader(self, images: Any, sampler: Any, size: int, *, with_originals: bool) -> DataLoader:
+    def _loader(
+        self, images: Any, sampler: Any, size: int, processor: ImageProcessor, *, with_originals: bool = False
+    ) -> DataLoader:
         return DataLoader(
             images,
             batch_size=size,
             sampler=sampler,
-            collate_fn=Collate(self.processor, images, with_originals=with_originals),
+            collate_fn=Collate(processor, images, with_originals=with_originals),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

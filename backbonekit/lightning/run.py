@@ -17,6 +17,7 @@ from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.measuring import evaluation_of
 from backbonekit.contract.datasets import DataSource, Split
 from backbonekit.contract.processes import is_first_process
+from backbonekit.data import open_augmentation, paper_steps
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.evaluation import Evaluation
 from backbonekit.lightning.best_model import BestModel
@@ -45,13 +46,13 @@ def run_experiment(
     *,
     source: DataSource,
     build: Callable[[Recipe], ComposedModel],
-    steps: Sequence[Any] = (),
+    steps: Sequence[Any] | None = (),
     resume: bool = False,
 ) -> BestModel:
     """Trains, and returns what is known of the best model, which `folder` holds then.
 
-    `experiment`: with the classes of `source`. `build`: makes its model. `steps`: of the augmentation.
-    `resume`: goes on from the checkpoint in `folder`.
+    `experiment`: with the classes of `source`. `build`: makes its model. `steps`: of the augmentation; None:
+    those that the paper of the model's heads has. `resume`: goes on from the checkpoint in `folder`.
 
     Raises Interrupted after Ctrl-C, once the checkpoint is written; ContractError where the loss is no number.
     """
@@ -78,7 +79,7 @@ def run_experiment(
         batch_size=experiment.optimisation.batch_size,
         num_workers=settings.num_workers,
         seed=settings.seed,
-        steps=steps,
+        steps=_paper(model) if steps is None else steps,
         val=None if validation is None else "val",
     )
     log = CsvLog(folder / METRICS, resumed_at=_steps_done(folder / CHECKPOINT) if resume else None)
@@ -109,6 +110,11 @@ def run_experiment(
     if is_first_process():
         write_plots(folder, folder / METRICS, best.scores)
     return best
+
+
+def _paper(model: ComposedModel) -> list[Any]:
+    heads = [task.head.name for task in model.recipe.tasks.values() if task.head is not None]
+    return open_augmentation(paper_steps(heads, model.processor.processing))
 
 
 def _validation(source: DataSource) -> Split | None:

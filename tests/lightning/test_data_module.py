@@ -80,6 +80,13 @@ def test_an_augmented_epoch():
         torch.testing.assert_close(one["pixel_values"], other["pixel_values"].flip(-1))
 
 
+def test_training_images_keep_the_size_that_a_step_sets():
+    steps = open_augmentation([{"name": "scale_jitter", "size": [40, 48], "smallest": 0.5}])
+    data = DataModule(Shapes(), ImageProcessor(PLAIN), batch_size=2, steps=steps)
+    assert next(iter(data.train_dataloader()))["pixel_values"].shape == (2, 3, 40, 48)
+    assert next(iter(data.val_dataloader()))["pixel_values"].shape == (2, 3, 32, 32)
+
+
 def model_of_three():
     return build_model({"backbone": TIMM_RESNET, "head": {**FCN, "num_classes": 3}, "processing": {"size": [32, 32]}})
 

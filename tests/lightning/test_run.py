@@ -213,6 +213,15 @@ def test_without_validation_the_last_model_is_saved(tmp_path):
     assert all(torch.equal(state[f"model.{name}"], value) for name, value in weights(tmp_path / "x").items())
 
 
+def test_the_augmentation_of_the_paper_follows_the_head(tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr("backbonekit.lightning.run.paper_steps", lambda *given: used.append(given) or ["vertical_flip"])
+    run(tmp_path / "x", "augmentation=paper", "trainer.max_epochs=1", steps=None)
+    ((heads, processing),) = used
+    assert heads == ["fcn"]
+    assert processing.size == (32, 32)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
