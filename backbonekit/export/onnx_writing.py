@@ -39,7 +39,6 @@ def write_onnx(program: ExportedProgram, outputs: Sequence[str], metadata: Expor
             f"export: the weights have {size / 1e9:.1f} GB, and more than 2 GB are not written as ONNX. The fix: "
             f"output=model.pt2, or a model in float16."
         )
-    _copy_where_needed(program)
     try:
         with _quiet():
             converted: Any = torch.onnx.export(program, dynamo=True, verbose=False, output_names=list(outputs))
@@ -57,15 +56,6 @@ def write_onnx(program: ExportedProgram, outputs: Sequence[str], metadata: Expor
             )
     model.metadata_props[KEY] = metadata.to_json()
     ir.save(model, path)
-
-
-def _copy_where_needed(program: ExportedProgram) -> None:
-    """Tracing notes a reshape as a view where the tensor's layout allows one. The converter computes attention in
-    another way, whose result has another layout where heads have an odd width (Swin with 12 channels a head), and
-    refuses the view. In ONNX both are the same operation."""
-    for node in program.graph.nodes:
-        if node.target is torch.ops.aten.view.default:
-            node.target = torch.ops.aten.reshape.default
 
 
 @contextmanager
