@@ -4,6 +4,7 @@ import enum
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jaxtyping import Bool, Float
@@ -154,7 +155,7 @@ class BackboneMixin(ModelSaving):
     def processing(self) -> Processing:
         """What its weights expect of an image: as the repository says that they came from, else the family's usual."""
 
-    @property
+    @cached_property
     def processor(self) -> ImageProcessor:
         """Prepares images for it."""
         return ImageProcessor(self.processing)

@@ -202,6 +202,7 @@ def test_published_weights_and_the_architectures_norm_unless_said_otherwise():
         (["pool=clas"], ["did you mean 'cls'"]),
         (["dtype=int8", "output=f.txt"], ["dtype=int8", "ends in .parquet"]),
         (["workers=0", "batch_size=many", "engine=spark"], ["workers=0", "batch_size=many", "engine=spark"]),
+        (["engine=ray", "device=cuda"], ["device= is of one machine"]),
     ],
 )
 def test_mistakes_are_told_together(words, says, capsys):
