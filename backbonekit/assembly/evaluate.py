@@ -96,7 +96,7 @@ def _measure(
         return
     for index, result, target in zip(indices, results, targets, strict=True):
         try:
-            evaluation.update([result], [target], [index])
+            evaluation.update([result], [model.processor.relabelled(target)], [index])
         except ContractError as error:
             raise ContractError(f"{split.name(index)}: {error}") from error
 

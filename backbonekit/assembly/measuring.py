@@ -16,7 +16,7 @@ def evaluation_of(model: Predictor, *, task: str | None = None, keys: Iterable[s
     """An evaluation of all tasks of a model, empty. `task` and `keys`: see `readings_of`."""
     readings = readings_of(model, task=task, keys=keys)
     labels = {name: model.task_labels(name) for name in readings}
-    return Evaluation(readings, labels, ignore_label=model.processor.ignore_label)
+    return Evaluation(readings, labels, ignore_label={name: model.processor.ignore_label_of(name) for name in readings})
 
 
 def readings_of(model: Predictor, *, task: str | None = None, keys: Iterable[str] = ()) -> dict[str, str]:
@@ -60,7 +60,7 @@ def results_of(
             labels=model.task_labels(name),
             threshold=evaluation.options(name).threshold,
             top_k=evaluation.options(name).top_k,
-            ignore_label=model.processor.ignore_label,
+            ignore_label=model.processor.ignore_label_of(name),
         )
         for name, reading in evaluation.readings.items()
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.scores import Scores, together
+from backbonekit.contract.targets import targets_of
 from backbonekit.errors import ContractError, RecipeError, nearest
 from backbonekit.evaluation.classification import ClassificationMeasure
 from backbonekit.evaluation.depth import DepthMeasure
@@ -33,7 +34,7 @@ class Evaluation:
 
     `readings`: what each prediction is read as (classification, semantic, detection, instance, panoptic, depth,
     keypoints): one word, or a mapping from the name of a task to it. `labels`: of the classes, or a mapping from the
-    name of a task to them. `ignore_label`: of pixels without a class.
+    name of a task to them. `ignore_label`: of pixels without a class, or a mapping likewise.
 
     Memory: a few kilobytes an image. Each image counts once, by its index, however often and by however many processes
     it is given, so that a sharded data set that was padded is measured right.
@@ -44,7 +45,7 @@ class Evaluation:
         readings: str | Mapping[str, str],
         labels: Labels | Mapping[str, Labels | None] | None = None,
         *,
-        ignore_label: int = 255,
+        ignore_label: int | Mapping[str, int] = 255,
     ) -> None:
         by_task = {"": readings} if isinstance(readings, str) else dict(readings)
         self.measures: dict[str, Measure] = {}
@@ -52,7 +53,8 @@ class Evaluation:
             if reading not in MEASURES:
                 raise RecipeError(f"nothing measures {reading!r}; {nearest(reading, MEASURES)}")
             of_task = labels.get(task) if isinstance(labels, Mapping) else labels
-            self.measures[task] = MEASURES[reading](of_task, ignore_label=ignore_label)
+            ignored = ignore_label if isinstance(ignore_label, int) else ignore_label[task]
+            self.measures[task] = MEASURES[reading](of_task, ignore_label=ignored)
         self.readings = by_task
         self._records: State = {task: {} for task in by_task}
 
@@ -65,12 +67,14 @@ class Evaluation:
         """Adds images: their results (with several tasks a dict by task each) and targets, both in the image's own
         pixels, and their indices in the data set.
 
-        A target without a task's keys is no ground truth for it and counts nowhere in it. Raises ContractError, with
-        the index of the image, where a result and its target do not go together.
+        A target without a task's keys is no ground truth for it and counts nowhere in it; nor does a `class` of shape
+        [0]. A task's own keys ("TASK.KEY") take the place of those of all. Raises ContractError, with the index of the
+        image, where a result and its target do not go together.
         """
-        for result, target, index in zip(results, targets, indices, strict=True):
+        for result, given, index in zip(results, targets, indices, strict=True):
             for task, measure in self.measures.items():
-                if not all(key in target for key in measure.needs):
+                (target,) = targets_of([given], task)  # type: ignore[list-item]
+                if not all(key in target and not _is_no_class(key, target) for key in measure.needs):
                     continue
                 try:
                     record = measure.record(result[task] if task else result, target)
@@ -107,3 +111,8 @@ class Evaluation:
         """Forgets all images."""
         for records in self._records.values():
             records.clear()
+
+
+def _is_no_class(key: str, target: Mapping[str, Any]) -> bool:
+    """Whether the class of the image is ignored."""
+    return key == "class" and getattr(target[key], "shape", None) == (0,)

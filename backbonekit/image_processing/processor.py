@@ -17,13 +17,13 @@ from backbonekit.contract.labels import Labels
 from backbonekit.contract.option_schema import schemas_of
 from backbonekit.contract.option_values import faults_of
 from backbonekit.contract.processing import Geometry, Processing
-from backbonekit.contract.targets import TargetReader
+from backbonekit.contract.targets import Target, TargetReader
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.batch import canvas_for, pad_together, split_sample
 from backbonekit.image_processing.pixels import ImageLike, channels_of, to_pixels
 from backbonekit.image_processing.resize import crop_box, resize_pixels, resized_size
 from backbonekit.image_processing.target_formats import is_coco_object, is_supervision
-from backbonekit.image_processing.target_rules import TargetRules, TargetsByTask, joined, read_by_task
+from backbonekit.image_processing.target_rules import TargetRules, TargetsByTask, joined, read_by_task, relabel_by_task
 from backbonekit.image_processing.targets import move_target, pad_target
 
 _MAX_CHANNELS = 1_024  # of an image; hyperspectral cameras have a few hundred bands
@@ -139,6 +139,11 @@ class ImageProcessor:
     def ignore_label_of(self, task: str) -> int:
         """That of one of several tasks, which may have its own."""
         return self.tasks[task].ignore_label if task in self.tasks else self.ignore_label
+
+    def relabelled(self, target: Mapping[str, Any]) -> Target:
+        """A target of an image as it was given, with the classes of the model's tasks in place of the labels of the
+        files; nothing else of it is read or changed. What a result is compared with."""
+        return joined(relabel_by_task(target, {"": self._rules(), **self.tasks}))
 
     def _read_targets(self, given: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> list[TargetsByTask]:
         """Of images of these (height, width)."""

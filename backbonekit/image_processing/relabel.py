@@ -8,6 +8,8 @@ from torch import Tensor
 
 from backbonekit.contract.targets import PER_OBJECT_KEYS, Target
 
+_RECORDS = ("iscrowd", "area")  # of each object too, where the target still has them
+
 
 def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_label: int) -> Target:
     """The target with the labels of `segmentation`, `labels` and a single `class` changed, all at once.
@@ -24,7 +26,7 @@ def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_
     classes = {label: number for label, number in numbers.items() if number is not None}
     if "labels" in changed:
         kept = ~torch.isin(changed["labels"], torch.tensor(ignored, dtype=torch.int64))
-        changed |= {key: changed[key][kept] for key in PER_OBJECT_KEYS if key in changed}
+        changed |= {key: changed[key][kept] for key in (*PER_OBJECT_KEYS, *_RECORDS) if _has_each(changed, key)}
         changed["labels"] = relabelled(changed["labels"], classes)
     if "class" in changed and changed["class"].numel() == 1 and not changed["class"].is_floating_point():
         if int(changed["class"]) in ignored:
@@ -32,6 +34,11 @@ def relabelled_target(target: Target, numbers: Mapping[int, int | None], ignore_
         else:
             changed["class"] = relabelled(changed["class"], classes)
     return changed  # type: ignore[return-value]
+
+
+def _has_each(target: Mapping[str, Any], key: str) -> bool:
+    """Whether a key has one entry for each object."""
+    return isinstance(target.get(key), Tensor) and len(target[key]) == len(target["labels"])
 
 
 def relabelled(labels: Tensor, numbers: Mapping[int, int]) -> Tensor:

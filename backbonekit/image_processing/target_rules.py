@@ -34,12 +34,16 @@ class TargetRules:
     def read(self, given: Any, size: tuple[int, int], *, image: int) -> Target:
         """The target of an image of `size` (height, width): checked, with the labels that `label_map` makes of the
         files' own."""
-        target = read_target(given, size, image=image, readers=self.readers, labels=self.labels)
-        if self.label_map:
-            target = relabelled_target(target, read_label_map(self.label_map), self.ignore_label)
+        target = self.relabelled(read_target(given, size, image=image, readers=self.readers, labels=self.labels))
         if self.num_checked is not None and "segmentation" in target:
             check_no_mask_values(target["segmentation"], self.num_checked, self.ignore_label, where=f"targets[{image}]")
         return target
+
+    def relabelled(self, target: Target) -> Target:
+        """The target with the labels that `label_map` makes of its own."""
+        if not self.label_map:
+            return target
+        return relabelled_target(target, read_label_map(self.label_map), self.ignore_label)
 
 
 def read_by_task(given: Any, size: tuple[int, int], rules: Mapping[str, TargetRules], *, image: int) -> TargetsByTask:
@@ -48,24 +52,45 @@ def read_by_task(given: Any, size: tuple[int, int], rules: Mapping[str, TargetRu
     Keys of a task's own ("TASK.KEY") take the place of those of all tasks. Raises ContractError as `read_target`.
     """
     shared = rules[""]
-    prefixes = {task: own_key(task, "") for task in rules if task}
-    everyone, owned = given, {}
-    if isinstance(given, Mapping):
-        owned = {key: value for key, value in given.items() if str(key).startswith(tuple(prefixes.values()))}
-        check_keys(owned, image, shared.readers)
-        everyone = {key: value for key, value in given.items() if key not in owned} if owned else given
+    everyone, owned = _split(given, rules)
+    for task, own in owned.items():
+        check_keys({own_key(task, key): value for key, value in own.items()}, image, shared.readers)
     read = {"": shared.read(everyone, size, image=image)}
-    for task, prefix in prefixes.items():
-        own = {key.removeprefix(prefix): value for key, value in owned.items() if key.startswith(prefix)}
+    for task, own in owned.items():
         if own or rules[task].is_own:
             target = rules[task].read({**everyone, **own} if own else everyone, size, image=image)
             read[task] = _kept(target, [one for one in shared.readers if one.task == task])
     return read
 
 
+def relabel_by_task(target: Mapping[str, Any], rules: Mapping[str, TargetRules]) -> TargetsByTask:
+    """A target that is read already, with the labels that each task makes of them."""
+    everyone, owned = _split(target, rules)
+    changed = {"": rules[""].relabelled(everyone)}
+    for task, own in owned.items():
+        if own or rules[task].is_own:
+            changed[task] = rules[task].relabelled({**everyone, **own})  # type: ignore[typeddict-item]
+    return changed
+
+
 def joined(by_task: Mapping[str, Target]) -> Target:
     """One target with the keys of all tasks and those of each, "TASK.KEY"."""
     return {own_key(task, key): value for task, target in by_task.items() for key, value in target.items()}  # type: ignore[return-value]
+
+
+def _split(given: Any, rules: Mapping[str, TargetRules]) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """The keys of all tasks, and by task those of its own, without its name."""
+    owned: dict[str, dict[str, Any]] = {task: {} for task in rules if task}
+    if not owned or not isinstance(given, Mapping):
+        return given, owned
+    everyone = {}
+    for key, value in given.items():
+        task, point, own = str(key).partition(".")
+        if point and task in owned:
+            owned[task][own] = value
+        else:
+            everyone[key] = value
+    return everyone, owned
 
 
 def _kept(target: Target, readers: Sequence[TargetReader]) -> Target:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import backbonekit as bk
+from backbonekit.assembly.evaluate import evaluate
 from backbonekit.cli.predict import main as predict
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.postprocessing.coco import CocoResults
@@ -140,6 +141,35 @@ def test_results_drawings_and_files_have_the_names_of_each_task(tmp_path):
         ("coarse", 1, "thing"),
     ]
     assert "labels.category_ids" in written["info"]["description"]
+
+
+def test_a_split_is_measured_by_the_rules_of_each_task():
+    """What is right by a task's own classes counts as right, though the files have other labels."""
+
+    class Files:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int):
+            return IMAGE, {"segmentation": torch.from_numpy(files()), "class": torch.tensor(index)}
+
+        def name(self, index: int) -> str:
+            return f"{index}.png"
+
+    tasks = {
+        **two(processing=OWN)["heads"],
+        "image": {"head": {"name": "classification", "num_classes": 1}, "processing": {"label_map": {"1": "ignore"}}},
+    }
+    model = randomise_weights(bk.build_model(recipe(**tasks)))
+    found = evaluate(model, Files())
+    fine, coarse, *_ = (table.rows for table in found.scores.per_class)
+    (result,) = model.predict([IMAGE])
+    expected, classes = torch.from_numpy(files()), result["coarse"].segmentation
+    counted = expected != 255
+    share = ((classes == (expected == 1)) & counted).sum() / counted.sum()
+    assert found.scores.summary["coarse/pixel_accuracy"] == pytest.approx(share.item())
+    assert [name for name, _, _ in coarse] == ["stuff", "thing"]
+    assert [row[:2] for row in fine] == [("road", 7), ("car", 26), ("tree", 21)]
 
 
 def test_the_command_line_shows_and_saves_them(tmp_path, capsys):
