@@ -38,9 +38,8 @@ def confusion_png(confusion: Confusion, *, most: int = MOST_CLASSES) -> bytes:
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     hidden = len(confusion.names) - rows
-    title = f"Confusion of {confusion.title}" + (
-        f", the {rows} most frequent of {len(confusion.names)} classes" if hidden else ""
-    )
+    chosen = f", the {rows} most frequent of {len(confusion.names)} classes" if hidden else ""
+    title = f"Confusion of {confusion.title}{chosen}, % of each row"
     style(axes, title=title, x="result", y="ground truth", with_grid=False)
     size = 8 if rows <= 15 else 6.5
     axes.set_xticks(range(columns), [shown(name) for name in names], rotation=45, ha="right", rotation_mode="anchor")
@@ -74,11 +73,9 @@ def precision_png(curves: PrecisionCurves, *, most: int = _MOST_CURVES) -> bytes
         if index not in named:
             axes.plot(curves.recalls, curves.precisions[index], color=PALE, linewidth=0.7, alpha=0.5)
     lines, names = [], []
-    for position, index in enumerate(sorted(named, key=lambda index: -curves.precisions[index].mean())):
-        line = axes.plot(
-            curves.recalls, curves.precisions[index], color=COLOURS[position % len(COLOURS)], linewidth=1.4
-        )
-        lines += line
+    for position, index in enumerate(reversed(named)):  # the best first, in the order of the curves
+        colour = COLOURS[position % len(COLOURS)]
+        lines += axes.plot(curves.recalls, curves.precisions[index], color=colour, linewidth=1.4)
         names.append(f"{shown(curves.names[index])}  {curves.precisions[index].mean():.3f}")
     mean = curves.precisions[known].mean(axis=0)
     lines = [*axes.plot(curves.recalls, mean, color=INK, linewidth=2.6), *lines]

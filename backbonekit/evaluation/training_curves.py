@@ -15,6 +15,7 @@ Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> steps and values
 _MOST = 10  # curves of a picture
 _SMOOTHED = 30  # about as many points as a smoothed curve has independent ones
 _TRAIN, _VAL = "train_", "val_"
+_VALIDATION = COLOURS[2]
 
 
 def training_plots(log: Path) -> dict[str, bytes]:
@@ -54,6 +55,7 @@ def loss_png(losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
     figure = new_figure(8.0, 4.5)
     axes = figure.subplots()
     lines, names = [], []
+    others = [colour for colour in COLOURS if colour != _VALIDATION]
     order = sorted(losses, key=lambda name: (name != "train_loss", name != "val_loss", name))
     terms = [name for name in order if name.startswith(f"{_TRAIN}loss_")][:_MOST]
     for name in order:
@@ -63,10 +65,10 @@ def loss_png(losses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bytes:
             lines += axes.plot(steps, smoothed(values), color=INK, linewidth=2.2)
             names.append("training")
         elif name == "val_loss":
-            lines += axes.plot(steps, values, color=COLOURS[2], linewidth=2.0, marker="o", markersize=3.5)
+            lines += axes.plot(steps, values, color=_VALIDATION, linewidth=2.0, marker="o", markersize=3.5)
             names.append("validation")
         elif name in terms:
-            colour = COLOURS[terms.index(name) % len(COLOURS)]
+            colour = others[terms.index(name) % len(others)]
             lines += axes.plot(steps, smoothed(values), color=colour, linewidth=1.0)
             names.append(name.removeprefix(f"{_TRAIN}loss_"))
     style(axes, title="Loss", x="step", y="loss")
