@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 
 import backbonekit as bk
+from backbonekit.contract.labels import Labels
+from backbonekit.contract.results import ClassResult
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.hf_models import model_kinds
 from backbonekit.hf_models.backbone_classes import FamilyBackbone
@@ -138,6 +140,12 @@ def _predicted(**options: Any) -> Any:
     image = Image.fromarray((IMAGES[0].permute(1, 2, 0).clamp(0, 1) * 255).byte().numpy())
     found = bk.predict(small.masks().model, image, **{"task": "semantic", "threshold": 0.0, **options})[0]
     return [type(found).__name__, found.segmentation, found.to_dict() if hasattr(found, "to_dict") else ""]
+
+
+def _drawn(**options: Any) -> Any:
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    found = ClassResult(torch.tensor([1, 0]), torch.tensor([0.75, 0.25]))
+    return repr(np.array(bk.draw(image, found, **options)).tolist())
 
 
 PROBES: dict[str, tuple[Any, dict[str, Probe]]] = {
@@ -278,6 +286,23 @@ PROBES: dict[str, tuple[Any, dict[str, Probe]]] = {
             "boxes": {"boxes": [[0, 0, 9, 9]]}, "task": {"task": "panoptic"}, "batch_size": {"batch_size": 0},
         }.items()},
     ),
+    "draw": (
+        bk.draw,
+        {argument: (lambda _, options=options: (_drawn, lambda: _drawn(**options))) for argument, options in {
+            "labels": {"labels": Labels(NAMES)}, "bands": {"bands": [2, 1, 0]},
+        }.items()},
+    ),
+    "VitPoseBackbone.forward": (
+        bk.VitPoseBackbone.forward,
+        _calls(lambda: bk.VitPoseBackbone(small.pose().config.backbone_config.copy()),
+               {**STATES, "dataset_index": torch.tensor([0])}, "__call__", IMAGES[..., :48]),
+    ),
+    "post_process_semantic_segmentation": (
+        bk.AutoImageProcessor.post_process_semantic_segmentation,
+        _calls(lambda: bk.AutoImageProcessor.from_dict({"image_processor_type": "SegformerImageProcessor"}),
+               {"target_sizes": [(9, 8)], "return_segmentation_scores": True}, "post_process_semantic_segmentation",
+               {"logits": IMAGES}),
+    ),
 }  # fmt: skip
 # Arguments with tests of their own: those that need a Hub, pixels outside what a small random model finds, or a screen.
 ELSEWHERE = {
@@ -287,10 +312,14 @@ ELSEWHERE = {
     ("predict", "threshold"): ("postprocessing", "threshold="),
     ("predict", "top_k"): ("postprocessing", "top_k="),
     ("predict", "progress"): ("assembly/test_predicting.py", "progress="),
+    **{("predict", name): ("assembly/test_tiles.py", f"{name}=") for name in ("tile", "overlap", "augment")},
     ("DenseModel.forward", "output_attentions"): ("hf_models/test_calls.py", "output_attentions=True"),
     ("load_model", "merge_adapter"): ("assembly/test_adapters.py", "merge_adapter"),
 }  # fmt: skip
-FIRST = ("self", "pretrained_model_name_or_path", "pixel_values", "model", "images", "where", "save_directory")
+FIRST = (
+    *("self", "pretrained_model_name_or_path", "pixel_values", "model", "image", "images", "result", "outputs"),
+    *("where", "save_directory"),
+)
 
 
 def _frozen() -> bk.ResNetBackbone:
