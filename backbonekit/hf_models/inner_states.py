@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock, get_ident
 
 from torch import Tensor
 
@@ -11,6 +12,8 @@ from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
 from backbonekit.hf_models.attention_weights import caught_weights
+
+_RECORDING = RLock()
 
 
 @dataclass
@@ -70,16 +73,20 @@ def _of_timm(
 
 @contextmanager
 def recorded(backbone: StagedBackbone | TimmBackbone, *, states: bool, attentions: bool) -> Iterator[InnerStates]:
-    """Inside, a call of the backbone fills the yielded object too, wherever in a model the backbone stands."""
-    record = InnerStates()
+    """Inside, a call of the backbone fills the yielded object too, wherever in a model the backbone stands. Threads
+    that share a model record one after the other, and other calls of theirs are left as they are."""
+    record, thread = InnerStates(), get_ident()
 
     def forward(pixel_values: Tensor) -> FeatureMaps:
+        if get_ident() != thread:
+            return type(backbone).forward(backbone, pixel_values)  # type: ignore[arg-type]
         maps, found = run_with_states(backbone, pixel_values, states=states, attentions=attentions)
         record.hidden_states, record.attentions = found.hidden_states, found.attentions
         return maps
 
-    backbone.forward = forward  # a module's call looks the method up on the object first
-    try:
-        yield record
-    finally:
-        del backbone.forward
+    with _RECORDING:
+        backbone.forward = forward  # a module's call looks the method up on the object first
+        try:
+            yield record
+        finally:
+            del backbone.forward

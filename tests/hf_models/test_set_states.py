@@ -98,10 +98,39 @@ def test_threads_that_share_a_model_each_have_their_own_states(kind) -> None:
     for thread in threads:
         thread.join()
     for index in range(2):
-        assert len(outputs[index]) == 6
+        assert len(outputs[index]) == 6  # no thread stopped at an error
         for output in outputs[index]:
             for field in (LAST[kind], STATES[kind], WEIGHTS[kind]):
                 torch.testing.assert_close(output[field], expected[index][field])
+
+
+def test_threads_that_share_a_model_of_maps_each_have_their_own_states() -> None:
+    model = randomise_weights(small.depth()).eval()
+    images = [torch.randn(1, 3, 56 + 14 * index, 56) for index in range(3)]
+    wanted = [True, True, False]
+    outputs: list[list] = [[], [], []]
+
+    def run(index: int) -> None:
+        options = {"output_hidden_states": wanted[index], "output_attentions": wanted[index]}
+        with torch.no_grad():
+            outputs[index] += [model(images[index], **options) for _ in range(6)]
+
+    threads = [Thread(target=run, args=(index,)) for index in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with torch.no_grad():
+        for index, found in enumerate(outputs):
+            expected = model(images[index], output_hidden_states=True, output_attentions=True)
+            assert len(found) == 6
+            for output in found:
+                torch.testing.assert_close(output.predicted_depth, expected.predicted_depth, rtol=1e-4, atol=1e-5)
+                if wanted[index]:
+                    torch.testing.assert_close(output.hidden_states, expected.hidden_states)
+                    torch.testing.assert_close(output.attentions, expected.attentions)
+                else:
+                    assert output.hidden_states is output.attentions is None
 
 
 @kinds
