@@ -39,6 +39,7 @@ def write_onnx(program: ExportedProgram, outputs: Sequence[str], metadata: Expor
             f"export: the weights have {size / 1e9:.1f} GB, and more than 2 GB are not written as ONNX. The fix: "
             f"output=model.pt2, or a model in float16."
         )
+    _copy_before_views(program)
     try:
         with _quiet():
             converted: Any = torch.onnx.export(program, dynamo=True, verbose=False, output_names=list(outputs))
@@ -56,6 +57,26 @@ def write_onnx(program: ExportedProgram, outputs: Sequence[str], metadata: Expor
             )
     model.metadata_props[KEY] = metadata.to_json()
     ir.save(model, path)
+
+
+def _copy_before_views(program: ExportedProgram) -> None:
+    """The converter replaces a reshape by a view where the layout of the traced tensor allows one. It then computes
+    attention in another way, whose result has another layout (Swin with padded windows), and refuses the view. After a
+    copy every view is allowed; in ONNX, whose tensors have no layout, the copy is nothing."""
+    aten = torch.ops.aten
+    for node in list(program.graph.nodes):
+        if node.target not in (aten.view.default, aten.reshape.default):
+            continue
+        (moved, *_) = node.args
+        if moved.target not in (aten.transpose.int, aten.permute.default):
+            continue
+        with program.graph.inserting_before(node):
+            copied = program.graph.call_function(
+                aten.clone.default, (moved,), {"memory_format": torch.contiguous_format}
+            )
+        copied.meta = dict(moved.meta)
+        node.replace_input_with(moved, copied)
+    program.graph_module.recompile()
 
 
 @contextmanager

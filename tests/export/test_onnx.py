@@ -189,6 +189,14 @@ def test_half_precision(folder):
     assert result.segmentation.shape == (50, 70)
 
 
+def test_padded_windows(tmp_path):
+    """Their attention leaves a layout in which the converter cannot reshape without a copy."""
+    swin = {"model_type": "swin", "embed_dim": 12, "depths": [1, 1], "num_heads": [1, 2], "window_size": 7}
+    model = build({"backbone": {"source": "hf", "config": swin}, "head": {"name": "fcn", "num_classes": 3}})
+    report = export_model(model, tmp_path / "swin.onnx", size=(64, 96))
+    assert report.outputs == {"logits": ("batch", 3, 64, 96)}
+
+
 def test_bfloat16_is_refused(tmp_path):
     with pytest.raises(ContractError, match=r"no model in bfloat16.* The fix: model\.float\(\)"):
         export_model(build(FCN).bfloat16(), tmp_path / "model.onnx", size=(64, 96))
