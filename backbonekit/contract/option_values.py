@@ -1,6 +1,7 @@
 """Checks one value against the schema of its option and describes what is wrong with it."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ MAX_NUMBER = 1e9
 _MAX_DEPTH = 16  # of plain data; the configurations of transformers nest 3 levels deep
 _MAX_VALUES = 10_000  # of plain data, all levels together
 _MAX_PLAIN_ITEMS = 1_000  # of one list or mapping in plain data
+_WRITTEN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|true|false", re.IGNORECASE)  # a number or a truth value
 _SHOWN_BITS = 128  # of a whole number in a message; Python itself refuses to print one of 4,300 digits
 
 
@@ -187,7 +189,7 @@ def _in_bounds(value: Any, schema: Schema) -> bool:
 def _hint(value: Any, kind: str) -> str:
     if isinstance(value, str) and kind == "array" and value.lstrip().startswith(("[", "(")):
         return " It is text: write it in square brackets without quotes inside the value, such as [1,2]."
-    if isinstance(value, str) and kind in ("integer", "number", "boolean"):
+    if isinstance(value, str) and kind in ("integer", "number", "boolean") and _WRITTEN.fullmatch(value.strip()):
         return " It is text: write it without quotes."
     if isinstance(value, int | float) and not isinstance(value, bool) and kind == "array":
         return f" One value is a list too: {shown([value])}." if abs(value) <= MAX_NUMBER else ""

@@ -27,6 +27,7 @@ def test_right(value, schema):
         (1.0, WIDTH, "x: given 1.0, must be a whole number from 1 to 16,384."),
         (True, WIDTH, "x: given true, must be a whole number from 1 to 16,384."),
         ("7", WIDTH, "x: given '7', must be a whole number from 1 to 16,384. It is text: write it without quotes."),
+        ("seven", WIDTH, "x: given 'seven', must be a whole number from 1 to 16,384."),
         (math.nan, RATE, "x: given nan, must be a number from 0 to 1."),
         (math.inf, RATE, "x: given inf, must be a number from 0 to 1."),
         (-0.1, RATE, "x: given -0.1, must be a number from 0 to 1."),
