@@ -14,7 +14,18 @@ from backbonekit.registry.lookup import names
 from backbonekit.registry.table import config_families, options, summary
 
 _DOC_COLUMNS = 80  # of what an option does
-KINDS = ("models", "backbones", "necks", "heads", "criteria", "data", "augmentations", "families", "timm")
+KINDS = (
+    "models",
+    "backbones",
+    "necks",
+    "heads",
+    "criteria",
+    "data",
+    "augmentations",
+    "experiments",
+    "families",
+    "timm",
+)
 USAGE = """usage: backbonekit list [KIND] [FILTER ...] [format=json]
 
 examples:
@@ -22,6 +33,7 @@ examples:
   backbonekit list models       what model=NAME takes
   backbonekit list backbones    what backbone=NAME takes, beside timm/NAME, Hub ids and folders
   backbonekit list necks        with every option, its type and default (also: heads, criteria, data, augmentations)
+  backbonekit list experiments  what experiment=NAME takes
   backbonekit list families     model types of transformers that are built natively
   backbonekit list timm         every architecture that backbone=timm/NAME takes (imports timm)
   backbonekit list swin         every name with these letters, of all kinds but timm
@@ -34,9 +46,14 @@ _PART_KIND = {
     "data": "data",
     "augmentations": "augmentation",
 }
-_GROUP = {"models": "model", "backbones": "model/backbone"}
-_SINGULAR = {"model": "models", "backbone": "backbones", "criterion": "criteria", "family": "families"} | {
-    one: several for several, one in _PART_KIND.items()
+_GROUP = {"models": "model", "backbones": "model/backbone", "experiments": "experiment"}
+_SINGULAR = {
+    "model": "models",
+    "backbone": "backbones",
+    "criterion": "criteria",
+    "experiment": "experiments",
+    "family": "families",
+    **{one: several for several, one in _PART_KIND.items()},
 }
 
 

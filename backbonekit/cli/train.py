@@ -133,6 +133,8 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
         from backbonekit.lightning.checkpointing import Interrupted
         from backbonekit.lightning.run import run_experiment
     except ModuleNotFoundError as error:
+        if str(error.name).startswith("backbonekit"):
+            raise
         raise RecipeError(f"train: {error.name} is not installed. The fix: pip install backbonekit[train].") from error
 
     source, steps = _open(experiment)

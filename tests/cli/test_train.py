@@ -64,7 +64,7 @@ def test_a_killed_run_is_resumed_to_the_same_weights(tmp_path):
 
 
 @pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="torch was built without gloo")
-@pytest.mark.parametrize("strategy", ["ddp"])
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_train_as_one(strategy, shapes, tmp_path):
     """The layer norms of a ConvNeXt do not depend on the batch, as batch norms would."""
     model = (

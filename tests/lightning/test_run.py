@@ -57,7 +57,7 @@ def test_the_folder_of_a_run(tmp_path):
     assert json.loads((tmp_path / "x" / "scores.json").read_text())["epoch"] == best.epoch
     results = {one.metric_type: one for one in ModelCard((tmp_path / "x" / "README.md").read_text()).data.eval_results}
     assert results["mIoU"].metric_value == pytest.approx(best.value, abs=1e-6)
-    assert (results["mIoU"].dataset_name, results["mIoU"].dataset_split) == ("shapes", "val")
+    assert (results["mIoU"].dataset_name, results["mIoU"].dataset_split) == ("data", "val")  # a source of Python
 
 
 EMA = ("optimisation.ema_decay=0.9", "optimisation.ema_warmup_steps=3", "optimisation.clip_norm=1.0")
@@ -233,9 +233,21 @@ def test_the_augmentation_of_the_paper_follows_the_head(tmp_path, monkeypatch):
             "trainer.accumulate=2",
             "optimisation.batch_size=4",
         ),
-        ("optimisation.optimiser=adam", "optimisation.schedule=poly", "trainer.logger=tensorboard", "augmentation=[]"),
+        (
+            "optimisation.optimiser=adam",
+            "optimisation.schedule=poly",
+            "trainer.logger=tensorboard",
+            "augmentation=[]",
+        ),
     ],
 )
 def test_settings_train(overrides, tmp_path):
     run(tmp_path / "x", *overrides, "trainer.max_epochs=2")
     assert bk.load_model(tmp_path / "x") is not None
+
+
+def test_a_compiled_run_compiles_the_model_alone(tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
+    run(tmp_path / "x", "trainer.compile=true", "trainer.max_epochs=1", *EMA)
+    assert compiled == ["ComposedModel"]
