@@ -57,7 +57,7 @@ def test_the_folder_of_a_run(tmp_path):
     assert json.loads((tmp_path / "x" / "scores.json").read_text())["epoch"] == best.epoch
     results = {one.metric_type: one for one in ModelCard((tmp_path / "x" / "README.md").read_text()).data.eval_results}
     assert results["mIoU"].metric_value == pytest.approx(best.value, abs=1e-6)
-    assert (results["mIoU"].dataset_name, results["mIoU"].dataset_split) == ("shapes", "val")
+    assert (results["mIoU"].dataset_name, results["mIoU"].dataset_split) == ("data", "val")
 
 
 EMA = ("optimisation.ema_decay=0.9", "optimisation.ema_warmup_steps=3", "optimisation.clip_norm=1.0")
