@@ -10,6 +10,7 @@ from backbonekit.postprocessing.writing import write_file
 
 def write_plots(folder: Path, log: Path, scores: Scores | None) -> None:
     """`loss.png`, `metrics.png`, and of the scores a confusion matrix or curves of precision and recall."""
-    pictures = {**training_plots(log), **({} if scores is None else score_plots(scores))}
+    pictures = training_plots(log) if log.is_file() else {}
+    pictures |= {} if scores is None else score_plots(scores)
     for name, content in pictures.items():
         write_file(folder / name, content)
