@@ -1,4 +1,5 @@
-"""Every way to save, killed at each of its file operations: the whole old content is there, or the whole new one."""
+"""Every way to save, killed at each of its file operations, and once on a full disk: the whole old content is there, or
+the whole new one."""
 
 import os
 import subprocess
@@ -9,13 +10,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 START = """
+import resource
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 import backbonekit as bk
 from backbonekit.cli.convert import main as convert
+from backbonekit.errors import StorageError
 from backbonekit.weights.checkpoint import open_checkpoint
 from tests.security.tried.weights import SMALL
 from tests.weights.killed_saves import folders_after_a_kill
@@ -35,7 +40,15 @@ def check(save, seen):
         assert not left, left
     assert states == sorted(states, reverse=True), states
     assert states.count("old") > 2 and states.count("new") > 0, states
-    print(states.count("old"), states.count("new"))
+    full = where / "full"
+    shutil.copytree(old, full)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))  # bytes a file, as the system enforces it
+    with suppress(StorageError):
+        save(full)
+        raise AssertionError("saved without room")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert seen(full) == "old"
+    assert sorted(path.name for path in full.iterdir()) == sorted(path.name for path in old.iterdir())
 """
 WAYS = {
     "a model": """
