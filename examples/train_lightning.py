@@ -10,8 +10,7 @@ from lightning.pytorch import Trainer, seed_everything
 import backbonekit as bk
 from backbonekit.assembly.measuring import evaluation_of
 from backbonekit.data import open_data
-from backbonekit.lightning.data_module import DataModule
-from backbonekit.lightning.module import Module
+from backbonekit.lightning import DataModule, Module
 
 
 class Detector(Module):
