@@ -1,13 +1,12 @@
 """The model that a command line names: by recipe=, by model=, or by its parts; checked before torch is imported."""
 
-import gc
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import Arguments
+from backbonekit.contract.garbage import nothing_collected
 from backbonekit.errors import nearest
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.recipe.config_roots import is_folder
@@ -101,20 +100,7 @@ def _beside(path: Path) -> str:
     return found.capitalize() if found.startswith("did") else "A repository of the Hub is written recipe=OWNER/NAME."
 
 
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Importing torch and building a model makes a million objects that all stay. Looking through them for garbage
-    again and again is a tenth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-@_nothing_collected()
+@nothing_collected()
 def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedModel":
     """The model of recipe= or model= or of the parts given, on the device of device=."""
     seed = int(arguments.literals.get("seed", "0"))

@@ -1,14 +1,13 @@
 """A COCO annotation file, checked: its images, their objects or segments, its categories; every fault with its name."""
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from backbonekit.contract.garbage import nothing_collected
 from backbonekit.contract.labels import MAX_NAME, Labels
 from backbonekit.errors import StorageError
 from backbonekit.weights.untrusted_files import read_json
@@ -35,20 +34,8 @@ class CocoFile:
 
 def read_coco_file(path: Path, names: Sequence[str] | None = None) -> CocoFile:
     """`names`: only these categories, in this order. Raises StorageError for a file that is no COCO annotation file."""
-    with _without_collection():
+    with nothing_collected():  # half the time of reading a large file
         return _checked(path, read_json(path, limit=_LARGEST), names)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Nothing that is read here is garbage: looking for some takes half the time of reading a large file."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _checked(path: Path, content: Mapping[str, Any], names: Sequence[str] | None) -> CocoFile:

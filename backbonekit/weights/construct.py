@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
+from backbonekit.contract.garbage import nothing_collected
 from backbonekit.errors import RecipeError, WeightsError
 from backbonekit.weights.budget import Count, counted, max_seconds
 from backbonekit.weights.private_random import seeded
@@ -58,7 +59,8 @@ def shapes_alone() -> Iterator[Count]:
     """Everything constructed inside is on the meta device: shapes and types, no values, and no time spent on drawing
     them, which on that device is most of a construction's. Yields the count of what is constructed. Raises RecipeError
     for an architecture over the budget."""
-    with torch.device("meta"), seeded(0), _SkipInit(time.thread_time() + max_seconds()), counted() as count:
+    deadline = time.thread_time() + max_seconds()  # collecting garbage would count as time of the architecture
+    with nothing_collected(), torch.device("meta"), seeded(0), _SkipInit(deadline), counted() as count:
         yield count
 
 

@@ -173,7 +173,7 @@ def test_code_is_refused_and_not_run(tmp_path, capsys, monkeypatch, content):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"", "damaged"), (b"no pickle at all", "damaged"), (None, "does not exist")]
+    ("content", "said"), [(b"", "it is empty"), (b"no pickle at all", "damaged"), (None, "does not exist")]
 )
 def test_other_files_are_refused(tmp_path, capsys, content, said):
     if content is not None:

@@ -9,6 +9,7 @@ import pytest
 from backbonekit.errors import nearest
 from backbonekit.recipe.compose import compose_recipe, model_names, part_names
 from backbonekit.recipe.config_roots import shipped_root
+from backbonekit.recipe.experiment_compose import compose_experiment
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.registry.builtin import BUILTIN
@@ -16,6 +17,8 @@ from backbonekit.registry.table import config_fields, options
 
 FOLDER = shipped_root().folder
 FILES = sorted(FOLDER.rglob("*.y*ml"))
+EXPERIMENTS = sorted((FOLDER / "experiment").glob("*.y*ml"))
+RECIPES = [file for file in FILES if file not in EXPERIMENTS]
 PARTS = [(kind, file.stem) for kind in ("backbone", "neck", "head") for file in (FOLDER / "model" / kind).iterdir()]
 
 
@@ -45,12 +48,27 @@ def test_every_registered_part_has_a_file(kind):
     assert {name for of, name in PARTS if of == kind} == set(BUILTIN[kind]) == set(part_names(kind))
 
 
-@pytest.mark.parametrize("file", FILES, ids=identifier)
-def test_starts_with_what_it_is_and_a_command(file):
+def header_and_command(file):
     comment = re.match(r"(?:# .*\n)+", file.read_text())
     assert comment, "no header"
-    assert "https://" in comment.group()
     (command,) = re.findall(r"^# try: (.*)$", comment.group(), flags=re.MULTILINE)
+    return comment.group(), command
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=identifier)
+def test_an_experiment_starts_with_what_it_is_and_a_command(file):
+    header, command = header_and_command(file)
+    assert "# Numbers: " in header or "handwritten" in header
+    words = shlex.split(command)
+    assert words[:5] == ["python", "-m", "backbonekit", "train", f"experiment={file.stem}"]
+    assert words[-1].startswith("save=runs/")
+    assert compose_experiment(file.stem, words[5:-1])
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=identifier)
+def test_starts_with_what_it_is_and_a_command(file):
+    header, command = header_and_command(file)
+    assert "https://" in header
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "backbonekit.build"]
     model, *overrides = words[3:]
