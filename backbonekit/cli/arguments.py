@@ -25,7 +25,7 @@ LITERALS: Mapping[str, str] = {
     "size": "height,width of the exported input in pixels (default: the recipe's)",
     "free_size": "true: accept any height and width, where the architecture allows it (default: false)",
     "padded": "true: a second input, a mask, for batches of images of different sizes (default: false)",
-    "decode": "true: return answers (boxes, segmentations, scores) in place of logits (default: false)",
+    "decode": "true: return results (boxes, segmentations, scores) in place of logits (default: false)",
     "task": "semantic, instance or panoptic, for models that can predict several",
     "tile": "the side of the squares that large images are predicted in, in pixels",
     "overlap": "how many pixels two squares of tile= share (default: an eighth of it)",

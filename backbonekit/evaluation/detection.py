@@ -55,7 +55,7 @@ class DetectionMeasure:
 
 
 class InstanceMeasure(DetectionMeasure):
-    """Of models whose answer are masks: `mask_AP` first, and `box_AP` of the boxes around the masks."""
+    """Of models that predict masks: `mask_AP` first, and `box_AP` of the boxes around the masks."""
 
     needs = ("masks", "labels")
     main = "mask_AP"

@@ -8,7 +8,7 @@ from backbonekit.evaluation.extra import required
 
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0")
 INK, PALE, GRID = "#1f2328", "#9aa0a6", "#e4e6e9"
-_LONGEST = 22  # characters of a name in a picture
+_LONGEST = 22  # characters of a name in a plot
 _DPI = 144
 
 

@@ -1,4 +1,4 @@
-"""Pictures of scores: which classes are taken for which, and precision by recall."""
+"""Plots of scores: which classes are taken for which, and precision by recall."""
 
 from collections.abc import Mapping
 
