@@ -157,8 +157,8 @@ def _write(scores: "Scores", literals: Mapping[str, str], data: Mapping[str, Any
     if "output" in literals:
         from backbonekit.evaluation.plots import score_plots
 
-        for name, picture in score_plots(scores).items():
-            write_file(Path(literals["output"]) / name, picture)
+        for name, plot in score_plots(scores).items():
+            write_file(Path(literals["output"]) / name, plot)
     if literals.get("card") == "true":
         from backbonekit.assembly.scored_card import write_scores
 

@@ -14,15 +14,15 @@ _MOST_CURVES = 10
 
 def score_plots(scores: Scores) -> dict[str, bytes]:
     """File name -> PNG, of everything in the scores that can be drawn."""
-    pictures: dict[str, bytes] = {}
+    images: dict[str, bytes] = {}
     for plot in scores.plots:
         title = "_".join(plot.title.split())
         if isinstance(plot, Confusion):
             if plot.counts.sum():
-                pictures[f"confusion_{title}.png"] = confusion_png(plot)
+                images[f"confusion_{title}.png"] = confusion_png(plot)
         elif np.isfinite(plot.precisions).any():
-            pictures[f"precision_recall_{title}.png"] = precision_png(plot)
-    return pictures
+            images[f"precision_recall_{title}.png"] = precision_png(plot)
+    return images
 
 
 def confusion_png(confusion: Confusion, *, most: int = MOST_CLASSES) -> bytes:

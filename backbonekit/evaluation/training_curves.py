@@ -1,4 +1,4 @@
-"""The log of a training as pictures: its losses and its metrics, by step."""
+"""The log of a training as plots: its losses and its metrics, by step."""
 
 import csv
 import math
@@ -12,7 +12,7 @@ from backbonekit.errors import StorageError
 from backbonekit.evaluation.figures import COLOURS, INK, PALE, legend, new_figure, png, style
 
 Curves = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> steps and values
-_MOST = 10  # curves of a picture
+_MOST = 10  # curves of a plot
 _SMOOTHED = 30  # about as many points as a smoothed curve has independent ones
 _TRAIN, _VAL = "train_", "val_"
 _VALIDATION = COLOURS[2]
@@ -21,16 +21,16 @@ _VALIDATION = COLOURS[2]
 def training_plots(log: Path) -> dict[str, bytes]:
     """`loss.png` and `metrics.png` from `metrics.csv`, where it has any. Raises StorageError for another file."""
     curves = read_log(log)
-    pictures = {}
+    plots = {}
     losses = {name: curve for name, curve in curves.items() if _is_loss(name)}
     if losses:
-        pictures["loss.png"] = loss_png(losses)
+        plots["loss.png"] = loss_png(losses)
     metrics = {
         name.removeprefix(_VAL): curve for name, curve in curves.items() if name.startswith(_VAL) and not _is_loss(name)
     }
     if metrics:
-        pictures["metrics.png"] = metrics_png(metrics)
-    return pictures
+        plots["metrics.png"] = metrics_png(metrics)
+    return plots
 
 
 def read_log(path: Path) -> Curves:
