@@ -1,6 +1,7 @@
 """What every test runs under: no network, one thread a worker, the values in the message of every failing assert."""
 
 import os
+import sys
 
 import pytest
 
@@ -16,7 +17,19 @@ pytest.register_assert_rewrite("tests")
 @pytest.fixture(autouse=True)
 def _undisturbed_random_state(request):
     """No test may depend on what another drew."""
-    if "torch" in __import__("sys").modules:
+    if "torch" in sys.modules:
         import torch
 
         torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _undisturbed_grad_mode():
+    """No test may leave torch without gradients: the next that trains in this process would fail in its place."""
+    yield
+    if "torch" in sys.modules:
+        import torch
+
+        was_enabled = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        assert was_enabled, "this test left gradients off"
