@@ -109,7 +109,8 @@ class _SkipInit(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if time.thread_time() > self.deadline:
+        # Never from the end of a `torch.no_grad` block: it would leave gradients off for the rest of the process.
+        if func is not torch._C._set_grad_enabled and time.thread_time() > self.deadline:
             raise RecipeError(
                 f"The architecture takes more than {max_seconds():g} seconds to lay out. The fix: fewer layers, or a"
                 " smaller image size in its arguments; or, from Python, `with backbonekit.architecture_budget(...)`"

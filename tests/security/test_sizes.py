@@ -11,6 +11,7 @@ import backbonekit as bk
 from backbonekit.backbones.hf.class_names import CLASS_NAMES
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.weights import budget
+from backbonekit.weights.construct import shapes_alone
 
 RESNET = {"source": "timm", "name": "resnet18"}
 
@@ -94,6 +95,22 @@ def none_on_the_cpu(new: Callable[..., Any]) -> Callable[..., Any]:
         return new(cls, data, requires_grad)
 
     return checked
+
+
+def test_a_limit_of_time_leaves_gradients_on():
+    """It is met at the first call after a `torch.no_grad` block, never while that block ends."""
+    with budget.architecture_budget(seconds=0.001), pytest.raises(RecipeError, match="more than"), shapes_alone():
+        draw_too_long()
+    assert torch.is_grad_enabled()
+
+
+def draw_too_long():
+    with torch.no_grad():
+        start = time.thread_time()
+        while time.thread_time() < start + 0.01:
+            pass
+    assert torch.is_grad_enabled()
+    torch.zeros(1)
 
 
 def test_only_the_caller_raises_the_budget():
