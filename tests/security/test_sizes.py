@@ -99,7 +99,7 @@ def none_on_the_cpu(new: Callable[..., Any]) -> Callable[..., Any]:
 
 def test_a_limit_of_time_leaves_gradients_on():
     """It is met at the first call after a `torch.no_grad` block, never while that block ends."""
-    with budget.architecture_budget(seconds=0.001), pytest.raises(RecipeError, match="more than"), shapes_alone():
+    with budget.architecture_budget(seconds=0.1), pytest.raises(RecipeError, match="more than"), shapes_alone():
         draw_too_long()
     assert torch.is_grad_enabled()
 
@@ -107,7 +107,7 @@ def test_a_limit_of_time_leaves_gradients_on():
 def draw_too_long():
     with torch.no_grad():
         start = time.thread_time()
-        while time.thread_time() < start + 0.01:
+        while time.thread_time() < start + 0.2:
             pass
     assert torch.is_grad_enabled()
     torch.zeros(1)
