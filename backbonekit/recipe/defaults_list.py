@@ -98,14 +98,14 @@ def compose_layers(name: str, roots: Sequence[ConfigRoot], *, group: str = GROUP
     Raises RecipeError."""
     if find(roots, f"{group}/{name}") is None:
         raise RecipeError(_unknown(name, roots, EXPERIMENT if group == EXPERIMENT else GROUP))
-    chosen = _defaults(group, name, roots)
-    choices = {key.partition("@")[0]: path for path, _, key in chosen if key is not None}
+    files, choices = _defaults(group, name, roots)
     layer = _experiment_layer if group == EXPERIMENT else _layer
-    return [layer(path, package, choices, roots) for path, package, _ in chosen]
+    return [layer(path, package, choices, roots) for path, package in files]
 
 
-def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> list[tuple[str, str, str | None]]:
-    """(config path, package, overridable group or None) of every file, by Hydra's rules."""
+def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """(config path, package) of every file, by Hydra's rules; and group -> config path of what was chosen in the end,
+    also of a recipe that lists parts itself."""
     with private_config_loader(RecipeSource) as loader:
         _active_roots[:] = roots
         numbers = ",".join(f"'{SCHEME}://{number}'" for number in range(len(roots)))
@@ -129,7 +129,11 @@ def _defaults(group: str, name: str, roots: Sequence[ConfigRoot]) -> list[tuple[
         finally:
             _active_roots.clear()
     files = [item for item in found.defaults if item.config_path.split("/")[0] != "hydra"]
-    return [(item.config_path, item.package or "", item.override_key) for item in files]
+    choices = {key.partition("@")[0]: choice for key, choice in found.overrides.known_choices.items()}
+    return (
+        [(item.config_path, item.package or "") for item in files],
+        {key: f"{key}/{choice}" for key, choice in choices.items() if isinstance(choice, str)},
+    )
 
 
 def _layer(path: str, package: str, choices: Mapping[str, str], roots: Sequence[ConfigRoot]) -> Layer:

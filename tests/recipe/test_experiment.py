@@ -99,6 +99,30 @@ def test_an_experiment_inherits_another_one(configs):
     assert not found.classes_from_data
 
 
+def test_an_experiment_changes_a_recipe_that_lists_parts_itself(configs):
+    configs(
+        "experiment/frozen.yaml",
+        "defaults:\n  - /model: dpt_dinov2_small\n  - _self_\nmodel: {training: {freeze: {stages: 2}}}\n"
+        "data: {name: photos, root: somewhere}\n",
+    )
+    found = compose_experiment("frozen", config_dir=configs.folder)
+    assert found.model.training["freeze"]["stages"] == 2
+    assert found.notes == ()
+
+
+def test_what_an_inherited_experiment_changes_in_its_recipe_is_dropped_with_another_recipe(configs):
+    configs(
+        "experiment/frozen.yaml",
+        "defaults:\n  - /model: dpt_dinov2_small\n  - _self_\nmodel: {training: {freeze: {stages: 2}}}\n"
+        "data: {name: photos, root: somewhere}\n",
+    )
+    configs("experiment/other.yaml", "defaults:\n  - frozen\n  - override /model: depth_anything_small\n  - _self_\n")
+    found = compose_experiment("other", config_dir=configs.folder)
+    assert found.model.head.name == "depth_anything"
+    assert "freeze" not in found.model.training
+    assert any("what experiment/frozen sets is dropped" in note for note in found.notes)
+
+
 def test_a_file_may_name_its_recipe_without_defaults(configs):
     file = configs("other/named.yaml", "model: fcos_digits\ndata: mine\noptimisation: {lr: 0.2}\n")
     found = compose_experiment("named", config_dir=configs("experiment/named.yaml", file.read_text()).parents[1])

@@ -16,7 +16,8 @@ PATHS = ["data.root=images", "data.train=train", "data.val=val"]
 def test_it_composes(name):
     overrides = PATHS if name in OF_PAPERS else []
     found = compose_experiment(name, overrides)
-    assert found.classes_from_data
+    assert found.classes_from_data == (found.data["name"] != "depth_maps")
+    assert found.notes == ()
     assert experiment_from_mapping(found.to_dict()).to_dict() == found.to_dict()
 
 
