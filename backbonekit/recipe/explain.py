@@ -1,4 +1,4 @@
-"""Why a value of a recipe is what it is: the default, the files and overrides that set it, and what follows from others."""
+"""Why a value of a recipe is what it is: its default, what files and overrides set, and what follows from others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
