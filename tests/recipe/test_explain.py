@@ -102,7 +102,7 @@ def test_keys_are_found_with_or_without_model_and_a_wrong_one_gets_the_nearest()
     assert "head.dropout" in matching_keys(flat, "head")
     assert matching_keys(flat, "neck.0.channels") == ["neck.channels"]
     assert len(matching_keys(flat, "")) == len(list(leaves(flat)))
-    with pytest.raises(RecipeError, match="did you mean head[.]num_queries"):
+    with pytest.raises(RecipeError, match=r"did you mean head\.num_queries"):
         matching_keys(flat, "num_queries")
     with pytest.raises(RecipeError, match="did you mean"):
         matching_keys(flat, "head.num_querys")
