@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.inference import evaluating
+from backbonekit.assembly.work import work_counter
 from backbonekit.contract.features import FeaturePyramid
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.contract.predictions import ModelOutput, Prediction
@@ -78,7 +79,7 @@ def describe(
     if model.weight_report is not None:
         description.weights = [asdict(source) for source in model.weight_report.sources]
         description.notes = list(model.weight_report.notes)
-    counter = FlopCounterMode(display=False)
+    counter = work_counter()
     with evaluating(model), torch.inference_mode(), counter, _measured(model, description, counter):
         output = model(pixel_values, pixel_mask)
     return description, output

@@ -52,8 +52,10 @@ _FLAGS_ALONE = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--hel
 
 @dataclass(slots=True)
 class Arguments:
-    """A command line, split. `overrides` keep their order; `literals` hold only what was given."""
+    """A command line, split. `overrides` keep their order; `literals` hold only what was given. `names`: of verbs that
+    take words without an equals sign, these."""
 
+    names: list[str] = field(default_factory=list)
     model: str | None = None
     literals: dict[str, str] = field(default_factory=dict)
     overrides: list[str] = field(default_factory=list)
@@ -64,8 +66,9 @@ class Arguments:
     help: bool = False
 
 
-def parse_arguments(words: Sequence[str], literals: Sequence[str]) -> Arguments:
+def parse_arguments(words: Sequence[str], literals: Sequence[str], *, takes_names: bool = False) -> Arguments:
     """Splits `words` (without the program's name); `literals` are the names of LITERALS that the verb knows.
+    `takes_names`: words without an equals sign are no mistake.
 
     Raises RecipeError with every fault found.
     """
@@ -76,6 +79,8 @@ def parse_arguments(words: Sequence[str], literals: Sequence[str]) -> Arguments:
         word = queue.pop(0)
         if word.startswith("-"):
             faults.extend(_take_flag(arguments, word, queue))
+        elif takes_names and "=" not in word and not word.startswith("~"):
+            arguments.names.append(word)
         else:
             faults.extend(_take_pair(arguments, word, literals))
     if arguments.cfg not in (None, "job"):

@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from textwrap import wrap
 
-from backbonekit.cli.text import printable, table
+from backbonekit.cli.text import printable, table, type_text
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.config_roots import config_names, shipped_root
 from backbonekit.registry.lookup import names
@@ -142,18 +142,6 @@ def _option_lines(kind: str, name: str) -> str:
     for option, entry in found.items():
         default = json.dumps(entry["default"]) if "default" in entry else "required"
         first, *more = wrap(entry.get("doc", ""), _DOC_COLUMNS) or [""]
-        rows.append((f"      {option}", _type(entry["schema"]), default, first))
+        rows.append((f"      {option}", type_text(entry["schema"]), default, first))
         rows += [("", "", "", line) for line in more]
     return table(("      option", "type", "default", "what it does"), rows) + "\n"
-
-
-def _type(schema: dict) -> str:
-    """A JSON Schema in few words: integer 1 to 16384, or one of several."""
-    if "anyOf" in schema:
-        return " or ".join(_type(choice) for choice in schema["anyOf"])
-    if "enum" in schema:
-        return " | ".join(map(str, schema["enum"]))
-    text = str(schema.get("type", "any"))
-    if "minimum" in schema:
-        text += f" {schema['minimum']:g} to {schema.get('maximum', float('inf')):g}"
-    return text

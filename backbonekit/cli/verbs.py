@@ -18,6 +18,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
     "check": ("backbonekit.cli.check", "count what a data set holds, list what is wrong, draw images with targets"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
+    "diff": ("backbonekit.cli.diff", "compare two recipes: keys, wiring, parameters, multiply-adds"),
+    "explain": ("backbonekit.cli.explain", "say which default, file, override or inference set a value of a recipe"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
 }
@@ -29,6 +31,8 @@ INSTEAD: dict[str, str] = {
     "save": "use `build ... save=FOLDER`.",
     **dict.fromkeys(("draw", "infer", "inference", "run"), "use `predict`."),
     **dict.fromkeys(("embed", "embeddings", "extract"), "use `features`."),
+    **dict.fromkeys(("compare", "difference"), "use `diff`."),
+    **dict.fromkeys(("why", "trace"), "use `explain`."),
     **dict.fromkeys(("show", "info"), "use `inspect`, or `build` to see the shapes too."),
 }
 USAGE = """usage: backbonekit VERB [key=value ...]
@@ -45,6 +49,8 @@ examples:
   backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8
   backbonekit check data=coco data.root=photos data.train=train.json output=sheet.png
   backbonekit list backbones
+  backbonekit diff maskformer_resnet50 backbone=swin_tiny
+  backbonekit explain head.num_queries model=maskformer_resnet50
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from backbonekit.assembly.inference import evaluating
+from backbonekit.assembly.work import work_counter
 
 WARM_UP = 3  # forward passes that are not counted: the first ones choose algorithms and allocate
 _STATUS, _CLEAR = "/proc/self/status", "/proc/self/clear_refs"
@@ -39,7 +39,7 @@ def measure(model: Any, pixel_values: Tensor, *, repeats: int, compiled: bool) -
     """`pixel_values`: a batch on the model's device, in its precision. `compiled`: through torch.compile."""
     with evaluating(model), torch.inference_mode():
         # Counted before it is compiled: operations in a compiled graph are not seen.
-        with FlopCounterMode(display=False) as counter:
+        with work_counter() as counter:
             model(pixel_values)
         run, compile_seconds = model, None
         if compiled:

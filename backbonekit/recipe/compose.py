@@ -17,6 +17,7 @@ from backbonekit.recipe.config_roots import (
     is_folder,
     roots_for,
     segments_of,
+    shipped_root,
 )
 from backbonekit.recipe.defaults_list import Layer, compose_layers
 from backbonekit.recipe.forbidden import interpolations
@@ -27,6 +28,7 @@ from backbonekit.recipe.overrides import apply_edits, parse_overrides
 from backbonekit.recipe.part_options import part_of_your_own
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.recipe.schema_versions import in_current_schema
+from backbonekit.recipe.trace import Trace
 from backbonekit.recipe.validate import validated
 from backbonekit.registry.lookup import is_known, names
 
@@ -39,39 +41,42 @@ def compose_recipe(
     overrides: Sequence[str] = (),
     *,
     config_dir: str | Path | None = None,
+    trace: Trace | None = None,
 ) -> Recipe:
     """A recipe from the name of one that ships or lies in `config_dir`, a YAML file, a mapping or a Recipe.
 
     `overrides` are those of the command line: `["backbone=swin_tiny", "head.num_classes=7"]`. `config_dir` wins over
-    what ships. `Recipe.notes` lists what swapping a part dropped. Raises RecipeError with every fault, before torch is
-    imported.
+    what ships. `Recipe.notes` lists what swapping a part dropped. `trace` is told which file and override set what.
+    Raises RecipeError with every fault, before torch is imported.
     """
-    layering, faults = start_recipe(model, roots_for(config_dir))
+    layering, faults = start_recipe(model, roots_for(config_dir), trace)
     edits, unread = parse_overrides(overrides)
-    faults += unread + apply_edits(layering, edits)
+    faults += unread + apply_edits(layering, edits, trace)
     data = layering.model
     if not isinstance(model, Mapping | Recipe):
         data, unresolved = interpolated(data)
         faults += unresolved
+        if trace is not None and data != layering.model:
+            trace.laid("reference", "the value that it refers to", {}, data)
     return validated(data, faults=faults, notes=tuple(layering.notes))
 
 
 def start_recipe(
-    model: str | Path | Mapping[str, Any] | Recipe, roots: tuple[ConfigRoot, ...]
+    model: str | Path | Mapping[str, Any] | Recipe, roots: tuple[ConfigRoot, ...], trace: Trace | None = None
 ) -> tuple[Layering, list[str]]:
     """The recipe that a name, a file, a mapping or a Recipe is, before any override, and the faults found on the way.
     Raises RecipeError where there is nothing to start from."""
     if isinstance(model, Path) or (isinstance(model, str) and model.endswith(SUFFIXES)):
         name, roots = located(Path(model), roots, GROUP)
-        return _composed(name, roots), []
+        return _composed(name, roots, trace), []
     if isinstance(model, str):
         if "/" in model and is_folder(model):
             raise RecipeError(
                 f"{shown(model)} is a folder; a saved one is opened by load_model (recipe= on a command line)."
             )
         segments_of(model)
-        return _composed(model, roots), []
-    return _of_mapping(model, roots)
+        return _composed(model, roots, trace), []
+    return _of_mapping(model, roots, trace)
 
 
 def flat_form(mapping: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,11 +113,13 @@ def located(path: Path, roots: tuple[ConfigRoot, ...], group: str) -> tuple[str,
     return path.stem, (ConfigRoot(path.parent, group=group), *roots)
 
 
-def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, list[str]]:
-    layering = Layering({}, expander(roots))
+def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...], trace: Trace | None = None) -> tuple[Layering, list[str]]:
+    layering = Layering({}, expander(roots, trace))
     if isinstance(model, Recipe):
         layering.model = model.to_dict()
         layering.notes.extend(model.notes)
+        if trace is not None:
+            trace.laid("recipe", trace.origin, layering.model, layering.model)
         return layering, []
     data = plain_mapping(model)
     faults = interpolations(data)
@@ -126,14 +133,28 @@ def _of_mapping(model: Any, roots: tuple[ConfigRoot, ...]) -> tuple[Layering, li
         layering.lay(in_current_schema(data))
     except RecipeError as error:
         faults.extend(error.faults)
+    if trace is not None and data:
+        trace.laid("recipe", trace.origin, data, layering.model)
     return layering, faults
 
 
-def _composed(name: str, roots: tuple[ConfigRoot, ...]) -> Layering:
-    layering = Layering({}, expander(roots))
+def _composed(name: str, roots: tuple[ConfigRoot, ...], trace: Trace | None = None) -> Layering:
+    layering = Layering({}, expander(roots, trace))
     for layer in compose_layers(name, roots):
-        layering.lay(nested_content(layer, layering))
+        content = nested_content(layer, layering)
+        layering.lay(content)
+        if trace is not None:
+            trace.laid("file", _shown_file(layer.origin, roots), content, layering.model)
     return layering
+
+
+def _shown_file(config_path: str, roots: tuple[ConfigRoot, ...]) -> str:
+    """Where a file of a recipe lies, for people: a shipped one by its path among those that ship."""
+    file = find(roots, config_path)
+    assert file is not None
+    if file.is_relative_to(shipped_root().folder):
+        return f"{file.relative_to(shipped_root().folder).as_posix()} (shipped)"
+    return str(file)
 
 
 def nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
@@ -154,13 +175,16 @@ def nested_content(layer: Layer, layering: Layering) -> dict[str, Any]:
     return content
 
 
-def expander(roots: tuple[ConfigRoot, ...]) -> Expand:
+def expander(roots: tuple[ConfigRoot, ...], trace: Trace | None = None) -> Expand:
     """Names of parts as `backbone=`, `neck=`, `head=` take them. A name's file is read once."""
     expanded: dict[tuple[str, str], dict[str, Any]] = {}
 
     def expand(kind: str, name: str) -> dict[str, Any]:
         if (kind, name) not in expanded:
             expanded[kind, name] = read(kind, name)
+        config_path = f"{GROUP}/{kind}/{name}"
+        if trace is not None and _is_file_name(name) and find(roots, config_path) is not None:
+            trace.read(kind, _shown_file(config_path, roots), expanded[kind, name])
         return deepcopy(expanded[kind, name])
 
     def read(kind: str, name: str) -> dict[str, Any]:

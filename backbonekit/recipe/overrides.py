@@ -20,6 +20,7 @@ from backbonekit.recipe.config_roots import GROUP
 from backbonekit.recipe.guard import plain_mapping
 from backbonekit.recipe.hydra_session import private_hydra
 from backbonekit.recipe.layering import Layering
+from backbonekit.recipe.trace import Trace
 
 _PARTS = ("backbone", "neck", "head", "criterion")
 _MAX_LENGTH = 20_000  # characters of one override; the names of a few hundred classes fit
@@ -69,22 +70,26 @@ def parse_override(text: Any) -> Override:
             raise RecipeError(f"{shown(text)} could not be read. {_grammar_hint(text)}") from error
 
 
-def apply_edits(layering: Layering, edits: Sequence[Edit]) -> list[str]:
+def apply_edits(layering: Layering, edits: Sequence[Edit], trace: Trace | None = None) -> list[str]:
     """Applies all edits; returns the faults of those that do not fit."""
     faults: list[str] = []
     rest: dict[str, Any] = {}
+    put: list[Edit] = []
     for edit in edits:
         if edit.is_swap and not edit.is_indexed:
             try:
                 layering.lay(_nested(edit.path, edit.value))
             except RecipeError as error:
                 faults.extend(error.faults)
+            _traced(trace, [edit], _nested(edit.path, edit.value), layering)
         elif not edit.deletes and not edit.is_indexed:
             faults.extend(_put(rest, edit))
+            put.append(edit)
     try:
         layering.lay(rest)
     except RecipeError as error:
         faults.extend(error.faults)
+    _traced(trace, put, rest, layering)
     for edit in edits:
         if edit.deletes:
             faults.extend(_delete(layering.model, edit))
@@ -93,7 +98,15 @@ def apply_edits(layering: Layering, edits: Sequence[Edit]) -> list[str]:
                 faults.extend(_put_indexed(layering, edit))
             except RecipeError as error:
                 faults.extend(error.faults)
+        if edit.deletes or edit.is_indexed:
+            _traced(trace, [edit], {} if edit.deletes else _nested(edit.path, edit.value), layering)
     return faults
+
+
+def _traced(trace: Trace | None, edits: Sequence[Edit], said: dict[str, Any], layering: Layering) -> None:
+    if trace is not None and edits:
+        texts = [(edit.text, edit.path) for edit in edits]
+        trace.laid("override", " ".join(text for text, _ in texts), said, layering.model, edits=texts)
 
 
 def _edit(text: str, override: Override) -> Edit:
