@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
     "check": ("backbonekit.cli.check", "count what a data set holds, list what is wrong, draw images with targets"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
+    "schema": ("backbonekit.cli.schema", "print the JSON Schema of recipes or experiments, for editors"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
 }
@@ -45,6 +46,7 @@ examples:
   backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8
   backbonekit check data=coco data.root=photos data.train=train.json output=sheet.png
   backbonekit list backbones
+  backbonekit schema all output=schema
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1
 
