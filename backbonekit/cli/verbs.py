@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("backbonekit.cli.check", "count what a data set holds, list what is wrong, draw images with targets"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "schema": ("backbonekit.cli.schema", "print the JSON Schema of recipes or experiments, for editors"),
+    "completion": ("backbonekit.cli.completion", "print the script by which bash, zsh or fish completes what is typed"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
 }
@@ -91,7 +92,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """`backbonekit VERB ...`"""
     words = list(sys.argv[1:] if words is None else words)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE.format(verbs="\n".join(f"  {verb:<9}{what}" for verb, (_, what) in VERBS.items())), end="")
+        print(USAGE.format(verbs="\n".join(f"  {verb:<12}{what}" for verb, (_, what) in VERBS.items())), end="")
         return 0
     if words[0] == "--version":
         return _print_version()
