@@ -77,8 +77,9 @@ format: $(DEV) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-table: $(DEV) ## write the option table again, after a part's signature changed
+table: $(DEV) ## write the option table and the schemas again, after a part's signature changed
 	$(BIN)/python -m backbonekit.registry.table
+	$(BIN)/python -m backbonekit.recipe.json_schema
 
 bench: $(DEV) ## speed and memory, side by side with transformers
 	$(BIN)/python -m benchmarks

@@ -20,6 +20,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "diff": ("backbonekit.cli.diff", "compare two recipes: keys, wiring, parameters, multiply-adds"),
     "explain": ("backbonekit.cli.explain", "say which default, file, override or inference set a value of a recipe"),
+    "schema": ("backbonekit.cli.schema", "print the JSON Schema of recipes or experiments, for editors"),
+    "completion": ("backbonekit.cli.completion", "print the script by which bash, zsh or fish completes what is typed"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
     "inspect": ("backbonekit.cli.inspect", "show the recipe and the weights of a saved model without building it"),
 }
@@ -51,6 +53,7 @@ examples:
   backbonekit list backbones
   backbonekit diff maskformer_resnet50 backbone=swin_tiny
   backbonekit explain head.num_queries model=maskformer_resnet50
+  backbonekit schema all output=schema
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1
 
@@ -95,7 +98,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """`backbonekit VERB ...`"""
     words = list(sys.argv[1:] if words is None else words)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE.format(verbs="\n".join(f"  {verb:<9}{what}" for verb, (_, what) in VERBS.items())), end="")
+        print(USAGE.format(verbs="\n".join(f"  {verb:<12}{what}" for verb, (_, what) in VERBS.items())), end="")
         return 0
     if words[0] == "--version":
         return _print_version()

@@ -1,155 +1,187 @@
-"""A JSON Schema of recipe files, made from the option table, for completion and marked errors in editors.
+"""JSON Schemas of the files that people write, made from the option table: an editor completes names and options, shows
+what an option does, and marks mistakes.
 
-A file may be partial (it inherits by `defaults`), so nothing is required. To use it, the first line of a YAML file is
+A file may be partial (it inherits by `defaults`), so nothing is required. A comment in the head of a YAML file says
+which schema is its own:
 
     # yaml-language-server: $schema=PATH
 
-and `python -m backbonekit.recipe.json_schema > PATH` writes it.
+Those of what ships lie in `configs/schema/`; `backbonekit schema` writes them with the parts of installed packages.
 """
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from backbonekit.contract.processing import OF_TARGETS
-from backbonekit.errors import RecipeError
+from backbonekit.recipe.config_roots import GROUP, SECTIONS, config_names, roots_for, shipped_root
+from backbonekit.recipe.experiment_sections import PAPER, section_fields
+from backbonekit.recipe.json_schema_parts import NULL, TEXT, PartSchemas, Schema, closed, mapping_or, of_options
 from backbonekit.recipe.recipe import SCHEMA_VERSION
-from backbonekit.registry.lookup import names
-from backbonekit.registry.table import Options, config_families, config_fields, options, processing_fields, summary
+from backbonekit.registry.table import processing_fields
 
-Schema = dict[str, Any]
-_REFERENCE: Schema = {"type": "string", "pattern": r"^\$\{[A-Za-z_][\w.]*\}$"}
-_NULL: Schema = {"type": "null"}
-_TEXT: Schema = {"type": "string"}
+SHIPPED = "schema"  # the folder of those that ship, in configs/
+_PARTS = ("backbone", "neck", "head")
 
 
-def recipe_schema() -> Schema:
-    """The schema of a recipe or of a file that inherits from one."""
-    heads = _part("head")
-    neck: Schema = {"anyOf": [_NULL, _part("neck"), {"type": "array", "items": _part("neck")}]}
-    labels: Schema = {"anyOf": [_NULL, {"type": "array", "items": _TEXT}, _labels()]}
+def json_schema(
+    file: str = "recipe", *, config_dir: str | Path | None = None, shipped_only: bool = False
+) -> tuple[Schema, list[str]]:
+    """The schema of a kind of file (of FILES), and what is wrong with parts of installed packages.
+
+    `config_dir`: a folder whose names are offered too. `shipped_only`: without what is installed or registered beside
+    what ships.
+    """
+    roots = (shipped_root(),) if shipped_only else roots_for(config_dir)
+    files = {kind: config_names(roots, f"{GROUP}/{kind}") for kind in _PARTS}
+    files |= {group: config_names(roots, group) for group in (GROUP, *SECTIONS)}
+    parts = PartSchemas(files, shipped_only=shipped_only, classes_from_data=file == "experiment")
+    schema = FILES[file](parts)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"backbonekit {file}"}
+    return {**head, **schema, "$defs": parts.definitions}, list(dict.fromkeys(parts.faults))
+
+
+def schema_text(schema: Schema) -> str:
+    """The text of its file: a line for each part, so that a change of one is a change of one line."""
+    lines = [f"{json.dumps(name)}: {_line(value)}" for name, value in schema.items() if name != "$defs"]
+    definitions = [f"{json.dumps(name)}: {_line(value)}" for name, value in schema["$defs"].items()]
+    lines.append('"$defs": {\n' + ",\n".join(definitions) + "\n}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def modeline(path: str | Path) -> str:
+    """The comment by which an editor finds the schema of a YAML file. `path`: absolute, or from that file."""
+    return f"# yaml-language-server: $schema={Path(path).as_posix()}"
+
+
+def shipped_schema(file: str = "recipe") -> Path:
+    """Where the schema of what ships lies, for the comment in a file of one's own."""
+    return shipped_root().folder / SHIPPED / f"{file}.json"
+
+
+def _recipe(parts: PartSchemas) -> Schema:
+    neck: Schema = parts.part("neck", several=True)
+    labels: Schema = {"anyOf": [NULL, {"type": "array", "items": TEXT}, _labels()]}
     processing = processing_fields()
-    task = _object(
+    task = closed(
         {
-            "head": heads,
+            "head": parts.part("head"),
             "neck": neck,
-            "loss_weight": {"type": "number", "minimum": 0},
+            "loss_weight": {"type": "number", "minimum": 0, "description": "factor of the task's losses"},
             "labels": labels,
-            "processing": _options({name: processing[name] for name in OF_TARGETS}),
+            "processing": of_options({name: processing[name] for name in OF_TARGETS}),
         }
     )
+    return closed(
+        {
+            "schema_version": {"const": SCHEMA_VERSION},
+            "defaults": _defaults(parts, (*_PARTS, *(f"override {kind}" for kind in _PARTS))),
+            "backbone": {**parts.backbone(), "description": "what computes feature maps from an image"},
+            "neck": {**neck, "description": "what combines the maps: one, or several in their order"},
+            "head": {**parts.part("head"), "description": "what predicts from the maps"},
+            "heads": {"type": "object", "additionalProperties": task, "description": "several tasks, each by its name"},
+            "labels": {**labels, "description": "the names of the classes"},
+            "processing": {**of_options(processing), "description": "how an image becomes an input"},
+            "adapt": {"enum": ["auto", "never"], "description": "never: refuse what wiring would adapt"},
+            "training": closed({"freeze": closed({"stages": {"type": "integer"}, "norms": {"type": "boolean"}})}),
+            "packed": {"type": "object", "description": "the weights of a saved model; written by saving"},
+        }
+    )
+
+
+def _experiment(parts: PartSchemas) -> Schema:
+    recipe = _recipe(parts)
+    names: Schema = {"enum": list(parts.files[GROUP]), "description": "a recipe by its name"}
+    groups = (f"/{GROUP}", *(f"/{section}" for section in SECTIONS), *(f"/{GROUP}/{kind}" for kind in _PARTS))
+    augmentation: Schema = {"anyOf": [NULL, {"const": PAPER}, TEXT, _steps(parts)]}
+    return closed(
+        {
+            "defaults": _defaults(parts, (*groups, *(f"override {group}" for group in groups))),
+            "model": {
+                **mapping_or(recipe, names, TEXT),
+                "description": "the recipe, or what differs from the listed one",
+            },
+            "data": {**parts.part("data", others=(TEXT, NULL)), "description": "what it is trained on"},
+            "augmentation": {**augmentation, "description": "how training images are varied"},
+            "optimisation": {**_named("optimisation", parts), "description": "how the weights are updated"},
+            "trainer": {**_named("trainer", parts), "description": "on what it runs, and for how long"},
+        }
+    )
+
+
+def _section(name: str) -> Schema:
+    return of_options(section_fields(name))
+
+
+def _named(name: str, parts: PartSchemas) -> Schema:
+    return mapping_or(_section(name), {"enum": list(parts.files[name])}, TEXT, NULL)
+
+
+def _steps(parts: PartSchemas) -> Schema:
+    return {"type": "array", "items": parts.part("augmentation", others=())}
+
+
+def _defaults(parts: PartSchemas, groups: tuple[str, ...]) -> Schema:
+    """A defaults list: `- backbone: swin_tiny`, `- override neck: fpn`, `- fcn_resnet50`, `- _self_`. The names that
+    are known are offered; others may lie in folders that the editor does not know."""
+
+    def choice(group: str) -> Schema:
+        kind = group.removeprefix("override ").rpartition("/")[2]
+        return {"anyOf": [{"enum": [*parts.files[kind]]}, TEXT, NULL, {"type": "array", "items": TEXT}]}
+
+    chosen: Schema = {
+        "type": "object",
+        "properties": {group: choice(group) for group in groups},
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    listed = ["_self_", *(parts.files[GROUP] if "backbone" in groups else ())]
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "backbonekit recipe",
-        **_object(
-            {
-                "schema_version": {"const": SCHEMA_VERSION},
-                "defaults": {"type": "array", "items": {"anyOf": [_TEXT, {"type": "object", "maxProperties": 1}]}},
-                "backbone": _backbone(),
-                "neck": neck,
-                "head": {"anyOf": [_NULL, heads]},
-                "heads": {"type": "object", "additionalProperties": task},
-                "labels": labels,
-                "processing": _options(processing),
-                "adapt": {"enum": ["auto", "never"]},
-                "training": _object({"freeze": _object({"stages": {"type": "integer"}, "norms": {"type": "boolean"}})}),
-            }
-        ),
+        "type": "array",
+        "items": {"anyOf": [{"enum": listed}, TEXT, chosen]},
+        "description": "the files that this one inherits from, in merging order",
     }
 
 
-def _backbone() -> Schema:
-    indices: Schema = {"type": "array", "items": {"type": "integer"}}
-    return _object(
-        {
-            "source": {"enum": list(names("backbone"))},
-            "name": {"anyOf": [_TEXT, _NULL], "description": "Hub id, local folder, or timm architecture"},
-            "config": {"anyOf": [_NULL, *(_config(model_type) for model_type in config_families()), _other_config()]},
-            "pretrained": {"anyOf": [{"type": "boolean"}, _TEXT], "description": "or a folder, file or Hub id"},
-            "revision": {"anyOf": [_TEXT, _NULL]},
-            "out_indices": {"anyOf": [{"const": "auto"}, {"type": "integer"}, indices]},
-            "out_features": {"type": "array", "items": _TEXT},
-            "out_strides": {"type": "array", "items": {"type": "number"}},
-            "in_channels": {"type": "integer", "minimum": 1},
-            "bands_from": {
-                "anyOf": [{"type": "array", "items": {"anyOf": [{"type": "integer", "minimum": 0}, _NULL]}}, _NULL],
-                "description": "the pretrained channel that each band starts from; null: their mean",
-            },
-            "args": {"type": "object", "description": "the architecture's own arguments"},
-        }
-    )
-
-
-def _other_config() -> Schema:
-    """Of families that only the transformers source builds; its fields are known once that library is imported."""
-    other: Schema = {"type": "string", "not": {"enum": list(config_families())}}
-    return {"type": "object", "properties": {"model_type": other}, "required": ["model_type"]}
-
-
-def _config(model_type: str) -> Schema:
-    fields = config_fields(model_type)
-    assert fields is not None
-    schema = _options(fields)
-    schema["properties"] = {"model_type": {"const": model_type}, **schema["properties"]}
-    return schema
-
-
-def _part(kind: str) -> Schema:
-    """One of the parts, identified by its name; a name alone is the part with its defaults.
-
-    No name is required: a file that inherits its part has only what differs.
-    """
-    known = [name for name in names(kind) if _known_options(kind, name) is not None]
-    others = [name for name in names(kind) if name not in known]
-    choices = [_named(kind, name) for name in known]
-    if others:
-        choices.append({"type": "object", "properties": {"name": {"enum": others}}})
-    return {"anyOf": [{"enum": list(names(kind))}, *choices]}
-
-
-def _named(kind: str, name: str) -> Schema:
-    found = _known_options(kind, name)
-    assert found is not None
-    schema = _options(found)
-    schema["properties"] = {"name": {"const": name, "description": summary(kind, name)}, **schema["properties"]}
-    if kind == "head":
-        schema["properties"]["criterion"] = {"anyOf": [_NULL, _part("criterion")]}
-    return schema
-
-
-def _known_options(kind: str, name: str) -> Options | None:
-    try:
-        return options(kind, name)
-    except RecipeError:
-        return None
-
-
 def _labels() -> Schema:
-    names_or_numbers: Schema = {"type": "array", "items": {"anyOf": [_TEXT, {"type": "integer"}]}}
+    names_or_numbers: Schema = {"type": "array", "items": {"anyOf": [TEXT, {"type": "integer"}]}}
     ids: Schema = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
-    return _object({"names": {"type": "array", "items": _TEXT}, "things": names_or_numbers, "category_ids": ids})
+    return closed({"names": {"type": "array", "items": TEXT}, "things": names_or_numbers, "category_ids": ids})
 
 
-def _options(table: Options) -> Schema:
-    properties = {}
-    for name, option in table.items():
-        entry: Schema = {"anyOf": [*_choices(option["schema"]), _REFERENCE]}
-        if "doc" in option:
-            entry["description"] = option["doc"]
-        if "default" in option:
-            entry["default"] = option["default"]
-        properties[name] = entry
-    return _object(properties)
+def _backbone_file(parts: PartSchemas) -> Schema:
+    return parts.backbone(by_name=False)
 
 
-def _choices(schema: Any) -> Iterable[Any]:
-    return schema.get("anyOf", [schema])
+# The kind of file -> its schema. Files of parts and sections lie in the groups of these names.
+FILES: dict[str, Callable[[PartSchemas], Schema]] = {
+    "recipe": _recipe,
+    "experiment": _experiment,
+    "backbone": _backbone_file,
+    "neck": lambda parts: parts.mapping("neck"),
+    "head": lambda parts: parts.mapping("head"),
+    "data": lambda parts: parts.mapping("data"),
+    "optimisation": lambda parts: _section("optimisation"),
+    "trainer": lambda parts: _section("trainer"),
+}
+# The kinds of which files ship.
+OF_SHIPPED_FILES = ("recipe", "experiment", "backbone", "neck", "head")
 
 
-def _object(properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+def main() -> None:
+    """Writes the schemas of what ships again."""
+    folder = shipped_root().folder / SHIPPED
+    folder.mkdir(exist_ok=True)
+    for file in OF_SHIPPED_FILES:
+        text = schema_text(json_schema(file, shipped_only=True)[0])
+        (folder / f"{file}.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n")
+    sys.exit(main())

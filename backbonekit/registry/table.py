@@ -9,8 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from backbonekit.errors import RecipeError
 from backbonekit.registry.builtin import BUILTIN
-from backbonekit.registry.lookup import check_declarations, target_of
+from backbonekit.registry.lookup import check_declarations, resolve, target_of
 
 FILE = Path(__file__).with_name("table.json")
 Options = Mapping[str, Mapping[str, Any]]
@@ -28,9 +29,32 @@ def options(kind: str, name: str) -> Options | None:
     target = target_of(kind, name)
     if isinstance(target, str):
         return _table()[kind][name]["options"] if target == BUILTIN[kind].get(name) else None
+    return _options_of_class(kind, target)
+
+
+def shipped_options(kind: str, name: str) -> Options:
+    """The options of a part that ships, whatever else is registered under its name."""
+    return _table()[kind][name]["options"]
+
+
+def imported_options(kind: str, name: str, faults: list[str]) -> Options | None:
+    """The same as `options`, of an installed plugin too, which is imported for it; None where that fails, and then
+    `faults` says why."""
+    found = options(kind, name)
+    if found is None:
+        try:
+            return _options_of_class(kind, resolve(kind, name))
+        except RecipeError as error:
+            faults.extend(error.faults)
+        except Exception as error:  # whatever a plugin does when it is imported
+            faults.append(f"the {kind} {name!r} ({target_of(kind, name)}) could not be imported: {error!r}.")
+    return found
+
+
+def _options_of_class(kind: str, part: Any) -> Options:
     from backbonekit.contract.option_schema import options_of
 
-    found = options_of(target)
+    found = options_of(part)
     return {option: found[option] for option in found if kind != "criterion" or option not in WIRED}
 
 

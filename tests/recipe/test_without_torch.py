@@ -17,7 +17,7 @@ from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.recipe.dump import dump_experiment, dump_recipe
 from backbonekit.recipe.experiment_compose import compose_experiment, experiment_from_mapping, experiment_names
-from backbonekit.recipe.json_schema import recipe_schema
+from backbonekit.recipe.json_schema import json_schema
 from backbonekit.recipe.sweep import expand_sweep
 from backbonekit.recipe.validate import recipe_from_mapping
 
@@ -31,7 +31,7 @@ for name in experiment_names():
     paths = [] if name.startswith("digits") else ["data.root=images", "data.train=train"]
     compose_experiment(name, paths)
 expand_sweep(["backbone=glob(*)"])
-recipe_schema()
+json_schema("recipe"), json_schema("experiment")
 for model, overrides in (("maskformer_resnet51", []), ("fcn_resnet50", ["head.num_querys=3", "backbone=resnt", "a=("])):
     try:
         compose_recipe(model, overrides)
