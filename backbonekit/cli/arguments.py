@@ -32,6 +32,8 @@ LITERALS: Mapping[str, str] = {
     "augment": "views to average dense predictions over: flip, scales, as [flip,0.75,1.25]",
     "threshold": "the lowest score to show, from 0 to 1",
     "bands": "the channels that a drawing shows as red, green and blue, from 0: bands=3,2,1",
+    "basis": "level: the colours of each map by themselves; shared: one basis of all of them (default: level)",
+    "attention": "what attends, drawn in place of the maps: class, query, query:N, or x,y in pixels of the image",
     "pool": "cls, mean, max, gem, or none for whole maps (default: mean)",
     "dtype": "float32, float16 or bfloat16 (default: float32); bench takes several",
     "batch_size": "how many images run together; bench takes several, as 1,8",
