@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
@@ -14,17 +15,19 @@ from backbonekit.cli.start import (
     start_model,
     start_of,
 )
-from backbonekit.cli.text import count, printable, seconds, table
+from backbonekit.cli.text import printable, table
+from backbonekit.contract.plain_text import count, seconds
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.sweep import expand_sweep
+from backbonekit.visualization.diagram import FORMATS
 
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
     from backbonekit.assembly.describe import Description, PartRow
 
-KNOWN = ("recipe", "revision", "image", "save", "overwrite", "device", "format", "seed")
+KNOWN = ("recipe", "revision", "image", "save", "overwrite", "diagram", "device", "format", "seed")
 USAGE = """usage: backbonekit build [model=NAME] [key=value ...]
 
 examples:
@@ -33,6 +36,7 @@ examples:
   backbonekit build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
   backbonekit build recipe=FOLDER
+  backbonekit build model=maskformer_resnet50 diagram=model.svg
   backbonekit build -m model=maskformer_resnet50 backbone=resnet50,swin_tiny
 
 Any key of the recipe can be set; `backbone=`, `neck=` and `head=` swap a part. Other arguments:
@@ -60,6 +64,8 @@ def main(words: Sequence[str]) -> int:
     model, description = _build(arguments, arguments.overrides)
     if "save" in arguments.literals:
         model.save_pretrained(arguments.literals["save"], overwrite=arguments.literals.get("overwrite") == "true")
+    if "diagram" in arguments.literals:
+        _write_diagram(arguments.literals["diagram"], description)
     if arguments.literals.get("format") == "json":
         print(json.dumps({**description.to_dict(), "recipe": model.recipe.to_dict()}))
     else:
@@ -80,8 +86,20 @@ def _check(arguments: Arguments) -> None:
     faults += save_faults(literals)
     if arguments.multirun and "save" in literals:
         faults.append("save= and -m do not go together: every row would write to the same folder.")
+    if "diagram" in literals and Path(literals["diagram"]).suffix.lower() not in FORMATS:
+        faults.append(f"diagram={literals['diagram']}: must end in {', '.join(FORMATS)}.")
+    if arguments.multirun and "diagram" in literals:
+        faults.append("diagram= and -m do not go together: every row would write the same file.")
     if faults:
         raise RecipeError(faults)
+
+
+def _write_diagram(path: str, description: "Description") -> None:
+    from backbonekit.assembly.diagram import diagram_of
+    from backbonekit.postprocessing.writing import write_file
+    from backbonekit.visualization.diagram_file import diagram_bytes
+
+    write_file(path, diagram_bytes(diagram_of(description), path))
 
 
 def _sweeps_models(arguments: Arguments) -> bool:
