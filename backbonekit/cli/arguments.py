@@ -18,6 +18,7 @@ LITERALS: Mapping[str, str] = {
     "output": "where to write: a drawing (a folder for several images), the file of features, the exported file, plots",
     "results": "where to write the predictions as COCO-style JSON (for evaluate the scores)",
     "save": "the folder to write the recipe and its weights to",
+    "report": "where to write a page with the model's wiring, weights, time, samples and scores, as FILE.html",
     "diagram": "where to draw the wiring, as FILE.svg, FILE.png or FILE.mmd (Mermaid)",
     "overwrite": "true: save= may replace the model in its folder, features the output file (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
