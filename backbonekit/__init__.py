@@ -155,6 +155,9 @@ if TYPE_CHECKING:
     from backbonekit.visualization.draw import (
         draw as draw,
     )
+    from backbonekit.visualization.features import (
+        draw_features as draw_features,
+    )
     from backbonekit.weights.adapters import (
         merge_adapter as merge_adapter,
     )
@@ -173,6 +176,7 @@ _PUBLIC = {
     "ImageProcessor": "backbonekit.image_processing.processor",
     "predict": "backbonekit.assembly.predict",
     "draw": "backbonekit.visualization.draw",
+    "draw_features": "backbonekit.visualization.features",
     "export_model": "backbonekit.export.export",
     "load_onnx": "backbonekit.export.onnx_model",
     # training
@@ -231,6 +235,7 @@ __all__ = [
     "coco_targets",
     "compose_recipe",
     "draw",
+    "draw_features",
     "export_model",
     "freeze",
     "gradient_checkpointing",

@@ -175,7 +175,9 @@ class _Builder:
         saved = {key: f"{path}." for path, key, _ in _located("", before, None, kind=_SHARED)}
         located = _located("", plan.necks, None, kind=_SHARED)
         return SharedNeck(
-            nn.ModuleList(self._part(path, part, saved.get(key)) for path, key, part in located), plan.levels
+            nn.ModuleList(self._part(path, part, saved.get(key)) for path, key, part in located),
+            plan.levels,
+            plan.inserted,
         )
 
     def _saved_parts(self, task: str) -> dict[tuple[str, str, int], str]:
@@ -290,7 +292,7 @@ def _located(
 
 def _task(plan: TaskPlan) -> Task:
     head = plan.recipe.head
-    return Task(plan.name, plan.levels, plan.recipe.loss_weight, "" if head is None else head.name)
+    return Task(plan.name, plan.levels, plan.recipe.loss_weight, "" if head is None else head.name, plan.inserted)
 
 
 def _criterion(plan: TaskPlan, ignore_label: int | None) -> nn.Module | None:

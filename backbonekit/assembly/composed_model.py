@@ -58,7 +58,7 @@ class ComposedModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         shared = shared or SharedNeck(nn.ModuleList())
-        self.shared_neck, self.shared_levels = shared.necks, shared.levels
+        self.shared_neck, self.shared_levels, self.shared_inserted = shared
         self.neck: nn.Module
         self.head: nn.Module | None
         self.criterion: nn.Module | None
@@ -240,6 +240,14 @@ class ComposedModel(nn.Module):
         with TemporaryDirectory() as folder:
             saved = self.save_pretrained(Path(folder) / "model")
             return push_folder(saved, identifier, private=private, token=token)
+
+    def _repr_html_(self) -> str:
+        """The wiring as a diagram, which notebooks show. Nothing is run for it."""
+        from backbonekit.assembly.describe import outline
+        from backbonekit.assembly.diagram import diagram_of
+        from backbonekit.visualization.diagram_svg import diagram_svg
+
+        return diagram_svg(diagram_of(outline(self)))
 
 
 def _model_output(maps: FeatureMaps, tasks: Mapping[str, TaskOutput]) -> ModelOutput:

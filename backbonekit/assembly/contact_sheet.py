@@ -32,12 +32,17 @@ def contact_sheet(
     `steps`: each image is shown behind them, as epoch 0 of a training with this `seed` has it. An image that cannot be
     read has its message instead.
     """
-    count = min(count, len(split))
-    indices = [index * len(split) // count for index in range(count)]
+    indices = evenly_spaced(split, count)
     augmented = AugmentedSplit(split, steps, seed=seed, labels=labels)
     tiles = [_tile(augmented, index, labels) for index in indices]
     titles = [split.name(index).rpartition("/")[2] for index in indices]
     return overview(tiles, titles=titles, largest=2 * _SIDE)
+
+
+def evenly_spaced(split: Split, count: int) -> list[int]:
+    """The indices of `count` images, or of all where there are fewer."""
+    count = min(count, len(split))
+    return [index * len(split) // count for index in range(count)]
 
 
 def _tile(split: AugmentedSplit, index: int, labels: Labels | None) -> Image.Image:

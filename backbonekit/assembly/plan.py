@@ -58,6 +58,11 @@ class TaskPlan:
         return self.necks if self.head is None else [*self.necks, self.head]
 
     @property
+    def inserted(self) -> tuple[int, ...]:
+        """Positions of the necks that wiring put in."""
+        return tuple(position for position, neck in enumerate(self.necks) if neck.inserted)
+
+    @property
     def of_task(self) -> str:
         """' of task NAME', for messages; '' where tasks have no names."""
         return f" of task {self.name}" if self.name else ""

@@ -22,10 +22,12 @@ class TaskModules(NamedTuple):
 
 
 class SharedNeck(NamedTuple):
-    """The necks that run once, before all tasks. `levels`: positions among the backbone's maps that enter the first."""
+    """The necks that run once, before all tasks. `levels`: positions among the backbone's maps that enter the first.
+    `inserted`: positions of those necks that wiring put in."""
 
     necks: nn.ModuleList
     levels: tuple[int, ...] = ()
+    inserted: tuple[int, ...] = ()
 
 
 class HasTaskModules(Protocol):
@@ -50,7 +52,7 @@ class Task:
     """One task of a model. `name`: '' for the only task of a model whose tasks have no names.
 
     `levels`: positions among the backbone's maps that enter the first part. `loss_weight`: factor on every loss.
-    `head_name`: as registered, '' without a head.
+    `head_name`: as registered, '' without a head. `inserted`: positions of those necks that wiring put in.
 
     A task keeps no module: it reads them from the model when it runs, so that a head that was replaced, wrapped
     (FSDP, peft) or replicated (DataParallel) is the one that runs.
@@ -60,6 +62,7 @@ class Task:
     levels: tuple[int, ...]
     loss_weight: float = 1.0
     head_name: str = ""
+    inserted: tuple[int, ...] = ()
 
     def modules(self, model: HasTaskModules) -> TaskModules:
         """The task's modules as they stand in `model` now."""

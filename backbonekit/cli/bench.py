@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
-from backbonekit.cli.text import count, printable, seconds, table
+from backbonekit.cli.text import printable, table
+from backbonekit.contract.plain_text import count, seconds
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError, nearest
 from backbonekit.recipe.sweep import expand_sweep
 

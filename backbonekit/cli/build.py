@@ -3,9 +3,11 @@
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.reports import report_faults, write_report
 from backbonekit.cli.start import (
     WAYS_TO_NAME_A_MODEL,
     literal_faults,
@@ -14,17 +16,19 @@ from backbonekit.cli.start import (
     start_model,
     start_of,
 )
-from backbonekit.cli.text import count, printable, seconds, table
+from backbonekit.cli.text import printable, table
+from backbonekit.contract.plain_text import count, seconds
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.sweep import expand_sweep
+from backbonekit.visualization.diagram import FORMATS
 
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
-    from backbonekit.assembly.describe import Description, PartRow
+    from backbonekit.assembly.describe import Description
 
-KNOWN = ("recipe", "revision", "image", "save", "overwrite", "device", "format", "seed")
+KNOWN = ("recipe", "revision", "image", "save", "overwrite", "diagram", "report", "device", "format", "seed")
 USAGE = """usage: backbonekit build [model=NAME] [key=value ...]
 
 examples:
@@ -33,6 +37,7 @@ examples:
   backbonekit build model=maskformer_resnet50 'backbone.out_strides=[4,8,16,32]' head.num_classes=7
   backbonekit build model=maskformer_resnet50 backbone=timm/convnext_tiny.fb_in1k
   backbonekit build recipe=FOLDER
+  backbonekit build model=maskformer_resnet50 diagram=model.svg report=model.html image=image.jpg
   backbonekit build -m model=maskformer_resnet50 backbone=resnet50,swin_tiny
 
 Any key of the recipe can be set; `backbone=`, `neck=` and `head=` swap a part. Other arguments:
@@ -60,6 +65,13 @@ def main(words: Sequence[str]) -> int:
     model, description = _build(arguments, arguments.overrides)
     if "save" in arguments.literals:
         model.save_pretrained(arguments.literals["save"], overwrite=arguments.literals.get("overwrite") == "true")
+    if "diagram" in arguments.literals:
+        _write_diagram(arguments.literals["diagram"], description)
+    if "report" in arguments.literals:
+        from backbonekit.assembly.report import Findings
+
+        findings = Findings(image=arguments.literals.get("image"))
+        write_report(arguments.literals["report"], model, findings, description)
     if arguments.literals.get("format") == "json":
         print(json.dumps({**description.to_dict(), "recipe": model.recipe.to_dict()}))
     else:
@@ -80,8 +92,24 @@ def _check(arguments: Arguments) -> None:
     faults += save_faults(literals)
     if arguments.multirun and "save" in literals:
         faults.append("save= and -m do not go together: every row would write to the same folder.")
+    if "diagram" in literals and Path(literals["diagram"]).suffix.lower() not in FORMATS:
+        faults.append(f"diagram={literals['diagram']}: must end in {', '.join(FORMATS)}.")
+    faults += report_faults(literals)
+    faults += [
+        f"{name}= and -m do not go together: every row would write the same file."
+        for name in ("diagram", "report")
+        if arguments.multirun and name in literals
+    ]
     if faults:
         raise RecipeError(faults)
+
+
+def _write_diagram(path: str, description: "Description") -> None:
+    from backbonekit.assembly.diagram import diagram_of
+    from backbonekit.postprocessing.writing import write_file
+    from backbonekit.visualization.diagram_file import diagram_bytes
+
+    write_file(path, diagram_bytes(diagram_of(description), path))
 
 
 def _sweeps_models(arguments: Arguments) -> bool:
@@ -107,12 +135,13 @@ def _build(arguments: Arguments, overrides: Sequence[str]) -> tuple["ComposedMod
 
 
 def _text(model: "ComposedModel", description: "Description") -> str:
-    rows = [line for part in description.parts for line in _lines(part)]
-    header = ("part", "name", "in", "out", "channels", "stride", "shape", "params", "FLOPs", "time")
+    from backbonekit.assembly.wiring_table import wiring_table, written_shape
+
+    wiring = wiring_table(description)
     lines = [
-        f"input {_shape(description.input_shape)}",
+        f"input {written_shape(description.input_shape)}",
         "",
-        table(header, rows, right=(4, 5, 7, 8, 9)),
+        table(wiring.header, wiring.rows, right=wiring.right),
         "",
         f"{count(description.parameters)} parameters, {count(description.flops)}FLOP, {seconds(description.seconds)}",
     ]
@@ -130,34 +159,6 @@ def _text(model: "ComposedModel", description: "Description") -> str:
                 lines.append(f"  {'':<10} {len(source.fresh)} new: {shown}")
         lines += [f"note: {note}" for note in report.notes]
     return "\n".join(lines)
-
-
-def _lines(part: "PartRow") -> list[tuple[str, ...]]:
-    names = [f"{row.name} {_shape(row.shape[1:])}" for row in part.receives]
-    returned = part.returns
-    lines = []
-    for index in range(max(len(names), len(returned))):
-        given = returned[index] if index < len(returned) else None
-        first = index == 0
-        lines.append(
-            (
-                part.path if first else "",
-                part.name if first else "",
-                names[index] if index < len(names) else "",
-                given.name if given else "",
-                str(given.channels) if given else "",
-                f"{given.stride:g}" if given and given.stride is not None else "",
-                _shape(given.shape) if given else "",
-                count(part.parameters) if first else "",
-                count(part.flops) if first else "",
-                seconds(part.seconds) if first else "",
-            )
-        )
-    return lines
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _sweep(arguments: Arguments) -> int:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from backbonekit.cli.text import count, printable
+from backbonekit.cli.text import printable
+from backbonekit.contract.plain_text import count
 from backbonekit.errors import RecipeError
 from backbonekit.weights.untrusted_files import read_regular, user_path
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.images import report_failed
+from backbonekit.cli.reports import report_faults, write_report
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, weights_note
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from backbonekit.contract.scores import Scores
 
 KNOWN = (
-    *("recipe", "revision", "split", "task", "results", "output", "card"),
+    *("recipe", "revision", "split", "task", "results", "output", "card", "report"),
     *("batch_size", "format", "device", "seed"),
 )
 EXPERIMENT, CARD = "experiment.yaml", "README.md"
@@ -30,7 +31,7 @@ USAGE = """usage: backbonekit evaluate recipe=FOLDER data=FORMAT data.root=FOLDE
 
 examples:
   backbonekit evaluate recipe=runs/x data=coco data.root=photos data.val=val.json results=scores.json output=plots
-  backbonekit evaluate recipe=runs/x card=true
+  backbonekit evaluate recipe=runs/x card=true report=scores.html
   backbonekit evaluate recipe=runs/m1 data=mask_folders data.root=fields data.val=val task=semantic batch_size=8
 
 Prints the main metric, all metrics, and a table of each class. A run of `train` knows its data, so that data= may be
@@ -63,6 +64,11 @@ def main(words: Sequence[str]) -> int:
         print(f"note: {note}", file=sys.stderr)
     scores, failed = _evaluated(model, images, arguments.literals)
     _write(scores, arguments.literals, data, split)
+    if "report" in arguments.literals:
+        from backbonekit.assembly.report import Findings
+
+        findings = Findings(split=images, split_name=f"{data['name']}, {split}", scores=scores)
+        print(write_report(arguments.literals["report"], model, findings), file=sys.stderr)
     return report_failed(failed, len(images))
 
 
@@ -113,6 +119,7 @@ def _check(arguments: Arguments, data: Mapping[str, Any] | None) -> None:
         "recipe" not in literals or not (Path(literals["recipe"]).expanduser() / CARD).is_file()
     ):
         faults.append(f"card=true: there is no {CARD} in recipe={literals.get('recipe', '')}; a saved model has one.")
+    faults += report_faults(literals)
     faults += literal_faults(arguments)
     if faults:
         raise RecipeError(faults)

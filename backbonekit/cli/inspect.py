@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from math import prod
 
-from backbonekit.cli.text import count, printable, table
+from backbonekit.cli.text import printable, table
+from backbonekit.contract.plain_text import count
 from backbonekit.errors import RecipeError
 
 USAGE = """usage: backbonekit inspect WHERE [format=json]

@@ -21,6 +21,8 @@ WAYS_TO_NAME_A_MODEL = (
     "backbone=NAME with neck=NAME and head=NAME."
 )
 _BACKBONE = re.compile(r"(?:model\.)?backbone(?:\.name)?=")
+_PRETRAINED = re.compile(r"(?:model\.)?backbone\.pretrained=")
+_WITH_NORM = ("hf", "timm")  # sources whose backbones have args.norm
 _DEVICE = re.compile(r"(?:cpu|cuda|mps|xpu)(?::\d+)?")
 _FILES_OF_A_MODEL = ("recipe.yaml", "config.json", "model.safetensors", "model.safetensors.index.json")
 _SAID_FOR_CUDA = ("gpu", "nvidia", "0")
@@ -34,6 +36,19 @@ def names_a_model(arguments: Arguments) -> bool:
 def start_of(arguments: Arguments) -> str | Mapping[str, Any]:
     """What composing starts from where there is no recipe=: a recipe by name, or nothing but the parts given."""
     return {} if arguments.model is None else arguments.model
+
+
+def published_overrides(arguments: Arguments) -> list[str]:
+    """The overrides, with what features are taken with unless the command line says otherwise: published weights, and
+    the norm that the architecture has before or behind its pooling."""
+    given = arguments.overrides
+    if "recipe" in arguments.literals:
+        return given
+    backbone = compose_recipe(start_of(arguments), given, config_dir=arguments.config_dir).backbone
+    own = [] if any(map(_PRETRAINED.match, given)) else ["backbone.pretrained=true"]
+    if backbone.source in _WITH_NORM and "norm" not in backbone.args:
+        own.append("backbone.args.norm=embedding")
+    return [*given, *own]
 
 
 def names_onnx_file(arguments: Arguments) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.reports import report_faults, write_report
 from backbonekit.cli.start import literal_faults
 from backbonekit.cli.text import printable
 from backbonekit.contract.processes import is_first_process
@@ -20,9 +21,10 @@ from backbonekit.recipe.overrides import parse_overrides
 if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
     from backbonekit.contract.datasets import DataSource
+    from backbonekit.lightning.best_model import BestModel
     from backbonekit.recipe.recipe import Recipe
 
-KNOWN = ("experiment", "recipe", "revision", "save", "overwrite", "resume")
+KNOWN = ("experiment", "recipe", "revision", "save", "overwrite", "resume", "report")
 EXPERIMENT, CHECKPOINT = "experiment.yaml", "last.ckpt"
 _FILES_OF_A_RUN = (EXPERIMENT, CHECKPOINT, "recipe.yaml", "config.json", "model.safetensors")
 _RESUMED = ("trainer", "data")  # the sections that a resumed run may change
@@ -67,7 +69,7 @@ def main(words: Sequence[str]) -> int:
 
 def _composed(arguments: Arguments) -> Experiment:
     literals = arguments.literals
-    faults = literal_faults(arguments)
+    faults = literal_faults(arguments) + report_faults(literals)
     if arguments.multirun:
         faults.append("-m belongs to `build`; `train` runs one experiment.")
     if faults:
@@ -86,9 +88,10 @@ def _composed(arguments: Arguments) -> Experiment:
 
 def _resumed(arguments: Arguments, folder: Path) -> Experiment:
     """The experiment of a run that is resumed, with other settings of its trainer or other paths of its data."""
-    given = [f"{name}=" for name in KNOWN if name in arguments.literals and name != "resume"]
+    given = [f"{name}=" for name in KNOWN if name in arguments.literals and name not in ("resume", "report")]
     given += ["model="] if arguments.model is not None else []
     edits, faults = parse_overrides(arguments.overrides)
+    faults += report_faults(arguments.literals)
     if given:
         faults.append(f"resume= goes on with the run as it is; leave {', '.join(given)} out.")
     faults += [
@@ -151,9 +154,26 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
             print(f"interrupted; go on with: backbonekit train resume={folder}", file=sys.stderr)
         return 130
     if is_first:
+        if "report" in arguments.literals:
+            print(_report(arguments.literals["report"], folder, source, best), file=sys.stderr)
         score = "" if best.name is None else f" ({best.name} {best.value:.4g}, epoch {(best.epoch or 0) + 1})"
         print(f"saved to {printable(str(folder))}{score}")
     return 0
+
+
+def _report(path: str, folder: Path, source: "DataSource", best: "BestModel") -> str:
+    """Writes the page on the model that the folder holds now."""
+    from backbonekit.assembly.load import load_model
+    from backbonekit.assembly.report import Findings
+    from backbonekit.lightning.run import METRICS
+
+    try:
+        split, name = source.split("val"), "the validation"
+    except RecipeError:
+        split, name = source.split("train"), "the training"
+    log = folder / METRICS
+    findings = Findings(split=split, split_name=name, scores=best.scores, log=log if log.is_file() else None)
+    return write_report(path, load_model(folder), findings)
 
 
 def _open(experiment: Experiment) -> "tuple[DataSource, Sequence[Any] | None]":

@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("backbonekit.cli.predict", "run a model on an image or a folder of images, draw what it finds"),
     "evaluate": ("backbonekit.cli.evaluate", "measure a model on a data set: scores, plots, the model card"),
     "features": ("backbonekit.cli.features", "write the features of a folder of images: one row an image"),
+    "look": ("backbonekit.cli.look", "draw an image beside a backbone's features in colours, or its attention"),
     "export": ("backbonekit.cli.export", "write a model as an ONNX file or a torch program, and compare the two"),
     "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
     "check": ("backbonekit.cli.check", "count what a data set holds, list what is wrong, draw images with targets"),
@@ -35,6 +36,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(("embed", "embeddings", "extract"), "use `features`."),
     **dict.fromkeys(("compare", "difference"), "use `diff`."),
     **dict.fromkeys(("why", "trace"), "use `explain`."),
+    **dict.fromkeys(("see", "visualize", "visualise", "attention"), "use `look`."),
     **dict.fromkeys(("show", "info"), "use `inspect`, or `build` to see the shapes too."),
 }
 USAGE = """usage: backbonekit VERB [key=value ...]
@@ -47,6 +49,7 @@ examples:
   backbonekit predict recipe=runs/m1 image=image.jpg output=drawn.png
   backbonekit evaluate recipe=runs/m1 data=coco data.root=photos data.val=val.json
   backbonekit features backbone=facebook/dinov2-small image=photos pool=cls output=features.parquet
+  backbonekit look backbone=dinov2_small image=cat.jpg output=look.png
   backbonekit export recipe=runs/m1 output=model.onnx
   backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8
   backbonekit check data=coco data.root=photos data.train=train.json output=sheet.png

@@ -11,7 +11,7 @@ from backbonekit.backbones.hf.backbone import StagedBackbone
 from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.contract.maps import FeatureMaps
 from backbonekit.errors import ContractError
-from backbonekit.hf_models.attention_weights import caught_weights
+from backbonekit.layers.attention_weights import caught_weights
 
 _RECORDING = RLock()
 

@@ -14,7 +14,6 @@ from backbonekit.contract.predictions import BoxQueries, DenseDepth, DenseLogits
 from backbonekit.contract.target_values import check_relative
 from backbonekit.contract.targets import Target
 from backbonekit.errors import ContractError
-from backbonekit.hf_models.attention_weights import caught_weights
 from backbonekit.hf_models.box_states import BoxStates
 from backbonekit.hf_models.call_options import decided, refuse
 from backbonekit.hf_models.inner_states import InnerStates, recorded
@@ -30,6 +29,7 @@ from backbonekit.hf_models.model_outputs import (
 )
 from backbonekit.hf_models.recorded_calls import recorded_calls
 from backbonekit.hf_models.whole_model import WholeModel
+from backbonekit.layers.attention_weights import caught_weights
 from backbonekit.ops.boxes import cxcywh_to_xyxy, image_sizes
 
 Output = TypeVar("Output", bound=OrderedOutput)

@@ -177,3 +177,14 @@ def test_the_collector_of_garbage_is_off_while_a_model_is_built_and_on_again_aft
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_wiring_is_drawn(capsys, tmp_path):
+    for suffix, head in ((".svg", b"<svg"), (".png", b"\x89PNG"), (".mmd", b"flowchart")):
+        code, _, err = build(capsys, *TINY, f"diagram={tmp_path / 'deep' / f'model{suffix}'}")
+        assert code == 0, err
+        assert (tmp_path / "deep" / f"model{suffix}").read_bytes().startswith(head)
+    code, _, err = build(capsys, "-m", *TINY, f"diagram={tmp_path / 'model.pdf'}")
+    assert code == 2
+    assert ".svg, .png, .mmd" in err
+    assert "every row would write the same file" in err

@@ -14,15 +14,20 @@ from torch.overrides import TorchFunctionMode
 _SOFTMAX = (torch.softmax, Tensor.softmax, functional.softmax)
 
 
+Take = Callable[[Tensor], Tensor | None]
+
+
 @contextmanager
-def caught_weights(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+def caught_weights(modules: Sequence[nn.Module], *, take: Take | None = None) -> Iterator[list[Tensor]]:
     """Inside the context, what each of `modules` weighs its values with, in the order in which they run.
+
+    `take`: what is kept of each, and None for nothing; without it all of every one is kept.
 
     A fused kernel never writes its weights down, so attention of these modules is computed step by step here, which
     takes the memory and time of [batch, heads, queries, keys] numbers each. Other attention, and attention outside the
     context, is left as it is. Gradients flow through the weights.
     """
-    catcher = _Catcher()
+    catcher = _Catcher(take)
     handles = []
     for module in modules:
         handles.append(module.register_forward_pre_hook(catcher.enter))
@@ -38,8 +43,9 @@ def caught_weights(modules: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
 class _Catcher(TorchFunctionMode):
     """Intercepts every function of torch, and records those called inside a module that was registered."""
 
-    def __init__(self) -> None:
+    def __init__(self, take: Take | None) -> None:
         super().__init__()
+        self.take = take
         self.weights: list[Tensor] = []
         self.is_inside = False
         self.thread = get_ident()  # hooks run in every thread that uses the model
@@ -64,8 +70,13 @@ class _Catcher(TorchFunctionMode):
             return self._step_by_step(*args, **named)
         result = func(*args, **named)
         if func in _SOFTMAX:
-            self.weights.append(result)
+            self._keep(result)
         return result
+
+    def _keep(self, weights: Tensor) -> None:
+        kept = weights if self.take is None else self.take(weights)
+        if kept is not None:
+            self.weights.append(kept)
 
     def _step_by_step(
         self,
@@ -86,5 +97,5 @@ class _Catcher(TorchFunctionMode):
         elif attn_mask is not None:
             scores = scores + attn_mask
         weights = scores.softmax(dim=-1)
-        self.weights.append(weights)
+        self._keep(weights)
         return functional.dropout(weights, dropout_p) @ values
