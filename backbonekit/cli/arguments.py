@@ -32,6 +32,8 @@ LITERALS: Mapping[str, str] = {
     "augment": "views to average dense predictions over: flip, scales, as [flip,0.75,1.25]",
     "threshold": "the lowest score to show, from 0 to 1",
     "bands": "the channels that a drawing shows as red, green and blue, from 0: bands=3,2,1",
+    "num_names": "how many things or regions a drawing names at most, the best first (default: 20)",
+    "legend": "true: a panel beside the drawing with each class, its colours and its amount (default: false)",
     "pool": "cls, mean, max, gem, or none for whole maps (default: mean)",
     "dtype": "float32, float16 or bfloat16 (default: float32); bench takes several",
     "batch_size": "how many images run together; bench takes several, as 1,8",
