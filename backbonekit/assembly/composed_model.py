@@ -152,6 +152,13 @@ class ComposedModel(nn.Module):
         predicting = [name for name in self.tasks if self.scoring(name) is not None]
         return labels_of_results({name: self.task_labels(name) for name in predicting}, task)
 
+    @property
+    def weights_warning(self) -> str | None:
+        """What `draw(..., stamp=...)` is to write over predictions: how many of the weights are random still, neither
+        loaded nor trained; None where none are."""
+        report = self.weight_report
+        return None if report is None else report.since(self.as_built, self).warning
+
     def rename_classes(self, labels: Labels | None) -> None:
         """Other names for the same classes: results, drawings and what is saved follow."""
         self.recipe = replace(self.recipe, labels=labels)

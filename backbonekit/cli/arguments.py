@@ -36,6 +36,8 @@ LITERALS: Mapping[str, str] = {
     "bands": "the channels that a drawing shows as red, green and blue, from 0: bands=3,2,1",
     "basis": "level: the colours of each map by themselves; shared: one basis of all of them (default: level)",
     "attention": "what attends, drawn in place of the maps: class, query, query:N, or x,y in pixels of the image",
+    "num_names": "how many things or regions a drawing names at most, the best first (default: 20)",
+    "legend": "true: a panel beside the drawing with each class, its colours and its amount (default: false)",
     "pool": "cls, mean, max, gem, or none for whole maps (default: mean)",
     "dtype": "float32, float16 or bfloat16 (default: float32); bench takes several",
     "batch_size": "how many images run together; bench takes several, as 1,8",

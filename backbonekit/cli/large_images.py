@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backbonekit.cli.images import read_bands, report_failed
+from backbonekit.cli.images import report_failed
 from backbonekit.cli.text import printable
 from backbonekit.errors import ContractError, StorageError
 
@@ -30,9 +30,13 @@ def large_faults(literals: Mapping[str, str]) -> list[str]:
 
 
 def predict_large_images(
-    model: Any, images: Sequence[Path], outputs: Mapping[Path, Path], literals: Mapping[str, str]
+    model: Any,
+    images: Sequence[Path],
+    outputs: Mapping[Path, Path],
+    literals: Mapping[str, str],
+    drawn: Mapping[str, Any],
 ) -> int:
-    """Predicts, prints and writes. Returns the exit code."""
+    """Predicts, prints and writes. `drawn`: the options of `draw`. Returns the exit code."""
     from tqdm import tqdm
 
     from backbonekit.assembly.predict import predict_large
@@ -63,7 +67,7 @@ def predict_large_images(
             try:
                 result = predict_large(model, image, **options, progress=shown)
                 if image in outputs:
-                    _write(outputs[image], image, result, labels, literals)
+                    _write(outputs[image], image, result, labels, drawn)
             except (StorageError, ContractError) as error:
                 if len(images) == 1:
                     raise
@@ -77,7 +81,7 @@ def predict_large_images(
     return report_failed(failed, len(images))
 
 
-def _write(output: Path, image: Path, result: Any, labels: Any, literals: Mapping[str, str]) -> None:
+def _write(output: Path, image: Path, result: Any, labels: Any, drawn: Mapping[str, Any]) -> None:
     from backbonekit.image_processing.reading import open_image
     from backbonekit.postprocessing.map_files import is_map_file, write_map
     from backbonekit.postprocessing.writing import write_image
@@ -88,8 +92,7 @@ def _write(output: Path, image: Path, result: Any, labels: Any, literals: Mappin
             note = f"note: {image.name} has no georeference, so {output} has none."
             print(printable(note), file=sys.stderr)
         return
-    bands = read_bands(literals["bands"]) if "bands" in literals else None
-    write_image(output, draw(open_image(image), result, labels, bands=bands))
+    write_image(output, draw(open_image(image), result, labels, **drawn))
 
 
 def _augment(text: str) -> list[str | float] | None:

@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.drawing import DRAWN_WITH, drawing_faults, drawing_options
 from backbonekit.cli.engines import engine_faults
-from backbonekit.cli.images import image_faults, images_of, read_bands, report_failed
+from backbonekit.cli.images import image_faults, images_of, report_failed
 from backbonekit.cli.large_images import is_large, large_faults, predict_large_images
 from backbonekit.cli.start import (
     WAYS_TO_NAME_A_MODEL,
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
 
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = (
-    *("recipe", "revision", "image", "output", "results", "task", "threshold", "bands"),
+    *("recipe", "revision", "image", "output", "results", "task", "threshold", *DRAWN_WITH),
     *("tile", "overlap", "augment", "engine", "workers", "device", "seed"),
 )
 USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]
 
 examples:
   backbonekit predict recipe=runs/m1 image=image.jpg output=out.png
+  backbonekit predict recipe=runs/m1 image=image.jpg output=out.png threshold=0.7 num_names=10 legend=true
   backbonekit predict recipe=runs/m1 image=images output=drawn results=drawn/results.json
   backbonekit predict recipe=USER/REPOSITORY image=image.jpg task=semantic
   backbonekit predict model=maskformer_resnet50 image=image.jpg
@@ -63,14 +65,16 @@ def main(words: Sequence[str]) -> int:
         from backbonekit.export.onnx_model import load_onnx
 
         exported = load_onnx(arguments.literals["recipe"])
-        return _predict(exported, images, outputs, arguments.literals, threshold=exported.metadata.threshold)
+        drawn = drawing_options(arguments.literals, None)
+        return _predict(exported, images, outputs, arguments.literals, drawn, threshold=exported.metadata.threshold)
     model = start_model(arguments, arguments.overrides)
     note = weights_note(model.weight_report)
     if note:
         print(f"note: {note}", file=sys.stderr)
+    drawn = drawing_options(arguments.literals, model.weight_report)
     if is_large(arguments.literals):
-        return predict_large_images(model, images, outputs, arguments.literals)
-    return _predict(model, images, outputs, arguments.literals)
+        return predict_large_images(model, images, outputs, arguments.literals, drawn)
+    return _predict(model, images, outputs, arguments.literals, drawn)
 
 
 def _predict(
@@ -78,10 +82,11 @@ def _predict(
     images: list[Path],
     outputs: dict[Path, Path],
     literals: dict[str, str],
+    drawn: Mapping[str, Any],
     *,
     threshold: float | None = None,
 ) -> int:
-    """`threshold`: where threshold= does not give one."""
+    """`drawn`: the options of `draw`. `threshold`: where threshold= does not give one."""
     from tqdm import tqdm
 
     from backbonekit.image_processing.pixels import channels_of, is_grey, size_of
@@ -92,7 +97,6 @@ def _predict(
     from backbonekit.visualization.draw import draw
 
     threshold = float(literals["threshold"]) if "threshold" in literals else threshold
-    bands = read_bands(literals["bands"]) if "bands" in literals else None
     labels = model.result_labels(literals.get("task"))
     results = CocoResults(literals["results"], labels) if "results" in literals else None
     failed: list[FilePrediction] = []
@@ -117,7 +121,7 @@ def _predict(
                 progress.write(printable(note), file=sys.stderr)
             grey += is_grey(image)
             if outputs:
-                write_image(outputs[source], draw(image, result, labels, bands=bands))
+                write_image(outputs[source], draw(image, result, labels, **drawn))
             if results is not None:
                 results.add(source.name, size_of(image), result)
             progress.update()
@@ -155,8 +159,7 @@ def _check(arguments: Arguments) -> None:
     faults += image_faults(literals.get("image"))
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
-    if "bands" in literals and read_bands(literals["bands"]) is None:
-        faults.append(f"bands={literals['bands']}: one or three numbers from 0 with commas, as bands=3,2,1.")
+    faults += drawing_faults(literals)
     faults += _onnx_faults(arguments) if names_onnx_file(arguments) else literal_faults(arguments)
     faults += large_faults(literals)
     faults += engine_faults(literals)

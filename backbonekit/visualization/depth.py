@@ -34,7 +34,7 @@ def draw_depth(image: Image.Image, result: DepthResult) -> Image.Image:
 def _scale(image: Image.Image, near: float, far: float) -> None:
     """A bar in the lower left corner, from near to far, both ends in numbers; left out where it would not fit."""
     size = font_size(image.size)
-    ends = f"{near:.3g}", f"{far:.3g}"
+    ends = f"near {near:.3g}", f"{far:.3g} far"
     widths = [plate_size(text, size)[0] for text in ends]
     line = plate_size("0", size)[1]
     margin = max(2, size // 2)

@@ -8,11 +8,14 @@ from PIL import Image, ImageDraw
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.results import InstanceResult
 from backbonekit.visualization.colours import Colour, label_colour
+from backbonekit.visualization.legend import Entry
 from backbonekit.visualization.regions import paint_masks
-from backbonekit.visualization.text import Box, Plates, label_name, line_width
+from backbonekit.visualization.text import NUM_NAMES, Box, Plates, label_name, line_width
 
 
-def draw_instances(image: Image.Image, result: InstanceResult, labels: Labels | None = None) -> Image.Image:
+def draw_instances(
+    image: Image.Image, result: InstanceResult, labels: Labels | None = None, num_names: int = NUM_NAMES
+) -> Image.Image:
     """The best is drawn last, on top; names are placed best first. A score of NaN, as a target has, is not written."""
     width = line_width(image.size)
     numbers, colours = result.labels.tolist(), _colours(result.labels.tolist())
@@ -27,11 +30,20 @@ def draw_instances(image: Image.Image, result: InstanceResult, labels: Labels | 
     drawing = ImageDraw.Draw(drawn)
     for (left, top, right, bottom), colour in zip(reversed(boxes), reversed(colours), strict=True):
         drawing.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=width)
-    plates = Plates(drawn)
+    plates = Plates(drawn, num_names)
     for label, score, box, colour in zip(numbers, result.scores.tolist(), boxes, colours, strict=True):
         percent = "" if math.isnan(score) else f" {score:.0%}"
         plates.beside_box(f"{label_name(label, labels)}{percent}", box, colour)
     return drawn
+
+
+def instance_entries(result: InstanceResult, labels: Labels | None = None) -> list[Entry]:
+    """The classes of a legend, that of the best thing first, each with the number of its things."""
+    numbers = result.labels.tolist()
+    shades: dict[int, list[Colour]] = {}
+    for label, colour in zip(numbers, _colours(numbers), strict=True):
+        shades.setdefault(label, []).append(colour)
+    return [Entry(label_name(label, labels), colours, f"x{len(colours)}") for label, colours in shades.items()]
 
 
 def _colours(numbers: list[int]) -> list[Colour]:

@@ -11,7 +11,8 @@ from backbonekit.visualization.colours import Colour, text_colour
 Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 _LONGEST_NAME = 40
 # Shares of the image that one plate, and all of them, may cover: a thumbnail is to be seen, not read.
-_MOST_FOR_ONE, _MOST_FOR_ALL = 0.08, 0.25
+_MOST_FOR_ONE, _MOST_FOR_ALL = 0.08, 0.2
+NUM_NAMES = 20  # that an image shows at most; more are a list, no image
 
 
 def font_size(size: tuple[int, int]) -> int:
@@ -45,10 +46,12 @@ def plate_size(text: str, size: int) -> tuple[int, int]:
 
 
 class Plates:
-    """Places plates on an image. One that would cover another is moved; one that has no room is left out."""
+    """Places plates on an image, at most `most`. One that would cover another is moved; one that has no room is left
+    out."""
 
-    def __init__(self, image: Image.Image) -> None:
+    def __init__(self, image: Image.Image, most: int = NUM_NAMES) -> None:
         self._image = image
+        self._most = most
         self._drawing = ImageDraw.Draw(image)
         self._taken: list[Box] = []
         self._covered = 0  # pixels
@@ -73,7 +76,7 @@ class Plates:
     def _place(self, text: str, position: tuple[int, int], size: tuple[int, int], colour: Colour) -> bool:
         """Draws the plate if it is free there, pushed into the image."""
         width, height = size
-        if width > self._image.width or height > self._image.height:
+        if len(self._taken) >= self._most or width > self._image.width or height > self._image.height:
             return False
         pixels = self._image.width * self._image.height
         if width * height > _MOST_FOR_ONE * pixels or self._covered + width * height > _MOST_FOR_ALL * pixels:

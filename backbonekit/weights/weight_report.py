@@ -29,6 +29,11 @@ class WeightSource:
     unused: int = 0
     licence: str | None = None
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether training has changed it since it was drawn or loaded."""
+        return self.origin.endswith(TRAINED)
+
 
 @dataclass(slots=True)
 class WeightReport:
@@ -44,11 +49,21 @@ class WeightReport:
         return sum(source.loaded for source in self.sources) / total if total else 0.0
 
     @property
+    def warning(self) -> str | None:
+        """A few words for a drawing whose predictions mean nothing, since weights are as they were drawn at random;
+        None where all came from a checkpoint or from training."""
+        total = sum(source.parameters for source in self.sources)
+        drawn = sum(source.parameters - source.loaded for source in self.sources if not source.is_trained)
+        if not drawn:
+            return None
+        return "random weights" if drawn == total else f"{drawn / total:.1%} random weights"
+
+    @property
     def random(self) -> dict[str, str]:
         """What is still as it was drawn: patterns of names (`head.*` for a whole part) with the origin."""
         found: dict[str, str] = {}
         for source in self.sources:
-            if source.origin.startswith(RANDOM) and not source.origin.endswith(TRAINED):
+            if source.origin.startswith(RANDOM) and not source.is_trained:
                 found[f"{source.part}.*"] = source.origin
             else:
                 found |= {f"{source.part}.{name}": RANDOM for name in source.fresh}
@@ -57,7 +72,7 @@ class WeightReport:
     @property
     def is_random(self) -> bool:
         """Whether no parameter comes from a checkpoint or from training."""
-        return all(source.loaded == 0 and not source.origin.endswith(TRAINED) for source in self.sources)
+        return all(source.loaded == 0 and not source.is_trained for source in self.sources)
 
     def since(self, start: Snapshot, module: nn.Module) -> "WeightReport":
         """The report of a module now, of which this one was the report at the `start`: parts that training has changed
@@ -67,7 +82,7 @@ class WeightReport:
 
 def _since(source: WeightSource, start: Snapshot, module: nn.Module) -> WeightSource:
     names = [name for name in start.probes if name.startswith(f"{source.part}.")]
-    if source.origin.endswith(TRAINED) or len(start.unchanged(names, module)) == len(names):
+    if source.is_trained or len(start.unchanged(names, module)) == len(names):
         return source
     return replace(source, origin=source.origin + TRAINED, fresh=[])
 

@@ -143,9 +143,11 @@ def test_prediction_with_weights_that_were_never_trained_is_warned_of(tmp_path, 
 
 def test_training_ends_it(tmp_path):
     model = bk.build_model(TINY).train()
+    assert model.weights_warning == "random weights"
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     model(torch.randn(2, 3, 32, 32), targets=[{"class": torch.tensor(0)}, {"class": torch.tensor(1)}]).loss.backward()
     optimizer.step()
+    assert model.weights_warning is None
     model.save_pretrained(tmp_path / "m")
     manifest = read_recipe(tmp_path / "m" / "recipe.yaml")[1]
     assert (manifest.is_trained, manifest.random) == (True, {})
@@ -160,6 +162,7 @@ def test_a_new_head_on_trained_weights_is_the_part_that_is_random(tmp_path):
             parameter.add_(1e-3)
     model.save_pretrained(tmp_path / "m")
     changed = bk.load_model(tmp_path / "m", ["head.num_classes=7"])
+    assert changed.weights_warning == f"{1 - changed.weight_report.pretrained_share:.1%} random weights"
     changed.save_pretrained(tmp_path / "n")
     manifest = read_recipe(tmp_path / "n" / "recipe.yaml")[1]
     assert manifest.is_trained

@@ -134,6 +134,9 @@ def test_mistakes_are_reported(image, tmp_path, capsys):
         f"recipe=o/r image={image} threshold=nan": ["threshold=nan: must be"],
         f"recipe=o/r image={image} seed=x": ["seed=x"],
         f"recipe=o/r image={image} bands=1,2": ["bands=1,2: one or three numbers"],
+        f"recipe=o/r image={image} output=o.png num_names=x": ["num_names=x: must be"],
+        f"recipe=o/r image={image} output=o.png legend=yes": ["legend=yes: must be"],
+        f"recipe=o/r image={image} legend=true num_names=3": ["num_names=, legend=: changes the drawing; give output="],
         f"recipe=o/r image={image} bands=-1": ["bands=-1: one or three numbers"],
         f"recipe=o/r image={image} results=r.txt": ["must end in .json"],
         f"recipe=o/r image={image} output=": ["output= needs a path"],
@@ -170,6 +173,20 @@ def test_random_weights_are_reported(model, image, capsys):
         err = capsys.readouterr().err
         assert says in err
         assert bool(err) == bool(says)
+
+
+def test_random_weights_are_stamped_and_a_legend_is_beside(model, tmp_path):
+    Image.new("RGB", (320, 240), "teal").save(tmp_path / "in.png")
+    drawn = []
+    for loaded in (100, 0):
+        model.weight_report = WeightReport([WeightSource("backbone", "here", 100, loaded=loaded)])
+        assert run_verb("predict", ["recipe=o/r", f"image={tmp_path}/in.png", f"output={tmp_path}/out.png"]) == 0
+        drawn.append(np.asarray(open_image(tmp_path / "out.png")))
+    changed = (drawn[0] != drawn[1]).any(axis=-1)
+    assert changed[[0, -1]].all()
+    words = ["recipe=o/r", f"image={tmp_path}/in.png", f"output={tmp_path}/out.png", "legend=true", "num_names=0"]
+    assert run_verb("predict", words) == 0
+    assert open_image(tmp_path / "out.png").width > 400
 
 
 def test_help_names_every_argument(capsys):

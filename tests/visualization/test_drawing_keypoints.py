@@ -9,7 +9,7 @@ import backbonekit as bk
 from backbonekit.contract.labels import Labels
 from backbonekit.contract.results import KeypointResult
 from backbonekit.visualization.draw import draw
-from backbonekit.visualization.keypoints import LIMBS, limbs
+from backbonekit.visualization.keypoints import limbs
 
 COCO = bk.compose_recipe("vitpose_base").labels
 GREY = 120
@@ -23,7 +23,7 @@ def drawn(points, labels, size=(200, 150)):
 
 def test_all_limbs_of_coco_are_joined_and_each_once():
     pairs = limbs(COCO, 17)
-    assert len(pairs) == len(LIMBS) == len({frozenset(pair) for pair in pairs}) == 19
+    assert len(pairs) == len({frozenset(pair) for pair in pairs}) == 19
     named = {(COCO.names[one], COCO.names[other]) for one, other in pairs}
     assert ("left_elbow", "left_wrist") in named
     assert not any("left" in one and "right" in other and one[5:] != other[6:] for one, other in named)
@@ -32,6 +32,27 @@ def test_all_limbs_of_coco_are_joined_and_each_once():
 @pytest.mark.parametrize("names", [("Right Shoulder", "Right Elbow"), ("shoulder_right", "elbow_right")])
 def test_names_may_be_written_otherwise(names):
     assert limbs(Labels(names), 2) == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("names", "joined"),
+    [
+        (("pelvis", "thorax", "upper_neck", "head_top"), {(3, 2), (2, 1), (1, 0)}),  # MPII
+        (("top_head", "neck", "left_shoulder"), {(0, 1), (1, 2)}),  # CrowdPose
+        (("left_ankle", "left_big_toe", "left_small_toe", "left_heel"), {(0, 1), (0, 2), (0, 3)}),  # COCO-WholeBody
+    ],
+)
+def test_other_sets_of_keypoints(names, joined):
+    assert set(limbs(Labels(names), len(names))) == joined
+
+
+def test_a_small_person_has_finer_lines():
+    arm = Labels(("left_shoulder", "left_elbow"))
+    wide, fine = (
+        (drawn([[400.0, 300.0], [400.0, 300.0 + length]], arm, (900, 900)) != GREY).any(axis=-1)[310].sum()
+        for length in (400.0, 60.0)
+    )
+    assert fine < wide
 
 
 def test_other_names_and_no_names_join_nothing():
