@@ -1,6 +1,5 @@
 """`backbonekit features`: a folder of images in, one row of features an image out."""
 
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.engines import engine_faults
 from backbonekit.cli.images import image_faults, images_of, report_failed
-from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, start_of
+from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, feature_overrides, literal_faults, names_a_model, start_model
 from backbonekit.cli.text import printable
 from backbonekit.contract.pooling import POOLS
 from backbonekit.errors import RecipeError, StorageError, nearest
 from backbonekit.inference.file_formats import file_faults
-from backbonekit.recipe.compose import compose_recipe
 
 if TYPE_CHECKING:
     from backbonekit.inference.features import FeatureReport
@@ -40,8 +38,6 @@ FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   --import MODULE   load a module that registers parts of your own
 """
-_PRETRAINED = re.compile(r"(?:model\.)?backbone\.pretrained=")
-_WITH_NORM = ("hf", "timm")  # sources whose backbones have args.norm
 
 
 def main(words: Sequence[str]) -> int:
@@ -55,7 +51,7 @@ def main(words: Sequence[str]) -> int:
     images, output = images_of(literals["image"]), Path(literals["output"])
     if output.exists() and literals.get("overwrite") != "true":
         raise StorageError(f"output={output}: is there already. The fix: another path, or overwrite=true.")
-    model = start_model(arguments, _overrides(arguments))
+    model = start_model(arguments, feature_overrides(arguments))
     since = time.perf_counter()
     report = _run(model, images, output, literals)
     _say(report, len(images), output, time.perf_counter() - since)
@@ -91,19 +87,6 @@ def _say(report: "FeatureReport", total: int, output: Path, seconds: float) -> N
     print(f"{done:,} images in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} images/s", file=sys.stderr)
     if report.rows:
         print(printable(f"{output}: {report.rows:,} rows"))
-
-
-def _overrides(arguments: Arguments) -> list[str]:
-    """The overrides, with what features are taken with unless the command line says otherwise: published weights, and
-    the norm that the architecture has before or behind its pooling."""
-    given = arguments.overrides
-    if "recipe" in arguments.literals:
-        return given
-    backbone = compose_recipe(start_of(arguments), given, config_dir=arguments.config_dir).backbone
-    own = [] if any(map(_PRETRAINED.match, given)) else ["backbone.pretrained=true"]
-    if backbone.source in _WITH_NORM and "norm" not in backbone.args:
-        own.append("backbone.args.norm=embedding")
-    return [*given, *own]
 
 
 def _check(arguments: Arguments) -> None:

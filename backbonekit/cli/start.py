@@ -20,7 +20,12 @@ WAYS_TO_NAME_A_MODEL = (
     "Give model=NAME (`backbonekit list models` names what ships), recipe=FOLDER (or a file, or a Hub repository), or "
     "backbone=NAME with neck=NAME and head=NAME."
 )
+PUBLISHED_WEIGHTS = (
+    "Published weights: backbone.pretrained=true for the backbone, recipe=OWNER/NAME for a whole model of the Hub."
+)
 _BACKBONE = re.compile(r"(?:model\.)?backbone(?:\.name)?=")
+_PRETRAINED = re.compile(r"(?:model\.)?backbone\.pretrained=")
+_WITH_NORM = ("hf", "timm")  # sources whose backbones have args.norm
 _DEVICE = re.compile(r"(?:cpu|cuda|mps|xpu)(?::\d+)?")
 _FILES_OF_A_MODEL = ("recipe.yaml", "config.json", "model.safetensors", "model.safetensors.index.json")
 _SAID_FOR_CUDA = ("gpu", "nvidia", "0")
@@ -124,11 +129,24 @@ def _has_backbone(arguments: Arguments) -> bool:
     return any(_BACKBONE.match(word) for word in arguments.overrides)
 
 
+def feature_overrides(arguments: Arguments) -> list[str]:
+    """The overrides, with what features are taken with unless the command line says otherwise: published weights, and
+    the norm that the architecture has before or behind its pooling."""
+    given = arguments.overrides
+    if "recipe" in arguments.literals:
+        return given
+    backbone = compose_recipe(start_of(arguments), given, config_dir=arguments.config_dir).backbone
+    own = [] if any(map(_PRETRAINED.match, given)) else ["backbone.pretrained=true"]
+    if backbone.source in _WITH_NORM and "norm" not in backbone.args:
+        own.append("backbone.args.norm=embedding")
+    return [*given, *own]
+
+
 def weights_note(report: "WeightReport | None") -> str | None:
     """A model with random weights predicts too; the user should know that its predictions mean nothing."""
     if report is None or report.pretrained_share >= 1:
         return None
     if report.pretrained_share == 0:
-        return "all weights are random: train the model before you use its predictions."
+        return f"all weights are random: train the model before you use its predictions. {PUBLISHED_WEIGHTS}"
     share = 1 - report.pretrained_share
     return f"{share:.1%} of the weights are random: train the model before you use its predictions."
