@@ -122,13 +122,13 @@ def embed_batch(
         if pool == "none":
             return _apart(maps, placed)
         canvas = Canvas((pixel_values.shape[-2], pixel_values.shape[-1]), pixel_mask)
-        vectors = [_pooled(model, maps, position, canvas, pool).cpu() for position in range(len(maps.maps))]
+        vectors = [pooled(model, maps, position, canvas, pool).cpu() for position in range(len(maps.maps))]
     # Inference tensors cannot be used in autograd; a copy made outside can.
     return [tuple(level[index].clone() for level in vectors) for index in range(len(values))]
 
 
-def _pooled(model: Embedder, maps: FeatureMaps, position: int, canvas: Canvas, pool: str) -> Tensor:
-    """[batch, channels] of one level, at least float32."""
+def pooled(model: Embedder, maps: FeatureMaps, position: int, canvas: Canvas, pool: str) -> Tensor:
+    """[batch, channels] of one level, at least float32. `pool`: any but none."""
     feature_map = maps.maps[position]
     if pool == "cls":
         tokens = maps.prefix_tokens[position]

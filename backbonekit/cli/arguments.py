@@ -51,6 +51,13 @@ LITERALS: Mapping[str, str] = {
     "card": "true: write the scores into the model card in the folder of recipe= (default: false)",
     "revision": "a branch, tag or commit of the Hub repository",
 }
+# What other verbs call it -> where an experiment has it.
+_SETTINGS = {
+    "batch_size": "optimisation.batch_size",
+    "workers": "trainer.num_workers",
+    "seed": "trainer.seed",
+    "device": "trainer.accelerator",
+}
 _PARTS = ("model", "backbone", "neck", "head")
 _FLAGS_WITH_VALUE = {"--config-dir": "config_dir", "-cd": "config_dir", "--cfg": "cfg", "-c": "cfg"}
 _FLAGS_ALONE = {"-m": "multirun", "--multirun": "multirun", "-h": "help", "--help": "help"}
@@ -129,6 +136,8 @@ def _take_pair(arguments: Arguments, word: str, literals: Sequence[str]) -> list
             return [f"{key}= is given twice."]
         arguments.literals[key] = value
     elif key in LITERALS and key != "recipe":
+        if "experiment" in literals and key in _SETTINGS:
+            return [f"{key}= is no argument of this command; did you mean {_SETTINGS[key] + '='!r}?"]
         return [f"{key}= is no argument of this command; it takes {', '.join(f'{name}=' for name in literals)}."]
     elif key == "model" and not arguments.multirun and "," not in value:
         if arguments.model is not None:

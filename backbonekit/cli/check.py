@@ -26,7 +26,8 @@ examples:
   backbonekit check data=mask_folders data.root=fields data.train=images data.train_masks=maps output=sheet.png
   backbonekit check data=yolo data.root=boats data.train=images/train output=sheet.png 'augmentation=[mosaic]'
 
-Reads every image of every split: counts by class, sizes, what cannot be used, images without a target. With output= it
+Reads every image of every split: counts by class, sizes, what cannot be used, images without a target, and of images of
+other channels or units than 8-bit colours the mean and deviation of each channel. With output= it
 draws 16 images of the first split with their targets, behind the augmentation if one is given. The formats:
 `backbonekit list data`. Other arguments:
 """
@@ -115,6 +116,7 @@ def _draw(split: "Split", source: "DataSource", steps: Sequence[Any], literals: 
         return
     sheet = contact_sheet(split, source.labels, steps=steps, seed=int(literals.get("seed", "0")))
     write_image(Path(literals["output"]), sheet)
+    print(f"drawing: {printable(literals['output'])}", file=sys.stderr)
 
 
 def _text(name: str, findings: "Findings", labels: "Labels | None") -> str:
@@ -128,6 +130,10 @@ def _text(name: str, findings: "Findings", labels: "Labels | None") -> str:
     if findings.channels:
         counts = ", ".join(f"{channels} ({count:,} images)" for channels, count in sorted(findings.channels.items()))
         lines.append(f"  channels: {next(iter(findings.channels)) if len(findings.channels) == 1 else counts}")
+    if findings.values is not None:
+        lines.append(f"  values: {_short(findings.values.low)} to {_short(findings.values.high)}")
+        lines.append(f"  processing.mean={_numbers(findings.values.mean)}")
+        lines.append(f"  processing.std={_numbers(findings.values.std)}")
     if findings.depth is not None:
         lines.append(f"  depth: {findings.depth[0]:.4g} to {findings.depth[1]:.4g}")
     if findings.images:
@@ -141,6 +147,15 @@ def _text(name: str, findings: "Findings", labels: "Labels | None") -> str:
     lines += _listed("images without a target", findings.without_target)
     lines += _listed("cannot be used", findings.faults)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """As a recipe's list on the command line."""
+    return f"[{','.join(map(_short, values))}]"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _class_table(findings: "Findings", labels: "Labels | None") -> str:
@@ -180,10 +195,14 @@ def _plain(findings: "Findings", labels: "Labels | None") -> dict[str, Any]:
         names = None if findings.keypoints else labels
         return {str(key) if names is None else names.name(key): count for key, count in sorted(counts.items())}
 
+    values = findings.values
     return {
         "images": findings.num_images,
         "sizes": findings.size_range(),
         "channels": {str(channels): count for channels, count in findings.channels.items()},
+        "values": None
+        if values is None
+        else {"low": values.low, "high": values.high, "mean": values.mean, "std": values.std},
         "images_by_class": named(findings.images),
         "objects_by_class": named(findings.objects),
         "pixels_by_class": named(findings.pixels),

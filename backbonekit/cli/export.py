@@ -1,19 +1,28 @@
 """`backbonekit export`: a model as one ONNX file or torch program, compared with the model before it is kept."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbonekit.cli.arguments import LITERALS, import_parts, parse_arguments
-from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
+from backbonekit.cli.start import (
+    WAYS_TO_NAME_A_MODEL,
+    published_overrides,
+    literal_faults,
+    names_a_model,
+    start_model,
+    weights_note,
+)
 from backbonekit.cli.text import printable, table
-from backbonekit.errors import RecipeError
+from backbonekit.contract.pooling import POOLS
+from backbonekit.errors import RecipeError, nearest
 
 if TYPE_CHECKING:
     from backbonekit.export.export import Export
 
 _SWITCHES = ("free_size", "padded", "decode")
-KNOWN = ("recipe", "revision", "output", "size", *_SWITCHES, "task", "threshold", "device", "seed")
+KNOWN = ("recipe", "revision", "output", "size", *_SWITCHES, "task", "threshold", "pool", "device", "seed")
 _SUFFIXES = (".onnx", ".pt2")
 USAGE = """usage: backbonekit export recipe=FOLDER output=FILE.onnx [key=value ...]
 
@@ -22,9 +31,11 @@ examples:
   backbonekit export recipe=runs/m1 output=model.onnx free_size=true
   backbonekit export recipe=runs/m1 output=model.onnx decode=true task=semantic
   backbonekit export recipe=runs/m1 output=model.pt2
+  backbonekit export backbone=facebook/dinov2-small pool=cls output=features.onnx
 
-Then `backbonekit predict recipe=model.onnx image=image.jpg` runs the file without building the model. Any key of the
-recipe can be set, as in `build`. An existing file is replaced. Other arguments:
+Then `backbonekit predict recipe=model.onnx image=image.jpg` runs the file without building the model. With pool= the
+file returns the vectors of `backbonekit features`, of the same published weights. Any key of the recipe can be set, as
+in `build`. An existing file is replaced. Other arguments:
 """
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
@@ -46,7 +57,10 @@ def main(words: Sequence[str]) -> int:
     if faults:
         raise RecipeError(faults)
     import_parts(arguments.imports)
-    model = start_model(arguments, arguments.overrides)
+    model = start_model(arguments, published_overrides(arguments) if "pool" in literals else arguments.overrides)
+    note = weights_note(model.weight_report)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
     from backbonekit.export.export import export_model
 
     export = export_model(
@@ -58,6 +72,7 @@ def main(words: Sequence[str]) -> int:
         decode=literals.get("decode") == "true",
         task=literals.get("task"),
         threshold=float(literals["threshold"]) if "threshold" in literals else None,
+        pool=literals.get("pool"),  # type: ignore[arg-type] - checked
     )
     print(printable(_text(export)))
     if export.processing != model.processor.processing:
@@ -80,6 +95,8 @@ def _faults(literals: Mapping[str, str]) -> list[str]:
             faults.append(f"{name}={literals[name]}: must be true or false.")
     if "size" in literals and _size(literals["size"]) is None:
         faults.append(f"size={literals['size']}: height and width in pixels, as size=512,512.")
+    if literals.get("pool", "mean") not in POOLS:
+        faults.append(f"pool={literals['pool']}: no pooling is called so; {nearest(literals['pool'], POOLS)}")
     if "threshold" in literals and not _is_share(literals["threshold"]):
         faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
     return faults

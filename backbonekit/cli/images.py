@@ -14,7 +14,10 @@ def image_faults(image: str | None) -> list[str]:
     if not image:
         return ["no image: give image=FILE or image=FOLDER."]
     try:
-        return [] if user_path(image).exists() else [f"image={image}: no such file or folder."]
+        path = user_path(image)
+        is_pattern = "*" in path.name and path.parent.is_dir()
+        hint = f" The fix: the folder with all its images, image={path.parent}." if is_pattern else ""
+        return [] if path.exists() else [f"image={image}: no such file or folder.{hint}"]
     except StorageError as error:
         return [f"image={error}"]
 

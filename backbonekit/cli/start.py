@@ -20,6 +20,9 @@ WAYS_TO_NAME_A_MODEL = (
     "Give model=NAME (`backbonekit list models` names what ships), recipe=FOLDER (or a file, or a Hub repository), or "
     "backbone=NAME with neck=NAME and head=NAME."
 )
+PUBLISHED_WEIGHTS = (
+    "Published weights: backbone.pretrained=true for the backbone, recipe=OWNER/NAME for a whole model of the Hub."
+)
 _BACKBONE = re.compile(r"(?:model\.)?backbone(?:\.name)?=")
 _PRETRAINED = re.compile(r"(?:model\.)?backbone\.pretrained=")
 _WITH_NORM = ("hf", "timm")  # sources whose backbones have args.norm
@@ -144,6 +147,6 @@ def weights_note(report: "WeightReport | None") -> str | None:
     if report is None or report.pretrained_share >= 1:
         return None
     if report.pretrained_share == 0:
-        return "all weights are random: train the model before you use its predictions."
+        return f"all weights are random: train the model before you use its predictions. {PUBLISHED_WEIGHTS}"
     share = 1 - report.pretrained_share
     return f"{share:.1%} of the weights are random: train the model before you use its predictions."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.reports import report_faults, write_report
-from backbonekit.cli.start import literal_faults
+from backbonekit.cli.start import PUBLISHED_WEIGHTS, literal_faults
 from backbonekit.cli.text import printable
 from backbonekit.contract.processes import is_first_process
 from backbonekit.errors import RecipeError
@@ -147,7 +147,7 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
         for note in (*experiment.notes, *_class_notes(experiment, known)):
             print(f"note: {printable(note)}", file=sys.stderr)
     try:
-        build = _builder(arguments, experiment.trainer.seed)
+        build = _noting_random_weights(_builder(arguments, experiment.trainer.seed))
         best = run_experiment(known, folder, source=source, build=build, steps=steps, resume=resume)
     except Interrupted:
         if is_first:
@@ -194,6 +194,19 @@ def _builder(arguments: Arguments, seed: int) -> "Callable[[Recipe], ComposedMod
     if where is None:
         return lambda recipe: build_composed(recipe, seed=seed)
     return lambda recipe: build_opened(where, recipe, revision=arguments.literals.get("revision"), seed=seed)
+
+
+def _noting_random_weights(build: "Callable[[Recipe], ComposedModel]") -> "Callable[[Recipe], ComposedModel]":
+    """Training from a random start is seldom what is meant, and takes long to notice."""
+
+    def built(recipe: "Recipe") -> "ComposedModel":
+        model = build(recipe)
+        report = model.weight_report
+        if is_first_process() and report is not None and report.pretrained_share == 0:
+            print(f"note: all weights are random at the start. {PUBLISHED_WEIGHTS}", file=sys.stderr)
+        return model
+
+    return built
 
 
 def _class_notes(before: Experiment, after: Experiment) -> list[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from backbonekit.contract.datasets import Split
 from backbonekit.contract.labels import Labels
+from backbonekit.data.channel_values import ChannelValues
 from backbonekit.data.file_split import FileSplit
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.image_processing.pixels import size_of
@@ -27,7 +28,8 @@ class Findings:
     `notes`: of the format. `sizes`, `channels`: how many images have each. `without_target`: the names of images
     without an object, class or labelled pixel. `objects`: of each class; `images`: those that have it; `pixels`: of
     each class of a segmentation, and of ignored ones. `narrow_boxes`: boxes narrower than two pixels. `keypoints`: the
-    annotated ones, by their index. `depth`: the smallest and the largest known depth."""
+    annotated ones, by their index. `depth`: the smallest and the largest known depth. `values`: of the channels of
+    images that are no 8-bit grey or colours; None where there are none."""
 
     num_images: int = 0
     faults: list[str] = field(default_factory=list)
@@ -41,6 +43,7 @@ class Findings:
     narrow_boxes: int = 0
     keypoints: Counter[int] = field(default_factory=Counter)
     depth: tuple[float, float] | None = None
+    values: ChannelValues | None = None
 
     def size_range(self) -> dict[str, list[int]] | None:
         """The smallest, the median and the largest [height, width], by the number of pixels."""
@@ -89,6 +92,7 @@ def _samples(split: Split) -> Iterator[tuple[Any, dict[str, Any]] | str]:
 
 def _add(findings: Findings, name: str, image: Any, target: dict[str, Any]) -> None:
     size, channels = _shape_of(image)
+    _add_values(findings, image)
     findings.num_images += 1
     findings.sizes[size] += 1
     findings.channels[channels] += 1
@@ -123,6 +127,18 @@ def _add_depth(findings: Findings, depth: torch.Tensor) -> bool:
     low, high = findings.depth or (float("inf"), 0.0)
     findings.depth = min(low, float(known.min())), max(high, float(known.max()))
     return True
+
+
+def _add_values(findings: Findings, image: Any) -> None:
+    if isinstance(image, Image.Image | torch.Tensor):
+        return
+    array = np.asarray(image)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype == np.uint8 and array.shape[2] in (1, 3):  # whose mean and deviation come with the weights
+        return
+    if findings.values is None:
+        findings.values = ChannelValues(array.shape[2])
+    findings.values.add(array)
 
 
 def _shape_of(image: Any) -> tuple[tuple[int, int], int]:

@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from backbonekit.assembly.composed_model import ComposedModel
+from backbonekit.assembly.embed import check_pool
 from backbonekit.assembly.inference import evaluating, noise_size
+from backbonekit.contract.pooling import Pool
 from backbonekit.contract.predictions import BoxQueries
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import ContractError, RecipeError, StorageError, nearest
@@ -62,6 +64,7 @@ def export_model(
     decode: bool = False,
     task: str | None = None,
     threshold: float | None = None,
+    pool: Pool | None = None,
 ) -> Export:
     """Writes a model as an ONNX file or a torch.export program. The file is read back, run and compared with the model
     before it takes its name; one that differs is not written.
@@ -78,6 +81,8 @@ def export_model(
     `decode`: the file returns answers in pixels of its input (segmentation, scores, labels, boxes_xyxy, masks, depth,
     keypoints) in place of logits. `task`: what a decoded prediction is read as, semantic or instance for masks.
     `threshold`: the lowest score that `predict` keeps, written into the metadata (0.5 for boxes and masks).
+    `pool`: cls, mean, max or gem: the file returns the vectors of `model.embed(images, pool=...)`, `features` [batch,
+    channels], or `features.LEVEL` of each of several levels, in place of predictions or maps.
 
     Raises ContractError where the model cannot be exported this way or the file differs, StorageError where the file
     cannot be written.
@@ -86,9 +91,11 @@ def export_model(
     target = _target(user_path(path), chosen)
     if task is not None and not decode:
         raise RecipeError(f"export: task={task!r} says how a prediction is decoded. The fix: decode=True with it.")
+    if pool is not None:
+        _check_pool(model, pool, decode or threshold is not None)
     if threshold is not None and not 0 <= threshold <= 1:
         raise RecipeError(f"export: threshold={threshold} must be a number from 0 to 1.")
-    for name in model.tasks:
+    for name in model.tasks if pool is None else ():
         check_kind(model.prediction_kind(name))
     if chosen == "onnx":
         require_onnx()
@@ -103,10 +110,12 @@ def export_model(
     else:
         processing = fixed_processing(processing, (height, width), padded=padded)
     decoders = _decoders(model, task) if decode else {}
-    metadata = metadata_of(model, processing, {name: one.reading for name, one in decoders.items()}, threshold)
+    metadata = metadata_of(
+        model, processing, {name: one.reading for name, one in decoders.items()}, threshold, predicts=pool is None
+    )
     if free_size and height == width:
         width += OTHER_SIZE[1]  # on a square input, tracing treats height and width as the same number
-    exportable = Exportable(model, decoders)
+    exportable = Exportable(model, decoders, pool)
     with evaluating(model):
         program = _traced(exportable, _inputs(model, _TRACED_BATCH, height, width, padded), free_size)
         inputs, outputs = shapes_of(program)
@@ -124,7 +133,7 @@ def export_model(
             else:
                 write_onnx(program, tuple(outputs), metadata, temporary)
                 call = _on_device(OnnxSession(temporary), model)
-            return largest_difference(call, exportable, tried, _sets(model, decoders))
+            return largest_difference(call, exportable, tried, [] if pool else _sets(model, decoders))
 
         difference = _published(target, compared)
     return Export(target, inputs, outputs, difference, processing)
@@ -137,6 +146,14 @@ def _format(path: Path, given: Format | None) -> Format:
     if given is not None and by_path not in (None, given):
         raise RecipeError(f"export: format={given!r} and {path.name} are two formats; leave format out.")
     return given or by_path or "torch"
+
+
+def _check_pool(model: ComposedModel, pool: str, has_predictions: bool) -> None:
+    check_pool(model, pool)
+    if pool == "none":
+        raise RecipeError("export: pool=none is what a model without a head is exported as. The fix: leave pool out.")
+    if has_predictions:
+        raise RecipeError(f"export: pool={pool} returns no prediction. The fix: leave decode, task and threshold out.")
 
 
 def _target(path: Path, format: Format) -> Path:

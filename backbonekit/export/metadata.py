@@ -70,14 +70,20 @@ class ExportedMetadata:
 
 
 def metadata_of(
-    model: ComposedModel, processing: Processing, readings: Mapping[str, str], threshold: float | None
+    model: ComposedModel,
+    processing: Processing,
+    readings: Mapping[str, str],
+    threshold: float | None,
+    *,
+    predicts: bool = True,
 ) -> ExportedMetadata:
     """`readings`: what each task is decoded as; empty where nothing is decoded. `threshold`: None: the one that
-    `predict` takes by default, where all tasks have one."""
+    `predict` takes by default, where all tasks have one. `predicts`: False for a file of features, whatever head the
+    model has."""
     tasks = {
         name: ExportedTask(
-            model.prediction_kind(name),
-            model.scoring(name),
+            model.prediction_kind(name) if predicts else None,
+            model.scoring(name) if predicts else None,
             readings.get(name),
             model.task_labels(name),
             model.processor.ignore_label_of(name),

@@ -94,9 +94,9 @@ def _by_rasterio(path: Path) -> Scene | None:
         except RasterioError as error:
             raise StorageError(f"{path}: not read by rasterio: {error}.") from error
         kinds = [band.name for band in data.colorinterp]
-        if kinds == ["palette"]:
+        if kinds == ["palette"] or data.subdatasets:
             data.close()
-            return None  # Pillow makes colours of it
+            return None  # Pillow makes colours of a palette; of several pages, rasterio opens the first alone
     has_alpha = kinds[-1] == "alpha" and len(kinds) in (2, 4) and data.dtypes[0] == "uint8"
 
     def read(top: int, left: int, height: int, width: int) -> ImageLike:

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +106,12 @@ def run_experiment(
             enable_model_summary=False,
             default_root_dir=folder,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=folder / CHECKPOINT if resume else None, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=data, ckpt_path=folder / CHECKPOINT if resume else None, weights_only=True)
+        except _ERRORS:
+            if trainer.global_step == 0 and not resume and is_first_process():
+                _forget(folder)
+            raise
     if is_first_process():
         write_plots(folder, folder / METRICS, best.scores)
     return best
@@ -141,6 +146,15 @@ def _write(folder: Path, text: str) -> None:
         temporary.replace(path)
     except OSError as error:
         raise StorageError(f"{path} could not be written: {error.strerror}.") from error
+
+
+def _forget(folder: Path) -> None:
+    """Takes the files of a run that was refused before its first step away: what it would have been is in none of them,
+    and they would stand in the way of the next try."""
+    for name in (EXPERIMENT, METRICS, CHECKPOINT):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # other files are in it
+        folder.rmdir()
 
 
 def _steps_done(checkpoint: Path) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from backbonekit.contract.option_values import shown
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.compose import expander, nested_content, start_recipe
-from backbonekit.recipe.config_roots import GROUP, SECTIONS, ConfigRoot, config_names, find, segments_of
+from backbonekit.recipe.config_roots import GROUP, SECTIONS, ConfigRoot, config_names, find, is_folder, segments_of
 from backbonekit.recipe.defaults_list import Layer
 from backbonekit.recipe.experiment_sections import PAPER, section_fields
 from backbonekit.recipe.forbidden import shown_path
@@ -132,6 +132,8 @@ class ExperimentLayers:
         hint = nearest(name, known) if known else f"its keys are set one by one: {section}.KEY=VALUE."
         if section == "data":
             hint += f" {part_of_your_own('data')}"
+            if "/" in name or is_folder(name):
+                hint = f"it is the format, as data=coco, and the folder is data.root=FOLDER; {hint}"
         raise RecipeError(f"{section}={shown(name, quotes=False)}: there is none of that name; {hint}")
 
     def _apply_to_section(self, edit: Edit) -> None:
@@ -170,6 +172,9 @@ def _unknown(key: str) -> str:
     for section in ("optimisation", "trainer"):
         if key in section_fields(section):
             return f"did you mean '{section}.{key}'?"
+        longer = [field for field in section_fields(section) if field.endswith(f"_{key}")]
+        if len(longer) == 1:  # epochs: max_epochs
+            return f"did you mean '{section}.{longer[0]}'?"
     return f"an experiment has no {shown(key)}; {nearest(key, (*KEYS, *RECIPE_KEYS))}"
 
 

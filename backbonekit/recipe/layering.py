@@ -32,9 +32,10 @@ class Layering:
         """Lays a partial recipe over the model."""
         self.model = self._matching_labels(self.model, layer, "")
         self._choose_between_head_and_heads(layer)
-        for key, value in layer.items():
+        # The backbone first: its channels decide which mean and std of `processing` stay.
+        for key, value in sorted(layer.items(), key=lambda item: item[0] != "backbone"):
             if key == "backbone":
-                self._lay_backbone(value)
+                self._lay_backbone(value, layer.get("processing"))
             elif key == "neck":
                 self.model[key] = self._neck(self.model.get(key), value, key)
             elif key == "head":
@@ -56,7 +57,7 @@ class Layering:
 
     # parts
 
-    def _lay_backbone(self, value: Any) -> None:
+    def _lay_backbone(self, value: Any, new_processing: Any) -> None:
         old = self.model.get("backbone")
         new = self._expand("backbone", value) if isinstance(value, str) else value
         if not isinstance(old, dict) or not isinstance(new, dict):
@@ -72,16 +73,19 @@ class Layering:
             old = {**old, "config": None}
         self.model["backbone"] = _merged(old, new)
         if "in_channels" in new and new["in_channels"] != old.get("in_channels", 3):
-            self._drop_statistics(new["in_channels"])
+            self._drop_statistics(new["in_channels"], new_processing)
 
-    def _drop_statistics(self, in_channels: Any) -> None:
-        """Takes the mean and deviation of other channels out of the processing: the backbone has its own for these."""
+    def _drop_statistics(self, in_channels: Any, new_processing: Any) -> None:
+        """Takes the mean and deviation of other channels out of the processing: the backbone has its own for these.
+        `new_processing`: of the layer that changes the channels, whose own mean and deviation come next."""
         processing = self.model.get("processing")
         dropped = [key for key in ("mean", "std") if isinstance(processing, dict) and processing.get(key) is not None]
         if isinstance(processing, dict) and dropped:
             self.model["processing"] = {key: item for key, item in processing.items() if key not in dropped}
-            names = " and ".join(f"processing.{key}" for key in dropped)
-            self.notes.append(f"{names} dropped: not of {shown(in_channels)} channels.")
+            given = new_processing if isinstance(new_processing, dict) else {}
+            names = " and ".join(f"processing.{key}" for key in dropped if given.get(key) is None)
+            if names:
+                self.notes.append(f"{names} dropped: not of {shown(in_channels)} channels.")
 
     def _swap_backbone(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         dropped = [

@@ -60,8 +60,11 @@ def test_counts_as_json_and_a_sheet(broken, capsys, tmp_path):
     output = tmp_path / "out" / "sheet.png"
     steps = "augmentation=[{name: horizontal_flip, probability: 1}]"
     assert run_verb("check", words(broken, "format=json", f"output={output}", steps)) == 1
-    found = json.loads(capsys.readouterr().out)["train"]
+    captured = capsys.readouterr()
+    assert f"drawing: {output}" in captured.err
+    found = json.loads(captured.out)["train"]
     assert found["images"] == 2
+    assert found["values"] is None  # 8-bit colours, whose mean comes with the weights
     assert found["objects_by_class"] == {"car": 2}
     assert found["sizes"] == {"smallest": [20, 30], "median": [20, 30], "largest": [20, 30]}
     assert len(found["faults"]) == 3
@@ -137,3 +140,24 @@ def test_an_image_that_cannot_be_read_has_its_message_on_the_sheet(tmp_path):
     wrong = {"boxes": [[15, 4, 5, 10]], "labels": [1]}
     sheet = contact_sheet(GivenData(train=[(Image.new("RGB", (60, 40)), wrong)]).split("train"))
     assert (np.asarray(sheet) == (60, 20, 20)).all(axis=-1).mean() > 0.5
+
+
+def test_the_values_of_bands_are_those_that_a_recipe_takes(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    images = [generator.normal((1000, 30_000), (100, 2000), (20, 30, 2)).astype(np.float32) for _ in range(2)]
+    images[1][0, 0, 0] = np.nan
+    for index, image in enumerate(images):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        np.save(tmp_path / "images" / f"{index}.npy", image)
+        save_array(tmp_path / "maps" / f"{index}.png", np.zeros((20, 30), np.uint8))
+    settings = {"name": "mask_folders", "root": tmp_path, "train": "images", "train_masks": "maps"}
+    assert run_verb("check", words(settings, "format=json")) == 0
+    values = json.loads(capsys.readouterr().out)["train"]["values"]
+    every = np.stack(images).reshape(-1, 2).astype(np.float64)
+    assert values["mean"] == pytest.approx(np.nanmean(every, axis=0))
+    assert values["std"] == pytest.approx(np.nanstd(every, axis=0))
+    assert (values["low"], values["high"]) == (np.nanmin(every), np.nanmax(every))
+    assert run_verb("check", words(settings)) == 0
+    shown = capsys.readouterr().out
+    first, second = values["mean"]
+    assert f"  processing.mean=[{first:.4g},{second:.0f}]\n  processing.std=[" in shown

@@ -3,7 +3,9 @@
 import re
 
 import numpy as np
+import onnxruntime
 import pytest
+import torch
 from PIL import Image
 
 import backbonekit as bk
@@ -86,3 +88,35 @@ def test_a_missing_file_is_named(tmp_path, capsys):
     Image.new("RGB", (8, 8)).save(tmp_path / "i.png")
     assert main(["predict", f"recipe={tmp_path}/no.onnx", f"image={tmp_path}/i.png"]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_a_file_of_pooled_vectors_returns_those_of_embed(folder, tmp_path, pool, capsys):
+    """Of a saved model, whose weights are random: the note says so."""
+    vit = {"source": "timm", "name": "test_vit", "args": {"norm": "embedding"}}
+    model = bk.build_model({"backbone": vit, "processing": {"size": [64, 96]}})
+    model.save_pretrained(tmp_path / "vit")
+    assert main(["export", f"recipe={tmp_path}/vit", f"pool={pool}", f"output={tmp_path}/vit.onnx"]) == 0
+    captured = capsys.readouterr()
+    assert re.search(r"output +features +batch x 64", captured.out)
+    assert "all weights are random" in captured.err
+    session = onnxruntime.InferenceSession(tmp_path / "vit.onnx", providers=["CPUExecutionProvider"])
+    pixels = model.processor([open_image(folder / "noise.png")] * 2)["pixel_values"]
+    (vectors,) = session.run(["features"], {"pixel_values": pixels.numpy()})
+    expected = model.embed([folder / "noise.png"] * 2, pool=pool)
+    torch.testing.assert_close(torch.from_numpy(vectors), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pooled_vectors_of_several_levels_and_what_does_not_go_with_them(folder, capsys):
+    recipe = f"recipe={folder}/saved"  # U-Net's backbone returns all its levels
+    assert main(["export", recipe, "pool=max", f"output={folder}/levels.pt2"]) == 0
+    assert "features.layer4" in capsys.readouterr().out
+    for words, message in (
+        (["pool=none"], "leave pool out"),
+        (["pool=cls"], "has no class token"),
+        (["pool=mean", "decode=true"], "returns no prediction"),
+        (["pool=avg"], "no pooling is called so"),
+    ):
+        assert main(["export", recipe, *words, f"output={folder}/no.onnx"]) == 2
+        assert message in capsys.readouterr().err
+    assert not (folder / "no.onnx").exists()

@@ -160,3 +160,15 @@ def test_broken_scenes_are_told(tmp_path, without_rasterio, monkeypatch):
     for name in ("a.tif", "a.npy", "b.npy", "missing.tif"):
         with pytest.raises(StorageError, match=name):
             open_scene(tmp_path / name)
+
+
+@pytest.mark.parametrize("without_rasterio", [False, True])
+def test_the_pages_of_a_tiff_are_its_channels_in_a_window_too(tmp_path, without_rasterio, monkeypatch):
+    if without_rasterio:
+        monkeypatch.setitem(sys.modules, "rasterio", None)
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.random.default_rng(0).integers(0, 10_000, (6, 40, 50), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "pages.tif", pixels, photometric="minisblack")
+    window = open_scene(tmp_path / "pages.tif").read(8, 16, 20, 30)
+    np.testing.assert_array_equal(window, pixels[:, 8:28, 16:46].transpose(1, 2, 0))
+    np.testing.assert_array_equal(open_image(tmp_path / "pages.tif"), pixels.transpose(1, 2, 0))

@@ -130,6 +130,7 @@ def test_mistakes_are_reported(image, tmp_path, capsys):
     mistakes = {
         "": ["no model. Give", "no image: give"],
         f"recipe=o/r image={tmp_path}/none.png": ["no such file or folder"],
+        f"recipe=o/r image={tmp_path}/*.png": [f"The fix: the folder with all its images, image={tmp_path}."],
         f"recipe=o/r image={image} threshold=2": ["threshold=2: must be"],
         f"recipe=o/r image={image} threshold=nan": ["threshold=nan: must be"],
         f"recipe=o/r image={image} seed=x": ["seed=x"],

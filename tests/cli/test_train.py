@@ -15,7 +15,7 @@ from backbonekit.cli.verbs import main
 from backbonekit.lightning.run import run_experiment
 from backbonekit.recipe.experiment_compose import read_experiment_file
 from backbonekit.registry import lookup
-from tests.lightning.runs import SETTINGS, run, started
+from tests.lightning.runs import MODEL_FILE, SETTINGS, run, started
 from tests.lightning.shapes import Shapes
 
 SECONDS = 180  # imports of torch on a busy machine
@@ -115,6 +115,8 @@ def test_two_processes_train_as_one(strategy, shapes, tmp_path):
         (["resume=held", "model=fcos_digits", "optimisation.lr=1"], "leave model= out"),
         (["resume=held", "optimisation.lr=1"], "a resumed run may change trainer and data alone"),
         (["model=fcos_digits", "data=shapes", "save=held"], "holds a run or a model already (experiment.yaml)"),
+        (["model=fcos_digits", "data=held", "save=x"], "it is the format, as data=coco, and the folder is data.root="),
+        (["model=fcos_digits", "data=shapes", "save=x", "batch_size=2"], "did you mean 'optimisation.batch_size='?"),
         (["model=fcos_digits", "data=shapes", "save=x", "-m"], "-m belongs to `build`"),
         (["model=fcos_digits", "data=shapes", "save=x", "threshold=1"], "is no argument of this command"),
         (["experiment=nothing.yaml", "save=x"], "there is no file"),
@@ -155,3 +157,15 @@ def test_a_saved_model_is_trained_on_other_classes(shapes, tmp_path, monkeypatch
     assert all(torch.equal(weight[name], model.state_dict()[name]) for name in same)
     assert len(weight) - len(same) in (1, 2)  # the layer of the classes
     assert json.loads((tmp_path / "after" / "scores.json").read_text())["epoch"] == 0
+
+
+def test_a_run_that_is_refused_before_its_first_step_leaves_nothing_in_the_way(shapes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(MODEL_FILE)
+    words = ["train", "recipe=tiny.yaml", "data=shapes", *SETTINGS, "trainer.max_steps=1", "save=x"]
+    assert main([*words, "backbone.in_channels=6"]) == 2
+    said = capsys.readouterr().err
+    assert "backbone.in_channels=3" in said
+    assert "note: all weights are random at the start. Published weights: backbone.pretrained=true" in said
+    assert not (tmp_path / "x").exists()
+    assert main(words) == 0

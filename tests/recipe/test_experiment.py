@@ -171,6 +171,8 @@ def test_all_faults_of_all_sections_are_told_at_once():
             "trainer.strategy=dpp",
             "lr=3",
             "optimization.lr=1",
+            "epochs=3",
+            "decay=3",
             "augmentation=[{name: mirror, probability: 2}, {nam: mirror}]",
         ],
     )
@@ -182,6 +184,8 @@ def test_all_faults_of_all_sections_are_told_at_once():
         "did you mean 'ddp'?",
         "'lr=3': did you mean 'optimisation.lr'?",
         "did you mean 'optimisation'?",
+        "'epochs=3': did you mean 'trainer.max_epochs'?",
+        "'decay=3': an experiment has no",  # the end of several fields
         "augmentation.1.name is missing",
     ):
         assert any(expected in fault for fault in faults), expected

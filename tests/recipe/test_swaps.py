@@ -272,3 +272,15 @@ def test_statistics_in_the_images_own_units_stay_with_another_backbone():
     own = {"range": [0, 10_000], "mean": [2734.0] * 3, "std": [1500.0] * 3}
     swapped = compose_recipe(start(processing=own), ["backbone=swin_tiny"]).processing
     assert {key: list(swapped[key]) for key in own} == own
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_mean_and_deviation_given_with_other_channels_stay_in_any_order(is_first):
+    statistics = ["processing.mean=[1,2,3,4,5,6]", "processing.std=[1,1,1,1,1,1]", "processing.range=[0,9]"]
+    channels = ["backbone.in_channels=6"]
+    recipe = compose_recipe("unet_digits", channels + statistics if is_first else statistics + channels)
+    assert recipe.processing["mean"] == (1, 2, 3, 4, 5, 6)
+    assert not [note for note in recipe.notes if "dropped" in note]
+    dropped = compose_recipe("unet_digits", channels)
+    assert "mean" not in dropped.processing
+    assert "processing.mean and processing.std dropped: not of 6 channels." in dropped.notes
