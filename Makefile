@@ -77,9 +77,11 @@ format: $(DEV) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-table: $(DEV) ## write the option table and the schemas again, after a part's signature changed
+table: $(DEV) ## write the option table, its pages and the schemas again, after a part's signature or docstring changed
 	$(BIN)/python -m backbonekit.registry.table
 	$(BIN)/python -m backbonekit.recipe.json_schema
+	$(BIN)/python docs/make_recipes.py
+	$(BIN)/python docs/make_data.py
 
 bench: $(DEV) ## speed and memory, side by side with transformers
 	$(BIN)/python -m benchmarks

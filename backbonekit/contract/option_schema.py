@@ -105,7 +105,7 @@ def option_docs(docstring: str) -> dict[str, str]:
     """ "`channels`: width of ..." -> {"channels": "width of ..."}; "`a`, `b`: ..." describes both."""
     docs = {}
     for paragraph in re.split(r"\n\s*\n", docstring):
-        starts = list(re.finditer(r"(?:^|(?<=[.;]\s)|(?<=\n))((?:`\w+`(?:, | and )?)+): ", paragraph))
+        starts = list(re.finditer(r"(?:^|(?<=[.;]\s)|(?<=\n))((?:`\w+`(?:,\s+|\s+and\s+)?)+):\s", paragraph))
         ends = [start.start() for start in starts[1:]] + [len(paragraph)]
         for start, end in zip(starts, ends, strict=False):
             description = re.sub(";$", ".", " ".join(paragraph[start.end() : end].split()))

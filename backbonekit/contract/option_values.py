@@ -71,9 +71,16 @@ def described(schema: Schema) -> str:
             return word
         return f"{word} from {_counted(schema['minimum'])} to {_counted(schema['maximum'])}"
     if kind == "array":
-        count = f"{schema['minItems']} values" if "minItems" in schema else "values"
-        return f"a list of {count}, each {described(schema['items'])}"
+        return f"a list of {_count_of(schema)}, each {described(schema['items'])}"
     return {"boolean": "true or false", "string": "text", "null": "null", "object": "a mapping"}[kind]
+
+
+def _count_of(schema: Schema) -> str:
+    least = schema.get("minItems", 0)
+    values = "value" if least == 1 else "values"
+    if not least:
+        return values
+    return f"{least} {values}" if schema.get("maxItems") == least else f"at least {least} {values}"
 
 
 def shown(value: Any, *, quotes: bool = True, depth: int = 4) -> str:

@@ -26,20 +26,28 @@ LabelMap = Mapping[str, _Label | Literal["ignore"]]
 class Processing:
     """Resize, centre crop, scale to [0, 1], normalise, pad; in this order.
 
-    Resize is one of: `size` (height, width), aspect ratio given up unless `keep_aspect_ratio`; or `shortest_edge`, with
-    `longest_edge` as its bound; or `max_size` (height, width), the largest size of the image's aspect ratio that fits
-    into it; or none. `keep_aspect_ratio`: the side that `size` changes least becomes as long as given, the other one
-    follows, and both are rounded to the nearest multiple of `multiple_of`. `size_divisor` rounds both sides of the
-    resized image up. `crop` (height, width) is cut from the centre; where it is larger than the image, the image is in
-    its centre, surrounded by `border`: black, or the colour `mean`. `rounding`: half a pixel at the crop's edge, and a
-    fraction of a side of `max_size`, are rounded `down` as transformers does, or to the `nearest` number as timm does.
-    `mean` and `std` are per channel of the [0, 1] image; with `range` (lowest, highest) they are in the image's own
-    units, and its values lie in this range. `canvas` (height, width) fixes the padded size; without it a batch is
-    padded to its largest image.
+    The resize is one of `size`, `shortest_edge`, `max_size`, or none.
 
-    Of targets: `ignore_label` is the label of pixels that belong to no class, in segmentations, their padding, the
-    losses and the results; 255, or -1 where the classes include 255. `label_map` changes the labels of the files: a
-    class for each label, or "ignore"; labels that it does not name stay.
+    `size`: (height, width) after the resize; the aspect ratio is given up unless `keep_aspect_ratio`.
+    `shortest_edge`: length of the shorter side after the resize, in pixels; the other side follows.
+    `longest_edge`: with `shortest_edge`, the bound of the longer side; alone, its length.
+    `max_size`: (height, width) that the largest size of the image's aspect ratio fits into.
+    `size_divisor`: rounds both sides of the resized image up to a multiple of it.
+    `keep_aspect_ratio`: the side that `size` changes least becomes as long as given, and the other one follows.
+    `multiple_of`: both sides are then rounded to the nearest multiple of it.
+    `crop`: (height, width) that is cut from the centre; where it is larger than the image, the image is in its centre.
+    `border`: the colour around an image that is smaller than `crop`, black or the `mean`.
+    `rounding`: of half a pixel at the crop's edge, and of a fraction of a side of `max_size`; `down` as in
+    transformers, `nearest` as in timm.
+    `interpolation`: of the resize.
+    `range`: (lowest, highest) value of the images, whose units are then those of `mean` and `std`; without it images
+    are scaled to [0, 1].
+    `mean`: subtracted from each channel; one number is for all.
+    `std`: each channel is divided by it; one number is for all.
+    `canvas`: (height, width) that every image is padded to; without it a batch is padded to its largest image.
+    `ignore_label`: of targets, the label of pixels that belong to no class, in segmentations, their padding, the
+    losses and the results; 255, or -1 where the classes include 255.
+    `label_map`: of targets, the class for each label of the files, or "ignore"; labels that it does not name stay.
     """
 
     size: tuple[_Edge, _Edge] | None = None

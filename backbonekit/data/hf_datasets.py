@@ -26,10 +26,11 @@ class HfDatasets:
 
     `dataset`: a repository of the Hub, or a folder: of Parquet or other files, or saved by `save_to_disk`.
     `configuration`, `revision`: of the repository. `train`, `val`, `test`: the data set's own name of each split.
-    `image_column`: the images. `label_column`: the class of each image. `objects_column`: its objects, with lists under
-    `box_key` and `category_key`. `box_format`: of their boxes: x, y, width, height, or two corners, in pixels.
-    `segmentation_column`: its map of classes. `depth_column`: its depth map. `scale`: what its depths are multiplied
-    by. `names`: the classes by number; null: those of the column, where it has names.
+    `image_column`: the images. `label_column`: the class of each image. `objects_column`: its objects.
+    `box_key`, `category_key`: in them, the lists of boxes and of classes. `box_format`: of their boxes: x, y, width,
+    height, or two corners, in pixels. `segmentation_column`: its map of classes. `depth_column`: its depth map.
+    `scale`: what its depths are multiplied by. `names`: the classes by number; null: those of the column, where it has
+    names.
 
     Needs the package `datasets`: pip install 'backbonekit[datasets]'.
     """

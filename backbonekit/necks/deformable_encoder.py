@@ -21,7 +21,7 @@ class DeformableEncoderNeck(nn.Module):
     Padding is not read. All levels must have one width, as from channel_mapper. Publishes the same levels, encoded.
     `num_layers`, `num_heads`, `feedforward_channels`: depth, attention heads and hidden width. `num_points`: how many
     positions of each map one position reads. `dropout`: on each branch of a layer; `activation_dropout`: inside the
-    feed-forward.
+    feed-forward. `activation`: the function inside the feed-forward.
 
     Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), section 4.2;
     github.com/fundamentalvision/Deformable-DETR, models/deformable_transformer.py.

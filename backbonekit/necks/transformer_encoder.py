@@ -22,7 +22,7 @@ class TransformerEncoder(nn.Module):
     attention heads and hidden width; every layer attends from each position to all positions, so its cost grows with
     the square of their number.
     `dropout`: on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the
-    feed-forward.
+    feed-forward. `activation`: the function inside the feed-forward.
 
     Source: Carion et al., "End-to-End Object Detection with Transformers" (2020), section 3.2 and appendix A.3;
     github.com/facebookresearch/detr, models/transformer.py, TransformerEncoder.

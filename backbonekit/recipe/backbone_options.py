@@ -1,10 +1,11 @@
 """Checks the `backbone` of a recipe: as far as names, keys, types and bounds go without importing torch."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from backbonekit.backbones.hf.generic_fields import ignored_note
-from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, faults_of, shown
+from backbonekit.contract.option_values import MAX_TEXT, PLAIN_DATA, Schema, faults_of, shown
 from backbonekit.errors import NearestNames, nearest
 from backbonekit.recipe.forbidden import shown_path, words
 from backbonekit.recipe.recipe import BackboneRecipe
@@ -34,9 +35,20 @@ _STRIDES = {
     "maxItems": 256,
 }
 _FEATURES = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 256}
-_IN_CHANNELS = {"type": "integer", "minimum": 1, "maximum": 1_024}  # hyperspectral cameras have a few hundred bands
 _BAND = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 1_023}, {"type": "null"}]}
-_BANDS_FROM = {"anyOf": [{"type": "array", "items": _BAND, "minItems": 1, "maxItems": 1_024}, {"type": "null"}]}
+_TEXT_OR_NULL = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+# Key -> the schema of its value, but for `source`, which the registry lists, and `config`, which is the family's.
+SCHEMAS: Mapping[str, Schema] = {
+    "name": _TEXT_OR_NULL,
+    "pretrained": {"anyOf": [{"type": "boolean"}, {"type": "string"}]},
+    "revision": _TEXT_OR_NULL,
+    "out_indices": _INDICES,
+    "out_features": _FEATURES,
+    "out_strides": _STRIDES,
+    "in_channels": {"type": "integer", "minimum": 1, "maximum": 1_024},  # hyperspectral cameras have a few hundred
+    "bands_from": {"anyOf": [{"type": "array", "items": _BAND, "minItems": 1, "maxItems": 1_024}, {"type": "null"}]},
+    "args": {"type": "object", "additionalProperties": PLAIN_DATA},
+}
 _TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_\-]+)?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/]{0,199}")
 # Words that transformers writes into every file, and nobody into a recipe.
@@ -81,7 +93,7 @@ def read_backbone(data: Any, faults: list[str], notes: list[str]) -> BackboneRec
         faults.append("backbone.name is missing: a Hub id, a folder or an architecture (or give backbone.config).")
     selection = _read_selection(data, faults)
     in_channels = data.get("in_channels", 3)
-    faults.extend(faults_of("backbone.in_channels", in_channels, _IN_CHANNELS))
+    faults.extend(faults_of("backbone.in_channels", in_channels, SCHEMAS["in_channels"]))
     bands_from = _read_bands_from(data.get("bands_from"), in_channels, faults)
     pretrained = _read_pretrained(data.get("pretrained", False), faults)
     revision = data.get("revision")
@@ -106,7 +118,7 @@ def read_backbone(data: Any, faults: list[str], notes: list[str]) -> BackboneRec
 
 
 def _read_bands_from(given: Any, in_channels: Any, faults: list[str]) -> tuple[int | None, ...] | None:
-    found = faults_of("backbone.bands_from", given, _BANDS_FROM)
+    found = faults_of("backbone.bands_from", given, SCHEMAS["bands_from"])
     faults.extend(found)
     if given is None or found:
         return None
@@ -251,8 +263,7 @@ def _read_selection(data: dict[str, Any], faults: list[str]) -> dict[str, tuple[
             continue
         # One index, stride or name is a list of one.
         value = value if isinstance(value, list) else [value]
-        schema = {"out_indices": _INDICES, "out_strides": _STRIDES, "out_features": _FEATURES}[key]
-        found = faults_of(path, value, schema) or _order_faults(path, key, value)
+        found = faults_of(path, value, SCHEMAS[key]) or _order_faults(path, key, value)
         faults.extend(found)
         if not found:
             selection[key] = tuple(value)

@@ -13,11 +13,17 @@ SCHEMA_VERSION = 2
 class BackboneRecipe:
     """Which backbone, from where, and which of its maps.
 
-    `source`: hf, timm, or a plugin's. `name`: Hub id, local folder or timm architecture. `config`: the architecture as
-    plain data, in the form of a transformers `config.json`. `pretrained`: false, true (the weights of `name`), or where
-    else they are. At most one of `out_indices`, `out_features`, `out_strides` is set; none leaves the choice to wiring.
-    `bands_from`: the pretrained channel that each of the `in_channels` starts from, None: their mean; unset: the usual
-    rule. `args`: the architecture's own arguments.
+    At most one of `out_indices`, `out_features`, `out_strides` is set; none leaves the choice to wiring.
+
+    `source`: who builds it: hf, timm, transformers, or a plugin's. `name`: Hub id, local folder or timm architecture.
+    `config`: the architecture as plain data, in the form of a transformers `config.json`. `pretrained`: false, true
+    (the weights of `name`), or a folder, file or Hub id of weights. `revision`: commit, tag or branch of the Hub.
+    `out_indices`: which maps, by their number in the source's own count; auto takes those that the next part requires.
+    `out_features`: which maps, by name, such as stage2.
+    `out_strides`: which maps, by stride, such as [8, 16, 32].
+    `in_channels`: bands of an image.
+    `bands_from`: the pretrained channel that each of the `in_channels` starts from, null: their mean; unset: the usual
+    rule. `args`: the architecture's own arguments, such as drop_path_rate, checked against it.
     """
 
     source: str
@@ -69,10 +75,11 @@ class PartRecipe:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecipe:
-    """One task: a head, or none, behind its necks; its losses are multiplied by `loss_weight`.
+    """One task: a head, or none, behind its necks.
 
-    `labels`: its own class names, None for those of the model. `processing`: what it has of its own of the processing
-    of targets, `ignore_label` and `label_map`; the rest is the model's.
+    `head`: its head. `neck`: its necks, after those that all tasks share. `loss_weight`: its losses are multiplied by
+    it. `labels`: its own class names, null for those of the model. `processing`: what it has of its own of the
+    processing of targets, `ignore_label` and `label_map`; the rest is the model's.
     """
 
     head: PartRecipe | None

@@ -21,6 +21,7 @@ Pool = Literal["average", "attention", "class_token", "class_token_and_average"]
 class ClassificationHead(nn.Module):
     """Pooling of the deepest map to one vector, then a linear layer. Padding is left out of the pooling.
 
+    `num_classes`: 1 is one class, or not.
     `pool`: `average` over the map; `attention`: a learned query attends to the map, for probing frozen backbones;
     `class_token`: the first prefix token of a transformer; `class_token_and_average`: both, side by side (the linear
     probe of DINOv2).

@@ -39,7 +39,8 @@ class DFINEHead(nn.Module):
     `num_points`: how many points of each level a query samples in each attention head, fine to coarse; there are as
     many levels as numbers, the coarsest of stride 32. `offset_scale`: scale of the sampling offsets, in boxes.
     `sampling`: `nearest` for deployment without bilinear sampling. `dropout`: on the output of each attention;
-    `attention_dropout`: on the weights of self-attention. `num_bins`: an even number; the distribution of an edge has
+    `attention_dropout`: on the weights of self-attention. `activation`: the function inside the feed-forward
+    network. `num_bins`: an even number; the distribution of an edge has
     one bin more. `edge_scale`: a larger value makes the bins around an offset of zero finer. `edge_reach`: the largest
     offset of an edge without the two outermost bins, in sides of the first box.
     `num_quality_bins`: how many of the likeliest bins of each edge the quality of a box is estimated from;

@@ -27,6 +27,7 @@ class DeepLabV3PlusHead(nn.Module):
                                                 +-- 3x3 -- 3x3 -- 1x1 -- logits
         stride 4 -- 1x1 ------------------------'
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `channels`: hidden width. `fine_channels`: width that the level of stride 4 is reduced to, so that it does not
     outweigh the deep one.
     `rates`: dilations of the atrous pyramid: 6, 12, 18 for a deepest map of stride 16 (`output_stride: 16` in the

@@ -33,7 +33,7 @@ class DeformableDETRHead(nn.Module):
     may predict boxes of several classes. `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth,
     attention heads and hidden width. `num_points`: how many points of each level a query samples. `dropout`: on each
     branch of a layer; `attention_dropout`: on the weights of self-attention; `activation_dropout`: inside the
-    feed-forward network.
+    feed-forward network. `activation`: the function inside the feed-forward network.
     `auxiliary`: whether every earlier layer predicts too, for the loss.
     `box_refinement`: each layer corrects the box of the layer before, with predictors of its own.
     `two_stage`: queries start from boxes that the encoder's positions propose; with box_refinement only. The criterion

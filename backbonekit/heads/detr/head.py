@@ -23,7 +23,8 @@ class DETRHead(nn.Module):
 
     `num_classes`: without "no object". `num_queries`: the largest number of boxes. `num_layers`, `num_heads`,
     `feedforward_channels`: the decoder's depth, attention heads and hidden width. `dropout`: on each branch of a layer;
-    `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward network.
+    `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward network. `activation`: the
+    function inside the feed-forward network.
     `auxiliary`: whether every earlier layer predicts too, for the loss, with the same norm and predictors.
     `norm_between`: whether the final norm is also applied between the layers; this is a different network, the one of
     transformers with auxiliary_loss.

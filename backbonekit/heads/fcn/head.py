@@ -18,6 +18,7 @@ from backbonekit.ops.resize import resize_bilinear
 class FCNHead(nn.Module):
     """Fully convolutional network's head: 3x3 convolution, norm, ReLU, 1x1 convolution; logits at the canvas's size.
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `channels`: hidden width; a quarter of the map's width when not given.
     `dropout`: share of hidden values set to zero in training; a larger share regularises more.
     `auxiliary`: a second such head on the second deepest map, for the loss only.

@@ -20,6 +20,7 @@ LevelCount = Annotated[int, Range(1, 100)]
 class LinearProbeHead(nn.Module):
     """Concatenation of the deepest maps, batch norm, dropout, a 1x1 convolution; logits at the finest map's size.
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `num_levels`: how many of the deepest maps; DINOv2 probes the last block alone, or the last four.
     `dropout`: share of values set to zero in training.
 

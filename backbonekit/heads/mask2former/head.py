@@ -30,8 +30,8 @@ class Mask2FormerHead(nn.Module):
     one in each layer, in turn.
     `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth (the paper counts the prediction before the
     first layer too, so its 10 are 9 here), attention heads and hidden width. `dropout`: on each branch, on attention
-    weights and inside the feed-forward network. `project`: a 1x1 convolution on every level, also where it already has
-    the decoder's width.
+    weights and inside the feed-forward network. `activation`: the function inside the feed-forward network. `project`:
+    a 1x1 convolution on every level, also where it already has the decoder's width.
     `auxiliary`: the initial queries and every earlier layer predict too, for the loss.
 
     Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 3.2;

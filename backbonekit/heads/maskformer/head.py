@@ -24,7 +24,7 @@ class MaskFormerHead(nn.Module):
     `num_classes`: without "no object". `num_queries`: the largest number of masks. `channels`: width of the decoder.
     `num_layers`, `num_heads`, `feedforward_channels`: the decoder's depth, attention heads and hidden width. `dropout`:
     on each branch of a layer; `attention_dropout`: on attention weights; `activation_dropout`: inside the feed-forward
-    network.
+    network. `activation`: the function inside the feed-forward network.
     `auxiliary`: which earlier predictions are returned too, for the loss. "none"; "normalised": those of every earlier
     layer after the final norm, as in the paper; "raw": those of the initial queries and of every earlier layer without
     that norm, as in transformers with use_auxiliary_loss.

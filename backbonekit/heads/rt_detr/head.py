@@ -29,6 +29,7 @@ class RTDETRHead(nn.Module):
     many levels as numbers, the coarsest of stride 32. `offset_scale`: scale of the sampling offsets, in boxes.
     `sampling`: `nearest` for deployment without bilinear sampling. `dropout`: on each branch of a layer;
     `attention_dropout`: on the weights of self-attention; `activation_dropout`: inside the feed-forward network.
+    `activation`: the function inside the feed-forward network.
     `learned_queries`: the features of queries are learned, and only their boxes are selected from the encoder.
     `num_denoising_queries`: about this many noisy copies of the ground truth, and as many negatives, are further
     queries in training; 0 for none. `label_noise`: half of it is the share of their labels drawn anew. `box_noise`: how

@@ -18,6 +18,7 @@ from backbonekit.ops.resize import resize_bilinear
 class SegFormerHead(nn.Module):
     """A linear layer for each of four levels, bilinear resizing to the finest, a linear mix, batch norm, ReLU, classes.
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `channels`: hidden width; the paper has 256 with its two smallest encoders and 768 with the others.
     `dropout`: share of the mix set to zero in training; a larger share regularises more.
 

@@ -22,6 +22,7 @@ class SemanticFPNHead(nn.Module):
         p3 -- 3x3, x2 ------------------------+-- 1x1 -- x4 -- logits
         p2 -- 3x3 ----------------------------'
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `channels`: hidden width.
     `norm`: after each 3x3 convolution, before its ReLU; the paper has group norm.
     `dropout`: share of the sum set to zero in training; the paper has none.

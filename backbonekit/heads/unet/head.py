@@ -24,6 +24,7 @@ class UNetHead(nn.Module):
 
         c5 -- x2 -- concat c4 -- two 3x3 -- x2 -- concat c3 -- two 3x3 -- ... -- x2 -- two 3x3 -- 3x3 -- logits
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `channels`: width after each doubling of the size, coarse to fine: one for every level but the coarsest, and one
     for each doubling from the finest level to the canvas. Five of them for levels down to stride 32.
     `finest_stride`: stride of the finest level that is read, 4 or 2; stride 2 keeps thinner objects, and only

@@ -29,6 +29,7 @@ class UPerNetHead(nn.Module):
                     | resized                                   |
         c3 -- 1x1 -- + ------------ 3x3 ----- p3 ---------------'
 
+    `num_classes`: of pixels; 1 is one class and everything else.
     `channels`: hidden width; the cost grows with its square.
     `scales`: number of cells along a side, for each branch of the pyramid pooling.
     `dropout`: share of hidden values before both classifiers set to zero in training.
