@@ -109,7 +109,6 @@ class _Maps(Dataset):
         fill = {Image.Image: 0, tv_tensors.Image: 0, tv_tensors.Mask: _IGNORED}
         self.transform = v2.Compose(
             [
-                v2.PILToTensor(),
                 v2.RandomResize(min_size=base // 2, max_size=2 * base),
                 v2.RandomHorizontalFlip(),
                 v2.RandomCrop((crop, crop), pad_if_needed=True, fill=fill),
@@ -123,7 +122,8 @@ class _Maps(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         image = Image.open(self.images[index]).convert("RGB")
-        return self.transform(image, tv_tensors.Mask(v2.functional.pil_to_tensor(Image.open(self.maps[index]))[0]))
+        classes = v2.functional.pil_to_tensor(Image.open(self.maps[index]))[0]
+        return self.transform(tv_tensors.Image(image), tv_tensors.Mask(classes))
 
 
 def segmentation_loader(folder: Path, batch: int, workers: int, base: int, crop: int) -> DataLoader:

@@ -31,9 +31,9 @@ SMALL = (128, 160)  # pixels; a multiple of 32, and not square
 # Of detectors whose coarsest map has a stride of 128: tracing treats a side of 1 as one that never changes.
 COARSE = (256, 320)
 PATCHES = (140, 168)  # the same for patches of 14 pixels
-# What is not traced with free sizes, by a word in the name or the backbone of a recipe: the shifts and paddings of Swin's
-# windows become conditions on both sides, and two small blocks took more than three minutes of a processor, where a
-# fixed size takes seconds. Deformable attention at every level takes two to three minutes.
+# What is not traced with free sizes, by a word in the name or the backbone of a recipe: the shifts and paddings of
+# Swin's windows become conditions on both sides, and two small blocks took more than three minutes of a processor,
+# where a fixed size takes seconds. Deformable attention at every level takes two to three minutes.
 SLOW = {"swin": "tracing its windows with free sizes takes very long"}
 
 
