@@ -20,6 +20,7 @@ NAMES = (
     "predict_folder",
     "big_images",
     "opening",
+    "epoch",
 )
 
 

@@ -21,23 +21,20 @@ HEADING = "## Every shipped recipe\n"
 TEXT = """
 With random weights, on a small canvas, written by `python docs/make_export.py`. **any size**: exported with
 `free_size=True` and compared on three sizes; a size: exported for that size alone, for the reason given. The difference
-is the largest of an output, relative to the output's largest value, rounded up to a power of ten. A recipe without a
-row has not been run since the table was begun; a slow test exports all of them.
+is the largest of an output, relative to the output's largest value, rounded up to a power of ten. A slow test exports
+all of them again.
 
 | recipe | ONNX input | difference below | outputs |
 |---|---|---|---|
 """
 SMALL = (128, 160)  # pixels; a multiple of 32, and not square
+# Of detectors whose coarsest map has a stride of 128: tracing treats a side of 1 as one that never changes.
+COARSE = (256, 320)
 PATCHES = (140, 168)  # the same for patches of 14 pixels
-# What makes tracing with free sizes slow, by a word in the name or the backbone of a recipe. The shifts and paddings of
-# Swin's windows become conditions on both sides: two small blocks took more than three minutes of a processor, where a
-# fixed size takes seconds. Deformable attention at every level takes minutes (deformable_detr_resnet50 was tried, and
-# agrees).
-SLOW = {
-    "swin": "tracing its windows with free sizes takes very long",
-    "mask2former": "tracing deformable attention with free sizes takes minutes",
-    "two_stage": "tracing deformable attention with free sizes takes minutes",
-}
+# What is not traced with free sizes, by a word in the name or the backbone of a recipe: the shifts and paddings of
+# Swin's windows become conditions on both sides, and two small blocks took more than three minutes of a processor,
+# where a fixed size takes seconds. Deformable attention at every level takes two to three minutes.
+SLOW = {"swin": "tracing its windows with free sizes takes very long"}
 
 
 @dataclass(frozen=True)
@@ -108,6 +105,8 @@ def size_of(name: str, processing: object) -> tuple[tuple[int, int], str]:
     for word, reason in SLOW.items():
         if word in text or word in name:
             return SMALL, reason
+    if name.startswith(("fcos_resnet", "retinanet")):
+        return COARSE, ""
     if name.startswith("vitpose"):
         return (256, 192), ""
     return ((64, 64), "") if name.endswith("_digits") else (SMALL, "")

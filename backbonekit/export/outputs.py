@@ -74,9 +74,9 @@ def tensors_of(prediction: Prediction) -> dict[str, Tensor]:
 
 def _named(prediction: Prediction, fields: tuple[OutputField, ...]) -> Iterator[tuple[str, Tensor]]:
     for field in fields:
-        value = prediction[field.name]
-        if value is None:
+        if field.is_optional and field.name not in prediction:
             continue
+        value = prediction[field.name]
         if field.per_level:
             yield from ((f"{field.name}_{level}", tensor) for level, tensor in enumerate(value))
         else:

@@ -16,6 +16,9 @@ def pool_to_grid(
     With a `mask`, True on each image's own rectangle from the top left, the cells divide that rectangle, so that the
     result is that of the image without its padding.
     """
+    if mask is None and side > 1 and any(isinstance(length, torch.SymInt) for length in maps.shape[-2:]):
+        # An export for free sizes: of torch's own operation the file would hold the borders of the traced size.
+        mask = maps.new_ones(maps[:, 0].shape, dtype=torch.bool)
     if mask is None:
         return functional.adaptive_avg_pool2d(maps, side)
     # Filled, not multiplied by 0: values in the padding may be infinite.

@@ -197,6 +197,25 @@ def test_padded_windows(tmp_path):
     assert report.outputs == {"logits": ("batch", 3, 64, 96)}
 
 
+def test_averages_on_a_grid_are_those_of_every_size(tmp_path):
+    """The coarsest map of the traced size has fewer rows than the finest grid, those of the others more."""
+    head = {"name": "upernet", "num_classes": 3, "channels": 8, "auxiliary": False}
+    model = build({"backbone": RESNET, "head": head, "processing": PROCESSING})
+    report = export_model(model, tmp_path / "upernet.onnx", size=(128, 160), free_size=True)
+    assert report.inputs == {"pixel_values": ("batch", 3, "height", "width")}
+    assert report.difference < 1e-4
+
+
+def test_a_detector_without_quality(tmp_path):
+    head = {"name": "retinanet", "num_classes": 3, "strides": [8, 16, 32], "num_convolutions": 1}
+    model = build({"backbone": RESNET, "neck": {"name": "fpn", "channels": 8}, "head": head, "processing": PROCESSING})
+    report = export_model(model, tmp_path / "retinanet.onnx", size=(64, 96))
+    assert {name.rpartition("_")[0] for name in report.outputs} == {"class_logits", "boxes_xyxy"}
+    (found,), (expected,) = (one.predict(images((64, 96)), threshold=0.0) for one in (load_onnx(report.path), model))
+    assert len(expected.scores) > 5
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-4, atol=1e-5)
+
+
 def test_bfloat16_is_refused(tmp_path):
     with pytest.raises(ContractError, match=r"no model in bfloat16.* The fix: model\.float\(\)"):
         export_model(build(FCN).bfloat16(), tmp_path / "model.onnx", size=(64, 96))
