@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from backbonekit.cli.arguments import LITERALS, import_parts, parse_arguments
 from backbonekit.cli.start import (
     WAYS_TO_NAME_A_MODEL,
-    published_overrides,
     literal_faults,
     names_a_model,
+    published_overrides,
     start_model,
     weights_note,
 )
