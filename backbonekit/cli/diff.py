@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.recipes import start_from
-from backbonekit.cli.text import count, fitted_table, printable, value_text
+from backbonekit.cli.text import fitted_table, printable, value_text
+from backbonekit.contract.plain_text import count
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.leaves import ABSENT, Difference, differences

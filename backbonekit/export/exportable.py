@@ -24,7 +24,7 @@ class Exportable(nn.Module):
         super().__init__()
         self.model = model
         self.decoders = decoders or {}
-        self.pool = pool
+        self.pool: Pool | None = pool
 
     def forward(
         self,
