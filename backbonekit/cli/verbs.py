@@ -57,6 +57,7 @@ examples:
   backbonekit diff maskformer_resnet50 backbone=swin_tiny
   backbonekit explain head.num_queries model=maskformer_resnet50
   backbonekit schema all output=schema
+  backbonekit completion bash
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1
 
