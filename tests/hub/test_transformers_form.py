@@ -10,7 +10,7 @@ import torch
 import backbonekit as bk
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.hub.transformers_form import transformers_form
-from tests.parity.small_composed import DINOV2, MODELS, PVT, RESNET, hf, model, upernet
+from tests.parity.small_composed import CONVNEXT, DINOV2, MODELS, PVT, RESNET, hf, model, timm, upernet
 
 
 def form_of(recipe):
@@ -44,6 +44,22 @@ def form_of(recipe):
         (
             model(hf(RESNET), None, {"name": "segformer", "num_classes": 5}),
             ["a pvt_v2 with model_type=pvt_v2, and this backbone has resnet"],
+        ),
+        (
+            {**MODELS["upernet on timm"], "backbone": timm("convnext_atto", args={"ls_init_value": 0.1})},
+            ["backbone.args.ls_init_value=0.1: transformers builds an architecture of timm with output_stride"],
+        ),
+        (
+            {**MODELS["classification"], "backbone": timm("resnet18")},
+            ["backbone: transformers' classifiers are written of convnext,", "is resnet18 of source timm"],
+        ),
+        (
+            {**MODELS["classification on dinov2"], "head": {"name": "classification", "num_classes": 4}},
+            ["head.pool='average': transformers has 'class_token_and_average' there"],
+        ),
+        (
+            {**MODELS["classification on convnext"], "backbone": hf(CONVNEXT)},
+            ["backbone.args.norm=per_stage: ConvNextForImageClassification normalises the last map as norm=none"],
         ),
         (
             {**MODELS["detr"], "neck": {**MODELS["detr"]["neck"], "activation": "gelu"}},

@@ -16,6 +16,7 @@ from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_a
 from backbonekit.weights.key_map import KeyMap
 
 TIMM = "timm_backbone"
+_TRAINING_ONLY = ("drop_rate", "drop_path_rate", "drop_block_rate", "dropout")  # ends of names of timm's arguments
 # Fields of a backbone's configuration that say which maps are returned.
 _SELECTION = ("out_indices", "out_features", "_out_indices", "_out_features")
 
@@ -206,7 +207,7 @@ def written_backbone(backbone: Mapping[str, Any], faults: list[str]) -> dict[str
         faults.append("backbone.out_indices: which maps are read is not given. The fix: save a model that was built.")
         return {}
     if backbone["source"] == "timm":
-        return _written_timm(backbone, indices, args)
+        return _written_timm(backbone, indices, args, faults)
     if backbone["source"] != "hf" or backbone.get("config") is None:
         faults.append(
             f"backbone.source={backbone['source']}: only backbones of source hf and timm are written as transformers"
@@ -239,8 +240,24 @@ def written_backbone(backbone: Mapping[str, Any], faults: list[str]) -> dict[str
     return {**fields, "num_channels": in_channels, "out_indices": list(indices)}
 
 
-def _written_timm(backbone: Mapping[str, Any], indices: list[int], args: dict[str, Any]) -> dict[str, Any]:
-    written = {"model_type": TIMM, "backbone": backbone["name"], "num_channels": backbone["in_channels"]}
+def _written_timm(
+    backbone: Mapping[str, Any], indices: list[int], args: dict[str, Any], faults: list[str]
+) -> dict[str, Any]:
+    owner, _, name = str(backbone["name"]).removeprefix("hf-hub:").rpartition("/")
+    if owner not in ("", "timm"):
+        faults.append(
+            f"backbone.name={backbone['name']}: transformers builds architectures of timm by name alone. The fix: the"
+            " name of the architecture, with backbone.pretrained as the folder or repository."
+        )
+    written = {"model_type": TIMM, "backbone": name, "num_channels": backbone["in_channels"]}
     if "output_stride" in args:
         written["output_stride"] = args.pop("output_stride")
-    return {**written, "out_indices": list(indices), **({"backbone_kwargs": args} if args else {})}
+    if args.get("norm") == "none":
+        del args["norm"]  # the default
+    for key, value in args.items():
+        if not key.endswith(_TRAINING_ONLY):
+            faults.append(
+                f"backbone.args.{key}={value!r}: transformers builds an architecture of timm with output_stride and no"
+                " other argument."
+            )
+    return {**written, "out_indices": list(indices)}
