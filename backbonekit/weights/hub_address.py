@@ -9,8 +9,10 @@ from backbonekit.errors import StorageError
 SCHEME = "hf://"
 _OTHER_KINDS = ("datasets", "spaces")
 _FOLDER = re.compile(r"[\w.+\- ]+(?:/[\w.+\- ]+)*")
-# A branch of a pull request, the only ones whose slashes the Hub's own tools leave as they are.
-_REVISION = re.compile(r"refs/(?:pr|convert)/[^/@]+|[^/@]+")
+# Of revisions with slashes the Hub's own tools leave those of pull requests as they are.
+_ADDRESS = re.compile(
+    r"hf://(?P<identifier>[^/@]+/[^/@]+)(?:@(?P<revision>refs/(?:pr|convert)/[^/@]+|[^/@]+))?(?:/(?P<folder>.*))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +32,17 @@ def is_address(text: object) -> bool:
 def read_address(text: str) -> HubAddress:
     """Raises StorageError for anything else than `hf://owner/name`, to which `@revision` and `/folder` may be added. A
     slash in a revision is written %2F."""
-    rest = text.removeprefix(SCHEME).rstrip("/")
-    owner, _, after = rest.partition("/")
-    name, at, tail = after.partition("@") if "@" in after.partition("/")[0] else (*after.partition("/")[:1], "", "")
-    revision = None
-    if at:
-        found = _REVISION.match(tail)
-        if found is None:
-            raise _error(text, "no revision follows the @")
-        revision, folder = unquote(found[0]), tail[found.end() :]
-    else:
-        folder = after[len(name) :]
-    folder = folder.lstrip("/")
-    if not owner or not name:
-        raise _error(text, "it names no repository")
+    found = _ADDRESS.fullmatch(text.rstrip("/"))
+    if found is None:
+        raise _error(text, "no revision follows the @" if "@" in text else "it names no repository")
+    identifier, folder = found["identifier"], found["folder"] or ""
+    owner = identifier.partition("/")[0]
     if owner in _OTHER_KINDS:
         raise _error(text, f"{owner} hold no models")
     if folder and (_FOLDER.fullmatch(folder) is None or ".." in folder.split("/")):
         raise _error(text, f"{folder!r} is no folder inside a repository")
-    return HubAddress(f"{owner}/{name}", revision, folder)
+    revision = found["revision"]
+    return HubAddress(identifier, None if revision is None else unquote(revision), folder)
 
 
 def _error(text: str, why: str) -> StorageError:
