@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,11 +28,14 @@ from backbonekit.contract.roles import NormalisesVectors
 from backbonekit.contract.signatures import prediction_of
 from backbonekit.contract.target_checks import check_targets
 from backbonekit.contract.targets import TargetReader, Targets
+from backbonekit.errors import ContractError
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.snapshot import snapshot
 from backbonekit.weights.weight_report import WeightReport
+
+SavedFormat = Literal["backbonekit", "transformers"]
 
 
 class ComposedModel(nn.Module):
@@ -212,9 +215,19 @@ class ComposedModel(nn.Module):
 
         return embed(self, images, pool=pool, batch_size=batch_size)
 
-    def save_pretrained(self, folder: str | Path, *, overwrite: bool | None = None) -> Path:
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        overwrite: bool | None = None,
+        format: SavedFormat = "backbonekit",
+        max_shard_size: int | str = "5GB",
+    ) -> Path:
         """Writes recipe, weights, processing and a model card; all or nothing. Returns the folder.
 
+        `format`: `transformers` writes `config.json` and the weights by transformers' names instead of the recipe, for
+        `from_pretrained` of transformers' own class; a model that transformers does not have is a ContractError that
+        names every reason. `max_shard_size`: of a weight file, in bytes or as `500MB`; larger ones are cut.
         `overwrite`: whether a model in the folder may be replaced; None: one of the same parts, an older save of this
         one. A LoRA adapter that peft put in is written beside the weights, in peft's files. Raises StorageError, and
         WeightsError where a module is no longer the one that the recipe builds.
@@ -224,7 +237,10 @@ class ComposedModel(nn.Module):
         from backbonekit.hub.saving import save_composed
         from backbonekit.postprocessing.results import PREDICTION_KINDS
         from backbonekit.weights.adapters import adapter_of, without_adapter
+        from backbonekit.weights.write_tensors import shard_bytes
 
+        if format not in get_args(SavedFormat):
+            raise ContractError(f"format={format!r}: must be {' or '.join(get_args(SavedFormat))}.")
         adapter = adapter_of(self)
         state_dict = self.state_dict() if adapter is None else without_adapter(self.state_dict(), adapter)
         check_as_built(state_dict, self.as_built, self.recipe)
@@ -238,15 +254,33 @@ class ComposedModel(nn.Module):
             adapter=adapter,
             processing=self.processor.processing,
             pipeline_tags={kind: entry.pipeline_tag for kind, entry in PREDICTION_KINDS.items()},
+            max_shard_bytes=shard_bytes(max_shard_size),
+            for_transformers=format == "transformers",
         )
 
-    def push_to_hub(self, identifier: str, *, private: bool = False, token: str | None = None) -> str:
-        """Uploads what `save_pretrained` writes to a Hub repository, in one commit. Returns the commit's address."""
-        from backbonekit.hub.push import push_folder
+    def push_to_hub(
+        self,
+        identifier: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        format: SavedFormat = "backbonekit",
+        commit_message: str = "Upload model",
+        max_shard_size: int | str = "5GB",
+    ) -> str:
+        """Uploads what `save_pretrained` writes to a Hub repository, in one commit. Returns the commit's address.
+
+        `private`: holds for a repository that is made now. `token`: the stored one where None. A commit of somebody
+        else in between is a StorageError, and nothing is uploaded.
+        """
+        from backbonekit.hub.push import push_contents, push_folder, transformers_contents
 
         with TemporaryDirectory() as folder:
-            saved = self.save_pretrained(Path(folder) / "model")
-            return push_folder(saved, identifier, private=private, token=token)
+            saved = self.save_pretrained(Path(folder) / "model", format=format, max_shard_size=max_shard_size)
+            if format == "transformers":
+                contents = transformers_contents(saved)
+                return push_contents(contents, identifier, private=private, token=token, message=commit_message)
+            return push_folder(saved, identifier, private=private, token=token, message=commit_message)
 
     def _repr_html_(self) -> str:
         """The wiring as a diagram, which notebooks show. Nothing is run for it."""

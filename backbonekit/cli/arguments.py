@@ -12,6 +12,7 @@ from backbonekit.recipe.compose import model_names
 # Read literally, not in Hydra's grammar: paths may hold any character. Each verb lists those that it takes.
 LITERALS: Mapping[str, str] = {
     "recipe": "a saved folder, a YAML file or a Hub repository to start from, in place of model=",
+    "weights": "a saved folder, a Hub repository or a .safetensors file that fills the whole model",
     "experiment": "a shipped experiment, one of --config-dir, or a YAML file",
     "resume": "the folder of a run to go on with",
     "image": "an image (or, for predict and features, a folder of images)",
@@ -49,7 +50,7 @@ LITERALS: Mapping[str, str] = {
     "engine": "local or ray: the machines of a Ray cluster (default: local)",
     "split": "train, val or test: the part of the data that is measured (default: val)",
     "card": "true: write the scores into the model card in the folder of recipe= (default: false)",
-    "revision": "a branch, tag or commit of the Hub repository",
+    "revision": "a branch, tag or commit of the Hub repository of recipe=, or else of weights=",
 }
 # What other verbs call it -> where an experiment has it.
 _SETTINGS = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
     from backbonekit.assembly.describe import Description
 
-KNOWN = ("recipe", "revision", "image", "save", "overwrite", "diagram", "report", "device", "format", "seed")
+KNOWN = ("recipe", "weights", "revision", "image", "save", "overwrite", "diagram", "report", "device", "format", "seed")
 USAGE = """usage: backbonekit build [model=NAME] [key=value ...]
 
 examples:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backbonekit.contract.scores import Scores
 
 KNOWN = (
-    *("recipe", "revision", "split", "task", "results", "output", "card", "report"),
+    *("recipe", "weights", "revision", "split", "task", "results", "output", "card", "report"),
     *("batch_size", "format", "device", "seed"),
 )
 EXPERIMENT, CARD = "experiment.yaml", "README.md"

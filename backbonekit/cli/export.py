@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backbonekit.export.export import Export
 
 _SWITCHES = ("free_size", "padded", "decode")
-KNOWN = ("recipe", "revision", "output", "size", *_SWITCHES, "task", "threshold", "pool", "device", "seed")
+KNOWN = ("recipe", "weights", "revision", "output", "size", *_SWITCHES, "task", "threshold", "pool", "device", "seed")
 _SUFFIXES = (".onnx", ".pt2")
 USAGE = """usage: backbonekit export recipe=FOLDER output=FILE.onnx [key=value ...]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from backbonekit.inference.features import FeatureReport
 
 KNOWN = (
-    *("recipe", "revision", "image", "output", "overwrite"),
+    *("recipe", "weights", "revision", "image", "output", "overwrite"),
     *("pool", "dtype", "batch_size", "workers", "engine", "device", "seed"),
 )
 USAGE = """usage: backbonekit features backbone=NAME image=FOLDER output=FILE [key=value ...]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = (
-    *("recipe", "revision", "image", "output", "results", "task", "threshold", *DRAWN_WITH),
+    *("recipe", "weights", "revision", "image", "output", "results", "task", "threshold", *DRAWN_WITH),
     *("tile", "overlap", "augment", "engine", "workers", "device", "seed"),
 )
 USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]

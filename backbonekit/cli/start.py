@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import Arguments
 from backbonekit.contract.garbage import nothing_collected
-from backbonekit.errors import nearest
+from backbonekit.errors import StorageError, nearest
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.recipe.config_roots import is_folder
+from backbonekit.weights.hub_address import is_address, read_address
 from backbonekit.weights.untrusted_files import user_path
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def literal_faults(arguments: Arguments) -> list[str]:
         faults.append(f"device={device}: no device is called so; {hint}")
     if "recipe" in literals:
         faults += _recipe_faults(literals["recipe"], arguments.config_dir)
+    if "weights" in literals and names_onnx_file(arguments):
+        faults.append("weights= and an exported file do not go together: its weights are inside.")
+    elif "weights" in literals:
+        faults += _weights_faults(literals["weights"])
     return faults
 
 
@@ -93,6 +98,8 @@ def save_faults(literals: Mapping[str, str]) -> list[str]:
 def _recipe_faults(given: str, config_dir: str | None) -> list[str]:
     """Faults of recipe= that no Hub repository can be meant by."""
     path = Path(given).expanduser()
+    if is_address(given):
+        return _address_faults("recipe", given)
     try:
         if path.is_dir():
             return []
@@ -112,6 +119,28 @@ def _recipe_faults(given: str, config_dir: str | None) -> list[str]:
     return []
 
 
+def _weights_faults(given: str) -> list[str]:
+    """Faults of weights= that no Hub repository can be meant by."""
+    if is_address(given):
+        return _address_faults("weights", given)
+    path = user_path(given)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".safetensors"):
+        return []
+    if path.is_file():
+        return [f"weights={given}: a .safetensors file is expected; `backbonekit convert` makes one of a pickle."]
+    if not given or "/" not in given or given.startswith(("/", ".", "~")):
+        return [f"weights={given}: there is no such folder or file. A repository of the Hub is written OWNER/NAME."]
+    return []
+
+
+def _address_faults(key: str, given: str) -> list[str]:
+    try:
+        read_address(given)
+    except StorageError as error:
+        return [f"{key}={error}"]
+    return []
+
+
 def _beside(path: Path) -> str:
     folders = [entry.name for entry in path.parent.iterdir() if entry.is_dir()] if path.parent.is_dir() else []
     found = nearest(path.name, folders) if folders else ""
@@ -122,7 +151,9 @@ def _beside(path: Path) -> str:
 def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedModel":
     """The model of recipe= or model= or of the parts given, on the device of device=."""
     seed = int(arguments.literals.get("seed", "0"))
-    if "recipe" in arguments.literals:
+    if "weights" in arguments.literals:
+        model = _filled(arguments, overrides, seed)
+    elif "recipe" in arguments.literals:
         from backbonekit.assembly.load import load_model
 
         where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
@@ -136,6 +167,20 @@ def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedMode
     from backbonekit.assembly.inference import pick_device
 
     return model.to(pick_device(arguments.literals.get("device", "cpu")))
+
+
+def _filled(arguments: Arguments, overrides: Sequence[str], seed: int) -> "ComposedModel":
+    """The model with the weights of weights=, which must fit it as a whole."""
+    where, revision = arguments.literals["weights"], arguments.literals.get("revision")
+    if "recipe" in arguments.literals:
+        from backbonekit.assembly.load import build_filled, compose_opened
+
+        recipe = compose_opened(arguments.literals["recipe"], overrides, revision=revision)
+        return build_filled(recipe, where, seed=seed)
+    recipe = compose_recipe(start_of(arguments), overrides, config_dir=arguments.config_dir)
+    from backbonekit.assembly.load import build_filled
+
+    return build_filled(recipe, where, revision=revision, seed=seed)
 
 
 def _has_backbone(arguments: Arguments) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backbonekit.errors import ContractError
 from backbonekit.weights.hub import Access, reading_with
+from backbonekit.weights.hub_address import SCHEME
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.untrusted_files import user_path
 
@@ -31,21 +31,16 @@ def files_of(
     """The repository, read inside the context as the options say; other repositories that are opened there as well.
 
     `revision`: a branch, tag or commit. `cache_dir`: another cache than the Hub client's. `token`: for private
-    repositories; True is the stored one, False none. `local_files_only`: nothing is requested. `subfolder`: of a local
-    folder. Raises StorageError, and ContractError for a folder inside a Hub repository.
+    repositories; True is the stored one, False none. `local_files_only`: nothing is requested. `subfolder`: a folder
+    inside it. Raises StorageError.
     """
     with reading(cache_dir, token, local_files_only):
         yield open_repository(located(name_or_folder, subfolder), revision=revision)
 
 
 def located(name_or_folder: str | Path, subfolder: str) -> str | Path:
-    """A folder inside a local one."""
+    """A folder inside a local one, or inside a Hub repository."""
     if not subfolder:
         return name_or_folder
     folder = user_path(name_or_folder)
-    if not folder.is_dir():
-        raise ContractError(
-            f"subfolder={subfolder!r} of {name_or_folder}: a folder inside a Hub repository is not read. The fix:"
-            f" hf download {name_or_folder} --include '{subfolder}/*' --local-dir FOLDER, and FOLDER/{subfolder}."
-        )
-    return folder / subfolder
+    return folder / subfolder if folder.is_dir() else f"{SCHEME}{name_or_folder}/{subfolder}"

@@ -13,7 +13,7 @@ from backbonekit.heads.depth_anything.checkpoint import DepthAnythingFields
 from backbonekit.heads.detr.checkpoint import DetrFields
 from backbonekit.heads.dpt.checkpoint import DPTFields
 from backbonekit.heads.mask2former.checkpoint import Mask2FormerFields
-from backbonekit.heads.maskformer.checkpoint import DecoderFields, MaskFormerFields
+from backbonekit.heads.maskformer.checkpoint import DECODER_OPTIONS, LOSS_OPTIONS, DecoderFields, MaskFormerFields
 from backbonekit.heads.rt_detr.checkpoint import RTDetrFields, RTDetrV2Fields
 from backbonekit.heads.shared_checkpoint.fields import BACKBONE_FIELDS
 from backbonekit.heads.upernet.checkpoint import UperNetFields
@@ -154,8 +154,8 @@ class MaskFormerConfig(ModelConfig, MaskFormerFields):
             fpn_feature_size=decoder["channels"],
             mask_feature_size=decoder["mask_channels"],
             use_auxiliary_loss=head.options["auxiliary"] != "none",
-            decoder_config={theirs: head.options[ours] for theirs, ours in _DECODER_OPTIONS.items()},
-            **{theirs: loss[ours] for theirs, ours in _LOSS_OPTIONS.items() if ours in loss},
+            decoder_config={theirs: head.options[ours] for theirs, ours in DECODER_OPTIONS.items()},
+            **{theirs: loss[ours] for theirs, ours in LOSS_OPTIONS.items() if ours in loss},
             **count,
         )
 
@@ -220,21 +220,3 @@ def _decoder_of(given: Any) -> DetrConfig:
 
 
 _DECODER_FIELDS = tuple(item.name for item in dataclass_fields(DecoderFields))
-# Fields of a MaskFormer, and the options of our parts.
-_DECODER_OPTIONS = {
-    "num_queries": "num_queries",
-    "d_model": "channels",
-    "decoder_layers": "num_layers",
-    "decoder_attention_heads": "num_heads",
-    "decoder_ffn_dim": "feedforward_channels",
-    "dropout": "dropout",
-    "attention_dropout": "attention_dropout",
-    "activation_dropout": "activation_dropout",
-    "activation_function": "activation",
-}
-_LOSS_OPTIONS = {
-    "cross_entropy_weight": "class_weight",
-    "mask_weight": "mask_weight",
-    "dice_weight": "dice_weight",
-    "no_object_weight": "no_object_weight",
-}

@@ -1,6 +1,5 @@
 """Writing a model as transformers writes it: a folder with `config.json` and weights, or a Hub repository."""
 
-import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,7 @@ from backbonekit.hf_models.model_methods import ModelMethods
 from backbonekit.hub.push import push_contents
 from backbonekit.weights.untrusted_files import user_path
 from backbonekit.weights.write_folder import replacing
-from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_tensors
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?)B", re.IGNORECASE)
+from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_tensors, shard_bytes
 
 
 class ModelSaving(ModelMethods):
@@ -44,7 +41,7 @@ class ModelSaving(ModelMethods):
             raise ContractError("save_pretrained(push_to_hub=True): the fix: model.push_to_hub('owner/name').")
         if not safe_serialization:
             raise ContractError("safe_serialization=False: weights are written as .safetensors alone; leave it out.")
-        limit = _bytes(max_shard_size)
+        limit = shard_bytes(max_shard_size)
         path = user_path(save_directory)
         if not is_main_process:
             return path
@@ -85,12 +82,3 @@ class ModelSaving(ModelMethods):
     @abstractmethod
     def _written(self, state_dict: dict[str, Tensor]) -> tuple[dict[str, dict[str, Any]], dict[str, Tensor]]:
         """The content of each JSON file by its name, and the weights by transformers' names."""
-
-
-def _bytes(size: int | str) -> int:
-    found = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
-    if found is not None:
-        return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))
-    if isinstance(size, str | bool) or size <= 0:
-        raise ContractError(f"max_shard_size={size!r} is no size: a number of bytes, or text such as 500MB or 5GB.")
-    return size

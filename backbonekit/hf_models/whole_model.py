@@ -30,10 +30,10 @@ from backbonekit.hf_models.model_config import ModelConfig
 from backbonekit.hf_models.model_saving import ModelSaving
 from backbonekit.hub.opening import Opened, open_model
 from backbonekit.hub.saved_model import RECIPE
-from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
+from backbonekit.hub.transformers_saving import written_processing
+from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG
 from backbonekit.recipe.recipe import Recipe, plain_data
 from backbonekit.recipe.validate import recipe_from_mapping
-from backbonekit.registry.model_names import MODELS
 from backbonekit.training.freeze import freeze
 from backbonekit.training.gradient_checkpointing import gradient_checkpointing
 from backbonekit.weights.weight_report import WeightReport
@@ -204,13 +204,14 @@ class WholeModel(ModelSaving):
         inner = {name.removeprefix("model."): tensor for name, tensor in state_dict.items()}
         check_as_built(inner, self.model.as_built, self.model.recipe)
         try:
-            written = self.config.converter().key_map(content).reverse(inner)
+            written = self.config.converter().weights(content, inner)
         except WeightsError as error:
             raise ContractError(
                 f"{type(self).__name__}: transformers has no such model: {error} The fix, which saves it as a recipe: "
                 "model.model.save_pretrained(folder)."
             ) from error
-        return {FILE: content, PREPROCESSOR_CONFIG: self._written_processing()}, written
+        processing = written_processing(self.config.model_type, self.model.processor.processing)
+        return {FILE: content, PREPROCESSOR_CONFIG: processing}, written
 
     def follow_labels(self) -> None:
         """Takes over the names of the classes from the configuration: for predictions, drawings, what is saved."""
@@ -227,14 +228,6 @@ class WholeModel(ModelSaving):
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         self.config.attach(self)  # a copy of a model has a copy of its configuration
-
-    def _written_processing(self) -> dict[str, Any]:
-        """With the processor that also holds how predictions are read, if it prepares images in the same way."""
-        # What concerns targets stands in config.json.
-        processing = replace(self.model.processor.processing, ignore_label=None, label_map=None)
-        written = write_processing(processing)
-        named = {**written, "image_processor_type": f"{MODELS[self.config.model_type].processor}ImageProcessor"}
-        return named if read_processing(named, shown=PREPROCESSOR_CONFIG) == processing else written
 
     def _recompute(self, enabled: bool) -> None:
         gradient_checkpointing(self.model, enabled)

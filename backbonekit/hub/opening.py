@@ -15,6 +15,7 @@ from backbonekit.recipe.compose import flat_form
 from backbonekit.registry.lookup import is_known, names, resolve
 from backbonekit.weights.adapters import Adapter
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
+from backbonekit.weights.hub_address import is_address
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.untrusted_files import user_path
 
@@ -42,7 +43,8 @@ class Opened:
 
 
 def open_model(where: str | Path, *, revision: str | None = None, beside: bool = False) -> Opened:
-    """`where`: a folder or Hub repository that we or transformers saved, or a YAML file (then without weights).
+    """`where`: a folder or Hub repository that we or transformers saved, or a YAML file (then without weights). A
+    repository is owner/name or `hf://owner/name@revision/folder`.
 
     `revision`: a branch, tag or commit of a Hub repository. `beside`: saved weights are compared with their sha256
     beside what the caller does with them, who finishes `verification` before anything of them is handed out; without
@@ -50,7 +52,7 @@ def open_model(where: str | Path, *, revision: str | None = None, beside: bool =
     Raises StorageError, WeightsError, and RecipeError for a recipe or an architecture that is unknown.
     """
     path = user_path(where)
-    if path.suffix.lower() in _YAML and not path.is_dir():
+    if path.suffix.lower() in _YAML and not path.is_dir() and not is_address(where):
         if revision is not None:
             raise StorageError(f"{where} is a local file and has no revision {revision!r}.")
         if not path.is_file():
@@ -85,6 +87,8 @@ def _open_repository(where: str | Path, revision: str | None) -> Repository:
     try:
         return open_repository(where, revision=revision)
     except StorageError as error:
+        if is_address(where):
+            raise
         path = Path(where).expanduser()
         try:
             beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
@@ -142,6 +146,7 @@ _KINDS = {
     "InstanceSegmentation": _MASKS,
     "SemanticSegmentation": ("SemanticSegmentation", "UniversalSegmentation"),
     "DepthEstimation": ("DepthEstimation",),
+    "ImageClassification": ("ImageClassification",),
     "PoseEstimation": ("PoseEstimation",),
     "KeypointDetection": ("PoseEstimation",),
 }

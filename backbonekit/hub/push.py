@@ -8,7 +8,7 @@ from typing import Any
 from backbonekit.errors import StorageError
 from backbonekit.hub.card import without_local_paths
 from backbonekit.hub.manifest import Manifest
-from backbonekit.hub.saved_model import CARD, RECIPE, is_ours, is_weights, read_recipe
+from backbonekit.hub.saved_model import CARD, CONFIG, RECIPE, is_ours, is_weights, read_recipe
 from backbonekit.recipe.dump import dump_recipe
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.weights.hub import call, check_identifier
@@ -29,8 +29,9 @@ def push_folder(
 ) -> str:
     """Uploads a folder that `save_model` wrote to the repository `identifier`, which is made if needed.
 
-    Only the files of a saved model are uploaded; weights of an older model in the repository that the new one lacks are
-    deleted in the same commit. `private` holds for a repository that is made now. `api`: a `huggingface_hub.HfApi`.
+    Only the files of a saved model are uploaded; weights of an older model in the repository that the new one lacks,
+    and its recipe or `config.json`, are deleted in the same commit. `private` holds for a repository that is made now.
+    `api`: a `huggingface_hub.HfApi`.
     Returns the commit's address. Raises StorageError, and RecipeError for a recipe that is none.
     """
     check_identifier(identifier)
@@ -58,7 +59,7 @@ def push_contents(
     stale = [
         entry.rfilename
         for entry in known.siblings or ()
-        if is_weights(entry.rfilename) and entry.rfilename not in contents
+        if _is_of_the_model(entry.rfilename) and entry.rfilename not in contents
     ]
     operations: list[Any] = [CommitOperationAdd(name, content) for name, content in contents.items()]
     operations += [CommitOperationDelete(name) for name in stale]
@@ -69,6 +70,22 @@ def push_contents(
         "upload the model",
     )
     return str(commit.commit_url)
+
+
+def transformers_contents(folder: Path) -> dict[str, bytes | str]:
+    """Of a folder that was just written for transformers: the text files' bytes without local paths, the weights'
+    paths."""
+    contents: dict[str, bytes | str] = {}
+    for name in sorted(files_in(folder)):
+        path = file_in(folder, name)
+        contents[name] = str(path) if is_weights(name) else path.read_bytes()
+    contents[CARD] = without_local_paths(file_in(folder, CARD).read_text(encoding="utf-8")).encode()
+    return contents
+
+
+def _is_of_the_model(name: str) -> bool:
+    """Weights, and what says how to read them: beside new weights an older one would be read instead."""
+    return is_weights(name) or name in (RECIPE, CONFIG)
 
 
 def _contents(folder: Path) -> dict[str, bytes | str]:

@@ -24,6 +24,7 @@ from backbonekit.weights.write_tensors import MAX_SHARD_BYTES, save_file_of, sav
 
 RECIPE = "recipe.yaml"
 CARD = "README.md"
+CONFIG = "config.json"  # of transformers
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 
@@ -38,11 +39,16 @@ def is_ours(name: str) -> bool:
     return name in (RECIPE, CARD, PREPROCESSOR_CONFIG, ADAPTER_CONFIG) or is_weights(name)
 
 
+def is_of_any_model(name: str) -> bool:
+    """Whether a file is part of a model that we or transformers saved."""
+    return is_ours(name) or name == CONFIG
+
+
 def model_in(folder: Path) -> str | None:
     """The file by which a folder holds a saved model, ours or another library's; None where it holds none."""
     if not folder.is_dir():
         return None
-    return next((name for name in (RECIPE, "config.json", WEIGHTS, INDEX) if file_in(folder, name).is_file()), None)
+    return next((name for name in (RECIPE, CONFIG, WEIGHTS, INDEX) if file_in(folder, name).is_file()), None)
 
 
 def save_model(
@@ -56,31 +62,34 @@ def save_model(
     is_trained: bool = True,
     adapter: Adapter | None = None,
     max_shard_bytes: int = MAX_SHARD_BYTES,
+    replaces_any: bool = False,
 ) -> Path:
     """Writes the four kinds of files and returns the folder. Equal models are written as equal bytes.
 
     `recipe_yaml`: the flat recipe as a YAML mapping in block style; the weights' sha256 are written after it.
     `card`: the text of README.md. `random`: what was never trained, and `is_trained`: whether anything was, as in
     `Manifest`. `adapter`: written beside the weights, in peft's files. An older model in the folder is replaced once
-    the new one is complete; files that are no part of a model are kept. Raises StorageError, and WeightsError for
+    the new one is complete, with `replaces_any` also one that transformers saved; files that are no part of a model are
+    kept. Raises StorageError, and WeightsError for
     tensors without values.
     """
     folder = user_path(folder)
-    with replacing(folder, stale=is_ours, last=RECIPE) as new:
+    with replacing(folder, stale=is_of_any_model if replaces_any else is_ours, last=RECIPE) as new:
         weight_files = save_tensors(new, state_dict, max_shard_bytes=max_shard_bytes)
         fields = json.dumps(write_processing(processing), indent=2, sort_keys=True)
-        _write(new / PREPROCESSOR_CONFIG, fields)
-        _write(new / CARD, card)
+        write_text(new / PREPROCESSOR_CONFIG, fields)
+        write_text(new / CARD, card)
         if adapter is not None:
             save_file_of(new / ADAPTER_WEIGHTS, adapter.to_tensors())
-            _write(new / ADAPTER_CONFIG, json.dumps(adapter.to_config(), indent=2, sort_keys=True))
+            write_text(new / ADAPTER_CONFIG, json.dumps(adapter.to_config(), indent=2, sort_keys=True))
             weight_files = (*weight_files, ADAPTER_WEIGHTS)
         manifest = manifest_of(new, weight_files, random, is_trained)
-        _write(new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest.to_yaml())
+        write_text(new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest.to_yaml())
     return folder
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """One final line end, and no other than \\n, whatever the system is."""
     path.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from backbonekit.errors import StorageError, nearest
 from backbonekit.weights import hub
+from backbonekit.weights.hub_address import is_address, read_address
 from backbonekit.weights.untrusted_files import JSON_LIMIT, beginning, names_in, read_json, user_path
 from backbonekit.weights.write_folder import file_in, files_in
 
@@ -21,7 +22,7 @@ class Repository:
     """`identifier`: the Hub id, or the folder as given. `folder`: set when local. `commit`: 40 hex digits on the Hub.
 
     `listed`: the file names, if opening it listed them. `branch`: the branch or tag that pointed to the commit when
-    the repository was opened.
+    the repository was opened. `subfolder`: the folder of a Hub repository in which all files are, or ''.
     """
 
     identifier: str
@@ -29,11 +30,13 @@ class Repository:
     commit: str | None
     listed: frozenset[str] | None = None
     branch: str | None = None
+    subfolder: str = ""
 
     @property
     def origin(self) -> str:
         """For people: the identifier, with a short commit where there is one."""
-        return self.identifier if self.commit is None else f"{self.identifier}@{self.commit[:8]}"
+        inside = f"/{self.subfolder}" if self.subfolder else ""
+        return self.identifier if self.commit is None else f"{self.identifier}@{self.commit[:8]}{inside}"
 
     def has(self, filename: str) -> bool:
         """Whether the file exists. Offline, only what is in the cache does."""
@@ -41,7 +44,7 @@ class Repository:
         if self.folder is not None:
             return file_in(self.folder, filename).is_file()
         assert self.commit is not None
-        if hub.cached_path(self.identifier, filename, self.commit) is not None:
+        if hub.cached_path(self.identifier, self._inside(filename), self.commit) is not None:
             return True
         return filename in self.files
 
@@ -51,13 +54,18 @@ class Repository:
         if self.folder is not None:
             names_in(self.folder)
             return files_in(self.folder)
-        if self.listed is not None:
-            return self.listed
-        assert self.commit is not None
-        try:
-            return hub.file_names(self.identifier, self.commit)[1]
-        except hub.UnreachableError:
-            return frozenset()
+        listed = self.listed
+        if listed is None:
+            assert self.commit is not None
+            try:
+                listed = hub.file_names(self.identifier, self.commit)[1]
+            except hub.UnreachableError:
+                return frozenset()
+        start = self._inside("")
+        return frozenset(name.removeprefix(start) for name in listed if name.startswith(start))
+
+    def _inside(self, filename: str) -> str:
+        return f"{self.subfolder}/{filename}" if self.subfolder else filename
 
     def path(self, filename: str, *, limit: int | None = None) -> Path:
         """Where the file lies on this machine; downloads it if needed, where it has at most `limit` bytes. Raises
@@ -65,7 +73,7 @@ class Repository:
         _check_filename(filename)
         if self.folder is None:
             assert self.commit is not None
-            downloaded = hub.download(self.identifier, filename, self.commit, limit=limit)
+            downloaded = hub.download(self.identifier, self._inside(filename), self.commit, limit=limit)
             if self.branch is not None:
                 hub.remember(self.identifier, self.branch, self.commit)
             return downloaded
@@ -93,26 +101,35 @@ class Repository:
 
 
 def open_repository(identifier: str | Path, *, revision: str | None = None) -> Repository:
-    """An existing local folder, else a Hub repository at one resolved commit.
+    """An existing local folder, else a Hub repository at one resolved commit, given as owner/name or as
+    `hf://owner/name@revision/folder`.
 
     Raises StorageError when it is neither, when the repository or revision does not exist, and when the Hub cannot be
     reached and nothing is cached.
     """
     if not str(identifier):
         raise StorageError("An empty name was given where a folder or a Hub repository (owner/name) is expected.")
-    folder = user_path(identifier)
-    if folder.is_dir():
+    subfolder = ""
+    if isinstance(identifier, str) and is_address(identifier):
+        address = read_address(identifier)
+        if None not in (revision, address.revision) and revision != address.revision:
+            raise StorageError(f"{identifier}: it names a revision, and revision {revision!r} is given too; give one.")
+        identifier, subfolder, revision = address.identifier, address.folder, revision or address.revision
+        folder = None
+    else:
+        folder = user_path(identifier)
+    if folder is not None and folder.is_dir():
         if revision is not None:
             raise StorageError(f"{identifier} is a local folder and has no revisions; given: revision {revision!r}.")
         return Repository(str(identifier), folder, None)
-    if isinstance(identifier, Path) or _looks_like_path(identifier):
+    if folder is not None and (isinstance(identifier, Path) or _looks_like_path(identifier)):
         kind = "is a file, not a folder" if folder.is_file() else "does not exist"
         raise StorageError(f"The folder {str(identifier)!r} {kind}.")
-    hub.check_identifier(identifier)
+    identifier = hub.check_identifier(str(identifier))
     hub.check_revision(revision)
     commit, listed = hub.resolve_commit(identifier, revision)
     branch = None if listed is None else revision or hub.MAIN
-    return Repository(identifier, None, commit, listed, branch)
+    return Repository(identifier, None, commit, listed, branch, subfolder)
 
 
 def _looks_like_path(text: str) -> bool:

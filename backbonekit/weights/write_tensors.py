@@ -1,6 +1,7 @@
 """Writes tensors to safetensors files; equal tensors are written as equal bytes."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,13 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from backbonekit.errors import StorageError, WeightsError
+from backbonekit.errors import ContractError, StorageError, WeightsError
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS
 
 MAX_SHARD_BYTES = 5 * 10**9  # what the Hub and transformers cut files at
 
 # One entry only: safetensors writes several in an order that changes from run to run.
 _METADATA = {"format": "pt"}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([KMGT]?)B", re.IGNORECASE)
 
 
 def save_tensors(
@@ -47,6 +49,16 @@ def save_tensors(
     except (OSError, SafetensorError) as error:
         raise StorageError(f"The weights could not be written to {folder}: {error}.") from error
     return tuple(names)
+
+
+def shard_bytes(size: int | str) -> int:
+    """The largest size of a weight file, given in bytes or as text such as `500MB`. Raises ContractError otherwise."""
+    found = _SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
+    if found is not None:
+        return int(float(found[1]) * 1000 ** " KMGT".index(found[2].upper() or " "))
+    if isinstance(size, str | bool) or size <= 0:
+        raise ContractError(f"max_shard_size={size!r} is no size: a number of bytes, or text such as 500MB or 5GB.")
+    return size
 
 
 def save_file_of(path: Path, tensors: Mapping[str, Tensor]) -> None:

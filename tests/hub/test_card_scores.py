@@ -11,7 +11,7 @@ from backbonekit.errors import StorageError
 from backbonekit.hub.card import CardFacts, model_card
 from backbonekit.hub.card_scores import with_scores
 
-CARD = model_card(CardFacts(name="resnet + fpn + fcos", licence="mit", weights=("w",), tags=("a",)), Processing())
+CARD = model_card(CardFacts(name="resnet + fpn + fcos", licences=("mit",), weights=("w",), tags=("a",)), Processing())
 SCORES = Scores(
     ("box_AP", 0.41237),
     {"box_AP": 0.41237, "box_AP50": 0.6, "box_AP_small": math.nan},

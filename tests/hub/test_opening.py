@@ -102,7 +102,10 @@ def test_an_unknown_architecture_is_refused_with_the_nearest_name(other_library:
         ("OneFormerForUniversalSegmentation", "Mask2FormerForUniversalSegmentation, MaskFormerForInstanceSegmentation"),
         ("GroundingDinoForObjectDetection", "DFineForObjectDetection, DeformableDetrForObjectDetection"),
         ("OwlViTForZeroShotObjectDetection", "DFineForObjectDetection, DeformableDetrForObjectDetection"),
-        ("SegformerForSemanticSegmentation", "Mask2FormerForUniversalSegmentation, UperNetForSemanticSegmentation"),
+        (
+            "BeitForSemanticSegmentation",
+            "Mask2FormerForUniversalSegmentation, SegformerForSemanticSegmentation, UperNetForSemanticSegmentation",
+        ),
         ("ZoeDepthForDepthEstimation", "DPTForDepthEstimation, DepthAnythingForDepthEstimation"),
         ("SuperPointForKeypointDetection", "VitPoseForPoseEstimation"),
     ],

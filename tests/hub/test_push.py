@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+import backbonekit as bk
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
 from backbonekit.hub.push import push_folder, without_local_sources
@@ -185,3 +186,18 @@ def test_a_save_that_was_interrupted_after_its_one_step_is_pushed_whole(tmp_path
     push_folder(folder, "me/m1", api=api)
     assert set(api.uploaded()) == {"README.md", "model.safetensors", "preprocessor_config.json", "recipe.yaml"}
     assert api.uploaded()["README.md"] == b"# B\n"
+
+
+def test_a_model_for_transformers_replaces_the_recipe_of_the_repository(monkeypatch):
+    api = FakeApi("recipe.yaml", "model-00001-of-00002.safetensors", "notes.txt")
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda **options: api)
+    backbone = {"source": "timm", "name": "resnet18"}
+    model = bk.build_model({"backbone": backbone, "head": {"name": "upernet", "num_classes": 3, "channels": 8}})
+    address = model.push_to_hub("me/m1", format="transformers", commit_message="For transformers", private=True)
+    assert address.endswith("/commit/1")
+    assert api.created == [("me/m1", {"private": True, "exist_ok": True})]
+    assert api.options == {"commit_message": "For transformers", "parent_commit": PARENT}
+    deleted = {one.path_in_repo for one in api.operations if not hasattr(one, "path_or_fileobj")}
+    assert deleted == {"recipe.yaml", "model-00001-of-00002.safetensors"}
+    names = {one.path_in_repo for one in api.operations} - deleted
+    assert names == {"config.json", "model.safetensors", "preprocessor_config.json", "README.md"}

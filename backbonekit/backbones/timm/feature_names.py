@@ -1,6 +1,9 @@
 """The names of a timm model's weights inside transformers' TimmBackbone, which wraps timm's `features_only` models."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import timm
 import torch
@@ -21,13 +24,41 @@ def timm_feature_names(blueprint: TimmBlueprint, out_indices: Sequence[int], *, 
     written as underscores (`stages_0` in ConvNeXt), or all under `model` (vision transformers). What only the
     wrapper has, such as a final norm, is left unread.
     """
+    identity = blueprint.identity.architecture
+    return _names(
+        _Key(
+            timm.model_entrypoint(identity),
+            blueprint.in_channels,
+            repr((sorted(blueprint.arguments.items()), blueprint.levels)),
+            tuple(out_indices),
+            wrapped,
+            blueprint,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """What decides the names; `blueprint` says the same as the others."""
+
+    entrypoint: Callable[..., Any]
+    in_channels: int
+    arguments: str
+    out_indices: tuple[int, ...]
+    wrapped: bool
+    blueprint: TimmBlueprint = field(compare=False)
+
+
+@lru_cache(maxsize=32)  # a configuration is read several times, and a table of a large model takes 0.2 s
+def _names(key: _Key) -> KeyMap:
+    blueprint, out_indices, wrapped = key.blueprint, key.out_indices, key.wrapped
     with torch.device("meta"):
         try:
             wrapper = timm.create_model(
                 blueprint.identity.architecture,
                 pretrained=False,
                 features_only=True,
-                out_indices=tuple(out_indices),
+                out_indices=out_indices,
                 in_chans=blueprint.in_channels,
                 **blueprint.arguments,
             )

@@ -9,10 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from torch import Tensor
+
 from backbonekit.contract.options import Channels, Range, Weight
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import only, read_apart, unsupported, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import (
+    idle_of_backbone,
+    point_scales,
+    without_counters,
+    without_unread_norms,
+)
 from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on
 from backbonekit.heads.shared_checkpoint.real_time import (
     RealTimeFields,
@@ -26,7 +34,9 @@ from backbonekit.heads.shared_checkpoint.real_time import (
     read_nested_backbone,
     start_names,
     with_predictors,
+    written_fields,
 )
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _DEFAULT_BACKBONE = {"model_type": "hgnet_v2", "out_indices": [2, 3, 4]}
@@ -61,6 +71,7 @@ class DFINECheckpoint:
     """Both ways between transformers' D-FINE and `hybrid_encoder` with `d_fine`."""
 
     architectures: tuple[str, ...] = ("DFineForObjectDetection",)
+    head: str = "d_fine"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -103,9 +114,38 @@ class DFINECheckpoint:
             "training": freezing(fields),
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "D-FINE", necks=["hybrid_encoder"])
+        head = parts.head
+        return parts.config(
+            "d_fine",
+            self.architectures[0],
+            DFineFields,
+            **written_fields(parts),
+            decoder_n_points=list(head["num_points"]),
+            depth_mult=parts.necks[0]["num_blocks"] / _BLOCKS,
+            max_num_bins=head["num_bins"],
+            reg_scale=head["edge_scale"],
+            up=head["edge_reach"],
+            top_prob_values=head["num_quality_bins"],
+            lqe_hidden_dim=head["quality_channels"],
+            lqe_layers=head["num_quality_layers"],
+            **parts.of_criterion({"weight_loss_fgl": "edge_weight", "weight_loss_ddf": "distillation_weight"}),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, DFineFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "model.backbone.model"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        if config.get("freeze_backbone_batch_norms", True):
+            written = without_counters(written, prefix)
+        return {**written, **idle_of_backbone(written, nested, prefix), **_scales(config)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
@@ -146,3 +186,10 @@ def _points(given: Any, levels: int, faults: list[str]) -> list[int]:
         faults.append(unsupported("decoder_n_points", given, why))
         return [4] * levels
     return list(points)
+
+
+def _scales(config: Mapping[str, Any]) -> dict[str, Tensor]:
+    faults: list[str] = []
+    fields = DFineFields.read(config, faults)
+    points = _points(config.get("decoder_n_points"), fields.num_feature_levels, faults)
+    return point_scales(fields.decoder_layers, points, "num_points_scale")

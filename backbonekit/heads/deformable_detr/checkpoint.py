@@ -8,12 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from torch import Tensor
+
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Queries, Range, Weight
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.detr import (
     ACTIVATIONS,
+    BOX_COSTS,
+    PREFIX,
+    SHARED_OPTIONS,
     DetrLikeFields,
     attention_rules,
     backbone_names,
@@ -23,8 +28,10 @@ from backbonekit.heads.shared_checkpoint.detr import (
     freezing,
 )
 from backbonekit.heads.shared_checkpoint.fields import unused
+from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone, without_counters, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, notes_on
 from backbonekit.heads.shared_checkpoint.tied_predictors import INSIDE, TiedPredictors
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe, renamed
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 _STRIDES = (8, 16, 32, 64)
@@ -58,6 +65,7 @@ class DeformableDetrCheckpoint:
     """Both ways between transformers' Deformable DETR and `channel_mapper`, `deformable_encoder`, `deformable_detr`."""
 
     architectures: tuple[str, ...] = ("DeformableDetrForObjectDetection",)
+    head: str = "deformable_detr"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -114,9 +122,44 @@ class DeformableDetrCheckpoint:
             "training": freezing(backbone),
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "Deformable DETR", necks=["channel_mapper", "deformable_encoder"])
+        head, (mapper, encoder) = parts.head, parts.necks
+        parts.check_layers(head["num_layers"] + head["two_stage"])
+        return parts.config(
+            "deformable_detr",
+            self.architectures[0],
+            DeformableDetrFields,
+            d_model=mapper["channels"],
+            num_feature_levels=len(parts.levels) + mapper["num_extra_levels"],
+            encoder_layers=encoder["num_layers"],
+            encoder_attention_heads=encoder["num_heads"],
+            encoder_n_points=encoder["num_points"],
+            encoder_ffn_dim=encoder["feedforward_channels"],
+            decoder_layers=head["num_layers"],
+            decoder_attention_heads=head["num_heads"],
+            decoder_n_points=head["num_points"],
+            decoder_ffn_dim=head["feedforward_channels"],
+            attention_dropout=head["attention_dropout"],
+            auxiliary_loss=head["auxiliary"],
+            with_box_refine=head["box_refinement"],
+            two_stage=head["two_stage"],
+            two_stage_num_proposals=head["num_queries"],
+            **renamed(head, SHARED_OPTIONS),
+            **parts.of_criterion({**BOX_COSTS, "focal_alpha": "alpha"}),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, DeformableDetrFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, config["backbone_config"]))
+        idle = idle_of_backbone(written, config["backbone_config"], PREFIX)
+        return {**without_counters(written, PREFIX), **idle}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""

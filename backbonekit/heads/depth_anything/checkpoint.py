@@ -7,18 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from torch import Tensor
+
 from backbonekit.contract.options import Channels, Range
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.dpt import (
     DPTLikeFields,
     backbone_field,
     check_levels,
+    idle_unit,
     level_count,
     neck_names,
     neck_options,
+    written_neck,
 )
 from backbonekit.heads.shared_checkpoint.fields import read_apart, unsupported
+from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on, read_nested
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 # What transformers fills in where a file has none.
@@ -55,6 +61,7 @@ class DepthAnythingCheckpoint:
     """Both ways between transformers' Depth Anything and `dpt_reassemble` with `depth_anything`."""
 
     architectures: tuple[str, ...] = ("DepthAnythingForDepthEstimation",)
+    head: str = "depth_anything"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -85,9 +92,35 @@ class DepthAnythingCheckpoint:
             raise RecipeError([f"Depth Anything config.json: {fault}" for fault in faults])
         return {"schema_version": 2, "backbone": backbone.recipe, "neck": neck, "head": head, "labels": None}
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "Depth Anything", necks=["dpt_reassemble"])
+        head, backbone = parts.head, parts.backbone
+        if backbone["model_type"] not in _BACKBONES:
+            raise RecipeError([_no_backbone(backbone)])
+        faults: list[str] = []
+        return parts.config(
+            "depth_anything",
+            self.architectures[0],
+            DepthAnythingFields,
+            patch_size=backbone_field(backbone, faults, "patch_size", _PATCH_SIZE),
+            reassemble_hidden_size=backbone_field(backbone, faults, "hidden_size", _HIDDEN_SIZE),
+            head_hidden_size=head["hidden_channels"],
+            depth_estimation_type="metric" if head["metric"] else "relative",
+            max_depth=head["max_depth"],
+            **written_neck(parts, is_pyramid=False),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, DepthAnythingFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "backbone"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        return {**written, **idle_of_backbone(written, nested, prefix), **idle_unit(written)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""
@@ -115,9 +148,13 @@ def _nested(config: Mapping[str, Any], faults: list[str]) -> Mapping[str, Any]:
         faults.append("backbone_config is no mapping.")
         return _DEFAULT_BACKBONE
     if nested.get("model_type") not in _BACKBONES:
-        faults.append(
-            f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
-            f"{', '.join(_BACKBONES)}: transformers' own model runs on no other. The fix: open one of these and "
-            f"swap its backbone."
-        )
+        faults.append(_no_backbone(nested))
     return nested
+
+
+def _no_backbone(nested: Mapping[str, Any]) -> str:
+    return (
+        f"backbone_config.model_type={str(nested.get('model_type'))[:60]!r} is not supported, only "
+        f"{', '.join(_BACKBONES)}: transformers' own model runs on no other. The fix: open one of these and "
+        f"swap its backbone."
+    )

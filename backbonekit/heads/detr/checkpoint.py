@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from torch import Tensor
+
 from backbonekit.contract.options import Weight
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.detr import (
     ACTIVATIONS,
+    BOX_COSTS,
+    PREFIX,
+    SHARED_OPTIONS,
     DetrLikeFields,
     attention_rules,
     backbone_names,
@@ -22,7 +27,9 @@ from backbonekit.heads.shared_checkpoint.detr import (
     freezing,
 )
 from backbonekit.heads.shared_checkpoint.fields import unused
+from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone, without_counters, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe, renamed
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _OUT_INDICES = [1, 2, 3, 4]  # of a timm architecture by default; only the last map is read
@@ -44,6 +51,7 @@ class DetrCheckpoint:
     """Both ways between transformers' DETR and `transformer_encoder` with `detr`."""
 
     architectures: tuple[str, ...] = ("DetrForObjectDetection",)
+    head: str = "detr"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -87,9 +95,37 @@ class DetrCheckpoint:
             "training": freezing(backbone),
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "DETR", necks=["transformer_encoder"])
+        head, encoder = parts.head, parts.necks[0]
+        return parts.config(
+            "detr",
+            self.architectures[0],
+            DetrFields,
+            d_model=encoder["channels"],
+            encoder_layers=encoder["num_layers"],
+            encoder_attention_heads=encoder["num_heads"],
+            encoder_ffn_dim=encoder["feedforward_channels"],
+            decoder_layers=head["num_layers"],
+            decoder_attention_heads=head["num_heads"],
+            decoder_ffn_dim=head["feedforward_channels"],
+            attention_dropout=head["attention_dropout"],
+            auxiliary_loss=head["norm_between"],
+            **renamed(head, SHARED_OPTIONS),
+            **parts.of_criterion({**BOX_COSTS, "eos_coefficient": "no_object_weight"}),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, DetrFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, config["backbone_config"]))
+        idle = idle_of_backbone(written, config["backbone_config"], PREFIX)
+        return {**without_counters(written, PREFIX), **idle}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""

@@ -7,16 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from torch import Tensor
+
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.dpt import (
     DPTLikeFields,
     check_levels,
+    idle_unit,
     level_count,
     neck_names,
     neck_options,
+    written_neck,
 )
 from backbonekit.heads.shared_checkpoint.fields import only, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, notes_on, read_nested
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _PYRAMIDS = ("swinv2",)  # whose maps enter the fusion as they are
@@ -64,6 +70,7 @@ class DPTCheckpoint:
     """Both ways between transformers' DPT and `dpt_reassemble` with `dpt`."""
 
     architectures: tuple[str, ...] = ("DPTForDepthEstimation",)
+    head: str = "dpt"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -97,9 +104,32 @@ class DPTCheckpoint:
             raise RecipeError([f"DPT config.json: {fault}" for fault in faults])
         return {"schema_version": 2, "backbone": backbone.recipe, "neck": neck, "head": head, "labels": None}
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "DPT", necks=["dpt_reassemble"])
+        head = parts.head
+        is_pyramid = parts.backbone["model_type"] in _PYRAMIDS
+        return parts.config(
+            "dpt",
+            self.architectures[0],
+            DPTFields,
+            readout_type=parts.necks[0]["readout"],
+            use_batch_norm_in_fusion_residual=head["norm"] == "batch",
+            use_bias_in_fusion_residual=head["norm"] == "none" if head["bias"] is None else head["bias"],
+            add_projection=head["project"],
+            **written_neck(parts, is_pyramid=is_pyramid),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, DPTFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "backbone"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        return {**written, **idle_of_backbone(written, nested, prefix), **idle_unit(written)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""

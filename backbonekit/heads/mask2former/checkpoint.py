@@ -8,17 +8,31 @@ from dataclasses import dataclass
 from math import log2
 from typing import Annotated, Any, ClassVar, Literal
 
+from torch import Tensor
+
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Range, Weight
 from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import class_weights, idle_of_backbone, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, notes_on, read_nested
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, Split, combine
 
 _ENCODED = 3  # of its pixel decoder, whatever a file says
 _ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
+# Fields, and the options of the criterion that they are.
+_LOSS_OPTIONS = {
+    "class_weight": "class_weight",
+    "mask_weight": "mask_weight",
+    "dice_weight": "dice_weight",
+    "no_object_weight": "no_object_weight",
+    "train_num_points": "num_points",
+    "oversample_ratio": "oversample",
+    "importance_sample_ratio": "importance",
+}
 # What transformers fills in where a file has none.
 _DEFAULT_BACKBONE = {
     "model_type": "swin",
@@ -69,6 +83,7 @@ class Mask2FormerCheckpoint:
     """Both ways between transformers' Mask2Former and `deformable_pixel_decoder` with `mask2former`."""
 
     architectures: tuple[str, ...] = ("Mask2FormerForUniversalSegmentation",)
+    head: str = "mask2former"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -118,9 +133,44 @@ class Mask2FormerCheckpoint:
             "labels": labels,
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "Mask2Former", necks=["deformable_pixel_decoder"])
+        head, neck = parts.head, parts.necks[0]
+        folded = len(parts.levels) - _ENCODED
+        return parts.config(
+            "mask2former",
+            self.architectures[0],
+            Mask2FormerFields,
+            feature_size=neck["channels"],
+            mask_feature_size=neck["mask_channels"],
+            encoder_layers=neck["num_layers"],
+            encoder_feedforward_dim=neck["feedforward_channels"],
+            hidden_dim=head["channels"],
+            num_queries=head["num_queries"],
+            decoder_layers=head["num_layers"] + 1,
+            num_attention_heads=head["num_heads"],
+            dim_feedforward=head["feedforward_channels"],
+            dropout=head["dropout"],
+            activation_function=head["activation"],
+            enforce_input_projection=head["project"],
+            feature_strides=list(PYRAMID_STRIDES),
+            common_stride=8 >> folded,
+            ignore_value=parts.ignore_label,
+            **parts.of_criterion(_LOSS_OPTIONS),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, Mask2FormerFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "model.pixel_level_module.encoder"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        weights = class_weights(read_class_names(config, [])[1], Mask2FormerFields.read(config, []).no_object_weight)
+        return {**written, **idle_of_backbone(written, nested, prefix), **weights}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""

@@ -8,16 +8,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from torch import Tensor
+
 from backbonekit.contract.features import Level, octave
 from backbonekit.contract.options import Channels, Heads, Layers, Probability, Queries, Weight
 from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import class_weights, idle_of_backbone, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, notes_on, read_nested
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe, renamed
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
+# Fields, and the options of the head and of the criterion that they are.
+DECODER_OPTIONS = {
+    "num_queries": "num_queries",
+    "d_model": "channels",
+    "decoder_layers": "num_layers",
+    "decoder_attention_heads": "num_heads",
+    "decoder_ffn_dim": "feedforward_channels",
+    "dropout": "dropout",
+    "attention_dropout": "attention_dropout",
+    "activation_dropout": "activation_dropout",
+    "activation_function": "activation",
+}
+LOSS_OPTIONS = {
+    "cross_entropy_weight": "class_weight",
+    "mask_weight": "mask_weight",
+    "dice_weight": "dice_weight",
+    "no_object_weight": "no_object_weight",
+}
 # What transformers fills in where a file has none.
 _DEFAULT_BACKBONE = {
     "model_type": "swin",
@@ -86,6 +108,7 @@ class MaskFormerCheckpoint:
     """Both ways between transformers' MaskFormer and `fpn_pixel_decoder` with `maskformer`."""
 
     architectures: tuple[str, ...] = ("MaskFormerForInstanceSegmentation",)
+    head: str = "maskformer"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -126,11 +149,37 @@ class MaskFormerCheckpoint:
             "training": backbone.training,
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "MaskFormer", necks=["fpn_pixel_decoder"])
+        if parts.backbone["model_type"] == "swin":
+            parts.backbone["model_type"] = "maskformer-swin"  # what it becomes; with this name its maps are honoured
+        is_auxiliary = parts.head["auxiliary"] != "none"
+        return parts.config(
+            "maskformer",
+            self.architectures[0],
+            MaskFormerFields,
+            fpn_feature_size=parts.necks[0]["channels"],
+            mask_feature_size=parts.necks[0]["mask_channels"],
+            use_auxiliary_loss=is_auxiliary,
+            output_hidden_states=is_auxiliary or None,  # without them, transformers 5 fails in every forward
+            decoder_config={"model_type": "detr", **renamed(parts.head, DECODER_OPTIONS)},
+            **parts.of_criterion(LOSS_OPTIONS),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         decoder = config.get("decoder_config")
         inside = DecoderFields.notes_on(decoder, "decoder_config") if isinstance(decoder, Mapping) else ()
         return (*notes_on(config, MaskFormerFields), *inside)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "model.pixel_level_module.encoder"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        weights = class_weights(read_class_names(config, [])[1], MaskFormerFields.read(config, []).no_object_weight)
+        return {**written, **idle_of_backbone(written, nested, prefix), **weights}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""

@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from torch import Tensor
+
 from backbonekit.contract.options import Probability, Range, Weight
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import read_apart, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import (
+    idle_of_backbone,
+    point_scales,
+    without_counters,
+    without_unread_norms,
+)
 from backbonekit.heads.shared_checkpoint.nested_backbone import notes_on
 from backbonekit.heads.shared_checkpoint.real_time import (
     RealTimeFields,
@@ -24,7 +32,9 @@ from backbonekit.heads.shared_checkpoint.real_time import (
     read_nested_backbone,
     start_names,
     with_predictors,
+    written_fields,
 )
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _DEFAULT_BACKBONE = {"model_type": "rt_detr_resnet", "out_indices": [2, 3, 4]}
@@ -57,6 +67,7 @@ class RTDETRCheckpoint:
     """Both ways between transformers' RT-DETRs and `hybrid_encoder` with `rt_detr`."""
 
     architectures: tuple[str, ...] = ("RTDetrForObjectDetection", "RTDetrV2ForObjectDetection")
+    head: str = "rt_detr"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -87,9 +98,31 @@ class RTDETRCheckpoint:
             "training": freezing(fields),
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "RT-DETR v2", necks=["hybrid_encoder"])
+        return parts.config(
+            "rt_detr_v2",  # of which RT-DETR is the case without its options
+            "RTDetrV2ForObjectDetection",
+            RTDetrV2Fields,
+            **written_fields(parts),
+            decoder_n_levels=len(parts.levels),
+            decoder_n_points=parts.head["num_points"][0],
+            activation_dropout=parts.head["activation_dropout"],
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, _fields_class(config))
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "model.backbone.model"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        if config.get("freeze_backbone_batch_norms", True):
+            written = without_counters(written, prefix)
+        return {**written, **idle_of_backbone(written, nested, prefix), **_scales(config)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk and in memory; those on disk are the ones written back."""
@@ -112,3 +145,10 @@ RT_DETR = RTDETRCheckpoint()
 
 def _fields_class(config: Mapping[str, Any]) -> type[RTDetrFields] | type[RTDetrV2Fields]:
     return RTDetrFields if config.get("model_type") == "rt_detr" else RTDetrV2Fields
+
+
+def _scales(config: Mapping[str, Any]) -> dict[str, Tensor]:
+    if _fields_class(config) is RTDetrFields:
+        return {}
+    fields = RTDetrV2Fields.read(config, [])
+    return point_scales(fields.decoder_layers, [fields.decoder_n_points] * fields.num_feature_levels, "n_points_scale")

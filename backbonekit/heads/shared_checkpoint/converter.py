@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from backbonekit.contract.labels import names_of_classes, read_id2label
 from backbonekit.weights.key_map import KeyMap
 
@@ -12,18 +14,29 @@ _UNNAMED = 2  # the default of transformers
 class CheckpointConverter(Protocol):
     """Of one kind of model. Registered under each of its `architectures`.
 
-    `architectures`: the names in the `config.json` of such a model.
+    `architectures`: the names in the `config.json` of such a model. `head`: the name of the head that it builds.
     """
 
     architectures: tuple[str, ...]
+    head: str
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The content of a `config.json` as a flat recipe. Raises RecipeError with every field that has no
         counterpart."""
         ...
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The other way: the content of the `config.json` of a flat and complete recipe with this head. Raises
+        RecipeError for what transformers has no field for. Whoever calls it compares `recipe` of the result."""
+        ...
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words of a `config.json` are ignored, since transformers reads them as little."""
+        ...
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights of a model with this `config.json` by transformers' names: those that its own model has, none
+        more and none less. Raises WeightsError that lists every tensor without such a name."""
         ...
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:

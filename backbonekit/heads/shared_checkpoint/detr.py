@@ -13,11 +13,26 @@ from backbonekit.heads.shared_checkpoint.nested_backbone import TIMM, NestedBack
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
+PREFIX = "model.backbone.conv_encoder.model"  # of the backbone, on disk
 # Prefixes of the backbone: on disk, in every release; and in the memory of newer ones.
 _PREFIXES = (
-    *("model.backbone.conv_encoder.model", "model.backbone.model"),
+    *(PREFIX, "model.backbone.model"),
     "model.backbone.conv_encoder.model._backbone",  # releases before 5, of a `timm_backbone` in `backbone_config`
 )
+# Fields, and the options of the head and of the criterion that they are.
+SHARED_OPTIONS = {
+    "num_queries": "num_queries",
+    "dropout": "dropout",
+    "activation_dropout": "activation_dropout",
+    "activation_function": "activation",
+}
+BOX_COSTS = {
+    "bbox_loss_coefficient": "box_weight",
+    "giou_loss_coefficient": "giou_weight",
+    "class_cost": "class_cost",
+    "bbox_cost": "box_cost",
+    "giou_cost": "giou_cost",
+}
 _PROJECTIONS = (
     *(("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value")),
     *(("out_proj", "output"), ("o_proj", "output")),

@@ -4,9 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from torch import Tensor
+
+from backbonekit.contract.features import octave
 from backbonekit.contract.options import Channels, Range
+from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, read_apart, unsupported, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 Factor = Annotated[float, Range(1e-3, 1_000)]
@@ -54,6 +59,31 @@ def neck_options(fields: DPTLikeFields, config: Mapping[str, Any], faults: list[
     }
 
 
+def written_neck(parts: WrittenRecipe, *, is_pyramid: bool) -> dict[str, Any]:
+    """The fields of the neck and its fusion. `is_pyramid`: whether transformers leaves the maps as they are."""
+    neck, levels = parts.necks[0], parts.levels
+    # What the neck takes where it has no factors: the octaves from stride 4 on.
+    usual = [2.0 ** (octave(level.stride) - octave(4 << index)) for index, level in enumerate(levels)]
+    factors, widths = neck["factors"], neck["level_channels"]
+    if is_pyramid != (widths is None):
+        how = "does not project the maps of" if is_pyramid else "projects the maps of"
+        raise RecipeError(
+            [f"neck.level_channels={widths}: transformers {how} a {parts.backbone['model_type']}, always."]
+        )
+    if parts.backbone["model_type"] != "swinv2":
+        parts.backbone["reshape_hidden_states"] = False  # transformers' neck reads tokens
+    return {
+        "reassemble_factors": [_number(factor) for factor in (usual if factors is None else factors)],
+        "neck_hidden_sizes": [level.channels for level in levels] if widths is None else list(widths),
+        "fusion_hidden_size": neck["channels"],
+        "head_in_index": -1,
+    }
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
 def check_levels(backbone: NestedBackbone | None, neck: Mapping[str, Any], faults: list[str]) -> None:
     """The backbone must return as many maps as the neck reads; where none are chosen, wiring chooses."""
     if backbone is None or backbone.levels is None or neck["level_channels"] is None:
@@ -95,6 +125,17 @@ def neck_names(levels: int) -> KeyMap:
         ]
     )
     return combine(fusion.under("neck.fusion_stage", "head.fusion"), reassemble.under("neck", "neck.0"))
+
+
+def idle_unit(written: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The unit of the first fusion that is never run: the coarsest level has nothing to be added to. A copy of the unit
+    behind it, whose tensors have the same shapes."""
+    start = "neck.fusion_stage.layers.0.residual_layer"
+    return {
+        name.replace(f"{start}2", f"{start}1"): tensor.clone()
+        for name, tensor in written.items()
+        if name.startswith(f"{start}2.")
+    }
 
 
 def level_count(config: Mapping[str, Any]) -> int:

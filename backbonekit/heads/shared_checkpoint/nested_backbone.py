@@ -16,6 +16,7 @@ from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_a
 from backbonekit.weights.key_map import KeyMap
 
 TIMM = "timm_backbone"
+_TRAINING_ONLY = ("drop_rate", "drop_path_rate", "drop_block_rate", "dropout")  # ends of names of timm's arguments
 # Fields of a backbone's configuration that say which maps are returned.
 _SELECTION = ("out_indices", "out_features", "_out_indices", "_out_features")
 
@@ -196,3 +197,67 @@ def _recipe(
         "in_channels": in_channels,
         "args": args or {},
     }
+
+
+def written_backbone(backbone: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
+    """The `backbone_config` of the `backbone` of a flat recipe, whose maps are chosen: what `read_backbone` reads as
+    the same. Adds to `faults` what transformers has no field for."""
+    indices, args = backbone.get("out_indices"), dict(backbone.get("args") or {})
+    if not isinstance(indices, list):
+        faults.append("backbone.out_indices: which maps are read is not given. The fix: save a model that was built.")
+        return {}
+    if backbone["source"] == "timm":
+        return _written_timm(backbone, indices, args, faults)
+    if backbone["source"] != "hf" or backbone.get("config") is None:
+        faults.append(
+            f"backbone.source={backbone['source']}: only backbones of source hf and timm are written as transformers"
+            " names their weights. The fix: one of these."
+        )
+        return {}
+    in_channels = backbone["in_channels"]
+    blueprint = hf_source.of_config(backbone["config"], in_channels=in_channels, args=args)
+    usual = hf_source.of_config(backbone["config"], in_channels=in_channels, args={})
+    fields = {**blueprint.config, **{name: value for name, value in args.items() if name != "norm"}}
+    if "apply_layernorm" in fields and {blueprint.norm, usual.norm} <= {"final", "none"}:
+        fields["apply_layernorm"] = blueprint.norm == "final"
+    elif (blueprint.norm, blueprint.normalises_vectors) != (usual.norm, usual.normalises_vectors):
+        faults.append(
+            f"backbone.args.norm={args['norm']}: transformers normalises the maps of a {blueprint.family.model_type} as"
+            f" norm={usual.norm} does, and no field says otherwise."
+        )
+    last = len(blueprint.levels) - 1
+    if indices[-1] != last:
+        faults.append(
+            f"backbone.out_indices={indices}: transformers builds every stage up to {last}, and this model has no"
+            f" weights after {indices[-1]}. The fix: out_indices that end with {last}."
+        )
+    if "reshape_hidden_states" in fields:
+        fields["reshape_hidden_states"] = True  # maps, not tokens
+    if "stage_out_channels" in fields:  # of HGNet v2, whose maps transformers says to have `hidden_sizes`
+        fields["hidden_sizes"] = list(fields["stage_out_channels"])
+    if "mlp_ratios" in fields:  # whole numbers alone, in transformers
+        fields["mlp_ratios"] = [int(ratio) if ratio == int(ratio) else ratio for ratio in fields["mlp_ratios"]]
+    return {**fields, "num_channels": in_channels, "out_indices": list(indices)}
+
+
+def _written_timm(
+    backbone: Mapping[str, Any], indices: list[int], args: dict[str, Any], faults: list[str]
+) -> dict[str, Any]:
+    owner, _, name = str(backbone["name"]).removeprefix("hf-hub:").rpartition("/")
+    if owner not in ("", "timm"):
+        faults.append(
+            f"backbone.name={backbone['name']}: transformers builds architectures of timm by name alone. The fix: the"
+            " name of the architecture, with backbone.pretrained as the folder or repository."
+        )
+    written = {"model_type": TIMM, "backbone": name, "num_channels": backbone["in_channels"]}
+    if "output_stride" in args:
+        written["output_stride"] = args.pop("output_stride")
+    if args.get("norm") == "none":
+        del args["norm"]  # the default
+    for key, value in args.items():
+        if not key.endswith(_TRAINING_ONLY):
+            faults.append(
+                f"backbone.args.{key}={value!r}: transformers builds an architecture of timm with output_stride and no"
+                " other argument."
+            )
+    return {**written, "out_indices": list(indices)}

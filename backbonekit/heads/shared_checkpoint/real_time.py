@@ -15,10 +15,39 @@ from backbonekit.contract.options import Channels, Count, Heads, Layers, Probabi
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unsupported, unused
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, read_nested
 from backbonekit.heads.shared_checkpoint.tied_predictors import TiedPredictors
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe, renamed
 from backbonekit.weights.key_map import KeyMap, Rename, Rule, combine
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "silu": "silu", "swish": "silu"}
 SAMPLING_METHODS = {"default": "bilinear", "discrete": "nearest"}
+# Fields, and the options of the head and of the criterion that they are.
+_DECODER_OPTIONS = {
+    "num_queries": "num_queries",
+    "d_model": "channels",
+    "decoder_layers": "num_layers",
+    "decoder_attention_heads": "num_heads",
+    "decoder_ffn_dim": "feedforward_channels",
+    "decoder_offset_scale": "offset_scale",
+    "dropout": "dropout",
+    "attention_dropout": "attention_dropout",
+    "decoder_activation_function": "activation",
+    "learn_initial_query": "learned_queries",
+    "num_denoising": "num_denoising_queries",
+    "label_noise_ratio": "label_noise",
+    "box_noise_scale": "box_noise",
+}
+_LOSS_OPTIONS = {
+    "weight_loss_vfl": "class_weight",
+    "weight_loss_bbox": "box_weight",
+    "weight_loss_giou": "giou_weight",
+    "matcher_class_cost": "class_cost",
+    "matcher_bbox_cost": "box_cost",
+    "matcher_giou_cost": "giou_cost",
+    "focal_loss_alpha": "alpha",
+    "focal_loss_gamma": "gamma",
+    "matcher_alpha": "matching_alpha",
+    "matcher_gamma": "matching_gamma",
+}
 Activation = Literal["relu", "gelu", "silu", "swish"]
 _PROJECTIONS = (
     ("q_proj", "query"),
@@ -167,17 +196,33 @@ def decoder_options(fields: RealTimeFields, offset_scale: float = 0.5, method: s
 
 def loss_options(fields: RealTimeFields) -> dict[str, Any]:
     """Of the loss and of the matching."""
+    return {option: getattr(fields, field) for field, option in _LOSS_OPTIONS.items()}
+
+
+def written_fields(parts: WrittenRecipe) -> dict[str, Any]:
+    """The fields of all three, but for `decoder_n_points`."""
+    head, neck, count = parts.head, parts.necks[0], len(parts.levels)
+    parts.check_layers(head["num_layers"])
+    methods = {ours: theirs for theirs, ours in SAMPLING_METHODS.items()}
+    temperature = neck["temperature"]
     return {
-        "class_weight": fields.weight_loss_vfl,
-        "box_weight": fields.weight_loss_bbox,
-        "giou_weight": fields.weight_loss_giou,
-        "class_cost": fields.matcher_class_cost,
-        "box_cost": fields.matcher_bbox_cost,
-        "giou_cost": fields.matcher_giou_cost,
-        "alpha": fields.focal_loss_alpha,
-        "gamma": fields.focal_loss_gamma,
-        "matching_alpha": fields.matcher_alpha,
-        "matching_gamma": fields.matcher_gamma,
+        "encoder_hidden_dim": neck["channels"],
+        "encoder_in_channels": [level.channels for level in parts.levels],
+        "feat_strides": [32 >> power for power in reversed(range(count))],
+        "encoder_layers": neck["num_layers"],
+        "encoder_ffn_dim": neck["feedforward_channels"],
+        "encoder_attention_heads": neck["num_heads"],
+        "encode_proj_layers": [count - 1],
+        "positional_encoding_temperature": int(temperature) if temperature == int(temperature) else temperature,
+        "encoder_activation_function": neck["activation"],
+        "activation_function": neck["fusion_activation"],
+        "hidden_expansion": neck["expansion"],
+        "decoder_in_channels": [neck["channels"]] * count,
+        "num_feature_levels": count,
+        "freeze_backbone_batch_norms": parts.freezes_norms,
+        **renamed(head, _DECODER_OPTIONS),
+        "decoder_method": methods[head["sampling"]],
+        **parts.of_criterion(_LOSS_OPTIONS),
     }
 
 

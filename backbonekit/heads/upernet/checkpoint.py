@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from torch import Tensor
+
 from backbonekit.contract.features import octave
 from backbonekit.contract.options import Channels, Range, Weight
 from backbonekit.contract.requirements import PYRAMID_STRIDES
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, only, read_apart, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, nested_config, notes_on, read_nested
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _AUXILIARY_LEVEL = 2  # which map transformers' auxiliary head reads, whatever their number
@@ -44,6 +48,7 @@ class UPerNetCheckpoint:
     """Both ways between transformers' UPerNet and the head `upernet`."""
 
     architectures: tuple[str, ...] = ("UperNetForSemanticSegmentation",)
+    head: str = "upernet"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -78,9 +83,34 @@ class UPerNetCheckpoint:
             **({"training": backbone.training} if backbone.training else {}),
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "UPerNet")
+        head = parts.head
+        channels = [level.channels for level in parts.levels]
+        return parts.config(
+            "upernet",
+            self.architectures[0],
+            UperNetFields,
+            hidden_size=head["channels"],
+            pool_scales=list(head["scales"]),
+            use_auxiliary_head=head["auxiliary"],
+            auxiliary_channels=head["auxiliary_channels"],
+            auxiliary_in_channels=channels[min(_AUXILIARY_LEVEL, len(channels) - 1)],
+            loss_ignore_index=parts.ignore_label,
+            **parts.of_criterion({"auxiliary_loss_weight": "auxiliary_weight"}),
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, UperNetFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "backbone"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        return {**written, **idle_of_backbone(written, nested, prefix)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """The names of the weights, both ways."""

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
+from torch import Tensor
+
 from backbonekit.contract.options import Range
 from backbonekit.errors import RecipeError
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.fields import ModelFields, unused
+from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone, without_unread_norms
 from backbonekit.heads.shared_checkpoint.nested_backbone import NestedBackbone, notes_on, read_nested
+from backbonekit.heads.shared_checkpoint.written_config import WrittenRecipe
 from backbonekit.weights.key_map import KeyMap, Rename, combine
 
 _MODEL_TYPE = "vitpose_backbone"
@@ -33,6 +37,7 @@ class ViTPoseCheckpoint:
     """Both ways between transformers' ViTPose and the head `vitpose`."""
 
     architectures: tuple[str, ...] = ("VitPoseForPoseEstimation",)
+    head: str = "vitpose"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
@@ -55,9 +60,24 @@ class ViTPoseCheckpoint:
             "labels": labels,
         }
 
+    def config(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
+        no field for."""
+        parts = WrittenRecipe(recipe, "ViTPose")
+        simple = parts.head["decoder"] == "simple"
+        return parts.config(
+            "vitpose", self.architectures[0], VitPoseFields, scale_factor=parts.head["scale"], use_simple_decoder=simple
+        )
+
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
         return notes_on(config, VitPoseFields)
+
+    def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights by transformers' names."""
+        nested, prefix = config["backbone_config"], "backbone"
+        written = self.key_map(config).reverse(without_unread_norms(state_dict, nested))
+        return {**written, **idle_of_backbone(written, nested, prefix)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk, which are those in memory."""
