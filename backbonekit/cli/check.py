@@ -94,10 +94,11 @@ def _refuse(
 
 
 def _examined(source: "DataSource", name: str) -> "Split":
-    """Of files those that are there, with the faults of the rest."""
+    """Of files those that are there, with the faults of the rest; of a table every row."""
     from backbonekit.data.file_data import FileData
+    from backbonekit.data.hf_datasets import HfDatasets
 
-    return source.examined(name) if isinstance(source, FileData) else source.split(name)
+    return source.examined(name) if isinstance(source, FileData | HfDatasets) else source.split(name)
 
 
 def _draw(split: "Split", source: "DataSource", steps: Sequence[Any], literals: Mapping[str, str]) -> None:

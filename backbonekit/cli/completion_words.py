@@ -26,6 +26,9 @@ _BOOLEANS = ("true", "false")
 # Arguments that are read literally: those that take a number or a text, and those that take one of a few words; all
 # others take a path.
 _FREE = (
+    *("seed", "size", "tile", "overlap", "threshold", "bands", "num_names"),
+    *("batch_size", "repeats", "workers", "revision"),
+)
     "seed",
     "size",
     "tile",

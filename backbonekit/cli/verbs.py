@@ -126,7 +126,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if words[:1] == ["help"] and words[1:2] and words[1] in VERBS:
         words = [words[1], "--help"]
     if not words or words[0] in ("-h", "--help", "help", *QUIET):
-        print(USAGE.format(verbs="\n".join(f"  {verb:<12}{what}" for verb, (_, what) in VERBS.items())), end="")
+        width = max(map(len, VERBS)) + 2
+        print(USAGE.format(verbs="\n".join(f"  {verb:<{width}}{what}" for verb, (_, what) in VERBS.items())), end="")
         return 0
     if words[0] == "--version":
         return _print_version()
