@@ -23,6 +23,7 @@ from backbonekit.backbones.timm.backbone import TimmBackbone
 from backbonekit.backbones.timm.blueprint import TimmBlueprint, blueprint
 from backbonekit.backbones.timm.image_sizes import size_multiple, size_of
 from backbonekit.contract.maps import FeatureMaps
+from backbonekit.contract.progress import bar
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.weights.construct import shapes_alone
 
@@ -164,8 +165,9 @@ def survey_all(kept: Path) -> list[Finding]:
     found = {}
     if kept.exists():
         found = {entry["name"]: Finding(**entry) for entry in map(json.loads, kept.read_text().splitlines())}
-    with kept.open("a", encoding="utf-8") as file:
+    with kept.open("a", encoding="utf-8") as file, bar(len(modules), unit="architectures") as progress:
         for name in sorted(modules, key=lambda each: (modules[each], each)):
+            progress.update()
             if name not in found or found[name].faults:
                 try:
                     found[name] = survey(name, modules[name])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from backbonekit.cli.messages import QUIET
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.compose import model_names
 
@@ -23,7 +24,7 @@ LITERALS: Mapping[str, str] = {
     "diagram": "where to draw the wiring, as FILE.svg, FILE.png or FILE.mmd (Mermaid)",
     "overwrite": "true: save= may replace the model in its folder, features the output file (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
-    "format": "table or json, of bench also csv (default: table)",
+    "format": "table or json, of bench also csv; json: standard output holds nothing else (default: table)",
     "seed": "the seed of random weights and of the sample input (default: 0)",
     "size": "height,width of the exported input in pixels (default: the recipe's)",
     "free_size": "true: accept any height and width, where the architecture allows it (default: false)",
@@ -80,6 +81,13 @@ class Arguments:
     help: bool = False
 
 
+def help_text(usage: str, literals: Sequence[str], flags: str) -> str:
+    """The help of a verb: its usage with examples, its arguments, its flags."""
+    arguments = [f"  {name + '=':<18}{LITERALS[name]}" for name in literals]
+    lines = [usage.strip("\n"), *arguments, "", flags.strip("\n")]
+    return "\n".join(lines) + "\n"
+
+
 def parse_arguments(words: Sequence[str], literals: Sequence[str], *, takes_names: bool = False) -> Arguments:
     """Splits `words` (without the program's name); `literals` are the names of LITERALS that the verb knows.
     `takes_names`: words without an equals sign are no mistake.
@@ -125,7 +133,7 @@ def _take_flag(arguments: Arguments, word: str, queue: list[str]) -> list[str]:
         # Its value, written as a word of its own, is part of the same mistake.
         given = value if equals else queue.pop(0) if queue and "=" not in queue[0] else "..."
         return [f"unknown flag {word!r}; did you mean {f'{key}={given}'!r}?"]
-    return [f"unknown flag {word!r}; {nearest(flag, [*_FLAGS_ALONE, *_FLAGS_WITH_VALUE, '--import'])}"]
+    return [f"unknown flag {word!r}; {nearest(flag, [*_FLAGS_ALONE, *_FLAGS_WITH_VALUE, *QUIET, '--import'])}"]
 
 
 def _take_pair(arguments: Arguments, word: str, literals: Sequence[str]) -> list[str]:

@@ -3,14 +3,14 @@
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
+from backbonekit.cli.messages import status
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model
 from backbonekit.cli.text import printable, table
 from backbonekit.contract.plain_text import count, seconds
@@ -43,6 +43,7 @@ FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   -m                every combination of comma-separated values, one row each
   --import MODULE   load a module that registers parts of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 
 
@@ -73,7 +74,7 @@ class Cell:
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     _check(arguments)
     import_parts(arguments.imports)
@@ -82,7 +83,7 @@ def main(words: Sequence[str]) -> int:
     cells = []
     for cell in _cells(arguments):
         cells.append(cell)
-        print(printable(f"{cell.name}, batch {cell.batch_size}, {cell.dtype}: {_short(cell)}"), file=sys.stderr)
+        status(f"{cell.name}, batch {cell.batch_size}, {cell.dtype}: {_short(cell)}")
     _check_named(accuracies, cells)
     print(_shown(cells, accuracies, literals.get("format", "table")), end="")
     if "plot" in literals:
@@ -261,6 +262,6 @@ def _check(arguments: Arguments) -> None:
         faults.append(f"format={literals['format']}: must be {', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}.")
     if "plot" in literals and Path(literals["plot"]).suffix.lower() != ".png":
         faults.append(f"plot={literals['plot']}: must end in .png.")
-    faults += literal_faults(arguments)
+    faults += literal_faults(arguments, own=("batch_size", "format"))
     if faults:
         raise RecipeError(faults)

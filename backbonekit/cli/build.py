@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
 from backbonekit.cli.reports import report_faults, write_report
 from backbonekit.cli.start import (
     WAYS_TO_NAME_A_MODEL,
@@ -18,6 +18,7 @@ from backbonekit.cli.start import (
 )
 from backbonekit.cli.text import printable, table
 from backbonekit.contract.plain_text import count, seconds
+from backbonekit.contract.progress import bar
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.dump import dump_recipe
@@ -47,13 +48,14 @@ FLAGS = """
   --cfg job         print the composed recipe and stop
   -m                every combination of comma-separated values, one row each
   --import MODULE   load a module that registers parts of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     _check(arguments)
     import_parts(arguments.imports)
@@ -86,8 +88,6 @@ def _check(arguments: Arguments) -> None:
     faults = []
     if not names_a_model(arguments) and not _sweeps_models(arguments):
         faults.append(f"nothing to build. {WAYS_TO_NAME_A_MODEL}")
-    if literals.get("format", "table") not in ("table", "json"):
-        faults.append(f"format={literals['format']}: must be table or json.")
     faults += literal_faults(arguments)
     faults += save_faults(literals)
     if arguments.multirun and "save" in literals:
@@ -161,6 +161,13 @@ def _text(model: "ComposedModel", description: "Description") -> str:
     return "\n".join(lines)
 
 
+def _counted(jobs: Sequence[Any]) -> Iterator[Any]:
+    with bar(len(jobs), unit="models") as progress:
+        for job in jobs:
+            yield job
+            progress.update()
+
+
 def _sweep(arguments: Arguments) -> int:
     """Prints one row for each combination; a refused one has the reason in its row. Returns exit code 1 if any was."""
     if arguments.model is not None:
@@ -170,7 +177,7 @@ def _sweep(arguments: Arguments) -> int:
     rows: list[tuple[str, ...]] = []
     records: list[dict[str, Any]] = []
     refused = 0
-    for job in jobs:
+    for job in _counted(jobs):
         chosen = {word.split("=", 1)[0]: word.split("=", 1)[1] for word in job if word.startswith("model=")}
         arguments.model = chosen.get("model")
         overrides = [word for word in job if not word.startswith("model=")]

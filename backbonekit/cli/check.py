@@ -1,13 +1,15 @@
 """`backbonekit check`: what a data set holds, what is wrong with it, and a sheet of its images with their targets."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, import_parts, parse_arguments
+from backbonekit.cli.arguments import help_text, import_parts, parse_arguments
+from backbonekit.cli.messages import note, status
 from backbonekit.cli.text import printable, table
+from backbonekit.cli.values import value_faults
+from backbonekit.contract.progress import bar
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.experiment_compose import compose_data
 
@@ -33,6 +35,7 @@ draws 16 images of the first split with their targets, behind the augmentation i
 """
 FLAGS = """
   --import MODULE   load a module that registers data formats or augmentations of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 
 exit codes: 0 nothing is wrong, 1 something cannot be used, 2 the data set cannot be opened
 """
@@ -41,7 +44,7 @@ exit codes: 0 nothing is wrong, 1 something cannot be used, 2 the data set canno
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     import_parts(arguments.imports)
     literals = arguments.literals
@@ -56,7 +59,7 @@ def main(words: Sequence[str]) -> int:
     splits = {name: _examined(source, name) for name in _SPLITS if data.get(name)}
     found: dict[str, Findings] = {}
     for name, split in splits.items():
-        with _progress(len(split)) as progress:
+        with bar(len(split), unit="images", title=name) as progress:
             found[name] = examine(split, progress=progress.update)
     if literals.get("format") == "json":
         print(json.dumps({name: _plain(findings, source.labels) for name, findings in found.items()}, indent=1))
@@ -77,10 +80,7 @@ def _refuse(
         faults.append("no data: give data=FORMAT, such as data=coco; `backbonekit list data` names the formats.")
     if augmentation == "paper":
         faults.append("augmentation=paper follows a model, and check has none; give steps, as augmentation=[mosaic].")
-    if literals.get("format", "table") not in ("table", "json"):
-        faults.append(f"format={literals['format']}: must be table or json.")
-    if not literals.get("seed", "0").isdecimal():
-        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    faults += value_faults(literals)
     if "output" in literals and not literals["output"]:
         faults.append("output= needs a path.")
     if augmentation is not None and "output" not in literals:
@@ -94,17 +94,11 @@ def _refuse(
 
 
 def _examined(source: "DataSource", name: str) -> "Split":
-    """Of files those that are there, with the faults of the rest."""
+    """Of files those that are there, with the faults of the rest; of a table every row."""
     from backbonekit.data.file_data import FileData
+    from backbonekit.data.hf_datasets import HfDatasets
 
-    return source.examined(name) if isinstance(source, FileData) else source.split(name)
-
-
-def _progress(total: int) -> Any:
-    from tqdm import tqdm
-
-    # disable=None: no bar where standard error is no terminal.
-    return tqdm(total=total, unit=" images", leave=False, disable=None)
+    return source.examined(name) if isinstance(source, FileData | HfDatasets) else source.split(name)
 
 
 def _draw(split: "Split", source: "DataSource", steps: Sequence[Any], literals: Mapping[str, str]) -> None:
@@ -112,11 +106,11 @@ def _draw(split: "Split", source: "DataSource", steps: Sequence[Any], literals: 
     from backbonekit.postprocessing.writing import write_image
 
     if not len(split):
-        print("note: no image to draw.", file=sys.stderr)
+        note("no image to draw.")
         return
     sheet = contact_sheet(split, source.labels, steps=steps, seed=int(literals.get("seed", "0")))
     write_image(Path(literals["output"]), sheet)
-    print(f"drawing: {printable(literals['output'])}", file=sys.stderr)
+    status(f"drawing: {literals['output']}")
 
 
 def _text(name: str, findings: "Findings", labels: "Labels | None") -> str:

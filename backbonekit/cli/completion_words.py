@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from backbonekit.cli.arguments import LITERALS
+from backbonekit.cli.values import SWITCHES
 from backbonekit.cli.verbs import VERBS
 from backbonekit.errors import RecipeError, StorageError, WeightsError
 from backbonekit.recipe.config_roots import EXPERIMENT
@@ -19,13 +20,29 @@ _FLAGS = {
     "--import": "a module that registers parts of your own",
     "--cfg": "job: print the composed recipe and stop",
     "--multirun": "every combination of values with commas",
+    "--quiet": "no notes and no progress",
 }
 _BOOLEANS = ("true", "false")
 # Arguments that are read literally: those that take a number or a text, and those that take one of a few words; all
 # others take a path.
-_FREE = ("seed", "size", "tile", "overlap", "threshold", "bands", "batch_size", "repeats", "workers", "revision")
+_FREE = (
+    *("seed", "size", "tile", "overlap", "threshold", "bands", "num_names"),
+    *("batch_size", "repeats", "workers", "revision"),
+)
+    "seed",
+    "size",
+    "tile",
+    "overlap",
+    "threshold",
+    "bands",
+    "num_names",
+    "batch_size",
+    "repeats",
+    "workers",
+    "revision",
+)
 _VALUES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("overwrite", "free_size", "padded", "decode", "card"), _BOOLEANS),
+    **dict.fromkeys(SWITCHES, _BOOLEANS),
     "device": ("cpu", "cuda", "mps", "xpu"),
     "format": ("table", "json", "csv"),
     "task": ("semantic", "instance", "panoptic"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.recipes import start_from
-from backbonekit.cli.text import fitted_table, printable, value_text
+from backbonekit.cli.text import printable, table, value_text
 from backbonekit.contract.plain_text import count
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.recipe.compose import compose_recipe
@@ -94,10 +94,10 @@ def _outlines(recipes: Sequence[Recipe]) -> tuple[list["Outline | None"], list[s
 def _text(arguments: Arguments, found: Sequence[Difference], outlines: Sequence["Outline | None"]) -> str:
     names = _titles(arguments)
     rows = [(each.key, _shown(each.before), _shown(each.after)) for each in found]
-    keys = fitted_table(("key", *names), rows) if rows else "the recipes are the same"
+    keys = table(("key", *names), rows) if rows else "the recipes are the same"
     if not all(outlines):
         return keys
-    return f"{keys}\n\n{fitted_table(('wiring', *names), _wiring_rows(outlines))}"
+    return f"{keys}\n\n{table(('wiring', *names), _wiring_rows(outlines))}"
 
 
 def _titles(arguments: Arguments) -> tuple[str, str]:

@@ -1,17 +1,17 @@
 """`backbonekit evaluate`: a model over a split of a data set; scores as text, as JSON, as plots, in its card."""
 
 import json
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
 from backbonekit.cli.images import report_failed
+from backbonekit.cli.messages import note, status
 from backbonekit.cli.reports import report_faults, write_report
-from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_model, weights_note
-from backbonekit.cli.text import printable
+from backbonekit.cli.start import start_faults, start_model, weights_note
+from backbonekit.cli.text import printable, terminal_width
+from backbonekit.contract.progress import bar
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.experiment import Experiment
 from backbonekit.recipe.experiment_compose import compose_data, compose_experiment
@@ -26,6 +26,7 @@ KNOWN = (
     *("recipe", "weights", "revision", "split", "task", "results", "output", "card", "report"),
     *("batch_size", "format", "device", "seed"),
 )
+_WIDTH = 100  # columns of a table in a file
 EXPERIMENT, CARD = "experiment.yaml", "README.md"
 USAGE = """usage: backbonekit evaluate recipe=FOLDER data=FORMAT data.root=FOLDER data.val=FILE [key=value ...]
 
@@ -40,13 +41,14 @@ left out. Any key of data can be set, and any key of the recipe, as in `build`. 
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   --import MODULE   load a module that registers parts or data formats of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     import_parts(arguments.imports)
     data, others = _data(arguments)
@@ -59,16 +61,16 @@ def main(words: Sequence[str]) -> int:
     images = source.split(split)
     model = start_model(arguments, others)
     _take_labels(model, source, data)
-    note = weights_note(model.weight_report)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
+    warning = weights_note(model.weight_report)
+    if warning:
+        note(warning)
     scores, failed = _evaluated(model, images, arguments.literals)
     _write(scores, arguments.literals, data, split)
     if "report" in arguments.literals:
         from backbonekit.assembly.report import Findings
 
         findings = Findings(split=images, split_name=f"{data['name']}, {split}", scores=scores)
-        print(write_report(arguments.literals["report"], model, findings), file=sys.stderr)
+        status(write_report(arguments.literals["report"], model, findings))
     return report_failed(failed, len(images))
 
 
@@ -93,19 +95,12 @@ def _data(arguments: Arguments) -> tuple[Mapping[str, Any] | None, list[str]]:
 
 def _check(arguments: Arguments, data: Mapping[str, Any] | None) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
-    literals, faults = arguments.literals, []
-    if not names_a_model(arguments):
-        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
-    if arguments.multirun or arguments.cfg:
-        faults.append("-m and --cfg belong to `build`; `evaluate` measures one model.")
+    literals = arguments.literals
+    faults = start_faults(arguments, verb="evaluate", does="measures one model")
     if data is None:
         faults.append(
             "no data: give data=FORMAT with its options, such as data=coco data.root=photos data.val=val.json."
         )
-    if literals.get("format", "table") not in ("table", "json"):
-        faults.append(f"format={literals['format']}: must be table or json.")
-    if not (literals.get("batch_size", "1").isdecimal() and 0 < int(literals.get("batch_size", "1")) <= 10_000):
-        faults.append(f"batch_size={literals['batch_size']}: must be a whole number from 1 to 10,000.")
     for name in ("output", "results", "split"):
         if name in literals and not literals[name]:
             faults.append(f"{name}= needs a value.")
@@ -113,14 +108,11 @@ def _check(arguments: Arguments, data: Mapping[str, Any] | None) -> None:
         faults.append(f"results={literals['results']}: must end in .json.")
     if literals.get("output") and Path(literals["output"]).is_file():
         faults.append(f"output={literals['output']}: is a file; plots are written into a folder.")
-    if literals.get("card", "false") not in ("true", "false"):
-        faults.append(f"card={literals['card']}: must be true or false.")
-    elif literals.get("card") == "true" and (
+    if literals.get("card") == "true" and (
         "recipe" not in literals or not (Path(literals["recipe"]).expanduser() / CARD).is_file()
     ):
         faults.append(f"card=true: there is no {CARD} in recipe={literals.get('recipe', '')}; a saved model has one.")
     faults += report_faults(literals)
-    faults += literal_faults(arguments)
     if faults:
         raise RecipeError(faults)
 
@@ -133,13 +125,10 @@ def _take_labels(model: "ComposedModel", source: "DataSource", data: Mapping[str
 
 
 def _evaluated(model: "ComposedModel", split: Any, literals: Mapping[str, str]) -> tuple["Scores", tuple[str, ...]]:
-    from tqdm import tqdm
-
     from backbonekit.assembly.evaluate import evaluate
 
     batch_size = int(literals.get("batch_size", "1"))
-    # disable=None: no bar where standard error is no terminal.
-    with tqdm(total=len(split), unit=" images", leave=False, disable=None) as progress:
+    with bar(len(split), unit="images") as progress:
         found = evaluate(
             model,
             split,
@@ -158,7 +147,7 @@ def _write(scores: "Scores", literals: Mapping[str, str], data: Mapping[str, Any
     if literals.get("format") == "json":
         print(json.dumps(content, allow_nan=False))
     else:
-        print(scores_text(scores, width=shutil.get_terminal_size((100, 24)).columns))
+        print(scores_text(scores, width=terminal_width() or _WIDTH))
     if "results" in literals:
         write_file(literals["results"], (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
     if "output" in literals:

@@ -8,7 +8,7 @@ from typing import Any
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.recipes import Start, opened
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_of
-from backbonekit.cli.text import fitted_table, printable, type_text, value_text
+from backbonekit.cli.text import printable, table, type_text, value_text
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.explain import Link, chain, matching_keys, option_of, unfinished_chain
@@ -71,7 +71,7 @@ def _print_what_was_given(trace: Trace, names: Sequence[str]) -> None:
         links = unfinished_chain(trace, name)
         if links:
             rows = [(_shown(link.value), link.by, link.source) for link in links]
-            print(printable(f"{name}: refused\n\n{fitted_table(_COLUMNS, rows)}"), file=sys.stderr)
+            print(printable(f"{name}: refused\n\n{table(_COLUMNS, rows)}"), file=sys.stderr)
 
 
 def _start(arguments: Arguments) -> Start:
@@ -105,7 +105,7 @@ def _record(flat: dict[str, Any], key: str, links: Sequence[Link]) -> dict[str, 
 def _text(flat: dict[str, Any], chains: dict[str, list[Link]], names: Sequence[str]) -> str:
     if len(chains) > len(names):
         rows = [(key, _shown(links[-1].value), links[-1].source) for key, links in chains.items()]
-        return fitted_table(("key", "value", "set by"), rows)
+        return table(("key", "value", "set by"), rows)
     blocks = []
     for key, links in chains.items():
         option = option_of(flat, key)
@@ -113,7 +113,7 @@ def _text(flat: dict[str, Any], chains: dict[str, list[Link]], names: Sequence[s
         if option is not None:
             lines += [f"  {type_text(option.schema)}{'; ' if option.doc else ''}{option.doc}"]
         rows = [(_shown(link.value), link.by, link.source) for link in links]
-        blocks.append("\n".join([*lines, "", fitted_table(_COLUMNS, rows)]))
+        blocks.append("\n".join([*lines, "", table(_COLUMNS, rows)]))
     return "\n\n".join(blocks)
 
 

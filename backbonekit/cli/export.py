@@ -1,28 +1,26 @@
 """`backbonekit export`: a model as one ONNX file or torch program, compared with the model before it is kept."""
 
-import sys
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, import_parts, parse_arguments
-from backbonekit.cli.start import (
-    WAYS_TO_NAME_A_MODEL,
-    literal_faults,
-    names_a_model,
-    published_overrides,
-    start_model,
-    weights_note,
-)
+from backbonekit.cli.arguments import help_text, import_parts, parse_arguments
+from backbonekit.cli.messages import note
+from backbonekit.cli.start import published_overrides, start_faults, start_model, weights_note
 from backbonekit.cli.text import printable, table
 from backbonekit.contract.pooling import POOLS
+from backbonekit.contract.progress import waiting
 from backbonekit.errors import RecipeError, nearest
 
 if TYPE_CHECKING:
     from backbonekit.export.export import Export
 
 _SWITCHES = ("free_size", "padded", "decode")
-KNOWN = ("recipe", "weights", "revision", "output", "size", *_SWITCHES, "task", "threshold", "pool", "device", "seed")
+KNOWN = (
+    *("recipe", "weights", "revision", "output", "size", *_SWITCHES, "task", "threshold", "pool", "format"),
+    *("device", "seed"),
+)
 _SUFFIXES = (".onnx", ".pt2")
 USAGE = """usage: backbonekit export recipe=FOLDER output=FILE.onnx [key=value ...]
 
@@ -40,45 +38,44 @@ in `build`. An existing file is replaced. Other arguments:
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   --import MODULE   load a module that registers parts of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     literals = arguments.literals
-    faults = literal_faults(arguments) + _faults(literals)
-    if not names_a_model(arguments):
-        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
-    if arguments.multirun or arguments.cfg:
-        faults.append("-m and --cfg belong to `build`; `export` writes one model.")
+    faults = start_faults(arguments, verb="export", does="writes one model") + _faults(literals)
     if faults:
         raise RecipeError(faults)
     import_parts(arguments.imports)
     model = start_model(arguments, published_overrides(arguments) if "pool" in literals else arguments.overrides)
-    note = weights_note(model.weight_report)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
-    from backbonekit.export.export import export_model
+    warning = weights_note(model.weight_report)
+    if warning:
+        note(warning)
+    with waiting("writing the file and comparing it with the model"):
+        from backbonekit.export.export import export_model
 
-    export = export_model(
-        model,
-        literals["output"],
-        size=_size(literals["size"]) if "size" in literals else None,
-        free_size=literals.get("free_size") == "true",
-        padded=literals.get("padded") == "true",
-        decode=literals.get("decode") == "true",
-        task=literals.get("task"),
-        threshold=float(literals["threshold"]) if "threshold" in literals else None,
-        pool=literals.get("pool"),  # type: ignore[arg-type] - checked
-    )
-    print(printable(_text(export)))
-    if export.processing != model.processor.processing:
-        print(
-            "note: the file accepts one size, and its images are prepared for that: its processing is not the model's"
+        export = export_model(
+            model,
+            literals["output"],
+            size=_size(literals["size"]) if "size" in literals else None,
+            free_size=literals.get("free_size") == "true",
+            padded=literals.get("padded") == "true",
+            decode=literals.get("decode") == "true",
+            task=literals.get("task"),
+            threshold=float(literals["threshold"]) if "threshold" in literals else None,
+            pool=literals.get("pool"),  # type: ignore[arg-type] - checked
         )
+    if literals.get("format") == "json":
+        print(json.dumps(_plain(export)))
+    else:
+        print(printable(_text(export)))
+    if export.processing != model.processor.processing:
+        note("the file accepts one size, and its images are prepared for that: its processing is not the model's")
     return 0
 
 
@@ -90,15 +87,10 @@ def _faults(literals: Mapping[str, str]) -> list[str]:
         faults.append("no file to write: give output=FILE.onnx or output=FILE.pt2.")
     elif Path(output).suffix.lower() not in _SUFFIXES and not Path(output).is_dir():
         faults.append(f"output={output}: must end in .onnx or .pt2.")
-    for name in _SWITCHES:
-        if literals.get(name, "false") not in ("true", "false"):
-            faults.append(f"{name}={literals[name]}: must be true or false.")
     if "size" in literals and _size(literals["size"]) is None:
         faults.append(f"size={literals['size']}: height and width in pixels, as size=512,512.")
     if literals.get("pool", "mean") not in POOLS:
         faults.append(f"pool={literals['pool']}: no pooling is called so; {nearest(literals['pool'], POOLS)}")
-    if "threshold" in literals and not _is_share(literals["threshold"]):
-        faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
     return faults
 
 
@@ -109,11 +101,10 @@ def _size(text: str) -> tuple[int, int] | None:
     return int(words[0]), int(words[1])
 
 
-def _is_share(text: str) -> bool:
-    try:
-        return 0.0 <= float(text) <= 1.0
-    except ValueError:
-        return False
+def _plain(export: "Export") -> dict[str, Any]:
+    shapes = {"inputs": export.inputs, "outputs": export.outputs}
+    plain = {kind: {name: list(shape) for name, shape in each.items()} for kind, each in shapes.items()}
+    return {"path": str(export.path), **plain, "difference": export.difference}
 
 
 def _text(export: "Export") -> str:

@@ -1,23 +1,19 @@
 """`backbonekit features`: a folder of images in, one row of features an image out."""
 
-import sys
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
 from backbonekit.cli.engines import engine_faults
 from backbonekit.cli.images import image_faults, images_of, report_failed
-from backbonekit.cli.start import (
-    WAYS_TO_NAME_A_MODEL,
-    literal_faults,
-    names_a_model,
-    published_overrides,
-    start_model,
-)
+from backbonekit.cli.messages import note, status
+from backbonekit.cli.start import published_overrides, start_faults, start_model
 from backbonekit.cli.text import printable
 from backbonekit.contract.pooling import POOLS
+from backbonekit.contract.progress import bar
 from backbonekit.errors import RecipeError, StorageError, nearest
 from backbonekit.inference.file_formats import file_faults
 
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
 
 KNOWN = (
     *("recipe", "weights", "revision", "image", "output", "overwrite"),
-    *("pool", "dtype", "batch_size", "workers", "engine", "device", "seed"),
+    *("pool", "dtype", "batch_size", "workers", "engine", "format", "device", "seed"),
 )
 USAGE = """usage: backbonekit features backbone=NAME image=FOLDER output=FILE [key=value ...]
 
@@ -43,13 +39,14 @@ when it is started again. Any key of the recipe can be set, as in `build`. Other
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   --import MODULE   load a module that registers parts of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     _check(arguments)
     import_parts(arguments.imports)
@@ -60,18 +57,15 @@ def main(words: Sequence[str]) -> int:
     model = start_model(arguments, published_overrides(arguments))
     since = time.perf_counter()
     report = _run(model, images, output, literals)
-    _say(report, len(images), output, time.perf_counter() - since)
+    _say(report, len(images), output, time.perf_counter() - since, literals)
     return report_failed([message for _, message in report.failed], len(images))
 
 
 def _run(model: Any, images: list[Path], output: Path, literals: dict[str, str]) -> "FeatureReport":
-    from tqdm import tqdm
-
     from backbonekit.inference.features import features_of_files
 
     workers = literals.get("workers")
-    # disable=None: no bar where standard error is no terminal.
-    with tqdm(total=len(images), unit=" images", leave=False, disable=None) as progress:
+    with bar(len(images), unit="images") as progress:
         return features_of_files(
             model,
             images,
@@ -86,31 +80,27 @@ def _run(model: Any, images: list[Path], output: Path, literals: dict[str, str])
         )
 
 
-def _say(report: "FeatureReport", total: int, output: Path, seconds: float) -> None:
+def _say(report: "FeatureReport", total: int, output: Path, seconds: float, literals: dict[str, str]) -> None:
     if report.resumed:
-        print(f"note: an earlier run had done {report.resumed:,} of the images.", file=sys.stderr)
+        note(f"an earlier run had done {report.resumed:,} of the images.")
     done = total - report.resumed
-    print(f"{done:,} images in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} images/s", file=sys.stderr)
-    if report.rows:
+    status(f"{done:,} images in {seconds:.1f} s, {done / max(seconds, 1e-9):.1f} images/s")
+    if literals.get("format") == "json":
+        said = {"output": str(output), "rows": report.rows, "images": total, "resumed": report.resumed}
+        failed = [message for _, message in report.failed]
+        print(json.dumps({**said, "seconds": round(seconds, 3), "failed": failed}))
+    elif report.rows:
         print(printable(f"{output}: {report.rows:,} rows"))
 
 
 def _check(arguments: Arguments) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
-    literals, faults = arguments.literals, []
-    if not names_a_model(arguments):
-        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
-    if arguments.multirun or arguments.cfg:
-        faults.append("-m and --cfg belong to `build`; `features` runs one model.")
+    literals = arguments.literals
+    faults = start_faults(arguments, verb="features", does="runs one model")
     faults += image_faults(literals.get("image"))
     if literals.get("pool", "mean") not in POOLS:
         faults.append(f"pool={literals['pool']}: no pooling is called so; {nearest(literals['pool'], POOLS)}")
-    if literals.get("overwrite", "false") not in ("true", "false"):
-        faults.append(f"overwrite={literals['overwrite']}: must be true or false.")
-    if "batch_size" in literals and not (literals["batch_size"].isdecimal() and int(literals["batch_size"]) > 0):
-        faults.append(f"batch_size={literals['batch_size']}: must be a whole number from 1.")
     faults += engine_faults(literals)
-    faults += literal_faults(arguments)
     if not literals.get("output"):
         faults.append("no output: give output=FILE.parquet, .npz or .safetensors.")
     else:

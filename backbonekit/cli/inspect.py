@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 
 from backbonekit.cli.text import printable, table
+from backbonekit.cli.values import without_format
 from backbonekit.contract.plain_text import count
 from backbonekit.errors import RecipeError
 
@@ -25,7 +26,8 @@ def main(words: Sequence[str]) -> int:
     if "-h" in words or "--help" in words:
         print(USAGE)
         return 0
-    sources = [word.removeprefix("recipe=") for word in words if not word.startswith("format=")]
+    words, is_json = without_format(words)
+    sources = [word.removeprefix("recipe=") for word in words]
     if len(sources) != 1:
         raise RecipeError(f"inspect takes one folder, file or repository; {len(sources)} were given.")
     from backbonekit.hub.opening import open_model
@@ -42,7 +44,7 @@ def main(words: Sequence[str]) -> int:
             parts[part] += prod(opened.checkpoint.shape(key))
             tensors[part] += 1
     notes = [*opened.notes, *recipe.notes]
-    if "format=json" in words:
+    if is_json:
         weights = {part: {"tensors": tensors[part], "numbers": parts[part]} for part in parts}
         described = {"origin": opened.origin, "recipe": recipe.to_dict(), "weights": weights, "notes": notes}
         print(json.dumps(described))

@@ -1,12 +1,13 @@
 """`predict` with tile= or augment=: one image after the other, in windows, and class maps as TIFF."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backbonekit.cli.found import Found
 from backbonekit.cli.images import report_failed
-from backbonekit.cli.text import printable
+from backbonekit.cli.messages import note
+from backbonekit.contract.progress import bar
 from backbonekit.errors import ContractError, StorageError
 
 _USUAL_OVERLAP = 8  # of a tile's side
@@ -37,17 +38,13 @@ def predict_large_images(
     drawn: Mapping[str, Any],
 ) -> int:
     """Predicts, prints and writes. `drawn`: the options of `draw`. Returns the exit code."""
-    from tqdm import tqdm
-
     from backbonekit.assembly.predict import predict_large
     from backbonekit.image_processing.scenes import open_scene
-    from backbonekit.postprocessing.coco import CocoResults
-    from backbonekit.postprocessing.result_kinds import summarise
 
     tile = int(literals["tile"]) if "tile" in literals else None
     overlap = int(literals["overlap"]) if "overlap" in literals else (tile or 0) // _USUAL_OVERLAP
     labels = model.result_labels(literals.get("task"))
-    results = CocoResults(literals["results"], labels) if "results" in literals else None
+    found = Found(literals, labels)
     options: dict[str, Any] = {
         "tile": tile,
         "overlap": overlap,
@@ -57,12 +54,11 @@ def predict_large_images(
     }
     failed = []
     for image in images:
-        # disable=None: no bar where standard error is no terminal.
-        with tqdm(total=1, unit=" tiles", leave=False, disable=None, desc=image.name[:40]) as bar:
+        with bar(1, unit="tiles", title=image.name[:40]) as progress:
 
-            def shown(done: int, total: int, bar: Any = bar) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
+            def shown(done: int, total: int, progress: Any = progress) -> None:
+                progress.total = total
+                progress.update(done - progress.n)
 
             try:
                 result = predict_large(model, image, **options, progress=shown)
@@ -73,11 +69,8 @@ def predict_large_images(
                     raise
                 failed.append(str(error))
                 continue
-        print(printable(f"{image.name}: {summarise(result, labels)}"))
-        if results is not None:
-            results.add(image.name, open_scene(image).size, result)
-    if results is not None:
-        results.write()
+        found.add(image, open_scene(image).size, result)
+    found.finish(failed)
     return report_failed(failed, len(images))
 
 
@@ -89,8 +82,7 @@ def _write(output: Path, image: Path, result: Any, labels: Any, drawn: Mapping[s
 
     if is_map_file(output):
         if not write_map(output, result, image):
-            note = f"note: {image.name} has no georeference, so {output} has none."
-            print(printable(note), file=sys.stderr)
+            note(f"{image.name} has no georeference, so {output} has none.")
         return
     write_image(output, draw(open_image(image), result, labels, **drawn))
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
-from textwrap import wrap
 
 from backbonekit.cli.text import printable, table, type_text
 from backbonekit.errors import RecipeError, nearest
@@ -13,7 +12,7 @@ from backbonekit.recipe.config_roots import config_names, shipped_root
 from backbonekit.registry.lookup import names
 from backbonekit.registry.table import config_families, options, summary
 
-_DOC_COLUMNS = 80  # of what an option does
+_DOC_COLUMNS = 80  # of a cell: what an option does
 KINDS = (
     "models",
     "backbones",
@@ -141,7 +140,5 @@ def _option_lines(kind: str, name: str) -> str:
     rows = []
     for option, entry in found.items():
         default = json.dumps(entry["default"]) if "default" in entry else "required"
-        first, *more = wrap(entry.get("doc", ""), _DOC_COLUMNS) or [""]
-        rows.append((f"      {option}", type_text(entry["schema"]), default, first))
-        rows += [("", "", "", line) for line in more]
-    return table(("      option", "type", "default", "what it does"), rows) + "\n"
+        rows.append((f"      {option}", type_text(entry["schema"]), default, entry.get("doc", "")))
+    return table(("      option", "type", "default", "what it does"), rows, widest=_DOC_COLUMNS) + "\n"

@@ -1,15 +1,14 @@
 """`backbonekit look`: an image beside what a backbone sees in it."""
 
+import json
 import re
 from collections.abc import Sequence
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
 from backbonekit.cli.images import image_faults, read_bands
 from backbonekit.cli.start import (
-    WAYS_TO_NAME_A_MODEL,
-    literal_faults,
-    names_a_model,
     published_overrides,
+    start_faults,
     start_model,
     start_of,
 )
@@ -19,7 +18,7 @@ from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.weights.untrusted_files import user_path
 
-KNOWN = ("recipe", "revision", "image", "output", "basis", "attention", "bands", "device", "seed")
+KNOWN = ("recipe", "revision", "image", "output", "basis", "attention", "bands", "format", "device", "seed")
 USAGE = """usage: backbonekit look backbone=NAME image=FILE output=FILE.png [key=value ...]
 
 examples:
@@ -37,6 +36,7 @@ recipe can be set, as in `build`. Other arguments:
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   --import MODULE   load a module that registers parts of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 _CHOOSES_MAPS = re.compile(r"(?:model\.)?backbone\.out_")
 
@@ -44,7 +44,7 @@ _CHOOSES_MAPS = re.compile(r"(?:model\.)?backbone\.out_")
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     _check(arguments)
     import_parts(arguments.imports)
@@ -67,7 +67,10 @@ def main(words: Sequence[str]) -> int:
         title=printable(image.name),
     )
     write_image(output, drawn)
-    print(printable(f"{literals['output']}: {drawn.width} x {drawn.height} pixels"))
+    if literals.get("format") == "json":
+        print(json.dumps({"output": literals["output"], "width": drawn.width, "height": drawn.height}))
+    else:
+        print(printable(f"{literals['output']}: {drawn.width} x {drawn.height} pixels"))
     return 0
 
 
@@ -82,13 +85,11 @@ def _has_own_maps(arguments: Arguments) -> bool:
 
 def _check(arguments: Arguments) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
-    literals, faults = arguments.literals, []
-    if not names_a_model(arguments):
-        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
-    if arguments.multirun or arguments.cfg:
-        faults.append("-m and --cfg belong to `build`; `look` runs one model.")
-    faults += image_faults(literals.get("image"))
-    if literals.get("image") and not faults and user_path(literals["image"]).is_dir():
+    literals = arguments.literals
+    faults = start_faults(arguments, verb="look", does="runs one model")
+    of_image = image_faults(literals.get("image"))
+    faults += of_image
+    if not of_image and user_path(literals["image"]).is_dir():
         faults.append(f"image={literals['image']}: is a folder; `look` draws one image.")
     if not literals.get("output"):
         faults.append("no output: give output=FILE.png.")
@@ -105,6 +106,5 @@ def _check(arguments: Arguments) -> None:
         faults.append("basis= is of the maps' colours; attention= draws no maps.")
     if "bands" in literals and read_bands(literals["bands"]) is None:
         faults.append(f"bands={literals['bands']}: one or three numbers from 0 with commas, as bands=3,2,1.")
-    faults += literal_faults(arguments)
     if faults:
         raise RecipeError(faults)

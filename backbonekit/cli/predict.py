@@ -1,25 +1,25 @@
 """`backbonekit predict`: images in, predictions out: as text, drawn, and as COCO-style JSON."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
 from backbonekit.cli.drawing import DRAWN_WITH, drawing_faults, drawing_options
 from backbonekit.cli.engines import engine_faults
+from backbonekit.cli.found import Found
 from backbonekit.cli.images import image_faults, images_of, report_failed
 from backbonekit.cli.large_images import is_large, large_faults, predict_large_images
+from backbonekit.cli.messages import note
 from backbonekit.cli.start import (
-    WAYS_TO_NAME_A_MODEL,
-    literal_faults,
-    names_a_model,
     names_onnx_file,
+    start_faults,
     start_model,
     weights_note,
 )
-from backbonekit.cli.text import printable
+from backbonekit.cli.values import value_faults
+from backbonekit.contract.progress import bar
 from backbonekit.errors import RecipeError, StorageError
 from backbonekit.weights.untrusted_files import user_path
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = (
     *("recipe", "weights", "revision", "image", "output", "results", "task", "threshold", *DRAWN_WITH),
-    *("tile", "overlap", "augment", "engine", "workers", "device", "seed"),
+    *("tile", "overlap", "augment", "engine", "workers", "format", "device", "seed"),
 )
 USAGE = """usage: backbonekit predict recipe=FOLDER image=FILE [key=value ...]
 
@@ -49,13 +49,14 @@ Other arguments:
 FLAGS = """
   --config-dir DIR  a folder of your own recipes; they win over shipped ones of the same name
   --import MODULE   load a module that registers parts of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 """
 
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     _check(arguments)
     import_parts(arguments.imports)
@@ -68,9 +69,9 @@ def main(words: Sequence[str]) -> int:
         drawn = drawing_options(arguments.literals, None)
         return _predict(exported, images, outputs, arguments.literals, drawn, threshold=exported.metadata.threshold)
     model = start_model(arguments, arguments.overrides)
-    note = weights_note(model.weight_report)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
+    warning = weights_note(model.weight_report)
+    if warning:
+        note(warning)
     drawn = drawing_options(arguments.literals, model.weight_report)
     if is_large(arguments.literals):
         return predict_large_images(model, images, outputs, arguments.literals, drawn)
@@ -87,23 +88,17 @@ def _predict(
     threshold: float | None = None,
 ) -> int:
     """`drawn`: the options of `draw`. `threshold`: where threshold= does not give one."""
-    from tqdm import tqdm
-
     from backbonekit.image_processing.pixels import channels_of, is_grey, size_of
     from backbonekit.image_processing.resize import shrinking
-    from backbonekit.postprocessing.coco import CocoResults
-    from backbonekit.postprocessing.result_kinds import summarise
     from backbonekit.postprocessing.writing import write_image
     from backbonekit.visualization.draw import draw
 
     threshold = float(literals["threshold"]) if "threshold" in literals else threshold
     labels = model.result_labels(literals.get("task"))
-    results = CocoResults(literals["results"], labels) if "results" in literals else None
+    found = Found(literals, labels)
     failed: list[FilePrediction] = []
     grey = 0
-    # No bar for a single image, nor (disable=None) where standard error is no terminal.
-    disable = True if len(images) == 1 else None
-    with tqdm(total=len(images), unit=" images", leave=False, disable=disable) as progress:
+    with bar(len(images), unit="images", disable=len(images) == 1) as progress:
         for prediction in _each(model, images, literals, threshold):
             image, result = prediction.image, prediction.result
             if prediction.error is not None or image is None or result is None:
@@ -113,25 +108,21 @@ def _predict(
                 progress.update()
                 continue
             source = Path(prediction.source)
-            line = printable(f"{source.name}: {summarise(result, labels)}")
-            progress.write(line, file=sys.stdout)  # above the bar
+            found.add(source, size_of(image), result)
             factor = shrinking(size_of(image), model.processor.processing)
             if factor > _SHRINKS_A_LOT:
-                note = f"note: {source.name}: made {factor:.1f} times smaller for the model, so small things are lost."
-                progress.write(printable(note), file=sys.stderr)
+                note(f"{source.name}: made {factor:.1f} times smaller for the model, so small things are lost.")
             grey += is_grey(image)
             if outputs:
                 write_image(outputs[source], draw(image, result, labels, **drawn))
-            if results is not None:
-                results.add(source.name, size_of(image), result)
             progress.update()
     channels = channels_of(model.processor.processing)
     if grey and channels > 1:
         was = "image was" if grey == 1 else "images were"
-        print(f"note: {grey} grey {was} repeated for the {channels} channels of the model.", file=sys.stderr)
-    if results is not None:
-        results.write()
-    return report_failed([str(prediction.error) for prediction in failed], len(images))
+        note(f"{grey} grey {was} repeated for the {channels} channels of the model.")
+    messages = [str(prediction.error) for prediction in failed]
+    found.finish(messages)
+    return report_failed(messages, len(images))
 
 
 def _each(
@@ -151,16 +142,13 @@ def _each(
 
 def _check(arguments: Arguments) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
-    literals, faults = arguments.literals, []
-    if not names_a_model(arguments):
-        faults.append(f"no model. {WAYS_TO_NAME_A_MODEL}")
-    if arguments.multirun or arguments.cfg:
-        faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
+    literals = arguments.literals
+    if names_onnx_file(arguments):
+        faults = _onnx_faults(arguments) + value_faults(literals)
+    else:
+        faults = start_faults(arguments, verb="predict", does="runs one model")
     faults += image_faults(literals.get("image"))
-    if "threshold" in literals and not _is_share(literals["threshold"]):
-        faults.append(f"threshold={literals['threshold']}: must be a number from 0 to 1.")
     faults += drawing_faults(literals)
-    faults += _onnx_faults(arguments) if names_onnx_file(arguments) else literal_faults(arguments)
     faults += large_faults(literals)
     faults += engine_faults(literals)
     if literals.get("engine", "local") == "local" and "workers" in literals:
@@ -182,6 +170,8 @@ def _onnx_faults(arguments: Arguments) -> list[str]:
     """What is wrong with an exported file, or does not go together with one."""
     literals = arguments.literals
     faults = []
+    if arguments.multirun or arguments.cfg:
+        faults.append("-m and --cfg belong to `build`; `predict` runs one model.")
     if not user_path(literals["recipe"]).is_file():
         faults.append(f"recipe={literals['recipe']}: no such file.")
     if arguments.overrides:
@@ -196,13 +186,6 @@ def _onnx_faults(arguments: Arguments) -> list[str]:
     if literals.get("engine", "local") != "local":
         faults.append(f"engine={literals['engine']}: an exported file runs on this machine.")
     return faults
-
-
-def _is_share(text: str) -> bool:
-    try:
-        return 0.0 <= float(text) <= 1.0
-    except ValueError:
-        return False
 
 
 def _outputs(arguments: Arguments, images: list[Path]) -> dict[Path, Path]:

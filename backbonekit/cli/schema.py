@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backbonekit.cli.arguments import import_parts, parse_arguments
+from backbonekit.cli.messages import write_error
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.json_schema import FILES, json_schema, modeline, schema_text
@@ -57,7 +58,7 @@ def main(words: Sequence[str]) -> int:
         faults += found
         _write(schema_text(schema), None if output is None else _path(output, file, several=kind == ALL))
     for fault in dict.fromkeys(faults):
-        print(f"error: {printable(fault)}", file=sys.stderr)
+        write_error(fault)
     return 1 if faults else 0
 
 

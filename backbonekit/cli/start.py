@@ -1,12 +1,14 @@
 """The model that a command line names: by recipe=, by model=, or by its parts; checked before torch is imported."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import Arguments
+from backbonekit.cli.values import value_faults
 from backbonekit.contract.garbage import nothing_collected
+from backbonekit.contract.progress import waiting
 from backbonekit.errors import StorageError, nearest
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.recipe.config_roots import is_folder
@@ -60,12 +62,20 @@ def names_onnx_file(arguments: Arguments) -> bool:
     return arguments.literals.get("recipe", "").lower().endswith(".onnx")
 
 
-def literal_faults(arguments: Arguments) -> list[str]:
-    """What is wrong with recipe=, device= and seed=, as far as it shows without torch and without a network."""
+def start_faults(arguments: Arguments, *, verb: str, does: str) -> list[str]:
+    """The first checks of a verb that works with one model: a model is named, nothing of `build` is there, and the
+    arguments have values that they may have. `does`: what the verb does with its model."""
+    faults = [] if names_a_model(arguments) else [f"no model. {WAYS_TO_NAME_A_MODEL}"]
+    if arguments.multirun or arguments.cfg:
+        faults.append(f"-m and --cfg belong to `build`; `{verb}` {does}.")
+    return faults + literal_faults(arguments)
+
+
+def literal_faults(arguments: Arguments, own: Collection[str] = ()) -> list[str]:
+    """What is wrong with recipe=, device= and the arguments of `cli/values.py` but those in `own`, as far as it shows
+    without torch and without a network."""
     literals = arguments.literals
-    faults = []
-    if not literals.get("seed", "0").isdecimal():
-        faults.append(f"seed={literals['seed']}: must be a whole number from 0.")
+    faults = value_faults(literals, own)
     device = literals.get("device", "cpu")
     if _DEVICE.fullmatch(device) is None:
         hint = "the first GPU is cuda." if device.lower() in _SAID_FOR_CUDA else "use cpu, cuda, cuda:1, mps or xpu."
@@ -82,8 +92,6 @@ def literal_faults(arguments: Arguments) -> list[str]:
 def save_faults(literals: Mapping[str, str]) -> list[str]:
     """What is wrong with save= and overwrite=: a folder that holds a model keeps it unless overwrite=true says so."""
     overwrite, save = literals.get("overwrite", "false"), literals.get("save")
-    if overwrite not in ("true", "false"):
-        return [f"overwrite={overwrite}: must be true or false."]
     if save is None:
         return []
     if not save:
@@ -152,18 +160,21 @@ def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedMode
     """The model of recipe= or model= or of the parts given, on the device of device=."""
     seed = int(arguments.literals.get("seed", "0"))
     if "weights" in arguments.literals:
-        model = _filled(arguments, overrides, seed)
+        with waiting("opening the model"):
+            model = _filled(arguments, overrides, seed)
     elif "recipe" in arguments.literals:
-        from backbonekit.assembly.load import load_model
-
         where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
-        model = load_model(where, overrides, revision=revision, seed=seed)
+        with waiting("opening the model"):
+            from backbonekit.assembly.load import load_model
+
+            model = load_model(where, overrides, revision=revision, seed=seed)
     else:
         # The recipe is checked before torch is imported: a mistake is reported in under a second.
         recipe = compose_recipe(start_of(arguments), overrides, config_dir=arguments.config_dir)
-        from backbonekit.assembly.build import build_composed
+        with waiting("building the model"):
+            from backbonekit.assembly.build import build_composed
 
-        model = build_composed(recipe, seed=seed)
+            model = build_composed(recipe, seed=seed)
     from backbonekit.assembly.inference import pick_device
 
     return model.to(pick_device(arguments.literals.get("device", "cpu")))

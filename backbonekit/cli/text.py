@@ -1,43 +1,75 @@
-"""Text for the terminal: tables, and names that cannot steer it."""
+"""Text for the terminal: tables within its width, and names that cannot steer it."""
 
-from collections.abc import Sequence
-from shutil import get_terminal_size
+import os
+import shutil
+import sys
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
 import yaml
 
-_NARROWEST = 12  # columns that a wrapped cell keeps
-_GAP = 2  # spaces between columns
+_NARROWEST = 8  # columns that are left of a cell of words in a narrow terminal
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Columns as wide as their widest cell; those in `right` are flush right."""
+def terminal_width() -> int | None:
+    """The columns of the terminal; None where standard output is a file or a pipe, which have no edge. The variable
+    COLUMNS overrules both."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[int] = (),
+    widest: int | None = None,
+) -> str:
+    """Columns as wide as their widest cell; those in `right` are flush right. Cells of words are broken into lines
+    where the terminal is narrower, or a cell longer than `widest`."""
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    if widest is not None:
+        widths = [width if column in right else min(width, widest) for column, width in enumerate(widths)]
+    widths = _within(widths, terminal_width(), right)
 
-    def line(row: Sequence[str]) -> str:
-        cells = [
+    def line(cells: Sequence[str]) -> str:
+        padded = [
             cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
         ]
-        return "  ".join(cells).rstrip()
+        return "  ".join(padded).rstrip()
 
-    return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, rows)])
+    def lines(row: Sequence[str]) -> list[str]:
+        columns = [_broken(cell, width) for cell, width in zip(row, widths, strict=True)]
+        return [line(cells) for cells in zip_longest(*columns, fillvalue="")]
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([*lines(header), rule, *(one for row in rows for one in lines(row))])
 
 
-def fitted_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """A table no wider than the terminal: the widest columns are wrapped. As wide as it is where there is none."""
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    limit = get_terminal_size((0, 0)).columns
-    room = (limit or sum(widths) + _GAP * len(widths)) - _GAP * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > _NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    lines = []
-    for row in rows:
-        cells = [wrap(cell, width, break_on_hyphens=False) or [""] for cell, width in zip(row, widths, strict=True)]
-        height = max(map(len, cells))
-        lines += list(zip(*(cell + [""] * (height - len(cell)) for cell in cells), strict=True))
-    return table(header, lines, right=right)
+def _within(widths: list[int], total: int | None, right: Collection[int]) -> list[int]:
+    """The widths with the widest columns of words narrowed until the row fits into `total`. Numbers stay whole."""
+    widths = list(widths)
+    words = [column for column in range(len(widths)) if column not in right]
+    while total is not None and words and sum(widths) + 2 * (len(widths) - 1) > total:
+        widest = max(words, key=lambda column: widths[column])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
+
+
+def _broken(cell: str, width: int) -> list[str]:
+    """A cell in lines of at most `width`; further lines are indented as the first one is."""
+    if len(cell) <= width:
+        return [cell]
+    indent = " " * min(len(cell) - len(cell.lstrip()), width // 2)
+    found = wrap(cell.strip(), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return found or [""]
 
 
 def value_text(value: Any) -> str:

@@ -1,14 +1,17 @@
 """`backbonekit train`: an experiment becomes a folder with a trained, measured model."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.arguments import Arguments, help_text, import_parts, parse_arguments
+from backbonekit.cli.messages import note, status
 from backbonekit.cli.reports import report_faults, write_report
 from backbonekit.cli.start import PUBLISHED_WEIGHTS, literal_faults
 from backbonekit.cli.text import printable
+from backbonekit.cli.values import value_faults
 from backbonekit.contract.processes import is_first_process
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.config_roots import is_folder
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
     from backbonekit.lightning.best_model import BestModel
     from backbonekit.recipe.recipe import Recipe
 
-KNOWN = ("experiment", "recipe", "revision", "save", "overwrite", "resume", "report")
+KNOWN = ("experiment", "recipe", "revision", "save", "overwrite", "resume", "report", "format")
+_SAID = ("resume", "report", "format")  # what goes with resume=
 EXPERIMENT, CHECKPOINT = "experiment.yaml", "last.ckpt"
 _FILES_OF_A_RUN = (EXPERIMENT, CHECKPOINT, "recipe.yaml", "config.json", "model.safetensors")
 _RESUMED = ("trainer", "data")  # the sections that a resumed run may change
@@ -44,6 +48,7 @@ FLAGS = """
   --config-dir DIR  a folder of your own recipes and experiments; they win over shipped ones of the same name
   --cfg job         print the composed experiment and stop
   --import MODULE   load a module that registers parts or data formats of your own
+  -q, --quiet       no notes and no progress: results and errors alone
 
 The folder then holds the model of the best validation (open it by recipe=FOLDER), experiment.yaml, scores.json,
 metrics.csv, and last.ckpt, from which resume=FOLDER goes on after Ctrl-C, a crash or a full disk.
@@ -53,7 +58,7 @@ metrics.csv, and last.ckpt, from which resume=FOLDER goes on after Ctrl-C, a cra
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words, KNOWN)
     if arguments.help:
-        print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN) + FLAGS)
+        print(help_text(USAGE, KNOWN, FLAGS), end="")
         return 0
     import_parts(arguments.imports)
     if "resume" in arguments.literals:
@@ -88,9 +93,10 @@ def _composed(arguments: Arguments) -> Experiment:
 
 def _resumed(arguments: Arguments, folder: Path) -> Experiment:
     """The experiment of a run that is resumed, with other settings of its trainer or other paths of its data."""
-    given = [f"{name}=" for name in KNOWN if name in arguments.literals and name not in ("resume", "report")]
+    given = [f"{name}=" for name in KNOWN if name in arguments.literals and name not in _SAID]
     given += ["model="] if arguments.model is not None else []
     edits, faults = parse_overrides(arguments.overrides)
+    faults += value_faults({name: arguments.literals[name] for name in _SAID if name in arguments.literals})
     faults += report_faults(arguments.literals)
     if given:
         faults.append(f"resume= goes on with the run as it is; leave {', '.join(given)} out.")
@@ -112,14 +118,12 @@ def _resumed(arguments: Arguments, folder: Path) -> Experiment:
 def _check(arguments: Arguments, experiment: Experiment) -> None:
     """Raises RecipeError with every fault that shows before torch is imported."""
     save, overwrite = arguments.literals.get("save"), arguments.literals.get("overwrite", "false")
-    faults = []
+    faults: list[str] = []
     if experiment.data is None:
         faults.append("no data: give data=FORMAT with its options, such as data=coco data.root=photos.")
     if not save:
         faults.append("save= is missing: the folder that the trained model is written to.")
-    if overwrite not in ("true", "false"):
-        faults.append(f"overwrite={overwrite}: must be true or false.")
-    elif save and overwrite == "false" and is_first_process():
+    if save and overwrite == "false" and is_first_process():
         folder = Path(save).expanduser()
         held = [name for name in _FILES_OF_A_RUN if (folder / name).is_file()] if is_folder(folder) else []
         if held:
@@ -144,8 +148,8 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
     known = experiment.with_labels(source.labels)
     is_first = is_first_process()
     if is_first:
-        for note in (*experiment.notes, *_class_notes(experiment, known)):
-            print(f"note: {printable(note)}", file=sys.stderr)
+        for one in (*experiment.notes, *_class_notes(experiment, known)):
+            note(one)
     try:
         build = _noting_random_weights(_builder(arguments, experiment.trainer.seed))
         best = run_experiment(known, folder, source=source, build=build, steps=steps, resume=resume)
@@ -153,9 +157,12 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
         if is_first:
             print(f"interrupted; go on with: backbonekit train resume={folder}", file=sys.stderr)
         return 130
-    if is_first:
-        if "report" in arguments.literals:
-            print(_report(arguments.literals["report"], folder, source, best), file=sys.stderr)
+    if is_first and "report" in arguments.literals:
+        status(_report(arguments.literals["report"], folder, source, best))
+    if is_first and arguments.literals.get("format") == "json":
+        epoch = None if best.epoch is None else best.epoch + 1
+        print(json.dumps({"folder": str(folder), "metric": best.name, "value": best.value, "epoch": epoch}))
+    elif is_first:
         score = "" if best.name is None else f" ({best.name} {best.value:.4g}, epoch {(best.epoch or 0) + 1})"
         print(f"saved to {printable(str(folder))}{score}")
     return 0
@@ -203,7 +210,7 @@ def _noting_random_weights(build: "Callable[[Recipe], ComposedModel]") -> "Calla
         model = build(recipe)
         report = model.weight_report
         if is_first_process() and report is not None and report.pretrained_share == 0:
-            print(f"note: all weights are random at the start. {PUBLISHED_WEIGHTS}", file=sys.stderr)
+            note(f"all weights are random at the start. {PUBLISHED_WEIGHTS}")
         return model
 
     return built

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 
-from backbonekit.cli.text import printable
+from backbonekit.cli.messages import QUIET, write_error
+from backbonekit.contract.progress import quiet
 from backbonekit.errors import ContractError, RecipeError, StorageError, WeightsError, nearest
 
 # verb -> (module with `main(words) -> exit code`, what it does). Imported when called, so that help is instant.
@@ -28,16 +30,29 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 # What people type for something that has another name here, or that is done in Python.
 INSTEAD: dict[str, str] = {
-    **dict.fromkeys(("fit", "finetune"), "use `train`."),
-    **dict.fromkeys(("test", "eval", "val", "score"), "use `evaluate`."),
-    **dict.fromkeys(("onnx", "deploy"), "use `export`."),
-    "save": "use `build ... save=FOLDER`.",
-    **dict.fromkeys(("draw", "infer", "inference", "run"), "use `predict`."),
+    **dict.fromkeys(("fit", "finetune", "fine-tune", "learn"), "use `train`."),
+    "resume": "use `train resume=FOLDER`.",
+    **dict.fromkeys(("test", "eval", "val", "validate", "score", "metrics"), "use `evaluate`."),
+    **dict.fromkeys(("onnx", "deploy", "trace"), "use `export`."),
+    **dict.fromkeys(("save", "download", "pull"), "use `build ... save=FOLDER`."),
+    **dict.fromkeys(("push", "upload"), "use `model.push_to_hub(...)` in Python; docs/sharing.md has the lines."),
+    **dict.fromkeys(("draw", "infer", "inference", "run", "detect", "segment", "classify", "demo"), "use `predict`."),
     **dict.fromkeys(("embed", "embeddings", "extract"), "use `features`."),
     **dict.fromkeys(("compare", "difference"), "use `diff`."),
-    **dict.fromkeys(("why", "trace"), "use `explain`."),
     **dict.fromkeys(("see", "visualize", "visualise", "attention"), "use `look`."),
+    **dict.fromkeys(("benchmark", "profile", "speed", "time"), "use `bench`."),
+    **dict.fromkeys(("verify", "lint", "dataset", "data"), "use `check` for a data set, `build` for a recipe."),
+    **dict.fromkeys(("models", "backbones", "necks", "heads", "search", "find"), "use `list`, such as `list models`."),
+    "version": "use `backbonekit --version`.",
+    "why": "use `explain`.",
     **dict.fromkeys(("show", "info"), "use `inspect`, or `build` to see the shapes too."),
+}
+# The verb that a line is for which starts with this key.
+_VERB_OF = {
+    **dict.fromkeys(("image", "task", "tile", "threshold"), "predict"),
+    **dict.fromkeys(("experiment", "resume", "trainer", "optimisation"), "train"),
+    **dict.fromkeys(("data",), "check"),
+    **dict.fromkeys(("pool",), "features"),
 }
 USAGE = """usage: backbonekit VERB [key=value ...]
 
@@ -61,11 +76,14 @@ examples:
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1
 
-`backbonekit VERB --help` explains one verb, `backbonekit --version` prints the version.
+`backbonekit VERB --help` explains one verb with examples, `backbonekit --version` prints the version. Of every verb:
+  -q, --quiet    no notes and no progress: results and errors alone
+  format=json    results as JSON on standard output, with nothing beside them
+Colours and bars are for terminals; NO_COLOR=1 turns colours off.
 
 exit codes:
   0    done
-  1    partly done: an image could not be read, or a combination of -m was refused
+  1    partly done: an image could not be read, or a combination of -m was refused; of check: something is wrong
   2    refused: the message on standard error says what to change
   130  interrupted with Ctrl-C
 """
@@ -75,7 +93,9 @@ def run_verb(verb: str, words: Sequence[str]) -> int:
     """Runs one verb and returns its exit code (see USAGE)."""
     if "--version" in words:
         return _print_version()
-    return guarded(lambda: import_module(VERBS[verb][0]).main(list(words)))
+    rest = [word for word in words if word not in QUIET]
+    with quiet(len(rest) < len(words)):
+        return guarded(lambda: import_module(VERBS[verb][0]).main(rest))
 
 
 def guarded(action: Callable[[], int]) -> int:
@@ -83,7 +103,7 @@ def guarded(action: Callable[[], int]) -> int:
     try:
         return action()
     except (RecipeError, ContractError, WeightsError, StorageError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        write_error(str(error))
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -94,23 +114,42 @@ def guarded(action: Callable[[], int]) -> int:
         return 0
     except OSError as error:  # a path that may not be used, in a plugin for one
         where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {printable(f'{where}{error.strerror or error}')}.", file=sys.stderr)
+        write_error(f"{where}{error.strerror or error}.")
         return 2
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """`backbonekit VERB ...`"""
     words = list(sys.argv[1:] if words is None else words)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(USAGE.format(verbs="\n".join(f"  {verb:<12}{what}" for verb, (_, what) in VERBS.items())), end="")
+    # Before the verb, -q and help mean what they mean behind it.
+    before = [word for word in words[:1] if word in QUIET]
+    words = [*words[len(before) :], *before]
+    if words[:1] == ["help"] and words[1:2] and words[1] in VERBS:
+        words = [words[1], "--help"]
+    if not words or words[0] in ("-h", "--help", "help", *QUIET):
+        width = max(map(len, VERBS)) + 2
+        print(USAGE.format(verbs="\n".join(f"  {verb:<{width}}{what}" for verb, (_, what) in VERBS.items())), end="")
         return 0
     if words[0] == "--version":
         return _print_version()
     if words[0] not in VERBS:
-        hint = INSTEAD.get(words[0].lower()) or nearest(words[0], VERBS)
-        print(f"error: no verb {printable(words[0])!r}; {hint}", file=sys.stderr)
+        write_error(f"no verb {words[0]!r}; {_hint(words[0])}")
         return 2
     return run_verb(words[0], words[1:])
+
+
+def _hint(word: str) -> str:
+    """What to type in place of a verb that does not exist."""
+    key = word.partition("=")[0].partition(".")[0]
+    if "=" in word and not word.startswith("-"):
+        return f"the verb comes first: backbonekit {_VERB_OF.get(key, 'build')} {word}."
+    if word.startswith("-"):
+        return "the verb comes first: backbonekit VERB [key=value ...]."
+    if Path(word).is_file() and Path(word).suffix.lower() not in (".yaml", ".yml", ".py"):
+        return f"use `predict ... image={word}`."
+    if Path(word).exists() or word.count("/") == 1:
+        return f"use `inspect {word}`, or `build recipe={word}`."
+    return INSTEAD.get(word.lower()) or f"{nearest(word, VERBS)} `backbonekit --help` explains each."
 
 
 def _print_version() -> int:

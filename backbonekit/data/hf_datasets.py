@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face Hub, or folders in their formats, by the names of columns."""
 
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,7 +31,7 @@ class HfDatasets:
     `box_key`, `category_key`: in them, the lists of boxes and of classes. `box_format`: of their boxes: x, y, width,
     height, or two corners, in pixels. `segmentation_column`: its map of classes. `depth_column`: its depth map.
     `scale`: what its depths are multiplied by. `names`: the classes by number; null: those of the column, where it has
-    names.
+    names. `skip_broken`: leave out rows whose image or target cannot be read, for which every row is read once.
 
     Needs the package `datasets`: pip install 'backbonekit[datasets]'.
     """
@@ -54,6 +55,7 @@ class HfDatasets:
         depth_column: str | None = None,
         scale: Annotated[float, Range(1e-9, 1e9)] = 1.0,
         names: Annotated[tuple[str, ...], Length(100_000)] | None = None,
+        skip_broken: bool = False,
     ) -> None:
         given = {"train": train, "val": val, "test": test}
         self._given = {name: split for name, split in given.items() if split is not None}
@@ -69,7 +71,9 @@ class HfDatasets:
         self._box_format = box_format
         self._scale = scale
         self._names = names
+        self._skip_broken = skip_broken
         self._opened: dict[str, Any] = {}
+        self._splits: dict[str, TableSplit] = {}
         if not self._given:
             raise RecipeError(
                 "no split: give at least one of data.train, data.val, data.test, such as data.train=train."
@@ -96,6 +100,17 @@ class HfDatasets:
         return None if names is None else Labels(names)
 
     def split(self, name: str) -> "TableSplit":
+        """Raises RecipeError for a split that was not given, or of which nothing can be used."""
+        if name not in self._splits:
+            split = self.examined(name)
+            split = split.without_unreadable() if self._skip_broken else split
+            if not len(split):
+                raise RecipeError(f"data.{name}={self._given[name]}: no image of it can be used.")
+            self._splits[name] = split
+        return self._splits[name]
+
+    def examined(self, name: str) -> "TableSplit":
+        """All rows of a split; none is decoded."""
         if name not in self._given:
             raise RecipeError(f"data has no split {name!r}; {nearest(name, self._given)} Give data.{name}=...")
         shown = f"{self._where[0]}[{self._given[name]}]"
@@ -115,7 +130,8 @@ class HfDatasets:
 
 
 class TableSplit:
-    """A `Split` of the rows of a table. `shown`: its name in messages; the rest as the options of `HfDatasets`."""
+    """A `Split` of the rows of a table. `shown`: its name in messages; the rest as the options of `HfDatasets`. A row
+    keeps its number where others are left out."""
 
     def __init__(
         self,
@@ -132,18 +148,32 @@ class TableSplit:
         self._box_key, self._category_key = keys
         self._box_format = box_format
         self._scale = scale
+        self._kept = np.arange(len(table))
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._kept)
 
     def name(self, index: int) -> str:
-        return f"{self._shown}[{index}]"
+        return f"{self._shown}[{self.image_id(index)}]"
 
     def image_id(self, index: int) -> int:
-        return index
+        return int(self._kept[index])
+
+    def without_unreadable(self) -> "TableSplit":
+        """Without the rows whose image or target cannot be read: every one is read once."""
+        rest = copy(self)
+        rest._kept = self._kept[[self._is_readable(index) for index in range(len(self))]]
+        return rest
+
+    def _is_readable(self, index: int) -> bool:
+        try:
+            self[index]
+        except StorageError:
+            return False
+        return True
 
     def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
-        row = self._table[int(index)]
+        row = self._table[self.image_id(index)]
         try:
             image = self._decoded(row[self._columns["image"]], index)
             target = self._target(row, size_of(image), index)
@@ -151,7 +181,7 @@ class TableSplit:
             raise
         except (ValueError, TypeError, KeyError) as error:
             raise StorageError(f"{self.name(index)}: {error}") from error
-        return image, {**target, "image_id": index}
+        return image, {**target, "image_id": self.image_id(index)}
 
     def _target(self, row: Mapping[str, Any], size: tuple[int, int], index: int) -> dict[str, Any]:
         target: dict[str, Any] = {}

@@ -103,8 +103,14 @@ class DataModule(LightningDataModule):
             return _Indexed(split)
         from backbonekit.data.augmented_split import AugmentedSplit
 
-        label = self.processor.ignore_label
-        return AugmentedSplit(split, self.steps, seed=self.seed, labels=self.source.labels, ignore_label=label)
+        return AugmentedSplit(
+            split,
+            self.steps,
+            seed=self.seed,
+            labels=self.source.labels,
+            ignore_label=self.processor.ignore_label,
+            task_ignore_labels={task: self.processor.ignore_label_of(task) for task in self.processor.tasks},
+        )
 
     def _share(self) -> tuple[int, int, int]:
         """Images of one batch of one process, the number of processes, and the number of this one."""

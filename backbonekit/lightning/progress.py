@@ -5,8 +5,8 @@ import time
 from typing import Any
 
 from lightning.pytorch import Callback
-from tqdm import tqdm
 
+from backbonekit.contract.progress import bar, is_quiet
 from backbonekit.lightning.best_model import BestModel
 
 
@@ -23,9 +23,7 @@ class Progress(Callback):
         self._since, self._losses = time.perf_counter(), []
         if trainer.is_global_zero:
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            # No bar (disable=None) where standard error is no terminal.
-            total = int(trainer.num_training_batches)
-            self._bar = tqdm(total=total, desc=title, unit=" batches", leave=False, disable=None, file=sys.stderr)
+            self._bar = bar(int(trainer.num_training_batches), unit="batches", title=title)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.log_every_n_steps == 0 or batch_idx + 1 == trainer.num_training_batches:
@@ -49,7 +47,8 @@ class Progress(Callback):
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         seconds = time.perf_counter() - self._since
         title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        sys.stderr.write(f"{title}  {text}{best}  {seconds:.0f} s\n")
+        if not is_quiet():
+            sys.stderr.write(f"{title}  {text}{best}  {seconds:.0f} s\n")
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self._close()

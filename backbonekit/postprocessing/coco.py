@@ -30,12 +30,12 @@ class CocoResults:
     does; the ids of two tasks may be the same.
     """
 
-    def __init__(self, path: str | Path, labels: Labels | LabelsByTask | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path | None, labels: Labels | LabelsByTask | None = None) -> None:
+        """`path`: None for `content` alone, whose maps have no file."""
+        self.path = None if path is None else Path(path)
         self.labels = labels
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
-        self._maps = self.path.with_name(f"{self.path.stem}_maps")
 
     def add(self, name: str, size: tuple[int, int], result: Result | dict[str, Result]) -> None:
         """`name`: the image's file name. `size`: its (height, width). Label maps are written at once."""
@@ -45,13 +45,15 @@ class CocoResults:
             stem = f"{image_id:06d}_{Path(name).stem}" + (f"_{task}" if task else "")
             for entry in kind_of(one).entries(one, labels_of(self.labels, task), partial(self._beside, stem)):
                 named = {"task": task} if task else {}
-                self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **named, **entry})
+                known = {key: value for key, value in entry.items() if key != "file_name" or value}
+                self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **named, **known})
 
     def write(self) -> None:
         """Replaces the JSON file in one step. Raises StorageError.
 
         A file that ends in `.jsonl` has one line for each image instead: its entry, with its `annotations`.
         """
+        assert self.path is not None
         if self.path.suffix.lower() == ".jsonl":
             of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in self.images}
             for annotation in self.annotations:
@@ -59,20 +61,26 @@ class CocoResults:
             lines = [{**image, "annotations": of_image[image["id"]]} for image in self.images]
             write_file(self.path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode())
             return
+        write_file(self.path, json.dumps(self.content(), allow_nan=False).encode())
+
+    def content(self) -> dict[str, Any]:
+        """Plain data: what `write` writes."""
         given = self.labels.values() if isinstance(self.labels, Mapping) else [self.labels]
         own = any(one is not None and one.category_ids is not None for one in given)
-        content = {
+        return {
             "info": {"description": f"Results of a backbonekit model. {_OWN_IDS if own else _INDICES}"},
             "images": self.images,
             "categories": self._every_category(),
             "annotations": self.annotations,
         }
-        write_file(self.path, json.dumps(content, allow_nan=False).encode())
 
     def _beside(self, stem: str, content: bytes) -> str:
-        path = self._maps / f"{stem}.png"
-        write_file(path, content)
-        return f"{self._maps.name}/{path.name}"
+        """The map's file name; empty where there is no file to lie beside."""
+        if self.path is None:
+            return ""
+        maps = self.path.with_name(f"{self.path.stem}_maps")
+        write_file(maps / f"{stem}.png", content)
+        return f"{maps.name}/{stem}.png"
 
     def _every_category(self) -> list[dict[str, Any]]:
         if not isinstance(self.labels, Mapping):

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from backbonekit.contract.progress import is_quiet
 from backbonekit.errors import StorageError
 from backbonekit.weights.untrusted_files import git_hash_of, sha256_of
 
@@ -148,7 +149,9 @@ def download(identifier: str, filename: str, commit: str, *, limit: int | None =
     since = time.time_ns()
     path = Path(
         _call(
-            lambda: hf_hub_download(identifier, filename, revision=commit, cache_dir=cache, token=token),
+            lambda: _silent_if_quiet(
+                lambda: hf_hub_download(identifier, filename, revision=commit, cache_dir=cache, token=token)
+            ),
             identifier,
             commit,
             filename,
@@ -231,6 +234,19 @@ def _within(seconds: float, action: Callable[[], Result]) -> Result:
     if not succeeded:
         raise value
     return value
+
+
+def _silent_if_quiet(action: Callable[[], Result]) -> Result:
+    """Without the client's own bar of a download, where nothing but results and errors is to be seen."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if not is_quiet() or are_progress_bars_disabled():
+        return action()
+    disable_progress_bars()
+    try:
+        return action()
+    finally:
+        enable_progress_bars()
 
 
 def _is_passing(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from backbonekit.cli.verbs import run_verb
 from backbonekit.contract.datasets import DataSource, Split
 from backbonekit.contract.labels import Labels
 from backbonekit.data import open_data
@@ -107,3 +108,37 @@ def test_a_broken_image_is_named_by_its_row(saved, tmp_path):
     datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "broken")
     with pytest.raises(StorageError, match=r"broken\[train\]\[0\]: broken image"):
         opened(tmp_path / "broken", label_column="label").split("train")[0]
+
+
+def test_skip_broken_leaves_rows_out_that_cannot_be_read(tmp_path, capsys):
+    content = io.BytesIO()
+    IMAGE.save(content, "PNG")
+    whole, cut = ({"bytes": content.getvalue()[:end], "path": None} for end in (None, 60))
+    boxes = [[[1, 2, 3, 4]], [[1, 2, 3, 4]], [[1, 2, -3, 4]], []]
+    rows = {
+        "image": [cut, whole, whole, whole],
+        "objects": [{"bbox": each, "category": [0] * len(each)} for each in boxes],
+    }
+    numbers = datasets.Sequence(datasets.Sequence(datasets.Value("float32")))
+    objects = {"bbox": numbers, "category": datasets.Sequence(datasets.Value("int64"))}
+    features = datasets.Features({"image": datasets.Image(), "objects": objects})
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(tmp_path / "some")
+    settings = {"objects_column": "objects", "names": ["dog"]}
+    every = opened(tmp_path / "some", **settings).split("train")
+    assert len(every) == 4
+    rest = opened(tmp_path / "some", **settings, skip_broken=True).split("train")
+    assert [(rest.image_id(index), rest.name(index)) for index in range(len(rest))] == [
+        (1, f"{tmp_path}/some[train][1]"),
+        (3, f"{tmp_path}/some[train][3]"),
+    ]
+    assert [target["image_id"] for _, target in rest] == [1, 3]
+    words = [f"data.dataset={tmp_path}/some", "data.train=train", "data.objects_column=objects", "data.names=[dog]"]
+    assert run_verb("check", ["data=hf_datasets", *words, "data.skip_broken=true"]) == 1
+    out = capsys.readouterr().out
+    assert "train: 2 images" in out
+    assert "some[train][0]: broken image" in out
+    datasets.Dataset.from_dict({key: each[:1] for key, each in rows.items()}, features=features).save_to_disk(
+        tmp_path / "none"
+    )
+    with pytest.raises(RecipeError, match=r"data.train=train: no image of it can be used"):
+        opened(tmp_path / "none", **settings, skip_broken=True).split("train")

@@ -1,12 +1,17 @@
 """An image and its target moved together: resized, cut, surrounded, mirrored. Targets move as the processor moves
 them."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import torch
 import torchvision.transforms.v2.functional as functional
 from torch import Tensor
 from torchvision.ops import masks_to_boxes
 
 from backbonekit.contract.processing import IMAGENET_MEAN, Geometry
+from backbonekit.contract.targets import own_key
 from backbonekit.data.augmentation.sample import Sample
 from backbonekit.errors import ContractError
 from backbonekit.image_processing.coco import cut_boxes
@@ -28,14 +33,15 @@ def window(
     """
     resized = sample.size if resized is None else resized
     geometry = Geometry(sample.size, resized, offset, size, size)
-    target = {key: value for key, value in sample.target.items() if key not in _OUTDATED}
-    moved = move_target(target, geometry, sample.ignore_label)  # type: ignore[arg-type]
     image = sample.image
     if resized != sample.size:
         image = functional.resize(image, list(resized), antialias=True)
-    result = Sample(_cut(image, size, offset), moved, sample.labels, sample.ignore_label)
-    result = _visible(result)
-    return _around_masks(result) if size != resized else result
+    image, moved = _cut(image, size, offset), {}
+    for task, one in sample.by_task().items():
+        target: Any = {key: value for key, value in one.target.items() if key not in _OUTDATED}
+        shown = _visible(replace(one, image=image, target=move_target(target, geometry, one.ignore_label)))
+        moved[task] = (_around_masks(shown) if size != resized else shown).target
+    return replace(sample, image=image, target=_joined(moved))
 
 
 def flipped(sample: Sample, axis: int, keypoint_pairs: tuple[tuple[int, int], ...] | None = None) -> Sample:
@@ -44,6 +50,11 @@ def flipped(sample: Sample, axis: int, keypoint_pairs: tuple[tuple[int, int], ..
     `keypoint_pairs`: of -1, the numbers of keypoints that change their sides; None: by their names, `left_eye` and
     `right_eye`. Raises ContractError where neither is known.
     """
+    targets = {task: _flipped(one, axis, keypoint_pairs) for task, one in sample.by_task().items()}
+    return replace(sample, image=sample.image.flip(axis), target=_joined(targets))
+
+
+def _flipped(sample: Sample, axis: int, keypoint_pairs: tuple[tuple[int, int], ...] | None) -> dict[str, Any]:
     target = dict(sample.target)
     length = sample.image.shape[axis]
     first = 0 if axis == -1 else 1
@@ -58,7 +69,12 @@ def flipped(sample: Sample, axis: int, keypoint_pairs: tuple[tuple[int, int], ..
         points = target["keypoints"].clone()
         points[..., first] = length - points[..., first]
         target["keypoints"] = points[:, _mirrored(points.shape[1], sample, keypoint_pairs)] if axis == -1 else points
-    return Sample(sample.image.flip(axis), target, sample.labels, sample.ignore_label)
+    return target
+
+
+def _joined(targets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One target of those by task."""
+    return {own_key(task, key): value for task, target in targets.items() for key, value in target.items()}
 
 
 def mean_colour(image: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """An image with its target while it is augmented, and what a step is."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,18 +20,32 @@ _PLAIN_MODES = ("L", "RGB", "RGBA", "F", "I;16", "I")  # whose arrays are their 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """`image`: [channels, height, width], uint8, float32, or int32 of other whole numbers. `target`: tensors of
-    docs/targets.md, in pixels of the image. `labels`: the classes, or the names of keypoints, which tell left and right
-    ones apart; None: unknown. `ignore_label`: of pixels of the segmentation that a step adds."""
+    docs/targets.md, in pixels of the image; those of one task alone are "TASK.KEY". `labels`: the classes, or the names
+    of keypoints, which tell left and right ones apart; None: unknown. `ignore_label`: of pixels of the segmentation
+    that a step adds; `task_ignore_labels`: of that of one task alone, where it is another one."""
 
     image: Tensor
     target: Mapping[str, Any]
     labels: Labels | None = None
     ignore_label: int = IGNORE_LABEL
+    task_ignore_labels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.image.shape[-2], self.image.shape[-1]
+
+    def by_task(self) -> dict[str, "Sample"]:
+        """The same image with the keys of all tasks under '', and with those of each task alone, without its name."""
+        targets: dict[str, dict[str, Any]] = {"": {}}
+        for key, value in self.target.items():
+            task, _, own = key.rpartition(".")
+            targets.setdefault(task, {})[own] = value
+        labels = {"": self.ignore_label, **self.task_ignore_labels}
+        return {
+            task: replace(self, target=target, ignore_label=labels.get(task, self.ignore_label))
+            for task, target in targets.items()
+        }
 
     def with_target(self, **changed: Any) -> "Sample":
         return replace(self, target={**self.target, **changed})
