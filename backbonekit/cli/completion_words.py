@@ -29,18 +29,6 @@ _FREE = (
     *("seed", "size", "tile", "overlap", "threshold", "bands", "num_names"),
     *("batch_size", "repeats", "workers", "revision"),
 )
-    "seed",
-    "size",
-    "tile",
-    "overlap",
-    "threshold",
-    "bands",
-    "num_names",
-    "batch_size",
-    "repeats",
-    "workers",
-    "revision",
-)
 _VALUES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(SWITCHES, _BOOLEANS),
     "device": ("cpu", "cuda", "mps", "xpu"),

@@ -151,7 +151,8 @@ def _run(experiment: Experiment, folder: Path, arguments: Arguments, *, resume: 
         for one in (*experiment.notes, *_class_notes(experiment, known)):
             note(one)
     try:
-        build = _noting_random_weights(_builder(arguments, experiment.trainer.seed))
+        build = _builder(arguments, experiment.trainer.seed)
+        build = build if resume else _noting_random_weights(build)
         best = run_experiment(known, folder, source=source, build=build, steps=steps, resume=resume)
     except Interrupted:
         if is_first:
@@ -204,13 +205,16 @@ def _builder(arguments: Arguments, seed: int) -> "Callable[[Recipe], ComposedMod
 
 
 def _noting_random_weights(build: "Callable[[Recipe], ComposedModel]") -> "Callable[[Recipe], ComposedModel]":
-    """Training from a random start is seldom what is meant, and takes long to notice."""
+    """Builds as `build` does, and names the weights that start at random: a random start is seldom what is meant."""
 
     def built(recipe: "Recipe") -> "ComposedModel":
         model = build(recipe)
         report = model.weight_report
-        if is_first_process() and report is not None and report.pretrained_share == 0:
-            note(f"all weights are random at the start. {PUBLISHED_WEIGHTS}")
+        if is_first_process() and report is not None and report.random:
+            shown = ", ".join([*report.random][:4]) + (", ..." if len(report.random) > 4 else "")
+            random = f"all weights are random at the start. {PUBLISHED_WEIGHTS}"
+            kept = f"{report.pretrained_share:.1%} of the weights are from a checkpoint; random at the start: {shown}."
+            note(random if report.is_random else kept)
         return model
 
     return built
