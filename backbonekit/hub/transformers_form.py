@@ -52,7 +52,7 @@ def transformers_form(recipe: Recipe) -> TransformersForm:
         again = recipe_from_mapping(plain_data(converter.recipe(config)), origin="config.json")
         again_config = converter.config(_with_criterion(replace(again, processing=complete.processing)).to_dict())
     except RecipeError as error:
-        raise _refusal(recipe.head.name, error.faults) from error
+        raise _refusal(recipe.head.name, list(error.faults)) from error
     wrong, notes = list(_backbone_differences(config, again_config)), []
     for path, before, after in _options(complete, again):
         is_training = path.startswith("head.criterion") or path.rpartition(".")[2] in _OF_TRAINING

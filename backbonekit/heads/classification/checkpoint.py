@@ -95,7 +95,7 @@ class ClassificationCheckpoint:
         no field for."""
         backbone, head = recipe["backbone"], recipe["head"]
         model_type = (backbone["config"] or {}).get("model_type")
-        if backbone["source"] != "hf" or model_type not in _KINDS:
+        if backbone["source"] != "hf" or model_type is None or model_type not in _KINDS:
             raise RecipeError(
                 [
                     f"backbone: transformers' classifiers are written of {', '.join(sorted(_KINDS))} of source hf, and"
@@ -161,7 +161,7 @@ CLASSIFICATION = ClassificationCheckpoint()
 def _blueprint(config: Mapping[str, Any]) -> tuple[_Kind, hf_source.HFBlueprint]:
     """The backbone, normalised as the classifier reads it."""
     model_type = config.get("model_type")
-    if model_type not in _KINDS:
+    if model_type is None or model_type not in _KINDS:
         raise RecipeError(f"config.json: model_type={str(model_type)[:60]!r} is no classifier that is read here.")
     kind = _KINDS[model_type]
     in_channels = config.get("num_channels") or 3
