@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
     "diff": ("backbonekit.cli.diff", "compare two recipes: keys, wiring, parameters, multiply-adds"),
     "explain": ("backbonekit.cli.explain", "say which default, file, override or inference set a value of a recipe"),
+    "new": ("backbonekit.cli.new", "write a repository for models and experiments of your own"),
     "schema": ("backbonekit.cli.schema", "print the JSON Schema of recipes or experiments, for editors"),
     "completion": ("backbonekit.cli.completion", "print the script by which bash, zsh or fish completes what is typed"),
     "convert": ("backbonekit.cli.convert", "rewrite a pickled checkpoint that you trust as safetensors"),
@@ -71,6 +72,7 @@ examples:
   backbonekit list backbones
   backbonekit diff maskformer_resnet50 backbone=swin_tiny
   backbonekit explain head.num_queries model=maskformer_resnet50
+  backbonekit new birds
   backbonekit schema all output=schema
   backbonekit completion bash
   backbonekit convert pytorch_model.bin converted
