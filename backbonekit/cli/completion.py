@@ -9,10 +9,11 @@ from backbonekit.errors import RecipeError, nearest
 CANDIDATES = "candidates"  # what the scripts call: the words after it, each behind a "=", are those typed so far
 USAGE = """usage: backbonekit completion SHELL
 
-  bash   backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
-  zsh    backbonekit completion zsh > ~/.zfunc/_backbonekit
-         (with `fpath+=~/.zfunc` before `autoload -Uz compinit && compinit` in ~/.zshrc)
-  fish   backbonekit completion fish > ~/.config/fish/completions/backbonekit.fish
+examples:
+  backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
+  backbonekit completion zsh > ~/.zfunc/_backbonekit
+      (with `fpath+=~/.zfunc` before `autoload -Uz compinit && compinit` in ~/.zshrc)
+  backbonekit completion fish > ~/.config/fish/completions/backbonekit.fish
 
 Completes verbs, arguments, keys of the recipe and their values, the names of models, backbones, necks, heads, data
 formats and experiments (with those of --config-dir and of installed packages), and paths.

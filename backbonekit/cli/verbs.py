@@ -34,7 +34,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(("fit", "finetune", "fine-tune", "learn"), "use `train`."),
     "resume": "use `train resume=FOLDER`.",
     **dict.fromkeys(("test", "eval", "val", "validate", "score", "metrics"), "use `evaluate`."),
-    **dict.fromkeys(("onnx", "deploy", "trace"), "use `export`."),
+    **dict.fromkeys(("onnx", "deploy"), "use `export`."),
     **dict.fromkeys(("save", "download", "pull"), "use `build ... save=FOLDER`."),
     **dict.fromkeys(("push", "upload"), "use `model.push_to_hub(...)` in Python; docs/sharing.md has the lines."),
     **dict.fromkeys(("draw", "infer", "inference", "run", "detect", "segment", "classify", "demo"), "use `predict`."),
@@ -45,7 +45,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(("verify", "lint", "dataset", "data"), "use `check` for a data set, `build` for a recipe."),
     **dict.fromkeys(("models", "backbones", "necks", "heads", "search", "find"), "use `list`, such as `list models`."),
     "version": "use `backbonekit --version`.",
-    "why": "use `explain`.",
+    **dict.fromkeys(("why", "trace"), "use `explain`."),
     **dict.fromkeys(("show", "info"), "use `inspect`, or `build` to see the shapes too."),
 }
 # The verb that a line is for which starts with this key.
@@ -74,7 +74,7 @@ examples:
   backbonekit explain head.num_queries model=maskformer_resnet50
   backbonekit new birds
   backbonekit schema all output=schema
-  backbonekit completion bash
+  backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
   backbonekit convert pytorch_model.bin converted
   backbonekit inspect runs/m1
 
@@ -147,11 +147,14 @@ def _hint(word: str) -> str:
         return f"the verb comes first: backbonekit {_VERB_OF.get(key, 'build')} {word}."
     if word.startswith("-"):
         return "the verb comes first: backbonekit VERB [key=value ...]."
+    if word.lower() in INSTEAD:
+        return INSTEAD[word.lower()]
     if Path(word).is_file() and Path(word).suffix.lower() not in (".yaml", ".yml", ".py"):
         return f"use `predict ... image={word}`."
     if Path(word).exists() or word.count("/") == 1:
         return f"use `inspect {word}`, or `build recipe={word}`."
-    return INSTEAD.get(word.lower()) or f"{nearest(word, VERBS)} `backbonekit --help` explains each."
+    near = nearest(word, VERBS)
+    return near if near.startswith("did you mean") else f"{near} `backbonekit --help` explains each."
 
 
 def _print_version() -> int:

@@ -30,11 +30,11 @@ def file(folder):
 
 def test_inputs_outputs_and_difference_are_printed(folder, capsys):
     assert main(["export", f"recipe={folder}/saved", f"output={folder}/decoded.onnx", "decode=true", "size=32,64"]) == 0
-    shown = capsys.readouterr().out
-    assert re.search(r"input +pixel_values +batch x 3 x 32 x 64", shown)
-    assert re.search(r"output +segmentation +batch x 32 x 64", shown)
-    assert "on batches of 1, 2 and 3 images" in shown
-    assert "its processing is not the model's" in shown  # 64 x 64 by its recipe
+    shown = capsys.readouterr()
+    assert re.search(r"input +pixel_values +batch x 3 x 32 x 64", shown.out)
+    assert re.search(r"output +segmentation +batch x 32 x 64", shown.out)
+    assert "on batches of 1, 2 and 3 images" in shown.out
+    assert "its processing is not the model's" in shown.err  # 64 x 64 by its recipe
     assert main(["predict", f"recipe={folder}/decoded.onnx", f"image={folder}/noise.png"]) == 2
     assert "export it with decode=False" in capsys.readouterr().err
 
