@@ -92,7 +92,6 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "checkpoint": {  # the converter, by the `architectures` of a config.json of transformers
             "ResNetForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "HGNetV2ForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
-            "SwinForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "PvtV2ForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "Dinov2ForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "Dinov2WithRegistersForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",

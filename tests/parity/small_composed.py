@@ -125,8 +125,6 @@ MODELS: dict[str, dict[str, Any]] = {
         hf(DINOV2), {"name": "depth_anything", "hidden_channels": 6, "metric": True, "max_depth": 20.0}
     ),
     "classification": classifier(RESNET),
-    "classification on swin": classifier(SWIN),
-    "classification on swin, the last norm alone": classifier(SWIN, {"norm": "last"}),
     "classification on pvt": classifier(PVT),
     "classification on hgnet": classifier(HGNET),
     "classification on dinov2": classifier(DINOV2, **TOKENS),

@@ -21,27 +21,27 @@ _EPSILON = 1e-6  # of the norm in the head
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A class of transformers. `prefix`: of the backbone's weights. `norms`: how the backbone normalises its last map,
-    the first one when read. `head_norm`: whether a norm stands between pooling and classifier, with the backbone's
-    name for it."""
+    """A class of transformers. `prefix`: of the backbone's weights. `norm`: how the backbone normalises its last map.
+    `head_norm`: the name of the norm between pooling and classifier, None without one."""
 
     architecture: str
     prefix: str
     pool: str = "average"
     classifier: str = "classifier"
-    norms: tuple[str, ...] = ("none",)
+    norm: str = "none"
     head_norm: str | None = None
 
 
+# Swin and Swin V2 are not among them: on a map no larger than a window their classifiers do not shift it, and their
+# backbones do.
 _TOKENS = "class_token_and_average"
 _KINDS: Mapping[str, _Kind] = {
     "resnet": _Kind("ResNetForImageClassification", "resnet", classifier="classifier.1"),
     "hgnet_v2": _Kind("HGNetV2ForImageClassification", "", classifier="fc"),
-    "swin": _Kind("SwinForImageClassification", "swin", norms=("last", "per_stage")),
     "pvt_v2": _Kind("PvtV2ForImageClassification", "pvt_v2"),
-    "dinov2": _Kind("Dinov2ForImageClassification", "dinov2", pool=_TOKENS, norms=("final",)),
+    "dinov2": _Kind("Dinov2ForImageClassification", "dinov2", pool=_TOKENS, norm="final"),
     "dinov2_with_registers": _Kind(
-        "Dinov2WithRegistersForImageClassification", "dinov2_with_registers", pool=_TOKENS, norms=("final",)
+        "Dinov2WithRegistersForImageClassification", "dinov2_with_registers", pool=_TOKENS, norm="final"
     ),
     "convnext": _Kind("ConvNextForImageClassification", "convnext", head_norm="layernorm"),
     "convnextv2": _Kind("ConvNextV2ForImageClassification", "convnextv2", head_norm="layernorm"),
@@ -83,7 +83,7 @@ class ClassificationCheckpoint:
                 "revision": None,
                 "out_indices": [_last(blueprint)],
                 "in_channels": blueprint.in_channels,
-                "args": {} if _usual_norm(config) == kind.norms[0] else {"norm": kind.norms[0]},
+                "args": _norm_argument(kind, config),
             },
             "neck": None,
             "head": head if labels else {**head, "num_classes": num_classes},
@@ -105,10 +105,10 @@ class ClassificationCheckpoint:
         kind, args = _KINDS[model_type], dict(backbone["args"])
         blueprint = hf_source.of_config(backbone["config"], in_channels=backbone["in_channels"], args=args)
         faults = [] if recipe["neck"] is None else ["neck: a classifier of transformers has none."]
-        if blueprint.norm not in kind.norms:
+        if blueprint.norm != kind.norm:
             faults.append(
-                f"backbone.args.norm={blueprint.norm}: {kind.architecture} normalises the last map as"
-                f" norm={' or '.join(kind.norms)}. The fix: backbone.args.norm={kind.norms[0]}, and training."
+                f"backbone.args.norm={blueprint.norm}: {kind.architecture} normalises the last map as norm={kind.norm}."
+                f" The fix: backbone.args.norm={kind.norm}, and training."
             )
         if backbone["out_indices"][-1] != _last(blueprint):
             faults.append(f"backbone.out_indices={backbone['out_indices']}: {kind.architecture} reads the last map.")
@@ -134,11 +134,8 @@ class ClassificationCheckpoint:
 
     def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights by transformers' names."""
-        kind, blueprint = _blueprint(config)
-        last = f"backbone.norms.{blueprint.levels[-1].name}."
-        own = {name.replace(last, "backbone.body.norm."): one for name, one in state_dict.items()}
-        own = {name: one for name, one in own.items() if not name.startswith("backbone.norms.")}
-        written = self.key_map(config).reverse(own)
+        kind, _ = _blueprint(config)
+        written = self.key_map(config).reverse(state_dict)
         if not kind.prefix.startswith("dinov2"):
             return written
         return {**written, **idle_of_backbone(written, config, kind.prefix)}
@@ -166,14 +163,15 @@ def _blueprint(config: Mapping[str, Any]) -> tuple[_Kind, hf_source.HFBlueprint]
     kind = _KINDS[model_type]
     in_channels = config.get("num_channels") or 3
     try:
-        norm = {} if _usual_norm(config) == kind.norms[0] else {"norm": kind.norms[0]}
-        return kind, hf_source.of_config(config, in_channels=in_channels, args=norm)
+        return kind, hf_source.of_config(config, in_channels=in_channels, args=_norm_argument(kind, config))
     except ContractError as error:
         raise RecipeError(f"{kind.architecture} config.json: {error}") from error
 
 
-def _usual_norm(config: Mapping[str, Any]) -> str:
-    return hf_source.of_config(config, in_channels=config.get("num_channels") or 3, args={}).norm
+def _norm_argument(kind: _Kind, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `backbone.args` need for the norm of this kind; nothing where it is the usual one of the family."""
+    usual = hf_source.of_config(config, in_channels=config.get("num_channels") or 3, args={}).norm
+    return {} if usual == kind.norm else {"norm": kind.norm}
 
 
 def _last(blueprint: hf_source.HFBlueprint) -> int:
