@@ -17,7 +17,8 @@ SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix ba
 	-k "not compile and not export and not graph and not waits and not checkpoint_config" $(addprefix tests/,layers ops necks heads losses)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format parity fuzz old-checkpoints peer-tests bench example table clean
+.PHONY: help install demo test test-all check format parity fuzz old-checkpoints peer-tests bench example table docs \
+	docs-check docs-links clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -82,6 +83,15 @@ table: $(DEV) ## write the option table, its pages and the schemas again, after 
 	$(BIN)/python -m backbonekit.recipe.json_schema
 	$(BIN)/python docs/make_recipes.py
 	$(BIN)/python docs/make_data.py
+
+docs: $(DEV) ## build the site into build/docs; RELEASES=tags builds every release too
+	$(BIN)/python docs/make_site.py build/docs $(RELEASES)
+
+docs-check: $(DEV) ## the site without a warning or a broken link; every block of every page runs
+	$(TEST_ENV) $(BIN)/python -m pytest -q tests/test_site.py tests/test_docs.py tests/test_readme.py tests/test_*_page.py
+
+docs-links: $(DEV) ## the links of the pages to other sites; needs a network
+	$(BIN)/python -m sphinx -q -b linkcheck docs build/docs-links
 
 bench: $(DEV) ## speed and memory, side by side with transformers
 	$(BIN)/python -m benchmarks
