@@ -6,6 +6,7 @@ never trained on. First train it, for about three minutes on a CPU:
 """
 
 import sys
+from itertools import islice
 from pathlib import Path
 
 import matplotlib
@@ -23,7 +24,7 @@ RECIPE = DOCS.parent / "configs" / "model" / "fcos_digits.yaml"
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 HEIGHT, MARGIN, TITLE = 760, 36, 60  # pixels
 INK, QUIET, PAPER = "#0f172a", "#64748b", "#ffffff"
-PAGES = (1, 2, 6, 8)  # of the test split
+LEAST = 3  # digits on a page; the first four such pages of the test split are drawn
 SIDE = 320  # of a page as it is drawn; the model reads 64
 
 
@@ -50,9 +51,10 @@ def wiring_panel(model: bk.ComposedModel) -> Image.Image:
 
 
 def prediction_panel(model: bk.ComposedModel) -> Image.Image:
-    split = open_data({"name": "digits", "train": 1, "val": 1, "test": 10}).split("test")
-    images = [split[page][0].resize((SIDE, SIDE), Image.Resampling.BICUBIC) for page in PAGES]
-    results = model.predict(images, threshold=0.4)
+    split = open_data({"name": "digits", "train": 1, "val": 1, "test": 100}).split("test")
+    pages = islice((image for image, target in map(split.__getitem__, range(100)) if len(target["labels"]) >= LEAST), 4)
+    images = [page.resize((SIDE, SIDE), Image.Resampling.BICUBIC) for page in pages]
+    results = model.predict(images, threshold=0.5)
     panel = Image.new("RGB", (2 * SIDE + 12, 2 * SIDE + 12), PAPER)
     for number, (image, result) in enumerate(zip(images, results, strict=True)):
         drawn = bk.draw(image, result, model.labels)

@@ -30,6 +30,13 @@ def test_the_page_of_verbs_has_the_help_of_each() -> None:
     assert len(re.findall(r"^usage: backbonekit \w+", sections, flags=re.MULTILINE)) == len(VERBS)
 
 
+def test_the_index_leaves_out_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "here.md").touch()
+    present = runpy.run_path(str(DOCS / "site" / "present_pages.py"))["present"]
+    index = "# Title\n\n```{toctree}\n:glob:\n\nhere\nlater\nh*\nfolder/*\n```\nlater\n"
+    assert present(index, tmp_path) == "# Title\n\n```{toctree}\n:glob:\n\nhere\nh*\n```\nlater\n"
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
