@@ -18,7 +18,7 @@ SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix ba
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all check format parity fuzz old-checkpoints peer-tests bench example table docs \
-	docs-check docs-links clean
+	docs-check docs-links package test-versions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -95,6 +95,12 @@ docs-links: $(DEV) ## the links of the pages to other sites; needs a network
 
 bench: $(DEV) ## speed and memory, side by side with transformers
 	$(BIN)/python -m benchmarks
+
+package: $(DEV) ## build the sdist and the wheel into dist/ and check them
+	$(BIN)/python docs/make_package.py dist
+
+test-versions: $(DEV) ## can the extras be installed on every Python, newest and lowest versions; needs a package index
+	PATH="$(abspath $(BIN)):$$PATH" RESOLVE=1 $(BIN)/python -m pytest -q tests/packaging/test_metadata.py
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

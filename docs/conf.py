@@ -24,7 +24,7 @@ autodoc_preserve_defaults = True
 add_module_names = False
 
 html_theme = "furo"
-html_title = f"backbonekit {VERSION}"
+html_title = "backbonekit"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
 html_js_files = ["versions.js"]
