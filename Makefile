@@ -17,7 +17,8 @@ SHAPES := --jaxtyping-packages=$(subst $(EMPTY) $(EMPTY),$(COMMA),$(addprefix ba
 	-k "not compile and not export and not graph and not waits and not checkpoint_config" $(addprefix tests/,layers ops necks heads losses)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format parity fuzz old-checkpoints peer-tests bench example table clean
+.PHONY: help install demo test test-all check format parity fuzz old-checkpoints peer-tests bench example table docs \
+	docs-check docs-links package test-versions clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -83,8 +84,23 @@ table: $(DEV) ## write the option table, its pages and the schemas again, after 
 	$(BIN)/python docs/make_recipes.py
 	$(BIN)/python docs/make_data.py
 
+docs: $(DEV) ## build the site into build/docs; RELEASES=tags builds every release too
+	$(BIN)/python docs/make_site.py build/docs $(RELEASES)
+
+docs-check: $(DEV) ## the site without a warning or a broken link; every block of every page runs
+	$(TEST_ENV) $(BIN)/python -m pytest -q tests/test_site.py tests/test_docs.py tests/test_readme.py tests/test_*_page.py
+
+docs-links: $(DEV) ## the links of the pages to other sites; needs a network
+	$(BIN)/python -m sphinx -q -b linkcheck docs build/docs-links
+
 bench: $(DEV) ## speed and memory, side by side with transformers
 	$(BIN)/python -m benchmarks
+
+package: $(DEV) ## build the sdist and the wheel into dist/ and check them
+	$(BIN)/python docs/make_package.py dist
+
+test-versions: $(DEV) ## can the extras be installed on every Python, newest and lowest versions; needs a package index
+	PATH="$(abspath $(BIN)):$$PATH" RESOLVE=1 $(BIN)/python -m pytest -q tests/packaging/test_metadata.py
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis

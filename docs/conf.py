@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS / "site"))  # the two extensions of this folder's own
+sys.path.insert(0, str(DOCS / "site"))  # the extensions of this folder's own
 
 from backbonekit.version import VERSION  # noqa: E402
 
@@ -12,12 +12,10 @@ project = "backbonekit"
 copyright = "the authors of backbonekit"
 release = version = VERSION
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "markdown_docstrings", "verb_help"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "markdown_docstrings", "present_pages", "verb_help"]
 exclude_patterns = ["site/**"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4  # links such as page.md#heading
-# A link to a file that is no page (an example, a licence) becomes a download.
-suppress_warnings = ["toc.empty_glob"]
 
 autodoc_inherit_docstrings = False  # of Lightning and torch
 autodoc_member_order = "bysource"
@@ -26,7 +24,7 @@ autodoc_preserve_defaults = True
 add_module_names = False
 
 html_theme = "furo"
-html_title = f"backbonekit {VERSION}"
+html_title = "backbonekit"
 html_static_path = ["site/static"]
 html_css_files = ["site.css"]
 html_js_files = ["versions.js"]

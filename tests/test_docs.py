@@ -17,6 +17,7 @@ from backbonekit import (
     DepthAnythingForDepthEstimation,
     DetrConfig,
     DetrForObjectDetection,
+    Dinov2Backbone,
     Dinov2Config,
     MaskFormerConfig,
     MaskFormerForInstanceSegmentation,
@@ -52,6 +53,7 @@ PREPROCESSORS = {
         "keep_aspect_ratio": True,
         "ensure_multiple_of": 14,
     },
+    "dinov2": {"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 56}, "do_center_crop": False},
     "pose": {"image_processor_type": "VitPoseImageProcessor", "size": {"height": 64, "width": 48}},
 }
 
@@ -70,6 +72,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     save_detr(folder / "detr")
     save_depth_anything(folder / "depth")
     save_vitpose(folder / "pose")
+    small = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56}
+    Dinov2Backbone(Dinov2Config(**small)).save_pretrained(folder / "dinov2")
     for name, content in PREPROCESSORS.items():
         (folder / name / "preprocessor_config.json").write_text(json.dumps(content))
     cache = folder / "cache"
@@ -80,6 +84,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     cache_repository(cache, "depth-anything/Depth-Anything-V2-Small-hf", folder / "depth")
     cache_repository(cache, "usyd-community/vitpose-base-simple", folder / "pose")
     cache_repository(cache, "timm/resnet50.a1_in1k", folder / "timm")
+    cache_repository(cache, "facebook/dinov2-small", folder / "dinov2")
     return cache
 
 

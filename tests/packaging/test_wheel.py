@@ -1,45 +1,73 @@
-"""What a wheel holds, and that it works where nothing but the wheel is."""
+"""What the wheel and the sdist hold, and that the wheel works where nothing else is."""
 
+import re
+import runpy
 import subprocess
 import sys
+import tarfile
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
 
+from backbonekit.version import VERSION
+
 ROOT = Path(__file__).parent.parent.parent
+MAKER = runpy.run_path(str(ROOT / "docs" / "make_package.py"))
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def dist(tmp_path_factory):
     pytest.importorskip("build")
-    folder = tmp_path_factory.mktemp("wheel")
-    # From a copy: building in the checkout would leave folders behind.
-    source = folder / "source"
-    for name in ("backbonekit", "configs", "examples/experiment_repo"):
-        for path in (ROOT / name).rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                target = source / path.relative_to(ROOT)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(path.read_bytes())
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        (source / name).write_bytes((ROOT / name).read_bytes())
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", f"{folder}/dist", str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return next((folder / "dist").glob("*.whl"))
+    folder = tmp_path_factory.mktemp("dist")
+    MAKER["make_package"](folder)
+    return folder
 
 
-def test_every_recipe_and_the_option_table_are_in_it(wheel):
-    names = set(zipfile.ZipFile(wheel).namelist())
-    recipes = [path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("*.yaml")]
-    assert len(recipes) > 15
-    assert {f"backbonekit/{name}" for name in recipes} <= names
-    assert "backbonekit/registry/table.json" in names
+@pytest.fixture(scope="module")
+def wheel(dist):
+    return next(dist.glob("*.whl"))
+
+
+def test_the_wheel_has_every_file_of_the_package_and_no_other(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    folders = {"backbonekit": "backbonekit", "configs": "backbonekit/configs"}
+    folders["examples/experiment_repo"] = "backbonekit/experiment_repo"
+    files = [(path, folder) for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    kept = [(path, folder) for path, folder in files if "__pycache__" not in path.parts]
+    kept = [(path, folder) for path, folder in kept if path.suffix != ".md" or folder == "examples/experiment_repo"]
+    assert names == {f"{folders[folder]}/{path.relative_to(ROOT / folder).as_posix()}" for path, folder in kept}
     assert "backbonekit/py.typed" in names
-    assert {f"backbonekit/configs/schema/{kind}.json" for kind in ("recipe", "experiment", "head")} <= names
-    assert {f"backbonekit/experiment_repo/{name}" for name in (".gitignore", "my_project/head.py", "app.py")} <= names
-    assert not [name for name in names if name.startswith(("tests", "examples", "benchmarks"))]
+    assert len([name for name in names if name.endswith(".yaml")]) > 15
+
+
+def test_the_wheel_says_what_it_is(wheel):
+    files = zipfile.ZipFile(wheel)
+    about = next(name for name in files.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = message_from_string(files.read(about).decode())
+    assert metadata["Version"] == VERSION
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert [name for name in files.namelist() if name.endswith("licenses/LICENSE")]
+    assert {"train", "export", "features", "ray", "geo", "datasets", "examples", "all"} <= set(
+        metadata.get_all("Provides-Extra", [])
+    )
+    readme = metadata.get_payload()
+    links = re.findall(r"\]\(([^)]+)\)", str(readme))
+    assert len(links) > 25
+    assert [link for link in links if not link.startswith("https://")] == []
+
+
+def test_the_sdist_has_the_source_and_the_papers(dist):
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "SECURITY.md", "pyproject.toml"} <= names
+    assert {"backbonekit/registry/table.json", "configs/model/maskformer_resnet50.yaml"} <= names
+
+
+def test_a_package_index_accepts_both(dist):
+    pytest.importorskip("twine")
+    assert MAKER["check_package"](dist).count("PASSED") == 2
 
 
 def test_it_composes_from_the_wheel_alone(wheel, tmp_path):
