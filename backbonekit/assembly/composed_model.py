@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,6 +34,9 @@ from backbonekit.recipe.recipe import Recipe
 from backbonekit.registry.lookup import resolve
 from backbonekit.weights.snapshot import snapshot
 from backbonekit.weights.weight_report import WeightReport
+
+if TYPE_CHECKING:
+    from backbonekit.assembly.describe import Description
 
 SavedFormat = Literal["backbonekit", "transformers"]
 
@@ -282,13 +285,30 @@ class ComposedModel(nn.Module):
                 return push_contents(contents, identifier, private=private, token=token, message=commit_message)
             return push_folder(saved, identifier, private=private, token=token, message=commit_message)
 
-    def _repr_html_(self) -> str:
-        """The wiring as a diagram, which notebooks show. Nothing is run for it."""
-        from backbonekit.assembly.describe import outline
+    def __repr__(self) -> str:
+        """The wiring as a table; nothing is run for it. torch's tree is that of a part: `print(model.head)`."""
+        from backbonekit.assembly.wiring_table import title_of, wiring_text
+
+        outlined = self._outline()
+        return super().__repr__() if outlined is None else f"{title_of(self.recipe)}\n\n{wiring_text(outlined)}"
+
+    def _repr_html_(self) -> str | None:
+        """The wiring as a diagram, which notebooks show; nothing is run for it."""
         from backbonekit.assembly.diagram import diagram_of
         from backbonekit.visualization.diagram_svg import diagram_svg
 
-        return diagram_svg(diagram_of(outline(self)))
+        outlined = self._outline()
+        return None if outlined is None else diagram_svg(diagram_of(outlined))
+
+    def _outline(self) -> "Description | None":
+        """None while the model is under construction, and where a part was replaced by a module that publishes no
+        features: showing a model must not fail in a debugger."""
+        from backbonekit.assembly.describe import outline
+
+        try:
+            return outline(self)
+        except (AttributeError, KeyError, IndexError, ValueError):
+            return None
 
 
 def _model_output(maps: FeatureMaps, tasks: Mapping[str, TaskOutput]) -> ModelOutput:

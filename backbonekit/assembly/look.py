@@ -37,9 +37,8 @@ def look(
     stands beside the image in place of the maps. A model whose weights are random says so in the title. Raises
     ContractError, StorageError.
     """
-    report = model.weight_report
-    if report is not None and report.is_random:
-        title = f"{title} (random weights)"
+    if model.weights_warning is not None:
+        title = f"{title} ({model.weights_warning})"
     if attending is not None:
         found = attention_of(model, image, attending)
         shown, (left, top) = _seen(image, found.geometry, bands)

@@ -12,7 +12,7 @@ from backbonekit.assembly.describe import Description
 from backbonekit.assembly.diagram import diagram_of
 from backbonekit.assembly.look import look
 from backbonekit.assembly.predict import predict
-from backbonekit.assembly.wiring_table import wiring_table, written_shape
+from backbonekit.assembly.wiring_table import title_of, wiring_table, written_shape
 from backbonekit.contract.datasets import Split
 from backbonekit.contract.plain_text import count, seconds
 from backbonekit.contract.predictions import Heatmaps
@@ -50,7 +50,7 @@ class Findings:
     log: Path | None = None
 
 
-def report_html(model: ComposedModel, description: Description, findings: Findings, *, title: str) -> str:
+def report_html(model: ComposedModel, description: Description, findings: Findings) -> str:
     """One page that needs no other file and no network. `description`: of a model that was run."""
     sections = [_wiring(description), _time(description), _weights(model, description)]
     sections += [] if findings.scores is None else [_scores(findings.scores)]
@@ -65,15 +65,7 @@ def report_html(model: ComposedModel, description: Description, findings: Findin
         f"{seconds(description.seconds)} for an input of {written_shape(description.input_shape)}; "
         f"backbonekit {VERSION}"
     )
-    return html_page(title, subtitle, sections)
-
-
-def title_of(model: ComposedModel) -> str:
-    """The heads and the backbone, by name."""
-    recipe = model.recipe
-    heads = [task.head.name for task in recipe.tasks.values() if task.head is not None]
-    backbone = recipe.backbone.name or str((recipe.backbone.config or {}).get("model_type"))
-    return f"{' and '.join(heads)} on {backbone}" if heads else backbone
+    return html_page(title_of(model.recipe), subtitle, sections)
 
 
 def _wiring(description: Description) -> Section:
@@ -153,7 +145,7 @@ def _of_image(model: ComposedModel, image: str | Path) -> list[Section]:
     name, sections = Path(image).name, []
     if model.head is not None:
         (result,) = predict(model, [image])
-        drawn = draw(image, result, model.result_labels())
+        drawn = draw(image, result, model.result_labels(), legend=True, stamp=model.weights_warning)
         drawn.thumbnail((_WIDEST, _WIDEST))
         sections.append(Section("Prediction", (figure(drawn, name),)))
     return [*sections, Section("Features", _features(model, image, name))]
@@ -181,15 +173,9 @@ def _of_split(model: ComposedModel, split: Split, name: str) -> list[Section]:
 def _predicted(model: ComposedModel, image: Any, target: Mapping[str, Any]) -> Any:
     if model.head is None:
         return to_image(image)
-    kinds = [model.prediction_kind(name) for name in model.tasks]
-    if kinds == [Heatmaps] and "boxes" in target:
-        (people,) = predict(model, [image], boxes=[target["boxes"]])
-        drawn = to_image(image)
-        for person in people:
-            drawn = draw(drawn, person, model.result_labels())
-        return drawn
-    (result,) = predict(model, [image])
-    return draw(image, result, model.result_labels())
+    of_persons = [model.prediction_kind(name) for name in model.tasks] == [Heatmaps] and "boxes" in target
+    (result,) = predict(model, [image], boxes=[target["boxes"]] if of_persons else None)
+    return draw(image, result, model.result_labels(), stamp=model.weights_warning)
 
 
 def _features(model: ComposedModel, image: Any, name: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backbonekit.assembly.describe import Description, PartRow
-from backbonekit.contract.plain_text import count, seconds
+from backbonekit.contract.plain_text import aligned, count, seconds
+from backbonekit.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,26 @@ def wiring_table(description: Description) -> WiringTable:
         return WiringTable(header, [line[:6] + line[7:8] for line in lines], (4, 5, 6))
     header = ("part", "name", "in", "out", "channels", "stride", "shape", "params", "FLOPs", "time")
     return WiringTable(header, lines, (4, 5, 7, 8, 9))
+
+
+def wiring_text(description: Description) -> str:
+    """The table as text, with the origin of the weights and the notes below it."""
+    table = wiring_table(description)
+    rule = ["-" * max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
+    lines = aligned([table.header, rule, *table.rows], right=table.right)
+    lines.append(f"{count(description.parameters)} parameters")
+    origins = {source["part"]: source["origin"] for source in description.weights}
+    if len(set(origins.values())) == 1:
+        origins = {"weights": next(iter(origins.values()))}
+    lines += [f"{part}: {origin}" for part, origin in origins.items()]
+    return "\n".join([*lines, *(f"note: {note}" for note in description.notes)])
+
+
+def title_of(recipe: Recipe) -> str:
+    """The heads and the backbone, by name."""
+    heads = [task.head.name for task in recipe.tasks.values() if task.head is not None]
+    backbone = recipe.backbone.name or str((recipe.backbone.config or {}).get("model_type"))
+    return f"{' and '.join(heads)} on {backbone}" if heads else backbone
 
 
 def written_shape(shape: Sequence[int]) -> str:

@@ -26,10 +26,10 @@ def write_report(
     """Writes the page and returns a line that says so. `description`: of the model run before; None runs it once."""
     from backbonekit.assembly.describe import describe
     from backbonekit.assembly.inference import sample_input
-    from backbonekit.assembly.report import report_html, title_of
+    from backbonekit.assembly.report import report_html
     from backbonekit.postprocessing.writing import write_file
 
     if description is None:
         description, _ = describe(model, *sample_input(model, image=findings.image))
-    write_file(path, report_html(model, description, findings, title=title_of(model)).encode())
+    write_file(path, report_html(model, description, findings).encode())
     return printable(f"report: {path}")

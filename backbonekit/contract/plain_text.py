@@ -1,4 +1,6 @@
-"""Numbers as people write them."""
+"""Numbers as people write them, and columns of them."""
+
+from collections.abc import Collection, Sequence
 
 
 def count(number: float) -> str:
@@ -12,3 +14,15 @@ def count(number: float) -> str:
 def seconds(number: float) -> str:
     """0.0123 -> 12.3 ms"""
     return f"{number:.2f} s" if number >= 1 else f"{number * 1e3:.3g} ms"
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
+    """Lines of columns as wide as their widest cell; those in `right` are flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

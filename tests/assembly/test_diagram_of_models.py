@@ -1,8 +1,10 @@
 """The wiring of models as diagrams: every level, every inserted part, every note."""
 
 import pytest
+import torch
 
 import backbonekit as bk
+from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.describe import describe, outline
 from backbonekit.assembly.diagram import diagram_of
 from backbonekit.assembly.inference import sample_input
@@ -72,3 +74,26 @@ def test_notebooks_show_the_diagram():
     shown = bk.build_model("unet_digits")._repr_html_()
     assert shown.startswith("<svg")
     assert "unet" in shown
+
+
+def test_a_printed_model_is_its_wiring():
+    model = bk.build_model("unet_digits", seed=3)
+    lines = repr(model).splitlines()
+    assert lines[0] == "unet on resnet10t"
+    assert lines[2].split() == ["part", "name", "in", "out", "channels", "stride", "params"]
+    assert lines[4].split()[:2] == ["backbone", "resnet10t"]
+    assert lines[9].split()[:2] == ["head", "unet"]
+    assert "DenseLogits" in lines[9]
+    assert lines[-1] == "weights: random, seed 3"
+    assert "Conv2d" not in repr(model)
+    assert "Conv2d" in repr(model.backbone)
+
+
+def test_a_model_with_a_foreign_part_prints_as_torch_does():
+    model = bk.build_model("unet_digits")
+    model.backbone = torch.nn.Identity()
+    assert "(backbone): Identity()" in repr(model)
+    assert model._repr_html_() is None
+    half = ComposedModel.__new__(ComposedModel)  # as a debugger sees it at the constructor's first line
+    torch.nn.Module.__init__(half)
+    assert repr(half) == "ComposedModel()"
