@@ -21,6 +21,7 @@ _FLAGS = {
     "--cfg": "job: print the composed recipe and stop",
     "--multirun": "every combination of values with commas",
     "--quiet": "no notes and no progress",
+    "--quiet": "no notes and no progress",
 }
 _BOOLEANS = ("true", "false")
 # Arguments that are read literally: those that take a number or a text, and those that take one of a few words; all
@@ -108,6 +109,12 @@ def _kinds(current: str) -> list[Candidate]:
     return [(kind, "") for kind in KINDS]
 
 
+def _models_and_paths(current: str) -> list[Candidate]:
+    from backbonekit.recipe.compose import model_names
+
+    return [*((name, "") for name in model_names()), *paths(current)]
+
+
 def _files(current: str) -> list[Candidate]:
     from backbonekit.cli.schema import ALL
     from backbonekit.recipe.json_schema import FILES
@@ -126,6 +133,7 @@ _PLAIN: dict[str, Callable[[str], list[Candidate]]] = {
     "list": _kinds,
     "schema": _files,
     "completion": _shells,
+    "diff": _models_and_paths,
     "convert": paths,
     "inspect": paths,
 }

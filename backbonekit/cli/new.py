@@ -12,6 +12,7 @@ from keyword import iskeyword
 from pathlib import Path
 
 import backbonekit
+from backbonekit.cli.messages import note
 from backbonekit.cli.text import printable
 from backbonekit.errors import RecipeError, StorageError
 from backbonekit.weights.untrusted_files import user_path
@@ -104,4 +105,4 @@ def _write_schemas(folder: Path, name: str) -> None:
     command = [sys.executable, "-m", "backbonekit", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603  our own
     if done.returncode:
-        print(f"note: the schemas for the editor could not be written: {printable(done.stderr)}", file=sys.stderr)
+        note(f"the schemas for the editor could not be written: {done.stderr}")

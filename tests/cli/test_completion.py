@@ -62,6 +62,8 @@ def test_verbs():
         (["check", "data="], {"data=coco"}, {"data=mosaic"}),
         (["predict", "device="], {"device=cuda"}, set()),
         (["list", ""], {"necks"}, set()),
+        (["diff", "fcos_d"], {"fcos_digits"}, set()),
+        (["explain", "model=fcn_resnet50", "head.aux"], {"head.auxiliary="}, set()),
         (["schema", "e"], {"experiment"}, set()),
         (["completion", ""], {"zsh"}, set()),
         (["build", "--c"], {"--config-dir", "--cfg"}, {"--help"}),
