@@ -21,7 +21,6 @@ _FLAGS = {
     "--cfg": "job: print the composed recipe and stop",
     "--multirun": "every combination of values with commas",
     "--quiet": "no notes and no progress",
-    "--quiet": "no notes and no progress",
 }
 _BOOLEANS = ("true", "false")
 # Arguments that are read literally: those that take a number or a text, and those that take one of a few words; all
