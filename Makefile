@@ -83,6 +83,7 @@ table: $(DEV) ## write the option table, its pages and the schemas again, after 
 	$(BIN)/python -m backbonekit.recipe.json_schema
 	$(BIN)/python docs/make_recipes.py
 	$(BIN)/python docs/make_data.py
+	$(BIN)/python -m backbonekit.cli.list_numbers
 
 docs: $(DEV) ## build the site into build/docs; RELEASES=tags builds every release too
 	$(BIN)/python docs/make_site.py build/docs $(RELEASES)

@@ -200,7 +200,10 @@ class _Builder:
     def _as_saved(self, path: str, module: nn.Module) -> nn.Module:
         """Corrects the last source: what the saved model never trained did not become trained by being saved."""
         assert self.initial is not None
-        self.sources[-1] = with_saved_random(self.sources[-1], self.initial.random, path, module)
+        source = with_saved_random(self.sources[-1], self.initial.random, path, module)
+        if self.initial.bases is not None:
+            source = replace(source, base=self.initial.bases.get(path))
+        self.sources[-1] = source
         return module
 
     @property
@@ -255,6 +258,7 @@ class _Builder:
                 fresh=list(report.missing),
                 unused=len(report.surplus),
                 licence=checkpoint.licence,
+                base=checkpoint.base,
             )
         )
 

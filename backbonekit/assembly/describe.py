@@ -82,7 +82,7 @@ def outline(model: ComposedModel) -> Description:
     """The wiring of a model as its parts publish it, without running it: no shapes, no FLOPs, no seconds."""
     description = Description(input_shape=())
     if model.weight_report is not None:
-        description.weights = [asdict(source) for source in model.weight_report.sources]
+        description.weights = [source.to_dict() for source in model.weight_report.sources]
         description.notes = list(model.weight_report.notes)
     description.parts = [row for row, _ in _parts(model)]
     return description

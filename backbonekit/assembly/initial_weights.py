@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbonekit.recipe.recipe import Recipe
+from backbonekit.weights.base_weights import BaseWeights
 from backbonekit.weights.checkpoint import Checkpoint
 from backbonekit.weights.fill import Adapt, FillReport, not_finite
 
@@ -14,11 +15,12 @@ from backbonekit.weights.fill import Adapt, FillReport, not_finite
 @dataclass(frozen=True, slots=True)
 class InitialWeights:
     """A saved model to start from: its weights under our names, and the recipe that they belong to. `random`: those of
-    them that were never trained, as in `Manifest`."""
+    them that were never trained, and `bases`: what they started from, as in `Manifest`; None: the checkpoint itself."""
 
     checkpoint: Checkpoint
     recipe: Recipe
     random: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, BaseWeights] | None = None
 
 
 def fill_matching(module: nn.Module, checkpoint: Checkpoint, *, adapt: Adapt | None = None) -> FillReport:

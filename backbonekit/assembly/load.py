@@ -10,6 +10,7 @@ from backbonekit.assembly.composed_model import ComposedModel
 from backbonekit.assembly.initial_weights import InitialWeights
 from backbonekit.assembly.placement import Device, DType, read_device, read_dtype
 from backbonekit.errors import WeightsError
+from backbonekit.hub.lock import read_lock
 from backbonekit.hub.manifest import Verification
 from backbonekit.hub.opening import Opened, open_model
 from backbonekit.hub.saved_model import CONFIG, RECIPE
@@ -32,6 +33,7 @@ def load_model(
     revision: str | None = None,
     seed: int = 0,
     merge_adapter: bool = False,
+    locked: bool = False,
     device: Device = None,
     dtype: DType = None,
     token: str | bool | None = None,
@@ -42,21 +44,25 @@ def load_model(
     owner/name or as `hf://owner/name@revision/folder`; a YAML recipe (then without weights). `overrides` change parts:
     unchanged parts keep their weights, and `model.weight_report` lists which are new. `seed`: of what is new.
     `merge_adapter`: adds a LoRA adapter that was saved beside the weights to them; without it, peft puts it in as it
-    was. `device`, `dtype`: as of `build_model`. `token`: for private repositories; None and True are the stored one
-    (`hf auth login`, HF_TOKEN), False is none.
+    was. `locked`: raises RecipeError with every difference where the model would be another than the one that was
+    saved: other versions of what builds it, another recipe, other weights. `device`, `dtype`: as of `build_model`.
+    `token`: for private repositories; None and True are the stored one (`hf auth login`, HF_TOKEN), False is none.
     """
     chosen_device, chosen_dtype = read_device(device), read_dtype(dtype)
     with ExitStack() as opening:
         if token is not None:
             opening.enter_context(reading_with(Access(token=token)))
+        lock = read_lock(where, overrides, revision=revision) if locked else None
         opened = opening.enter_context(_verified(open_model(where, revision=revision, beside=True)))
         recipe, saved = _compose(opened, overrides)
-        initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
+        initial = _initial(opened, saved)
         model = build_composed(recipe, seed=seed, initial=initial, device=chosen_device, dtype=chosen_dtype)
         if opened.adapter is not None:
             put_adapter(model, opened.adapter, origin=opened.origin)
             if merge_adapter:
                 merged(model)
+    if lock is not None and model.weight_report is not None:
+        lock.check_built(model.weight_report)
     return model
 
 
@@ -71,7 +77,7 @@ def build_opened(where: str | Path, recipe: Recipe, *, revision: str | None = No
     `load_model` has it with overrides. An adapter is merged into the weights."""
     opened = open_model(where, revision=revision)
     _, saved = _compose(opened, ())
-    initial = None if opened.checkpoint is None else InitialWeights(opened.checkpoint, saved, opened.random)
+    initial = _initial(opened, saved)
     model = build_composed(recipe, seed=seed, initial=initial)
     if opened.adapter is not None:
         put_adapter(model, opened.adapter, origin=opened.origin)
@@ -85,7 +91,7 @@ def build_filled(recipe: Recipe, weights: str | Path, *, revision: str | None = 
     `weights`: what `load_model` opens, a folder with `model.safetensors` alone, or one `.safetensors` file, both with
     the names of a model's `state_dict()`. Raises WeightsError where a tensor is missing, left over or of another shape.
     """
-    path, random = user_path(weights), {}
+    path, random, bases = user_path(weights), {}, None
     if path.is_file():
         checkpoint, verification = open_checkpoint(path), Verification()
     else:
@@ -95,7 +101,8 @@ def build_filled(recipe: Recipe, weights: str | Path, *, revision: str | None = 
             if opened.checkpoint is None or opened.adapter is not None:
                 what = "no weights" if opened.checkpoint is None else "a LoRA adapter beside its weights"
                 raise WeightsError(f"weights={weights}: it has {what}. The fix: save the model there, merged.")
-            checkpoint, verification, random = opened.checkpoint, opened.verification, opened.random
+            checkpoint, verification = opened.checkpoint, opened.verification
+            random, bases = opened.random, opened.bases
         else:
             checkpoint, verification = open_checkpoint(repository), Verification()
     left_over = [name for name in checkpoint if not name.startswith(_PARTS)]
@@ -105,12 +112,24 @@ def build_filled(recipe: Recipe, weights: str | Path, *, revision: str | None = 
             f" begin with {', '.join(_PARTS)}. For a backbone alone: backbone.pretrained=FOLDER."
         )
     with verification.first():
-        return build_composed(recipe, seed=seed, initial=InitialWeights(checkpoint, recipe, random))
+        return build_composed(recipe, seed=seed, initial=InitialWeights(checkpoint, recipe, random, bases))
 
 
 def compose_opened(where: str | Path, overrides: Sequence[str] = (), *, revision: str | None = None) -> Recipe:
     """The recipe alone, with overrides, and nothing built."""
     return _compose(open_model(where, revision=revision), overrides)[0]
+
+
+def _initial(opened: Opened, saved: Recipe) -> InitialWeights | None:
+    if opened.checkpoint is None:
+        return None
+    return InitialWeights(opened.checkpoint, saved, opened.random, opened.bases)
+
+
+def _initial(opened: Opened, saved: Recipe) -> InitialWeights | None:
+    if opened.checkpoint is None:
+        return None
+    return InitialWeights(opened.checkpoint, saved, opened.random, opened.bases)
 
 
 def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:

@@ -23,6 +23,7 @@ LITERALS: Mapping[str, str] = {
     "report": "where to write a page with the model's wiring, weights, time, samples and scores, as FILE.html",
     "diagram": "where to draw the wiring, as FILE.svg, FILE.png or FILE.mmd (Mermaid)",
     "overwrite": "true: save= may replace the model in its folder, features the output file (default: false)",
+    "locked": "true: refuse recipe= where the model would be another than the one that was saved (default: false)",
     "device": "cpu, cuda, cuda:1, mps (default: cpu)",
     "format": "table or json, of bench also csv; json: standard output holds nothing else (default: table)",
     "seed": "the seed of random weights and of the sample input (default: 0)",

@@ -29,7 +29,20 @@ if TYPE_CHECKING:
     from backbonekit.assembly.composed_model import ComposedModel
     from backbonekit.assembly.describe import Description
 
-KNOWN = ("recipe", "weights", "revision", "image", "save", "overwrite", "diagram", "report", "device", "format", "seed")
+KNOWN = (
+    "recipe",
+    "weights",
+    "revision",
+    "locked",
+    "image",
+    "save",
+    "overwrite",
+    "diagram",
+    "report",
+    "device",
+    "format",
+    "seed",
+)
 USAGE = """usage: backbonekit build [model=NAME] [key=value ...]
 
 examples:
@@ -89,6 +102,11 @@ def _check(arguments: Arguments) -> None:
     if not names_a_model(arguments) and not _sweeps_models(arguments):
         faults.append(f"nothing to build. {WAYS_TO_NAME_A_MODEL}")
     faults += literal_faults(arguments)
+    locked = literals.get("locked", "false")
+    if locked not in ("true", "false"):
+        faults.append(f"locked={locked}: must be true or false.")
+    elif locked == "true" and "recipe" not in literals:
+        faults.append("locked=true compares with what was saved. The fix: recipe=FOLDER (or a file, or a repository).")
     faults += save_faults(literals)
     if arguments.multirun and "save" in literals:
         faults.append("save= and -m do not go together: every row would write to the same folder.")

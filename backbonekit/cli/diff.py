@@ -15,7 +15,7 @@ from backbonekit.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from backbonekit.assembly.describe import PartRow
-    from backbonekit.assembly.outline import Outline
+    from backbonekit.assembly.sketch import Sketch
 
 KNOWN = ("format",)
 USAGE = """usage: backbonekit diff A [B] [key=value ...] [format=json]
@@ -47,14 +47,14 @@ def main(words: Sequence[str]) -> int:
             start_from(second, config_dir=arguments.config_dir), arguments.overrides, config_dir=arguments.config_dir
         ),
     )
-    outlines, notes = _outlines(recipes)
-    wired = [outline.recipe for outline in outlines if outline is not None]
+    sketches, notes = _sketches(recipes)
+    wired = [sketched.recipe for sketched in sketches if sketched is not None]
     before, after = wired if len(wired) == len(recipes) else recipes
     found = differences(before.to_dict(), after.to_dict())
     if arguments.literals.get("format") == "json":
-        print(json.dumps(_record(arguments, found, outlines, notes)))
+        print(json.dumps(_record(arguments, found, sketches, notes)))
     else:
-        print(printable(_text(arguments, found, outlines)))
+        print(printable(_text(arguments, found, sketches)))
         for note in notes:
             print(printable(f"note: {note}"))
     return 0
@@ -74,15 +74,15 @@ def _check(arguments: Arguments) -> None:
         raise RecipeError(faults)
 
 
-def _outlines(recipes: Sequence[Recipe]) -> tuple[list["Outline | None"], list[str]]:
+def _sketches(recipes: Sequence[Recipe]) -> tuple[list["Sketch | None"], list[str]]:
     """Of each recipe; None where its parts do not fit, which is a note."""
-    from backbonekit.assembly.outline import outline
+    from backbonekit.assembly.sketch import sketch
 
-    found: list[Outline | None] = []
+    found: list[Sketch | None] = []
     notes = []
     for side, recipe in zip(_SIDES, recipes, strict=True):
         try:
-            found.append(outline(recipe))
+            found.append(sketch(recipe))
         except (ContractError, RecipeError, StorageError) as error:
             found.append(None)
             notes.append(f"{side} cannot be wired, so both are compared as they were composed: {error}")
@@ -91,13 +91,13 @@ def _outlines(recipes: Sequence[Recipe]) -> tuple[list["Outline | None"], list[s
     return found, notes
 
 
-def _text(arguments: Arguments, found: Sequence[Difference], outlines: Sequence["Outline | None"]) -> str:
+def _text(arguments: Arguments, found: Sequence[Difference], sketches: Sequence["Sketch | None"]) -> str:
     names = _titles(arguments)
     rows = [(each.key, _shown(each.before), _shown(each.after)) for each in found]
     keys = table(("key", *names), rows) if rows else "the recipes are the same"
-    if not all(outlines):
+    if not all(sketches):
         return keys
-    return f"{keys}\n\n{table(('wiring', *names), _wiring_rows(outlines))}"
+    return f"{keys}\n\n{table(('wiring', *names), _wiring_rows(sketches))}"
 
 
 def _titles(arguments: Arguments) -> tuple[str, str]:
@@ -105,9 +105,9 @@ def _titles(arguments: Arguments) -> tuple[str, str]:
     return first, " ".join([second if second != first else "with", *arguments.overrides])
 
 
-def _wiring_rows(outlines: Sequence["Outline | None"]) -> list[tuple[str, str, str]]:
+def _wiring_rows(sketches: Sequence["Sketch | None"]) -> list[tuple[str, str, str]]:
     """The maps that each part returns, what it costs where that differs, and the sums, side by side."""
-    sides = [outline.description for outline in outlines if outline is not None]
+    sides = [sketched.description for sketched in sketches if sketched is not None]
     parts = [{part.path: part for part in side.parts} for side in sides]
     rows = [("input", *("x".join(map(str, side.input_shape)) for side in sides))]
     for path in dict.fromkeys([*parts[0], *parts[1]]):
@@ -148,16 +148,16 @@ def _shown(value: Any) -> str:
 
 
 def _record(
-    arguments: Arguments, found: Sequence[Difference], outlines: Sequence["Outline | None"], notes: Sequence[str]
+    arguments: Arguments, found: Sequence[Difference], sketches: Sequence["Sketch | None"], notes: Sequence[str]
 ) -> dict[str, Any]:
     sides = {}
-    for side, name, outline in zip(_SIDES, _titles(arguments), outlines, strict=True):
-        sides[side] = {"name": name, **({} if outline is None else _measured(outline))}
+    for side, name, sketched in zip(_SIDES, _titles(arguments), sketches, strict=True):
+        sides[side] = {"name": name, **({} if sketched is None else _measured(sketched))}
     return {"keys": [each.to_dict() for each in found], **sides, "notes": list(notes)}
 
 
-def _measured(outline: "Outline") -> dict[str, Any]:
-    described = outline.description
+def _measured(sketched: "Sketch") -> dict[str, Any]:
+    described = sketched.description
     parts = [
         {
             "path": part.path,

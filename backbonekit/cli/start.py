@@ -164,10 +164,11 @@ def start_model(arguments: Arguments, overrides: Sequence[str]) -> "ComposedMode
             model = _filled(arguments, overrides, seed)
     elif "recipe" in arguments.literals:
         where, revision = arguments.literals["recipe"], arguments.literals.get("revision")
+        locked = arguments.literals.get("locked") == "true"
         with waiting("opening the model"):
             from backbonekit.assembly.load import load_model
 
-            model = load_model(where, overrides, revision=revision, seed=seed)
+            model = load_model(where, overrides, revision=revision, seed=seed, locked=locked)
     else:
         # The recipe is checked before torch is imported: a mistake is reported in under a second.
         recipe = compose_recipe(start_of(arguments), overrides, config_dir=arguments.config_dir)

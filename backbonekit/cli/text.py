@@ -11,6 +11,8 @@ from typing import Any
 import yaml
 
 _NARROWEST = 8  # columns that are left of a cell of words in a narrow terminal
+_DESCRIPTION = 30  # columns that a description beside its row has at least
+_GAP = 2  # spaces between columns
 
 
 def terminal_width() -> int | None:
@@ -70,6 +72,31 @@ def _broken(cell: str, width: int) -> list[str]:
     indent = " " * min(len(cell) - len(cell.lstrip()), width // 2)
     found = wrap(cell.strip(), width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return found or [""]
+
+
+def described_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
+    """A table whose last column describes the row: cut at the terminal's edge, or below the row where little is left of
+    its width."""
+    limit = terminal_width()
+    if limit is None:
+        return table(header, rows, right=right)
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header) - 1)]
+    room = limit - sum(widths) - _GAP * len(widths)
+    if room >= _DESCRIPTION:
+        return table(header, [(*row[:-1], _cut(row[-1], room)) for row in rows], right=right)
+    widths = _within(widths, limit, right)
+    heights = [max(len(_broken(cell, width)) for cell, width in zip(row, widths, strict=False)) for row in (header, *rows)]
+    lines = table(header[:-1], [row[:-1] for row in rows], right=right).splitlines()
+    text = lines[: heights[0] + 1]
+    del lines[: heights[0] + 1]
+    for row, height in zip(rows, heights[1:], strict=True):
+        text += [*lines[:height], f"    {_cut(row[-1], limit - 4)}"]
+        del lines[:height]
+    return "\n".join(text)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."
 
 
 def value_text(value: Any) -> str:

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench": ("backbonekit.cli.bench", "measure speed, memory and work of models, one row each"),
     "check": ("backbonekit.cli.check", "count what a data set holds, list what is wrong, draw images with targets"),
     "list": ("backbonekit.cli.list", "list the names that a recipe can use: models, backbones, necks, heads"),
+    "cp": ("backbonekit.cli.cp", "write a recipe out flat and commented, to be edited"),
     "diff": ("backbonekit.cli.diff", "compare two recipes: keys, wiring, parameters, multiply-adds"),
     "explain": ("backbonekit.cli.explain", "say which default, file, override or inference set a value of a recipe"),
     "new": ("backbonekit.cli.new", "write a repository for models and experiments of your own"),
@@ -39,6 +40,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(("push", "upload"), "use `model.push_to_hub(...)` in Python; docs/sharing.md has the lines."),
     **dict.fromkeys(("draw", "infer", "inference", "run", "detect", "segment", "classify", "demo"), "use `predict`."),
     **dict.fromkeys(("embed", "embeddings", "extract"), "use `features`."),
+    **dict.fromkeys(("copy", "fork"), "use `cp`."),
     **dict.fromkeys(("compare", "difference"), "use `diff`."),
     **dict.fromkeys(("see", "visualize", "visualise", "attention"), "use `look`."),
     **dict.fromkeys(("benchmark", "profile", "speed", "time"), "use `bench`."),
@@ -70,6 +72,7 @@ examples:
   backbonekit bench -m model=fcn_resnet50 backbone=resnet18,resnet50 batch_size=1,8
   backbonekit check data=coco data.root=photos data.train=train.json output=sheet.png
   backbonekit list backbones
+  backbonekit cp maskformer_resnet50 mine.yaml
   backbonekit diff maskformer_resnet50 backbone=swin_tiny
   backbonekit explain head.num_queries model=maskformer_resnet50
   backbonekit new birds

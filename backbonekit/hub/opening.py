@@ -14,6 +14,7 @@ from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG
 from backbonekit.recipe.compose import flat_form
 from backbonekit.registry.lookup import is_known, names, resolve
 from backbonekit.weights.adapters import Adapter
+from backbonekit.weights.base_weights import BaseWeights
 from backbonekit.weights.checkpoint import Checkpoint, open_checkpoint
 from backbonekit.weights.hub_address import is_address
 from backbonekit.weights.repository import Repository, open_repository
@@ -27,9 +28,9 @@ _YAML = (".yaml", ".yml")
 class Opened:
     """`recipe_mapping`: plain data that nobody has checked yet. `checkpoint`: the weights under our names, unread, or
     None. `origin`: where from, for people. `commit`: of a Hub repository; everything is from that commit. `random`: the
-    weights that were never trained, as in `Manifest`. `notes`: what to know about its content, such as words of a
-    configuration that were ignored. `adapter`: the one that was saved beside the weights, or None. `verification`: of
-    saved weights against their sha256."""
+    weights that were never trained, and `bases`: what they started from, as in `Manifest`. `notes`: what to know about
+    its content, such as words of a configuration that were ignored. `adapter`: the one that was saved beside the
+    weights, or None. `verification`: of saved weights against their sha256."""
 
     recipe_mapping: dict[str, Any]
     checkpoint: Checkpoint | None
@@ -37,6 +38,7 @@ class Opened:
     origin: str
     commit: str | None
     random: Mapping[str, str] = field(default_factory=dict)
+    bases: Mapping[str, BaseWeights] | None = None
     notes: tuple[str, ...] = ()
     adapter: Adapter | None = None
     verification: Verification = field(default_factory=Verification)
@@ -71,6 +73,7 @@ def open_model(where: str | Path, *, revision: str | None = None, beside: bool =
             repository.origin,
             repository.commit,
             random=random,
+            bases=None if model.manifest is None else model.manifest.bases,
             adapter=model.adapter,
             verification=model.verification,
         )

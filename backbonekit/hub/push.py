@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from backbonekit.errors import StorageError
 from backbonekit.hub.card import without_local_paths
-from backbonekit.hub.manifest import Manifest
+from backbonekit.hub.manifest import Manifest, recipe_digest
 from backbonekit.hub.saved_model import CARD, CONFIG, RECIPE, is_ours, is_weights, read_recipe
 from backbonekit.recipe.dump import dump_recipe
+from backbonekit.recipe.guard import read_yaml
 from backbonekit.recipe.validate import recipe_from_mapping
 from backbonekit.weights.hub import call, check_identifier
 from backbonekit.weights.untrusted_files import user_path
@@ -120,7 +122,8 @@ def _recipe_bytes(path: Path, recipe: dict[str, Any], manifest: Manifest) -> byt
     scrubbed = without_local_sources(recipe)
     if scrubbed == recipe:
         return path.read_bytes()
-    return (dump_recipe(recipe_from_mapping(scrubbed, origin=str(path))) + manifest.to_yaml()).encode()
+    text = dump_recipe(recipe_from_mapping(scrubbed, origin=str(path)))
+    return (text + replace(manifest, recipe=recipe_digest(read_yaml(text))).to_yaml()).encode()
 
 
 def without_local_sources(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from backbonekit.contract.processing import Processing
-from backbonekit.hub.manifest import KEY, Manifest, Verification, manifest_of, read_manifest
+from backbonekit.errors import RecipeError
+from backbonekit.hub.manifest import KEY, Manifest, Verification, manifest_of, read_manifest, recipe_digest
 from backbonekit.image_processing.preprocessor_config import PREPROCESSOR_CONFIG, read_processing, write_processing
-from backbonekit.recipe.guard import MAX_BYTES, read_yaml_file
+from backbonekit.recipe.guard import MAX_BYTES, read_yaml, read_yaml_file
+from backbonekit.recipe.schema_versions import newer_version_fault
 from backbonekit.weights.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, read_adapter
+from backbonekit.weights.base_weights import BaseWeights
 from backbonekit.weights.checkpoint import INDEX, WEIGHTS, Checkpoint, open_checkpoint, weight_files
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import read_safetensors
@@ -61,6 +64,7 @@ def save_model(
     random: Mapping[str, str] = MappingProxyType({}),
     is_trained: bool = True,
     adapter: Adapter | None = None,
+    bases: Mapping[str, BaseWeights] = MappingProxyType({}),
     max_shard_bytes: int = MAX_SHARD_BYTES,
     replaces_any: bool = False,
 ) -> Path:
@@ -68,10 +72,9 @@ def save_model(
 
     `recipe_yaml`: the flat recipe as a YAML mapping in block style; the weights' sha256 are written after it.
     `card`: the text of README.md. `random`: what was never trained, and `is_trained`: whether anything was, as in
-    `Manifest`. `adapter`: written beside the weights, in peft's files. An older model in the folder is replaced once
-    the new one is complete, with `replaces_any` also one that transformers saved; files that are no part of a model are
-    kept. Raises StorageError, and WeightsError for
-    tensors without values.
+    `Manifest`. `adapter`: written beside the weights, in peft's files. `bases`: what the parts started from. An older
+    model in the folder is replaced once the new one is complete, with `replaces_any` also one that transformers saved;
+    files that are no part of a model are kept. Raises StorageError, and WeightsError for tensors without values.
     """
     folder = user_path(folder)
     with replacing(folder, stale=is_of_any_model if replaces_any else is_ours, last=RECIPE) as new:
@@ -83,7 +86,8 @@ def save_model(
             save_file_of(new / ADAPTER_WEIGHTS, adapter.to_tensors())
             write_text(new / ADAPTER_CONFIG, json.dumps(adapter.to_config(), indent=2, sort_keys=True))
             weight_files = (*weight_files, ADAPTER_WEIGHTS)
-        manifest = manifest_of(new, weight_files, random, is_trained)
+        digest = recipe_digest(read_yaml(recipe_yaml))
+        manifest = manifest_of(new, weight_files, random, is_trained, digest, bases)
         write_text(new / RECIPE, recipe_yaml.rstrip("\n") + "\n" + manifest.to_yaml())
     return folder
 
@@ -158,4 +162,7 @@ def read_recipe(path: Path, *, shown: str | None = None) -> tuple[dict[str, Any]
     """A recipe file as plain data, and its manifest apart from it, which is no part of the recipe."""
     recipe = read_yaml_file(path)
     block = recipe.pop(KEY, None)
+    fault = newer_version_fault(recipe.get("schema_version"), block)
+    if fault is not None:  # before the block, which a later version may write otherwise
+        raise RecipeError(f"{shown or path}: {fault}")
     return recipe, None if block is None else read_manifest(block, shown=shown or str(path))

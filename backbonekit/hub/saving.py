@@ -73,6 +73,7 @@ def save_composed(
         random={} if weight_report is None else weight_report.random,
         is_trained=weight_report is None or adapter is not None or not weight_report.is_random,
         adapter=adapter,
+        bases={} if weight_report is None else weight_report.bases,
         max_shard_bytes=max_shard_bytes,
         replaces_any=overwrite is True,
         card=model_card(facts, processing),

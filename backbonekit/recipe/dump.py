@@ -23,8 +23,14 @@ def dump_experiment(experiment: Experiment) -> str:
     return EXPERIMENT_HEADER + _text(experiment.to_dict())
 
 
+def dump_value(value: Any, *, width: int = _WIDTH) -> str:
+    """Any part of a recipe as YAML, as it stands in the whole."""
+    text = yaml.dump(value, Dumper=_PlainDumper, sort_keys=False, width=width, allow_unicode=True)
+    return text.removesuffix("...\n")  # the end of a single value
+
+
 def _text(data: dict[str, Any]) -> str:
-    return yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, width=_WIDTH, allow_unicode=True)
+    return dump_value(data)
 
 
 class _PlainDumper(yaml.SafeDumper):

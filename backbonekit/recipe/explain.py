@@ -6,6 +6,7 @@ from typing import Any
 
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.config_roots import GROUP
+from backbonekit.recipe.key_docs import key_doc
 from backbonekit.recipe.leaves import ABSENT, leaves, lookup
 from backbonekit.recipe.recipe import Recipe
 from backbonekit.recipe.trace import By, Step, Trace
@@ -83,7 +84,8 @@ def _option(owner: str, table: Mapping[str, Mapping[str, Any]] | None, name: str
     entry = None if table is None else table.get(name)
     if entry is None:
         return None
-    return Option(owner, entry["schema"], entry.get("default", ABSENT), entry.get("doc", ""))
+    doc = key_doc(f"{owner}.{name}") or entry.get("doc", "")
+    return Option(owner, entry["schema"], entry.get("default", ABSENT), doc)
 
 
 def chain(trace: Trace, recipe: Recipe, key: str, *, wired: Recipe | None = None) -> list[Link]:

@@ -3,6 +3,7 @@
 Version 2 named counts `num_x` and widths `x_channels`, in every neck, head and criterion.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ _BINS = {"bins": "num_bins", "quality_bins": "num_quality_bins", "quality_layers
 _DENOISING = {"denoising_queries": "num_denoising_queries"}
 _EXTRA = {"extra_levels": "num_extra_levels"}
 _DEEPEST = {"deepest": "num_deepest_levels"}
+
+_RELEASE = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,40}")
 
 # (kind, name of the part) -> {option in version 1: option in version 2}
 RENAMED_IN_2: Mapping[tuple[str, str], Mapping[str, str]] = {
@@ -77,9 +80,27 @@ def version_fault(version: Any) -> str | None:
         return None
     known = " and ".join(str(number) for number in range(1, SCHEMA_VERSION + 1))
     fault = f"schema_version: given {shown(version)}, this version of backbonekit reads {known}"
-    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
+    if _is_newer(version):
         return f"{fault}. The fix: upgrade backbonekit (pip install --upgrade backbonekit)."
     return f"{fault}. The fix: schema_version: {SCHEMA_VERSION}."
+
+
+def newer_version_fault(version: Any, packed: Any) -> str | None:
+    """What to install for a saved recipe of a later version; None for any other. `packed`: the block in which it says
+    which backbonekit saved it."""
+    if not _is_newer(version):
+        return None
+    saved_by = packed.get("backbonekit") if isinstance(packed, Mapping) else None
+    if not isinstance(saved_by, str) or not _RELEASE.fullmatch(saved_by):
+        return version_fault(version)
+    return (
+        f"schema_version: given {version}, this version of backbonekit reads 1 to {SCHEMA_VERSION}. It was saved by "
+        f"backbonekit {saved_by}. The fix: pip install 'backbonekit>={saved_by}'."
+    )
+
+
+def _is_newer(version: Any) -> bool:
+    return isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION
 
 
 def new_name(kind: str, part: str, option: str) -> str | None:

@@ -1,7 +1,7 @@
 """Weights by name, unread: from one safetensors file, a sharded set, or memory."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from backbonekit.errors import StorageError, WeightsError, nearest
+from backbonekit.weights.base_weights import BaseWeights
 from backbonekit.weights.repository import Repository, open_repository
 from backbonekit.weights.stored_tensors import CONVERT, MAX_TENSORS, StoredTensor, read_safetensors, stored
 from backbonekit.weights.untrusted_files import user_path
@@ -23,7 +24,8 @@ _PICKLED = (".bin", ".pth", ".pt", ".ckpt", ".pkl", ".pt2", ".tar", ".npz", ".h5
 class Checkpoint:
     """Named tensors, each read on access.
 
-    `origin`: where they come from, for people. `commit`: of a Hub repository. `licence`: as its card states it.
+    `origin`: where they come from, for people. `commit`: of a Hub repository. `licence`: as its card states it. `base`:
+    the files, for a recipe that is saved; None for tensors in memory.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Checkpoint:
         origin: str,
         commit: str | None = None,
         licence: str | None = None,
+        base: BaseWeights | None = None,
     ) -> None:
         self.tensors = dict(tensors)
         self.origin = origin
         self.commit = commit
         self.licence = licence
+        self.base = base
 
     def keys(self) -> tuple[str, ...]:
         return tuple(self.tensors)
@@ -70,7 +74,7 @@ class Checkpoint:
 
     def replaced(self, tensors: Mapping[str, StoredTensor]) -> "Checkpoint":
         """Other tensors from the same origin."""
-        return Checkpoint(tensors, origin=self.origin, commit=self.commit, licence=self.licence)
+        return Checkpoint(tensors, origin=self.origin, commit=self.commit, licence=self.licence, base=self.base)
 
     def _entry(self, key: str) -> StoredTensor:
         try:
@@ -100,7 +104,14 @@ def open_checkpoint(where: Repository | Path) -> Checkpoint:
         tensors = _read_sharded(where)
     else:
         raise _no_weights(where)
-    return Checkpoint(tensors, origin=where.origin, commit=where.commit, licence=where.licence)
+    base = base_of(where, weight_files(where))
+    return Checkpoint(tensors, origin=where.origin, commit=where.commit, licence=where.licence, base=base)
+
+
+def base_of(where: Repository, files: Iterable[str]) -> BaseWeights:
+    """Files of a repository as what a part starts from."""
+    name = "" if where.folder is not None else where.identifier
+    return BaseWeights(name, where.commit, {file: where.path(file) for file in files})
 
 
 def weight_files(where: Repository) -> tuple[str, ...]:
@@ -117,7 +128,7 @@ def _open_file(path: Path) -> Checkpoint:
         if path.name.lower().endswith(_PICKLED):
             raise WeightsError(f"{path}: {CONVERT}")
         raise WeightsError(f"{path} is no weights file: a .safetensors file or a folder that holds one is expected.")
-    return Checkpoint(read_safetensors(path), origin=str(path))
+    return Checkpoint(read_safetensors(path), origin=str(path), base=BaseWeights("", None, {path.name: path}))
 
 
 def _read_sharded(where: Repository) -> dict[str, StoredTensor]:

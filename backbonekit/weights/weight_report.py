@@ -1,10 +1,12 @@
 """Where every parameter of a model came from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from torch import nn
 
+from backbonekit.weights.base_weights import BaseWeights
 from backbonekit.weights.snapshot import Snapshot
 
 RANDOM = "random"  # how the origin of a part begins that no checkpoint fills
@@ -17,7 +19,8 @@ class WeightSource:
 
     `origin`: "random, seed 0", or a repository with its commit, or a file. `loaded` of `parameters` numbers came from
     there. `adapted`: names and how they were made to fit. `fresh`: names that the checkpoint lacks and that start at
-    random. `unused`: how many of the checkpoint's tensors no part uses. `licence`: as its repository states it.
+    random. `unused`: how many of the checkpoint's tensors no part uses. `licence`: as its repository states it. `base`:
+    the checkpoint that the values came from in the first place, however often they were saved since.
     """
 
     part: str
@@ -28,6 +31,11 @@ class WeightSource:
     fresh: list[str] = field(default_factory=list)
     unused: int = 0
     licence: str | None = None
+    base: BaseWeights | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for scripts, without `base`."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "base"}
 
     @property
     def is_trained(self) -> bool:
@@ -70,6 +78,11 @@ class WeightReport:
         return found
 
     @property
+    def bases(self) -> dict[str, BaseWeights]:
+        """By part, the checkpoint that its weights started from; none of parts that started at random."""
+        return {source.part: source.base for source in self.sources if source.base is not None and source.loaded}
+
+    @property
     def is_random(self) -> bool:
         """Whether no parameter comes from a checkpoint or from training."""
         return all(source.loaded == 0 and not source.is_trained for source in self.sources)
@@ -84,7 +97,8 @@ def _since(source: WeightSource, start: Snapshot, module: nn.Module) -> WeightSo
     names = [name for name in start.probes if name.startswith(f"{source.part}.")]
     if source.is_trained or len(start.unchanged(names, module)) == len(names):
         return source
-    return replace(source, origin=source.origin + TRAINED, fresh=[])
+    base = None if source.base is None else source.base.trained()
+    return replace(source, origin=source.origin + TRAINED, fresh=[], base=base)
 
 
 def with_saved_random(source: WeightSource, random: Mapping[str, str], path: str, module: nn.Module) -> WeightSource:

@@ -5,7 +5,7 @@ import pytest
 from backbonekit.assembly.build import build_model
 from backbonekit.assembly.describe import describe
 from backbonekit.assembly.inference import sample_input
-from backbonekit.assembly.outline import outline
+from backbonekit.assembly.sketch import sketch
 from backbonekit.cli.verbs import run_verb
 from backbonekit.recipe.compose import compose_recipe
 
@@ -27,10 +27,10 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["maskformer_digits", "unet_digits", "fcos_digits"])
-def test_an_outline_has_the_numbers_of_the_model_that_is_built(name):
+def test_a_sketch_has_the_numbers_of_the_model_that_is_built(name):
     model = build_model(name)
     measured, _ = describe(model, *sample_input(model))
-    sketched = outline(compose_recipe(name))
+    sketched = sketch(compose_recipe(name))
     assert sketched.recipe == model.recipe
     assert sketched.description.input_shape == measured.input_shape
     for drawn, built in zip(sketched.description.parts, measured.parts, strict=True):
@@ -38,9 +38,9 @@ def test_an_outline_has_the_numbers_of_the_model_that_is_built(name):
         assert (drawn.receives, drawn.returns) == (built.receives, built.returns)
 
 
-def test_an_outline_of_regions_runs_for_real():
+def test_a_sketch_of_regions_runs_for_real():
     overrides = ["backbone=timm/resnet18", "processing={size: [64, 64]}", "head.num_classes=2"]
-    drawn = outline(compose_recipe("faster_rcnn_resnet50_fpn", overrides)).description
+    drawn = sketch(compose_recipe("faster_rcnn_resnet50_fpn", overrides)).description
     assert drawn.flops > 0
 
 

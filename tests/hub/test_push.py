@@ -11,6 +11,7 @@ import torch
 import backbonekit as bk
 from backbonekit.contract.processing import Processing
 from backbonekit.errors import StorageError
+from backbonekit.hub.manifest import recipe_digest
 from backbonekit.hub.push import push_folder, without_local_sources
 from backbonekit.hub.saved_model import save_model
 from backbonekit.recipe.guard import read_yaml
@@ -105,7 +106,9 @@ def test_nothing_of_this_machine_is_uploaded(tmp_path: Path):
         assert str(Path.home()).encode() not in content, name
     recipe = read_yaml(uploaded["recipe.yaml"])
     assert recipe["backbone"]["pretrained"] is False
-    assert recipe["packed"] == read_yaml((folder / "recipe.yaml").read_bytes())["packed"]
+    before = read_yaml((folder / "recipe.yaml").read_bytes())["packed"]
+    packed = recipe.pop("packed")
+    assert packed == {**before, "recipe": recipe_digest(recipe)}  # the lock is of what was uploaded
     # The folder itself stays as it was.
     assert str(local) in (folder / "recipe.yaml").read_text()
 

@@ -9,7 +9,7 @@ import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
-from backbonekit.weights.checkpoint import WEIGHTS, Checkpoint, open_checkpoint
+from backbonekit.weights.checkpoint import WEIGHTS, Checkpoint, base_of, open_checkpoint
 from backbonekit.weights.repository import Repository
 from backbonekit.weights.stored_tensors import StoredTensor
 
@@ -24,7 +24,13 @@ def open_weights(where: Any, pretrained: PretrainedCfg) -> Checkpoint:
         safe = filename.replace("_pytorch_model.bin", "_model.safetensors").replace(".bin", ".safetensors")
         if where.has(safe):
             opened = open_checkpoint(where.path(safe))
-            return Checkpoint(opened.tensors, origin=where.origin, commit=where.commit, licence=where.licence)
+            return Checkpoint(
+                opened.tensors,
+                origin=where.origin,
+                commit=where.commit,
+                licence=where.licence,
+                base=base_of(where, [safe]),
+            )
     return open_checkpoint(where)
 
 

@@ -12,7 +12,7 @@ from backbonekit.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Outline:
+class Sketch:
     """`recipe`: complete, with all that wiring decided. `description`: of one photograph of 640 x 480 as this recipe
     prepares it; its seconds mean nothing."""
 
@@ -21,7 +21,7 @@ class Outline:
 
 
 @nothing_collected()
-def outline(recipe: Recipe) -> Outline:
+def sketch(recipe: Recipe) -> Sketch:
     """No weight is read, downloaded or drawn: everything is on the meta device, which has shapes alone. Only a model
     whose shapes depend on what it finds (the regions of Faster R-CNN) runs on noise, with random weights.
 
@@ -35,4 +35,4 @@ def outline(recipe: Recipe) -> Outline:
     except NotImplementedError:  # torch's word for a shape that depends on values
         model = build_composed(recipe)
         description, _ = describe(model, *sample_input(model))
-    return Outline(model.recipe, description)
+    return Sketch(model.recipe, description)
