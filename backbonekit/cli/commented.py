@@ -30,9 +30,9 @@ def commented(recipe: Recipe, *, title: list[str]) -> str:
 def _entry(flat: Mapping[str, Any], path: str, value: Any, indent: str) -> Iterator[str]:
     """A key with its comment and its value, and everything below it."""
     key = path.rpartition(".")[2]
-    about = _about(flat, path)
-    if about:
-        yield _wrapped(about, indent)
+    comment = about(flat, path)
+    if comment:
+        yield _wrapped(comment, indent)
     if isinstance(value, Mapping) and value:
         yield f"{indent}{dump_value(key).strip()}:"
         yield from _below(flat, path, value, indent + _INDENT)
@@ -61,7 +61,7 @@ def _below(flat: Mapping[str, Any], path: str, mapping: Mapping[str, Any], inden
             yield from _entry(flat, f"{path}.{key}", value, indent)
 
 
-def _about(flat: Mapping[str, Any], path: str) -> str:
+def about(flat: Mapping[str, Any], path: str) -> str:
     """What a key does, the values that it takes and its default; "" where nothing is known of it."""
     option = option_of(flat, path)
     if option is None:

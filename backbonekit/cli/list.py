@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 
 from backbonekit.cli.arguments import import_parts, parse_arguments
 from backbonekit.cli.listing import PART_KIND, Entry, entries
-from backbonekit.cli.text import count, described_table, printable, table, type_text
+from backbonekit.cli.text import described_table, printable, table, type_text
+from backbonekit.contract.plain_text import count
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.registry.table import options
 
