@@ -126,12 +126,6 @@ def _initial(opened: Opened, saved: Recipe) -> InitialWeights | None:
     return InitialWeights(opened.checkpoint, saved, opened.random, opened.bases)
 
 
-def _initial(opened: Opened, saved: Recipe) -> InitialWeights | None:
-    if opened.checkpoint is None:
-        return None
-    return InitialWeights(opened.checkpoint, saved, opened.random, opened.bases)
-
-
 def _compose(opened: Opened, overrides: Sequence[str]) -> tuple[Recipe, Recipe]:
     mapping = dict(opened.recipe_mapping)
     if opened.processing is not None and not mapping.get("processing"):

@@ -105,6 +105,8 @@ def _check(arguments: Arguments) -> None:
     locked = literals.get("locked", "false")
     if locked not in ("true", "false"):
         faults.append(f"locked={locked}: must be true or false.")
+    elif locked == "true" and "weights" in literals:
+        faults.append("locked=true and weights= do not go together: other weights are not what was saved.")
     elif locked == "true" and "recipe" not in literals:
         faults.append("locked=true compares with what was saved. The fix: recipe=FOLDER (or a file, or a repository).")
     faults += save_faults(literals)

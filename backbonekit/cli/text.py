@@ -85,7 +85,9 @@ def described_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, rig
     if room >= _DESCRIPTION:
         return table(header, [(*row[:-1], _cut(row[-1], room)) for row in rows], right=right)
     widths = _within(widths, limit, right)
-    heights = [max(len(_broken(cell, width)) for cell, width in zip(row, widths, strict=False)) for row in (header, *rows)]
+    heights = [
+        max(len(_broken(cell, width)) for cell, width in zip(row[:-1], widths, strict=True)) for row in (header, *rows)
+    ]
     lines = table(header[:-1], [row[:-1] for row in rows], right=right).splitlines()
     text = lines[: heights[0] + 1]
     del lines[: heights[0] + 1]
