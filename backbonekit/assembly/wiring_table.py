@@ -31,9 +31,8 @@ def wiring_table(description: Description) -> WiringTable:
 def wiring_text(description: Description) -> str:
     """The table as text, with the origin of the weights and the notes below it."""
     table = wiring_table(description)
-    rule = ["-" * max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
-    lines = aligned([table.header, rule, *table.rows], right=table.right)
-    lines.append(f"{count(description.parameters)} parameters")
+    lines = [aligned([table.header], table.rows, right=table.right)]
+    lines += ["", f"{count(description.parameters)} parameters"]
     origins = {source["part"]: source["origin"] for source in description.weights}
     if len(set(origins.values())) == 1:
         origins = {"weights": next(iter(origins.values()))}

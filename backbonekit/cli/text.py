@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from backbonekit.contract.plain_text import aligned
+
 _NARROWEST = 8  # columns that are left of a cell of words in a narrow terminal
 _DESCRIPTION = 30  # columns that a description beside its row has at least
 _GAP = 2  # spaces between columns
@@ -38,19 +40,11 @@ def table(
         widths = [width if column in right else min(width, widest) for column, width in enumerate(widths)]
     widths = _within(widths, terminal_width(), right)
 
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return "  ".join(padded).rstrip()
-
-    def lines(row: Sequence[str]) -> list[str]:
+    def lines(row: Sequence[str]) -> list[tuple[str, ...]]:
         columns = [_broken(cell, width) for cell, width in zip(row, widths, strict=True)]
-        return [line(cells) for cells in zip_longest(*columns, fillvalue="")]
+        return list(zip_longest(*columns, fillvalue=""))
 
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([*lines(header), rule, *(one for row in rows for one in lines(row))])
+    return aligned(lines(header), [one for row in rows for one in lines(row)], right=right)
 
 
 def _within(widths: list[int], total: int | None, right: Collection[int]) -> list[int]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+Rows = Sequence[Sequence[str]]
+
 
 def count(number: float) -> str:
     """1_234_567 -> 1.23M"""
@@ -16,13 +18,14 @@ def seconds(number: float) -> str:
     return f"{number:.2f} s" if number >= 1 else f"{number * 1e3:.3g} ms"
 
 
-def aligned(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
-    """Lines of columns as wide as their widest cell; those in `right` are flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
+def aligned(header: Rows, rows: Rows, *, right: Collection[int] = ()) -> str:
+    """Columns as wide as their widest cell, with a rule below the header; those in `right` are flush right."""
+    widths = [max(map(len, column)) for column in zip(*header, *rows, strict=True)]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
         "  ".join(
             cell.rjust(width) if column in right else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
-    ]
+        for row in (*header, rule, *rows)
+    )
