@@ -10,7 +10,8 @@ from backbonekit.cli.text import printable
 
 
 class Found:
-    """Collects the results of images as they come. `labels`: the names of their classes."""
+    """Collects the results of images as they come. `labels`: the names of their classes. `results`: the entries of a
+    file or of one document; None where neither is required."""
 
     def __init__(self, literals: Mapping[str, str], labels: Any) -> None:
         from backbonekit.postprocessing.coco import CocoResults
@@ -18,29 +19,32 @@ class Found:
         self._labels = labels
         self._is_json = literals.get("format") == "json"
         path = literals.get("results")
-        self._results = CocoResults(path, labels) if path or self._is_json else None
+        self.results = CocoResults(path, labels) if path or self._is_json else None
         self._summaries: list[str] = []
 
-    def add(self, source: Path, size: tuple[int, int], result: Any) -> None:
-        """`size`: the image's (height, width)."""
-        from tqdm import tqdm
-
+    def add(self, source: Path, size: tuple[int, int], result: Any, position: int) -> None:
+        """`size`: the image's (height, width). `position`: of the file among all, from 0."""
         from backbonekit.postprocessing.result_kinds import summarise
 
-        summary = summarise(result, self._labels)
+        self.tell(source.name, summarise(result, self._labels))
+        if self.results is not None:
+            self.results.add(source.name, size, result, image_id=position + 1)
+
+    def tell(self, name: str, summary: str) -> None:
+        """Of an image that `results` has already."""
+        from tqdm import tqdm
+
         if self._is_json:
             self._summaries.append(summary)
         else:
-            tqdm.write(printable(f"{source.name}: {summary}"), file=sys.stdout)  # above the bar
-        if self._results is not None:
-            self._results.add(source.name, size, result)
+            tqdm.write(printable(f"{name}: {summary}"), file=sys.stdout)  # above the bar
 
     def finish(self, failed: Sequence[str]) -> None:
         """`failed`: a message for each image that could not be used."""
-        if self._results is not None and self._results.path is not None:
-            self._results.write()
-        if self._is_json and self._results is not None:
-            content = self._results.content()
+        if self.results is not None and self.results.path is not None:
+            self.results.write()
+        if self._is_json and self.results is not None:
+            content = self.results.content()
             pairs = zip(content["images"], self._summaries, strict=True)
             images = [{**image, "summary": summary} for image, summary in pairs]
             print(json.dumps({**content, "images": images, "failed": list(failed)}, allow_nan=False))

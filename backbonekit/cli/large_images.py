@@ -53,7 +53,7 @@ def predict_large_images(
         "threshold": float(literals["threshold"]) if "threshold" in literals else None,
     }
     failed = []
-    for image in images:
+    for position, image in enumerate(images):
         with bar(1, unit="tiles", title=image.name[:40]) as progress:
 
             def shown(done: int, total: int, progress: Any = progress) -> None:
@@ -69,7 +69,7 @@ def predict_large_images(
                     raise
                 failed.append(str(error))
                 continue
-        found.add(image, open_scene(image).size, result)
+        found.add(image, open_scene(image).size, result, position)
     found.finish(failed)
     return report_failed(failed, len(images))
 

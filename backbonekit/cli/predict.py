@@ -25,9 +25,8 @@ from backbonekit.weights.untrusted_files import user_path
 
 if TYPE_CHECKING:
     from backbonekit.assembly.inference import Predictor
-    from backbonekit.assembly.predict import FilePrediction
+    from backbonekit.inference.leftovers import Leftover, Leftovers
 
-_SHRINKS_A_LOT = 4  # times; four pixels of a side are then one
 KNOWN = (
     *("recipe", "weights", "revision", "image", "output", "results", "task", "threshold", *DRAWN_WITH),
     *("tile", "overlap", "augment", "engine", "workers", "format", "device", "seed"),
@@ -88,56 +87,58 @@ def _predict(
     threshold: float | None = None,
 ) -> int:
     """`drawn`: the options of `draw`. `threshold`: where threshold= does not give one."""
-    from backbonekit.image_processing.pixels import channels_of, is_grey, size_of
-    from backbonekit.image_processing.resize import shrinking
-    from backbonekit.postprocessing.writing import write_image
-    from backbonekit.visualization.draw import draw
+    from backbonekit.image_processing.pixels import channels_of
+    from backbonekit.inference.leftovers import Leftovers
 
     threshold = float(literals["threshold"]) if "threshold" in literals else threshold
     labels = model.result_labels(literals.get("task"))
     found = Found(literals, labels)
-    failed: list[FilePrediction] = []
+    leftovers = Leftovers(labels, outputs, drawn)
+    failed: list[str] = []
     grey = 0
     with bar(len(images), unit="images", disable=len(images) == 1) as progress:
-        for prediction in _each(model, images, literals, threshold):
-            image, result = prediction.image, prediction.result
-            if prediction.error is not None or image is None or result is None:
-                if len(images) == 1 and prediction.error is not None:
-                    raise prediction.error
-                failed.append(prediction)
-                progress.update()
-                continue
-            source = Path(prediction.source)
-            found.add(source, size_of(image), result)
-            factor = shrinking(size_of(image), model.processor.processing)
-            if factor > _SHRINKS_A_LOT:
-                note(f"{source.name}: made {factor:.1f} times smaller for the model, so small things are lost.")
-            grey += is_grey(image)
-            if outputs:
-                write_image(outputs[source], draw(image, result, labels, **drawn))
+        for left in _each(model, images, leftovers, found, literals, threshold):
             progress.update()
+            if left.error is not None:
+                if len(images) == 1:
+                    raise left.error
+                failed.append(str(left.error))
+                continue
+            found.tell(left.name, left.summary)
+            if left.note is not None:
+                note(left.note)
+            grey += left.is_grey
     channels = channels_of(model.processor.processing)
     if grey and channels > 1:
         was = "image was" if grey == 1 else "images were"
         note(f"{grey} grey {was} repeated for the {channels} channels of the model.")
-    messages = [str(prediction.error) for prediction in failed]
-    found.finish(messages)
-    return report_failed(messages, len(images))
+    found.finish(failed)
+    return report_failed(failed, len(images))
 
 
 def _each(
-    model: "Predictor", images: list[Path], literals: dict[str, str], threshold: float | None
-) -> "Iterator[FilePrediction]":
-    """The predictions, on this machine or by a Ray cluster."""
+    model: "Predictor",
+    images: list[Path],
+    leftovers: "Leftovers",
+    found: Found,
+    literals: dict[str, str],
+    threshold: float | None,
+) -> "Iterator[Leftover]":
+    """What each image leaves behind, on this machine or by a Ray cluster."""
     task = literals.get("task")
     if literals.get("engine", "local") == "local":
         from backbonekit.assembly.predict import predict_each
 
-        return predict_each(model, images, task=task, threshold=threshold)
+        processing = model.processor.processing
+        for position, prediction in enumerate(predict_each(model, images, task=task, threshold=threshold)):
+            yield leftovers.write(prediction, processing, found.results, position)
+        return
     from backbonekit.inference.cluster_predictions import predict_over_cluster
 
     workers = int(literals["workers"]) if "workers" in literals else None
-    return predict_over_cluster(model, images, task=task, threshold=threshold, workers=workers)
+    yield from predict_over_cluster(
+        model, images, leftovers, found.results, task=task, threshold=threshold, workers=workers
+    )
 
 
 def _check(arguments: Arguments) -> None:

@@ -182,11 +182,13 @@ class ImageProcessor:
         pixels = resize_pixels(pixels, resized, self.processing.interpolation)
         top, left, height, width = crop_box(resized, self.processing.crop, self.processing.rounding)
         pixels = self._cut(pixels, top, left, height, width)
-        values = torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels, -1, 0)).astype(np.float32))
+        values = np.empty((pixels.shape[-1], height, width), dtype=np.float32)
+        values[:] = np.moveaxis(pixels, -1, 0)
+        normalised = torch.from_numpy(values)
         if pixels.dtype == np.uint8 and self.processing.range is None:
-            values /= 255
+            normalised /= 255
         geometry = Geometry(original, resized, (top, left), (height, width), (height, width))
-        return (values - self._mean) / self._std, geometry
+        return normalised.sub_(self._mean).div_(self._std), geometry
 
     def _cut(self, pixels: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
         """The crop, surrounded by the border where it is larger than the image."""

@@ -17,12 +17,13 @@ from backbonekit.errors import RecipeError, StorageError
 from backbonekit.inference.feature_files import write_features
 from backbonekit.inference.feature_rows import Counted, Rows, feature_rows
 from backbonekit.inference.file_formats import file_faults
-from backbonekit.inference.parts import Parts
+from backbonekit.inference.parts import Parts, write_part
 from backbonekit.inference.prepared_images import default_workers
 from backbonekit.inference.ray_engine import over_cluster
 
 Engine = Literal["local", "ray"]
 _ROWS_IN_A_PART = 1_000
+_ROWS_OF_AN_ACTOR = 250  # in a part, which is what an actor that is lost has to do again
 _MAPS_IN_A_PART = 50  # of DINOv2-S at 224 pixels 0.4 MB each, of the last of ResNet-50 at 800 pixels 5 MB
 _PROBED = 256  # values of each weight, which tell one model from another
 
@@ -55,7 +56,8 @@ def features_of_files(
     `pool`: see `assembly/embed.py: embed`. `dtype`: of the numbers in the file. `batch_size`: images of one size that
     run together. `workers`: threads that read and prepare beside the model; None: one a processor, at most eight.
     `overwrite`: whether a file that is there may be replaced, and the parts of an interrupted run thrown away.
-    `engine`: `local`, or `ray` for the machines of a Ray cluster, where `workers` are actors, see `ray_engine.py`.
+    `engine`: `local`, or `ray` for the machines of a Ray cluster, where `workers` are actors, which write the parts:
+    `ray_engine.py`.
     `counted` is called with how many more images are done. Nothing is written where no image has a row. Raises
     StorageError, ContractError, RecipeError.
     """
@@ -65,69 +67,66 @@ def features_of_files(
         raise RecipeError(faults)
     if output.exists() and not overwrite:
         raise StorageError(f"{output}: is there already. The fix: another output=, or overwrite=true.")
-    size = _MAPS_IN_A_PART if pool == "none" else _ROWS_IN_A_PART
-    parts = Parts(output, _plan(model, files, pool, dtype, size), afresh=overwrite)
-    resumed = min(parts.done * size, len(files))
+    whole = _ROWS_OF_AN_ACTOR if engine == "ray" else _ROWS_IN_A_PART
+    size = _MAPS_IN_A_PART if pool == "none" else whole
+    parts = Parts(output, _plan(model, files, pool, dtype, engine, size), afresh=overwrite)
+    count = -(-len(files) // size)
+    left = [number for number in range(count) if not parts.path(number).is_file()]
+    # Another process has another current folder.
+    found = [file.absolute() for file in files] if engine == "ray" else files
+    shares = [_Share(parts.path(number), found[number * size : (number + 1) * size]) for number in left]
+    resumed = len(files) - sum(len(share.files) for share in shares)
     counted(resumed)
     options: dict[str, Any] = {
         "pool": pool,
         "dtype": read_dtype(dtype) or torch.float32,
         "batch_size": batch_size,
     }
-    left = files[parts.done * size :]
     if engine == "ray":
-        chunks = _over_cluster(model, left, size, options, workers, counted)
+        for done in over_cluster(model, shares, partial(_write_share, options=options), workers=workers):
+            counted(done)
     else:
         options |= {"workers": default_workers() if workers is None else workers, "counted": counted}
-        chunks = (feature_rows(model, left[start : start + size], **options) for start in range(0, len(left), size))
-    for rows in chunks:
-        parts.add(rows)
+        for share in shares:
+            write_part(share.path, feature_rows(model, share.files, **options))
     rows, failed = 0, []
-    for part in _read(parts):
+    for part in _read(parts, count):
         rows += len(part.names)
         failed += part.failed
     if rows:
-        write_features(output, lambda: _read(parts), pooled=pool != "none")
+        write_features(output, lambda: _read(parts, count), pooled=pool != "none")
     parts.remove()
     return FeatureReport(rows, resumed, failed)
 
 
-def _over_cluster(
-    model: Any, files: Sequence[Path], size: int, options: dict[str, Any], workers: int | None, counted: Counted
-) -> Iterator[Rows]:
-    work = partial(_answers, options=options)
-    answers = over_cluster(model, files, work, files_at_once=options["batch_size"], workers=workers)
-    for start in range(0, len(files), size):
-        rows = Rows()
-        for file in files[start : start + size]:
-            columns, why = next(answers)
-            counted(1)
-            if columns is None:
-                rows.failed.append((file.name, why))
-            else:
-                rows.names.append(file.name)
-                rows.columns.append(columns)
-        yield rows
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The files of one part, and where it is written."""
+
+    path: Path
+    files: Sequence[Path]
 
 
-def _answers(model: Any, files: list[Path], *, options: dict[str, Any]) -> list[tuple[Any, str]]:
-    """What an actor returns for each file: its columns, or None and why."""
-    rows = feature_rows(model, files, **options, workers=1)
-    columns, failed = dict(zip(rows.names, rows.columns, strict=True)), dict(rows.failed)
-    return [(columns.get(file.name), failed.get(file.name, "")) for file in files]
+def _write_share(model: Any, share: _Share, *, options: dict[str, Any]) -> int:
+    """Writes a part in an actor. Returns the number of its files."""
+    write_part(share.path, feature_rows(model, share.files, **options, workers=1))
+    return len(share.files)
 
 
-def _read(parts: Parts) -> Iterator[Rows]:
-    return (parts.read(number) for number in range(parts.done))
+def _read(parts: Parts, count: int) -> Iterator[Rows]:
+    return (parts.read(number) for number in range(count))
 
 
-def _plan(model: Any, files: Sequence[Path], pool: str, dtype: str, rows_in_a_part: int) -> dict[str, Any]:
-    """All that decides the rows of a run."""
+def _plan(
+    model: Any, files: Sequence[Path], pool: str, dtype: str, engine: Engine, rows_in_a_part: int
+) -> dict[str, Any]:
+    """All that decides the rows of a run, and which of them are in a part."""
     return {
         "model": _fingerprint(model),
         "images": _listing(files),
         "pool": pool,
         "dtype": dtype,
+        "engine": engine,
         "rows in a part": rows_in_a_part,
     }
 

@@ -25,7 +25,7 @@ _BETWEEN = "\n"  # between the number of a row and its column; no name of a colu
 
 
 class Parts:
-    """The parts of one output. `done`: how many are there, without a gap."""
+    """The parts of one output."""
 
     def __init__(self, output: Path, plan: Mapping[str, Any], *, afresh: bool = False) -> None:
         """`plan`: what the rows depend on, as plain data. `afresh`: parts of an earlier run are removed. Raises
@@ -46,26 +46,14 @@ class Parts:
                 )
         else:
             write_file(written, json.dumps(plan).encode())
-        self.done = 0
-        while self._path(self.done).is_file():
-            self.done += 1
 
-    def add(self, rows: Rows) -> None:
-        """Writes the next part."""
-        tensors = {
-            f"{index}{_BETWEEN}{column}": tensor.contiguous()
-            for index, row in enumerate(rows.columns)
-            for column, tensor in row.items()
-        }
-        described = json.dumps({"names": rows.names, "failed": rows.failed})
-        # A file without any tensor is none that safetensors reads.
-        content = save(tensors or {"": torch.zeros(1)}, metadata={_ROWS: described})
-        write_file(self._path(self.done), content)
-        self.done += 1
+    def path(self, number: int) -> Path:
+        """Where a part is, or will be: the same path wherever it is written from."""
+        return self.folder.resolve() / f"{number:05d}.safetensors"
 
     def read(self, number: int) -> Rows:
         """A part that is there. Raises StorageError for one that cannot be read."""
-        path = self._path(number)
+        path = self.path(number)
         try:
             with safe_open(path, framework="pt") as file:
                 described = json.loads((file.metadata() or {})[_ROWS])
@@ -88,5 +76,14 @@ class Parts:
             except OSError as error:
                 raise StorageError(f"{self.folder} cannot be deleted: {error.strerror or error}.") from error
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:05d}.safetensors"
+
+def write_part(path: Path, rows: Rows) -> None:
+    """Writes a part, whole or not at all."""
+    tensors = {
+        f"{index}{_BETWEEN}{column}": tensor.contiguous()
+        for index, row in enumerate(rows.columns)
+        for column, tensor in row.items()
+    }
+    described = json.dumps({"names": rows.names, "failed": rows.failed})
+    # A file without any tensor is none that safetensors reads.
+    write_file(path, save(tensors or {"": torch.zeros(1)}, metadata={_ROWS: described}))

@@ -1,5 +1,6 @@
 """A composed model as a LightningModule: losses, optimiser, schedule, moving average, and scores of the validation."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,10 +111,15 @@ class Module(LightningModule):
         self.log_dict(numbers, rank_zero_only=False, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
-        optimiser = make_optimiser(self.model, self.optimisation)
+        # In mixed precision Lightning clips no gradients for a fused optimiser.
+        is_fused = not self._is_sharded and "mixed" not in str(self.trainer.precision)
+        optimiser = make_optimiser(self.model, self.optimisation, fused=is_fused)
         total = int(self.trainer.estimated_stepping_batches)
         epochs = self.trainer.max_epochs
-        steps = -(-int(self.trainer.num_training_batches) // self.trainer.accumulate_grad_batches)
+        if math.isinf(self.trainer.num_training_batches):
+            self.trainer.fit_loop.setup_data()  # it was not needed yet, where max_steps alone is given
+        batches = self.trainer.num_training_batches  # infinite still where a loader has no length
+        steps = total if math.isinf(batches) else -(-int(batches) // self.trainer.accumulate_grad_batches)
         per_epoch = steps if epochs is None or epochs < 1 else max(1, min(steps, total))
         schedule = make_schedule(optimiser, self.optimisation, total_steps=total, steps_per_epoch=per_epoch)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

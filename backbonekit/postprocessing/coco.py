@@ -37,9 +37,12 @@ class CocoResults:
         self.images: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
 
-    def add(self, name: str, size: tuple[int, int], result: Result | dict[str, Result]) -> None:
-        """`name`: the image's file name. `size`: its (height, width). Label maps are written at once."""
-        image_id = len(self.images) + 1
+    def add(
+        self, name: str, size: tuple[int, int], result: Result | dict[str, Result], *, image_id: int | None = None
+    ) -> None:
+        """`name`: the image's file name. `size`: its (height, width). `image_id`: None: one more than there are images.
+        Label maps are written at once."""
+        image_id = len(self.images) + 1 if image_id is None else image_id
         self.images.append({"id": image_id, "file_name": name, "height": size[0], "width": size[1]})
         for task, one in (result if isinstance(result, dict) else {"": result}).items():
             stem = f"{image_id:06d}_{Path(name).stem}" + (f"_{task}" if task else "")
@@ -47,6 +50,12 @@ class CocoResults:
                 named = {"task": task} if task else {}
                 known = {key: value for key, value in entry.items() if key != "file_name" or value}
                 self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **named, **known})
+
+    def extend(self, images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]]) -> None:
+        """Adds what another collection of other images has; annotations are numbered on."""
+        self.images += images
+        numbers = range(len(self.annotations) + 1, len(self.annotations) + len(annotations) + 1)
+        self.annotations += [{**one, "id": number} for one, number in zip(annotations, numbers, strict=True)]
 
     def write(self) -> None:
         """Replaces the JSON file in one step. Raises StorageError.

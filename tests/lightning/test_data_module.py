@@ -106,6 +106,17 @@ def test_a_trainer_and_batches_of_ones_own():
     assert module.scores is None
 
 
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", False)])
+def test_a_step_is_fused_where_gradients_can_be_clipped_then(precision, fused):
+    model = model_of_three()
+    module = Module(model, {"clip_norm": 0.1, "batch_size": 2})
+    before = model.head.classifier.classifier.weight.detach().clone()
+    trainer = Trainer(max_steps=1, enable_model_summary=False, precision=precision, **QUIET)
+    trainer.fit(module, datamodule=DataModule(Shapes(), model.processor, batch_size=2, val=None))
+    assert {bool(group["fused"]) for group in trainer.optimizers[0].param_groups} == {fused}
+    assert not torch.equal(before, model.head.classifier.classifier.weight)
+
+
 def test_the_validation_is_measured_and_a_trainers_own_clipping_wins():
     model = model_of_three()
     module = Module(model, {"clip_norm": 0.1, "batch_size": 2}, evaluation=evaluation_of(model))

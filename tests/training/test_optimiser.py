@@ -32,6 +32,24 @@ def test_optimisers_by_name(settings, kind, options):
         assert {name: group[name] for name in options} == options
 
 
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_a_fused_step_is_that_of_the_others(name):
+    moved = []
+    for fused in (False, True):
+        model = WithHead(BACKBONES["timm_vit"]())
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+        optimiser = make_optimiser(model, Optimisation(optimiser=name, lr=0.1), fused=fused)
+        assert {bool(group["fused"]) for group in optimiser.param_groups} == {fused}
+        for _ in range(3):
+            for parameter in model.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimiser.step()
+        moved.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(*moved, rtol=1e-5, atol=1e-6)
+
+
 def test_the_groups_are_those_of_the_settings():
     settings = Optimisation(
         lr=2.0, weight_decay=0.3, backbone_scale=0.1, layer_decay=0.5, no_decay=("head.*", "neck.*")

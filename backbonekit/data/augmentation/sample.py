@@ -101,7 +101,10 @@ def pixels_of(image: Image.Image | np.ndarray | Tensor) -> Tensor:
         array = array.astype(np.int32)
     elif array.dtype.kind == "f":
         array = array.astype(np.float32)
-    return torch.from_numpy(np.array(np.moveaxis(array, -1, 0), order="C"))  # a copy: Pillow's arrays are read-only
+    else:
+        array = np.array(array)  # a copy: Pillow's arrays are read-only
+    # Channels last in memory, as images are decoded and drawn: moving them would take as long as decoding a JPEG.
+    return torch.from_numpy(array).permute(2, 0, 1)
 
 
 def image_of(pixels: Tensor, like: Image.Image | np.ndarray | Tensor) -> Image.Image | np.ndarray | Tensor:
