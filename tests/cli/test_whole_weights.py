@@ -27,7 +27,7 @@ def test_a_model_is_filled_and_saved(capsys, folder, tmp_path):
 
 
 def test_weights_of_another_model(capsys, folder):
-    assert run_verb("build", [*WORDS[:-1], "head.num_classes=4", f"weights={folder}"]) == 1
+    assert run_verb("build", [*WORDS[:-1], "head.num_classes=4", f"weights={folder}"]) == 2
     message = capsys.readouterr().err
     assert "classifier" in message
     assert "Traceback" not in message
