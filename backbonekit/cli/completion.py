@@ -14,13 +14,10 @@ examples:
   backbonekit completion zsh > ~/.zfunc/_backbonekit
       (with `fpath+=~/.zfunc` before `autoload -Uz compinit && compinit` in ~/.zshrc)
   backbonekit completion fish > ~/.config/fish/completions/backbonekit.fish
+  source <(backbonekit completion bash)    # for the shell that is open
 
 Completes verbs, arguments, keys of the recipe and their values, the names of models, backbones, necks, heads, data
 formats and experiments (with those of --config-dir and of installed packages), and paths.
-
-examples:
-  backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
-  source <(backbonekit completion bash)    # for the shell that is open
 """
 # The scripts ask for candidates, one a line: the whole word, and behind a tab what it is. What ends in one of `=./,` is
 # not finished, so no space follows it.
