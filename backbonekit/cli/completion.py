@@ -1,26 +1,25 @@
 """`backbonekit completion SHELL`: the script by which a shell completes what is typed after `backbonekit`."""
 
+import json
 import sys
 from collections.abc import Sequence
 
 from backbonekit.cli.text import printable
+from backbonekit.cli.values import without_format
 from backbonekit.errors import RecipeError, nearest
 
 CANDIDATES = "candidates"  # what the scripts call: the words after it, each behind a "=", are those typed so far
-USAGE = """usage: backbonekit completion SHELL
+USAGE = """usage: backbonekit completion SHELL [format=json]
 
 examples:
   backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
   backbonekit completion zsh > ~/.zfunc/_backbonekit
       (with `fpath+=~/.zfunc` before `autoload -Uz compinit && compinit` in ~/.zshrc)
   backbonekit completion fish > ~/.config/fish/completions/backbonekit.fish
+  source <(backbonekit completion bash)    # for the shell that is open
 
 Completes verbs, arguments, keys of the recipe and their values, the names of models, backbones, necks, heads, data
 formats and experiments (with those of --config-dir and of installed packages), and paths.
-
-examples:
-  backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
-  source <(backbonekit completion bash)    # for the shell that is open
 """
 # The scripts ask for candidates, one a line: the whole word, and behind a tab what it is. What ends in one of `=./,` is
 # not finished, so no space follows it.
@@ -92,7 +91,9 @@ def main(words: Sequence[str]) -> int:
     if not words or "-h" in words or "--help" in words:
         print(USAGE, end="")
         return 0
-    if len(words) > 1 or words[0] not in SCRIPTS:
-        raise RecipeError(f"there is no script for {' '.join(words)!r}; {nearest(words[0], SCRIPTS)}")
-    sys.stdout.write(SCRIPTS[words[0]])
+    words, is_json = without_format(words)
+    if len(words) != 1 or words[0] not in SCRIPTS:
+        raise RecipeError(f"there is no script for {' '.join(words)!r}; {nearest(' '.join(words), SCRIPTS)}")
+    script = SCRIPTS[words[0]]
+    sys.stdout.write(json.dumps({"shell": words[0], "script": script}) + "\n" if is_json else script)
     return 0

@@ -1,5 +1,6 @@
 """`backbonekit new FOLDER`: a small repository for models and experiments of one's own."""
 
+import json
 import os
 import re
 import shutil
@@ -14,10 +15,11 @@ from pathlib import Path
 import backbonekit
 from backbonekit.cli.messages import note
 from backbonekit.cli.text import printable
+from backbonekit.cli.values import without_format
 from backbonekit.errors import RecipeError, StorageError
 from backbonekit.weights.untrusted_files import user_path
 
-USAGE = """usage: backbonekit new FOLDER [name=NAME]
+USAGE = """usage: backbonekit new FOLDER [name=NAME] [format=json]
 
 examples:
   backbonekit new birds
@@ -39,6 +41,7 @@ def main(words: Sequence[str]) -> int:
     if "-h" in words or "--help" in words:
         print(USAGE, end="")
         return 0
+    words, is_json = without_format(words)
     name_given = [word.removeprefix("name=") for word in words if word.startswith("name=")]
     plain = [word for word in words if not word.startswith("name=")]
     if len(plain) != 1 or "=" in plain[0] or plain[0].startswith("-") or len(name_given) > 1:
@@ -48,6 +51,10 @@ def main(words: Sequence[str]) -> int:
     _check(folder, name)
     _write(folder, name)
     _write_schemas(folder, name)
+    if is_json:
+        written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        print(json.dumps({"folder": str(folder), "package": name, "files": written}))
+        return 0
     build = f"backbonekit build model=mine --config-dir configs --import {name}"
     print(printable(f"written to {folder}; README.md says how it is used:\n\n  cd {folder}\n  {build}"))
     return 0
