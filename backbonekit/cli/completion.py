@@ -1,13 +1,15 @@
 """`backbonekit completion SHELL`: the script by which a shell completes what is typed after `backbonekit`."""
 
+import json
 import sys
 from collections.abc import Sequence
 
 from backbonekit.cli.text import printable
+from backbonekit.cli.values import without_format
 from backbonekit.errors import RecipeError, nearest
 
 CANDIDATES = "candidates"  # what the scripts call: the words after it, each behind a "=", are those typed so far
-USAGE = """usage: backbonekit completion SHELL
+USAGE = """usage: backbonekit completion SHELL [format=json]
 
 examples:
   backbonekit completion bash > ~/.local/share/bash-completion/completions/backbonekit
@@ -89,7 +91,9 @@ def main(words: Sequence[str]) -> int:
     if not words or "-h" in words or "--help" in words:
         print(USAGE, end="")
         return 0
-    if len(words) > 1 or words[0] not in SCRIPTS:
-        raise RecipeError(f"there is no script for {' '.join(words)!r}; {nearest(words[0], SCRIPTS)}")
-    sys.stdout.write(SCRIPTS[words[0]])
+    words, is_json = without_format(words)
+    if len(words) != 1 or words[0] not in SCRIPTS:
+        raise RecipeError(f"there is no script for {' '.join(words)!r}; {nearest(' '.join(words), SCRIPTS)}")
+    script = SCRIPTS[words[0]]
+    sys.stdout.write(json.dumps({"shell": words[0], "script": script}) + "\n" if is_json else script)
     return 0

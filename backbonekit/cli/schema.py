@@ -1,19 +1,20 @@
 """`backbonekit schema [KIND]`: the JSON Schema of the YAML files that people write, for their editors."""
 
+import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from backbonekit.cli.arguments import import_parts, parse_arguments
 from backbonekit.cli.messages import write_error
 from backbonekit.cli.text import printable
+from backbonekit.cli.values import without_format
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.recipe.json_schema import FILES, json_schema, modeline, schema_text
 from backbonekit.weights.untrusted_files import user_path
 
 ALL = "all"
 KNOWN = ("output",)
-USAGE = """usage: backbonekit schema [KIND] [output=FILE]
+USAGE = """usage: backbonekit schema [KIND] [output=FILE] [format=json]
 
 examples:
   backbonekit schema                       of a recipe, on standard output
@@ -30,6 +31,7 @@ shows what an option does, and marks mistakes, in a file with this comment in it
   {modeline}
 
   output=FILE         where to write it; a folder for `all`
+  format=json         of what was written, with output=; a schema itself is JSON
   --config-dir DIR    a folder whose recipes and parts are offered by name too
   --import MODULE     load a module that registers parts of your own
 
@@ -38,6 +40,7 @@ exit codes: 0 done, 1 a part of an installed package could not be imported: its 
 
 
 def main(words: Sequence[str]) -> int:
+    words, is_json = without_format(words)
     kinds, others = _split(words)
     arguments = parse_arguments(others, KNOWN)
     if arguments.help:
@@ -52,11 +55,22 @@ def main(words: Sequence[str]) -> int:
     if (kind == ALL and not output) or output == "":
         raise RecipeError(f"output= needs a path, as output=schema{'' if kind == ALL else f'/{kind}.json'}.")
     import_parts(arguments.imports)
+    from backbonekit.postprocessing.writing import write_file
+
     faults: list[str] = []
+    written: list[str] = []
     for file in FILES if kind == ALL else (kind,):
         schema, found = json_schema(file, config_dir=arguments.config_dir)
         faults += found
-        _write(schema_text(schema), None if output is None else _path(output, file, several=kind == ALL))
+        if output is None:
+            sys.stdout.write(schema_text(schema))
+        else:
+            path = user_path(output) / f"{file}.json" if kind == ALL else user_path(output)
+            write_file(path, schema_text(schema).encode())
+            written.append(str(path))
+    if output is not None:
+        lines = [printable(f"written to {path}") for path in written]
+        print(json.dumps({"written": written}) if is_json else "\n".join(lines))
     for fault in dict.fromkeys(faults):
         write_error(fault)
     return 1 if faults else 0
@@ -73,18 +87,3 @@ def _split(words: Sequence[str]) -> tuple[list[str], list[str]]:
         if kind not in (*FILES, ALL):
             raise RecipeError(f"there is no kind of file {kind!r}; {nearest(kind, [*FILES, ALL])}")
     return kinds, others
-
-
-def _path(output: str, file: str, *, several: bool) -> Path:
-    path = user_path(output)
-    return path / f"{file}.json" if several else path
-
-
-def _write(text: str, path: Path | None) -> None:
-    if path is None:
-        sys.stdout.write(text)
-        return
-    from backbonekit.postprocessing.writing import write_file
-
-    write_file(path, text.encode())
-    print(printable(f"written to {path}"))

@@ -1,5 +1,6 @@
 """What is offered for completion, and that bash, zsh and fish take it as meant."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,11 @@ def test_it_needs_no_torch(tmp_path):
 def test_an_unknown_shell_is_refused(capsys):
     assert run_verb("completion", ["bsh"]) == 2
     assert "did you mean 'bash'" in capsys.readouterr().err
+
+
+def test_the_script_as_json(capsys):
+    assert run_verb("completion", ["zsh", "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"shell": "zsh", "script": SCRIPTS["zsh"]}
 
 
 @pytest.fixture

@@ -55,3 +55,9 @@ def test_parts_of_ones_own_are_in_it(tmp_path, capsys, monkeypatch):
 def test_what_it_refuses(words, said, capsys):
     assert run_verb("schema", words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_was_written_as_json(tmp_path, capsys):
+    path = tmp_path / "neck.json"
+    assert run_verb("schema", ["neck", f"output={path}", "format=json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"written": [str(path)]}

@@ -1,11 +1,14 @@
 """The repository for models and experiments of one's own: as it is written by `backbonekit new`, and as it is used."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -27,7 +30,12 @@ BUILD = ["model=mine", "--config-dir", str(CONFIGS), "--import", "my_project"]
 def birds(tmp_path_factory) -> Path:
     """A repository that `new` wrote."""
     folder = tmp_path_factory.mktemp("work") / "birds"
-    assert run_verb("new", [str(folder)]) == 0
+    output = StringIO()
+    with redirect_stdout(output):
+        assert run_verb("new", [str(folder), "format=json"]) == 0
+    told = json.loads(output.getvalue())
+    assert (told["folder"], told["package"]) == (str(folder), "birds")
+    assert {"README.md", "birds/head.py", "schema/head.json"} <= set(told["files"])
     return folder
 
 
@@ -55,8 +63,6 @@ def test_new_writes_the_example_under_another_name(birds):
 
 def test_its_files_fit_the_schemas_that_they_name(birds):
     jsonschema = pytest.importorskip("jsonschema", reason="the oracle of JSON Schema")
-    import json
-
     files = [path for path in (birds / "configs").rglob("*.yaml") if path.name != "config.yaml"]
     assert len(files) == 4
     for path in files:
