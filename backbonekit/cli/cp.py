@@ -1,20 +1,23 @@
 """`backbonekit cp NAME FILE`: a recipe written out flat, with all options and what they do, to be edited."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
 from backbonekit.cli.commented import commented
 from backbonekit.cli.listing import header
+from backbonekit.cli.messages import note
 from backbonekit.cli.recipes import start_from
 from backbonekit.cli.text import printable
+from backbonekit.cli.values import value_faults
 from backbonekit.errors import RecipeError
 from backbonekit.recipe.compose import SUFFIXES, compose_recipe
 from backbonekit.recipe.config_roots import GROUP, find, is_file, is_folder, roots_for
 from backbonekit.recipe.json_schema import modeline, shipped_schema
 from backbonekit.weights.untrusted_files import user_path
 
-KNOWN = ("overwrite",)
+KNOWN = ("overwrite", "format")
 USAGE = """usage: backbonekit cp NAME FILE [key=value ...] [overwrite=true]
 
 examples:
@@ -49,11 +52,13 @@ def main(words: Sequence[str]) -> int:
         f"# try: python -m backbonekit.build model={file}",
         modeline(shipped_schema()),
     ]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(commented(recipe, title=title), encoding="utf-8", newline="\n")
-    for note in recipe.notes:
-        print(printable(f"note: {note}"))
-    print(printable(f"written to {file}"))
+    from backbonekit.postprocessing.writing import write_file
+
+    write_file(file, commented(recipe, title=title).encode())
+    for text in recipe.notes:
+        note(text)
+    is_json = arguments.literals.get("format") == "json"
+    print(json.dumps({"written": str(file)}) if is_json else printable(f"written to {file}"))
     return 0
 
 
@@ -63,15 +68,12 @@ def _target(name: str, given: str) -> Path:
 
 
 def _check(arguments: Arguments, file: Path) -> None:
-    overwrite = arguments.literals.get("overwrite", "false")
-    faults = []
-    if overwrite not in ("true", "false"):
-        faults.append(f"overwrite={overwrite}: must be true or false.")
+    faults = value_faults(arguments.literals)
     if arguments.model is not None:
         faults.append(f"model={arguments.model}: cp takes the name alone, `cp {arguments.model} FILE`.")
     if file.suffix not in SUFFIXES:
         faults.append(f"{str(file)!r}: a recipe is a .yaml file; did you mean {str(file.with_suffix('.yaml'))!r}?")
-    elif is_file(file) and overwrite != "true":
+    elif is_file(file) and arguments.literals.get("overwrite") != "true":
         faults.append(f"{str(file)!r} is there already. The fix: another file, or overwrite=true.")
     if faults:
         raise RecipeError(faults)

@@ -51,10 +51,6 @@ def main(words: Sequence[str]) -> int:
     _check(folder, name)
     _write(folder, name)
     _write_schemas(folder, name)
-    if is_json:
-        written = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        print(json.dumps({"folder": str(folder), "package": name, "files": written}))
-        return 0
     build = f"backbonekit build model=mine --config-dir configs --import {name}"
     if is_json:
         print(json.dumps({"folder": str(folder), "package": name, "build": build}))
