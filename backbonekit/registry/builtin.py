@@ -90,6 +90,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "zoom_out": "backbonekit.data.augmentation.crop:ZoomOut",
         },
         "checkpoint": {  # the converter, by the `architectures` of a config.json of transformers
+            "TimmWrapperForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "ResNetForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "HGNetV2ForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",
             "PvtV2ForImageClassification": "backbonekit.heads.classification.checkpoint:CLASSIFICATION",

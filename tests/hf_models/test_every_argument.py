@@ -315,6 +315,7 @@ ELSEWHERE = {
     **{("predict", name): ("assembly/test_tiles.py", f"{name}=") for name in ("tile", "overlap", "augment")},
     ("DenseModel.forward", "output_attentions"): ("hf_models/test_calls.py", "output_attentions=True"),
     ("load_model", "merge_adapter"): ("assembly/test_adapters.py", "merge_adapter"),
+    ("load_model", "token"): ("assembly/test_load_from_hub.py", "token="),
 }  # fmt: skip
 FIRST = (
     *("self", "pretrained_model_name_or_path", "pixel_values", "model", "image", "images", "result", "outputs"),

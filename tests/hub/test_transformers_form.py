@@ -10,7 +10,7 @@ import torch
 import backbonekit as bk
 from backbonekit.errors import ContractError, StorageError
 from backbonekit.hub.transformers_form import transformers_form
-from tests.parity.small_composed import CONVNEXT, DINOV2, MODELS, PVT, RESNET, hf, model, timm, upernet
+from tests.parity.small_composed import CONVNEXT, DINOV2, MODELS, PVT, RESNET, SWIN, hf, model, timm, upernet
 
 
 def form_of(recipe):
@@ -50,8 +50,12 @@ def form_of(recipe):
             ["backbone.args.ls_init_value=0.1: transformers builds an architecture of timm with output_stride"],
         ),
         (
-            {**MODELS["classification"], "backbone": timm("resnet18")},
-            ["backbone: transformers' classifiers are written of convnext,", "is resnet18 of source timm"],
+            {**MODELS["classification"], "backbone": timm("mobilenetv3_small_050")},
+            ["classifiers on timm's MobileNetV3 are not written: it does more between the last map"],
+        ),
+        (
+            {**MODELS["classification"], "backbone": hf(SWIN)},
+            ["backbone: transformers' classifiers are written of convnext,", "is swin of source hf"],
         ),
         (
             {**MODELS["classification on dinov2"], "head": {"name": "classification", "num_classes": 4}},

@@ -135,6 +135,12 @@ MODELS: dict[str, dict[str, Any]] = {
     "classification on convnext v2": classifier(
         {**CONVNEXT, "model_type": "convnextv2"}, {"norm": "none"}, norm="layer"
     ),
+    "classification on timm": model(
+        timm("resnet18.a1_in1k"), None, {"name": "classification", "num_classes": 3}, labels=LABELS
+    ),
+    "classification on timm's convnext": model(
+        timm("convnext_atto", in_channels=4), None, {"name": "classification", "num_classes": 4, "norm": "layer"}
+    ),
     "vitpose": model(hf(VITPOSE), None, {"name": "vitpose", "num_classes": 3}),
     "vitpose classic": model(hf(VITPOSE), None, {"name": "vitpose", "num_classes": 3, "decoder": "classic"}),
 }

@@ -64,7 +64,7 @@ def test_transformers_finds_every_weight_and_predicts_the_same(name, tmp_path):
     torch.manual_seed(0)
     model = randomise_weights(bk.build_model(MODELS[name]))
     theirs = opened_by_transformers(model, tmp_path)
-    images = torch.randn(2, 3, *((64, 48) if name.startswith("vitpose") else (96, 128)))
+    images = torch.randn(2, model.recipe.backbone.in_channels, *((64, 48) if name.startswith("vitpose") else (96, 128)))
     assert_equal_predictions(model, theirs, images)
     again = bk.load_model(tmp_path)
     with torch.no_grad():

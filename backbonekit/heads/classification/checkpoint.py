@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backbonekit.backbones.hf import blueprint as hf_source
 from backbonekit.errors import ContractError, RecipeError
+from backbonekit.heads.classification import timm_checkpoint as timm_wrapper
 from backbonekit.heads.shared_checkpoint.converter import read_class_names
 from backbonekit.heads.shared_checkpoint.idle_weights import idle_of_backbone
 from backbonekit.heads.shared_checkpoint.written_config import class_fields
@@ -52,14 +53,18 @@ _KINDS: Mapping[str, _Kind] = {
 class ClassificationCheckpoint:
     """Both ways between transformers' classifiers and a backbone with the head `classification`."""
 
-    architectures: tuple[str, ...] = tuple(kind.architecture for kind in _KINDS.values())
+    architectures: tuple[str, ...] = (*(kind.architecture for kind in _KINDS.values()), timm_wrapper.ARCHITECTURE)
     head: str = "classification"
 
     def recipe(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """A flat recipe. Raises RecipeError with every field that has no counterpart."""
         faults: list[str] = []
+        labels, num_classes = _classes(config, faults)
+        if config.get("model_type") == timm_wrapper.MODEL_TYPE:
+            if faults:
+                raise RecipeError([f"{timm_wrapper.ARCHITECTURE} config.json: {fault}" for fault in faults])
+            return timm_wrapper.timm_recipe(config, labels, num_classes)
         kind, blueprint = _blueprint(config)
-        labels, num_classes = read_class_names(config, faults)
         epsilon = blueprint.config.get("layer_norm_eps")
         if kind.head_norm is not None and epsilon != _EPSILON:
             faults.append(
@@ -94,6 +99,8 @@ class ClassificationCheckpoint:
         """The content of the `config.json` of a flat and complete recipe. Raises RecipeError for what transformers has
         no field for."""
         backbone, head = recipe["backbone"], recipe["head"]
+        if backbone["source"] == "timm":
+            return timm_wrapper.timm_config(recipe)
         model_type = (backbone["config"] or {}).get("model_type")
         if backbone["source"] != "hf" or model_type is None or model_type not in _KINDS:
             raise RecipeError(
@@ -130,18 +137,22 @@ class ClassificationCheckpoint:
 
     def notes(self, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Which words are ignored."""
-        return _blueprint(config)[1].notes
+        return () if config.get("model_type") == timm_wrapper.MODEL_TYPE else _blueprint(config)[1].notes
 
     def weights(self, config: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights by transformers' names."""
-        kind, _ = _blueprint(config)
         written = self.key_map(config).reverse(state_dict)
+        if config.get("model_type") == timm_wrapper.MODEL_TYPE:
+            return written
+        kind, _ = _blueprint(config)
         if not kind.prefix.startswith("dinov2"):
             return written
         return {**written, **idle_of_backbone(written, config, kind.prefix)}
 
     def key_map(self, config: Mapping[str, Any]) -> KeyMap:
         """Names on disk."""
+        if config.get("model_type") == timm_wrapper.MODEL_TYPE:
+            return timm_wrapper.timm_names(config, _classes(config, [])[1])
         kind, blueprint = _blueprint(config)
         table = blueprint.family.key_map(blueprint.architecture)
         positions = (_last(blueprint),)
@@ -153,6 +164,16 @@ class ClassificationCheckpoint:
 
 
 CLASSIFICATION = ClassificationCheckpoint()
+
+
+def _classes(config: Mapping[str, Any], faults: list[str]) -> tuple[list[str] | None, int]:
+    """Names of the classes, which timm writes as a list, and how many there are."""
+    names = config.get("label_names")
+    if isinstance(names, list) and config.get("id2label") is None:
+        return read_class_names({"id2label": dict(enumerate(names))}, faults)
+    return read_class_names(
+        {"num_labels": config["num_classes"], **config} if "num_classes" in config else config, faults
+    )
 
 
 def _blueprint(config: Mapping[str, Any]) -> tuple[_Kind, hf_source.HFBlueprint]:
