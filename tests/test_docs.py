@@ -31,9 +31,11 @@ from backbonekit import (
 )
 from backbonekit.heads.maskformer.checkpoint import MASKFORMER
 from tests.hf_cache import cache_repository
+from tests.page_blocks import blocks_of, run_page
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+ROLES = ("student", "engineer", "scientist", "teacher")  # run with their commands by test_role_pages.py
 SWIN = SwinConfig(embed_dim=96, depths=(1, 1, 1, 1), num_heads=(3, 6, 12, 24))  # the real widths, for the real shapes
 PREPROCESSORS = {
     "swin": {"image_processor_type": "ViTImageProcessor", "size": {"height": 224, "width": 224}, "resample": 3},
@@ -59,7 +61,7 @@ PREPROCESSORS = {
 
 
 def blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return [block for language, block in blocks_of(page.read_text()) if language == "python"]
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +141,12 @@ def test_pages_were_found() -> None:
 # Raised inside Lightning on the page of training, which reads four images without workers.
 @pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning")
 @pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem not in ROLES], ids=lambda page: page.name)
 def test_python_blocks(page: Path, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    namespace: dict[str, object] = {}
-    for block in blocks(page):
-        exec(compile(block, page.name, "exec"), namespace)
+    run_page(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -11,17 +11,13 @@ from huggingface_hub import constants
 from PIL import Image
 
 from backbonekit.cli.verbs import VERBS, run_verb
+from tests.page_blocks import blocks_of
 from tests.test_docs import hub  # noqa: F401
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 IMAGES = 4
 SHORT = ["trainer.max_epochs=1", "trainer.num_workers=0", "optimisation.batch_size=2"]
-
-
-def blocks_of(page: str) -> list[tuple[str, str]]:
-    """(language, text) of every block."""
-    return re.findall(r"^```(\w*)\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
 
 
 BLOCKS = blocks_of(README)

@@ -93,6 +93,9 @@ def main(words: Sequence[str]) -> int:
         print(printable(_text(model, description)))
         if "save" in arguments.literals:
             print(f"\nsaved to {printable(arguments.literals['save'])}")
+        for name in ("diagram", "report"):
+            if name in arguments.literals:
+                print(printable(f"{name}: {arguments.literals[name]}"))
     return 0
 
 
