@@ -61,6 +61,20 @@ def test_versions_are_listed_newest_release_first(tmp_path: Path) -> None:
     assert "url=0.10.0/index.html" in (tmp_path / "index.html").read_text()
 
 
+def test_releases_are_the_tags_of_versions(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "first")
+    for tag in ("v0.10.0", "v0.9.1", "v1.0.0rc1", "before"):
+        git("tag", tag)
+    released = runpy.run_path(str(DOCS / "make_site.py"))["released"]
+    released.__globals__["ROOT"] = tmp_path
+    assert released() == ["v0.9.1", "v0.10.0"]
+
+
 def test_every_page_is_in_the_index() -> None:
     """Sphinx says so too, in the slow test."""
     entries = re.findall(r"^```\{toctree\}\n(.*?)^```", (DOCS / "index.md").read_text(), flags=re.MULTILINE | re.DOTALL)
