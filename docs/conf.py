@@ -26,6 +26,7 @@ add_module_names = False
 html_theme = "furo"
 html_title = "backbonekit"
 html_static_path = ["site/static"]
+html_favicon = "site/static/favicon.svg"
 html_css_files = ["site.css"]
 html_js_files = ["versions.js"]
 templates_path = ["site/templates"]

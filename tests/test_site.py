@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,6 +17,7 @@ from backbonekit.cli.verbs import VERBS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def test_every_public_name_is_on_a_page_of_the_api() -> None:
@@ -57,6 +59,20 @@ def test_versions_are_listed_newest_release_first(tmp_path: Path) -> None:
     write_list = runpy.run_path(str(DOCS / "make_site.py"))["write_list"]
     assert write_list(tmp_path) == ["0.10.0", "0.9.0", "0.11.0.dev0"]
     assert "url=0.10.0/index.html" in (tmp_path / "index.html").read_text()
+
+
+def test_releases_are_the_tags_of_versions(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *author, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "first")
+    for tag in ("v0.10.0", "v0.9.1", "v1.0.0rc1", "before"):
+        git("tag", tag)
+    released = runpy.run_path(str(DOCS / "make_site.py"))["released"]
+    released.__globals__["ROOT"] = tmp_path
+    assert released() == ["v0.9.1", "v0.10.0"]
 
 
 def test_every_page_is_in_the_index() -> None:
@@ -108,16 +124,31 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     assert broken_links(tmp_path) == ["a.html: b.html#there", "a.html: c.png"]
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of this version, built as `make docs` builds them."""
     pytest.importorskip("sphinx")
-    command = [sys.executable, str(DOCS / "make_site.py"), str(tmp_path)]
+    output = tmp_path_factory.mktemp("site")
+    command = [sys.executable, str(DOCS / "make_site.py"), str(output)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    site = tmp_path / backbonekit.__version__
+    return output / backbonekit.__version__
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(site: Path) -> None:
     assert broken_links(site) == []
     assert (site / "search.html").is_file()
-    assert "window.BACKBONEKIT_VERSIONS" in (tmp_path / "versions-list.js").read_text()
-    assert 'id="version-list"' in (site / "index.html").read_text()
     assert "usage: backbonekit train" in (site / "verbs.html").read_text()
-    assert "backbonekit.build_model" in (site / "api.html").read_text()
+    assert 'id="backbonekit.build_model"' in (site / "api.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("page", ["index", "recipes", "api"])
+def test_a_browser_shows_it_without_a_complaint(site: Path, page: str) -> None:
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    address = (site / f"{page}.html").as_uri()
+    shown = subprocess.run([*command, address], capture_output=True, text=True, timeout=60, check=True)
+    assert "CONSOLE" not in shown.stderr  # where errors of a page go
+    assert f'<option value="{backbonekit.__version__}">' in shown.stdout  # the list of versions, filled by a script
