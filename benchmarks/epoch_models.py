@@ -45,7 +45,10 @@ def retinanet(data: Path, batch: int) -> Epochs:
     ours = bk.build_model("retinanet_resnet50_fpn", sizes)
     reference = partial(train_detector, theirs, partial(detection_loader, data, batch, WORKERS))
     flip = [{"name": "horizontal_flip"}]
-    return {"ours": partial(_epoch, ours, _boxes(data), flip, _SGD, batch), "torchvision's reference": reference}
+    return {
+        "ours": partial(_epoch, ours, _boxes(data), flip, _SGD, batch, group_shapes=True),
+        "torchvision's reference": reference,
+    }
 
 
 def fcn(data: Path, batch: int) -> Epochs:
@@ -100,12 +103,26 @@ def _boxes(data: Path) -> Any:
     return open_data({"name": "coco", "root": str(data), "train": "train.json", "masks": False})
 
 
-def _epoch(model: Any, source: Any, steps: list[dict[str, Any]], optimisation: dict[str, Any], batch: int) -> None:
+def _epoch(
+    model: Any,
+    source: Any,
+    steps: list[dict[str, Any]],
+    optimisation: dict[str, Any],
+    batch: int,
+    *,
+    group_shapes: bool = False,
+) -> None:
     """As `backbonekit train`, without a validation and a checkpoint."""
     from lightning.pytorch import Trainer
 
     data = DataModule(
-        source, model.processor, batch_size=batch, num_workers=WORKERS, steps=open_augmentation(steps), val=None
+        source,
+        model.processor,
+        batch_size=batch,
+        num_workers=WORKERS,
+        steps=open_augmentation(steps),
+        group_shapes=group_shapes,
+        val=None,
     )
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(

@@ -26,6 +26,15 @@ class Split(Protocol):
 
 
 @runtime_checkable
+class SizedSplit(Split, Protocol):
+    """A split that knows how large its images are without decoding them."""
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of every image, upright."""
+        ...
+
+
+@runtime_checkable
 class DataSource(Protocol):
     """A data set in one format. `labels`: the classes with the annotations' own names and ids; None where the format
     has none (depth maps). It is read without an image being opened."""

@@ -94,7 +94,10 @@ class Coco(FileData):
             split = FileSplit(folder, files, targets, ids=ids, faults=faults)
             return split.without(list(targets.faults), list(targets.faults.values()))
         targets = ObjectTargets(file, faults, with_masks=self._masks)
-        return FileSplit(folder, files, targets, ids=ids, faults=faults, notes=_notes(file))
+        noted = [(one.get("height"), one.get("width")) for one in file.images]
+        sizes = [(height, width) for height, width in noted if type(height) is type(width) is int]
+        known = sizes if len(sizes) == len(noted) else None
+        return FileSplit(folder, files, targets, ids=ids, faults=faults, notes=_notes(file), sizes=known)
 
 
 class ObjectTargets:

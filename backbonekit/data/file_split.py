@@ -11,7 +11,7 @@ from PIL import Image
 from backbonekit.data.paths import absent, is_inside
 from backbonekit.errors import StorageError
 from backbonekit.image_processing.pixels import size_of
-from backbonekit.image_processing.reading import open_image
+from backbonekit.image_processing.reading import image_size, open_image
 
 _THREADS = 8  # Pillow decodes without Python's lock
 # Of an image by its index in the file's order, and its (height, width): the keys of docs/targets.md.
@@ -22,7 +22,8 @@ class FileSplit:
     """A `Split` of image files below a folder.
 
     `names`: relative to the folder. `read`: the target of one. `ids`: of the images; None: their names. `faults`: one
-    message for each annotation that was left out. `notes`: what else there is to know about the annotations.
+    message for each annotation that was left out. `notes`: what else there is to know about the annotations. `sizes`:
+    (height, width) of each, where annotations say it; None: the headers of the files do.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class FileSplit:
         ids: Sequence[int | str] | None = None,
         faults: Sequence[str] = (),
         notes: Sequence[str] = (),
+        sizes: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         self.folder = folder
         self.notes = tuple(notes)
@@ -41,6 +43,7 @@ class FileSplit:
         self._names = names
         self._read = read
         self._ids = ids
+        self._sizes = sizes
         self._kept = np.arange(len(names))
 
     def __len__(self) -> int:
@@ -62,10 +65,20 @@ class FileSplit:
     def image_id(self, index: int) -> int | str:
         return self.name(index) if self._ids is None else self._ids[int(self._kept[index])]
 
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of every image, upright. Raises StorageError for a file that cannot be read."""
+        kept = self._kept.tolist()
+        if self._sizes is not None:
+            return [self._sizes[position] for position in kept]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(lambda position: image_size(self.folder / self._names[position]), kept))
+
     def without(self, left_out: Sequence[int], faults: Sequence[str]) -> "FileSplit":
         """The split without the images at these indices, and with these faults beside its own."""
         faults = [*self.faults, *faults]
-        rest = FileSplit(self.folder, self._names, self._read, ids=self._ids, faults=faults, notes=self.notes)
+        rest = FileSplit(
+            self.folder, self._names, self._read, ids=self._ids, faults=faults, notes=self.notes, sizes=self._sizes
+        )
         rest._kept = np.delete(self._kept, list(left_out))
         return rest
 

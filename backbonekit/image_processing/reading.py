@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,8 @@ SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".npy"}
 )
 _ARRAY = ".npy"
+_TIFF_SUFFIXES = (".tif", ".tiff")
+_ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations in which height and width are exchanged
 # How a TIFF begins: the byte order, and 42 or (BigTIFF) 43.
 _TIFF_STARTS = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 # The modes in which Pillow reads a page of a TIFF as it is.
@@ -53,6 +56,19 @@ def open_image(file: str | os.PathLike[str]) -> Image.Image | np.ndarray:
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "not an image in a known format" if unknown else f"broken image: {error}"
         raise StorageError(f"{path}: {reason}. Readable are {', '.join(_known_formats())}, and .npy.") from error
+
+
+def image_size(file: str | os.PathLike[str]) -> tuple[int, int]:
+    """(height, width) of the image in a file, upright, from its header where Pillow reads its format. Raises
+    StorageError as `open_image`."""
+    path = user_path(file)
+    if path.suffix.lower() not in (_ARRAY, *_TIFF_SUFFIXES):
+        with suppress(Exception), open_regular(path) as stream:  # open_image says what is wrong
+            image = _opened(stream, path)
+            is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+            return (image.width, image.height) if is_turned else (image.height, image.width)
+    image = open_image(path)
+    return (image.height, image.width) if isinstance(image, Image.Image) else (image.shape[0], image.shape[1])
 
 
 def decode_image(content: bytes, *, shown: str) -> Image.Image | np.ndarray:

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, DistributedSampler
 
-from backbonekit.contract.datasets import DataSource, Split
+from backbonekit.contract.datasets import DataSource, SizedSplit, Split
 from backbonekit.data.training_size import training_processor
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.processor import ImageProcessor
@@ -24,7 +24,8 @@ class DataModule(LightningDataModule):
 
     `processor`: that of the model. `batch_size`: images of one step, over all processes and accumulated batches.
     `num_workers`: of each process. `seed`: of the order of the images and of their augmentation. `steps`: of the
-    augmentation, as `open_augmentation` returns them. `train`, `val`: the names of the splits; None: there is none.
+    augmentation, as `open_augmentation` returns them. `group_shapes`: a training batch has images that are wider than
+    high alone, or others alone, but for the last ones. `train`, `val`: the names of the splits; None: there is none.
 
     The order of an epoch's images depends on the seed and the epoch alone. A training that is resumed from Lightning's
     checkpoint in the middle of an epoch goes on with the images that the epoch has left.
@@ -39,6 +40,7 @@ class DataModule(LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         steps: Sequence[Any] = (),
+        group_shapes: bool = False,
         train: str = "train",
         val: str | None = "val",
     ) -> None:
@@ -49,6 +51,7 @@ class DataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.steps = tuple(steps)
+        self.group_shapes = group_shapes
         self.train = train
         self.val = val
         self._start = (0, 0)  # the epoch and the batch in it that the training starts with
@@ -70,6 +73,7 @@ class DataModule(LightningDataModule):
             batch_size=size,
             multiple=self.batch_size,
             start=self._start,
+            groups=_groups(split) if self.group_shapes else None,
         )
         return self._loader(images, sampler, size, training_processor(self.processor, self.steps))
 
@@ -145,7 +149,8 @@ class EpochSampler(DistributedSampler):
     a row of neighbours in that order, however many processes there are.
 
     `images`: with `set_epoch`. `batch_size`: of one process. `multiple`: an epoch has a whole number of times as many
-    images; those left over come in other epochs. `start`: the epoch that is read first, and the batch in it. Lightning
+    images; those left over come in other epochs. `start`: the epoch that is read first, and the batch in it. `groups`:
+    a number for each image; a batch of all processes has one number, but for the last batches of an epoch. Lightning
     puts no sampler of its own in its place, since it is a DistributedSampler already.
     """
 
@@ -159,6 +164,7 @@ class EpochSampler(DistributedSampler):
         batch_size: int,
         multiple: int,
         start: tuple[int, int] = (0, 0),
+        groups: Sequence[int] | None = None,
     ) -> None:
         super().__init__(images, num_replicas, rank, shuffle=True, seed=seed, drop_last=True)
         self.total_size = len(images) // multiple * multiple
@@ -166,6 +172,8 @@ class EpochSampler(DistributedSampler):
         self._images = images
         self.epoch, batch = start
         self._skipped = batch * batch_size
+        self._multiple = multiple
+        self._groups = groups
 
     def set_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
@@ -175,8 +183,34 @@ class EpochSampler(DistributedSampler):
     def __iter__(self) -> Iterator[int]:
         self._images.set_epoch(self.epoch)
         generator = torch.Generator().manual_seed(self.seed * _SEEDS + self.epoch)
-        order = torch.randperm(len(self._images), generator=generator)[: self.total_size].tolist()
+        order = torch.randperm(len(self._images), generator=generator).tolist()
+        if self._groups is not None:
+            order = _in_groups(order, self._groups, self._multiple)
+        order = order[: self.total_size]
         return iter(order[self.rank :: self.num_replicas][self._skipped :])
+
+
+def _in_groups(order: Sequence[int], groups: Sequence[int], multiple: int) -> list[int]:
+    """The same images in rows of `multiple` of one group, each where its last image was; then those left over."""
+    waiting: dict[int, list[int]] = {}
+    rows: list[int] = []
+    for index in order:
+        row = waiting.setdefault(groups[index], [])
+        row.append(index)
+        if len(row) == multiple:
+            rows += row
+            row.clear()
+    return [*rows, *(index for group in sorted(waiting) for index in waiting[group])]
+
+
+def _groups(split: Split) -> list[int]:
+    """1 of an image that is wider than high, 0 of another."""
+    if not isinstance(split, SizedSplit):
+        raise RecipeError(
+            "trainer.group_shapes=true: the sizes of these images are not known before they are read, as those of "
+            "files are. The fix: leave it out."
+        )
+    return [int(width > height) for height, width in split.sizes()]
 
 
 class Collate:

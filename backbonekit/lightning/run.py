@@ -78,6 +78,7 @@ def run_experiment(
         model.processor,
         batch_size=experiment.optimisation.batch_size,
         num_workers=settings.num_workers,
+        group_shapes=settings.group_shapes,
         seed=settings.seed,
         steps=_paper(model) if steps is None else steps,
         val=None if validation is None else "val",

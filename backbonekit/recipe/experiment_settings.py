@@ -72,7 +72,8 @@ class TrainerSettings:
 
     `max_epochs`: passes through the training images; `max_steps`: steps after which training ends earlier. `seed`: of
     the order of the images, their augmentation, dropout and whatever else is drawn; of new weights too.
-    `num_workers`: processes that read images, for each training process.
+    `num_workers`: processes that read images, for each training process. `group_shapes`: a batch has wide images alone
+    or others alone, so that less of it is padding.
     `accelerator`: auto, cpu, cuda or mps. `devices`: how many on each machine, or their numbers; `num_nodes`: machines.
     `strategy`: of several processes: ddp (each has the whole model) or fsdp2 (each has a share of it); auto is ddp.
     `precision`: of the computations: fp32, bf16 or fp16, with the weights in fp32. `accumulate`: batches whose
@@ -88,6 +89,7 @@ class TrainerSettings:
     max_steps: _Steps | None = None
     seed: Annotated[int, Range(0, 4_294_967_295)] = 0
     num_workers: Annotated[int, Range(0, 256)] = 2
+    group_shapes: bool = False
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: Literal["auto"] | Annotated[int, Range(1, 1_024)] | tuple[Count, ...] = "auto"
     num_nodes: Annotated[int, Range(1, 100_000)] = 1

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 import backbonekit as bk
 from backbonekit.cli import features as verb
+from backbonekit.cli.start import published_overrides
 from backbonekit.cli.verbs import run_verb
 from backbonekit.errors import ContractError, RecipeError, StorageError
 from backbonekit.image_processing.image_paths import find_images
@@ -184,7 +185,7 @@ def test_the_verb(folder, tmp_path, capsys):
 
 def test_published_weights_and_the_architectures_norm_unless_said_otherwise():
     def overrides(*words: str) -> list[str]:
-        return verb._overrides(verb.parse_arguments(words, verb.KNOWN))
+        return published_overrides(verb.parse_arguments(words, verb.KNOWN))
 
     norm, weights = "backbone.args.norm=embedding", "backbone.pretrained=true"
     assert overrides("backbone=timm/resnet18") == ["backbone=timm/resnet18", weights, norm]

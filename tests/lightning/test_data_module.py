@@ -3,10 +3,11 @@
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from PIL import Image
 
 from backbonekit.assembly.build import build_model
 from backbonekit.assembly.measuring import evaluation_of
-from backbonekit.data import open_augmentation
+from backbonekit.data import open_augmentation, open_data
 from backbonekit.errors import ContractError, RecipeError
 from backbonekit.image_processing.processor import ImageProcessor
 from backbonekit.lightning.data_module import DataModule, EpochSampler
@@ -54,6 +55,40 @@ def test_epochs_differ_and_an_interrupted_one_goes_on():
     assert list(resumed) == second[4:]
     resumed.set_epoch(2)
     assert len(list(resumed)) == 8
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_batches_of_one_group_but_for_those_left_over(processes):
+    groups = [index % 3 == 0 for index in range(20)]  # 7 and 13 images
+    options = {"seed": 3, "batch_size": 4 // processes, "multiple": 4, "groups": groups}
+    shares = [
+        list(EpochSampler(Numbers(range(20)), num_replicas=processes, rank=rank, **options))
+        for rank in range(processes)
+    ]
+    size = 4 // processes
+    batches = [
+        [index for share in shares for index in share[start : start + size]]
+        for start in range(0, 20 // processes, size)
+    ]
+    assert sorted(index for batch in batches for index in batch) == list(range(20))
+    assert [len({groups[index] for index in batch}) for batch in batches] == [1, 1, 1, 1, 2]
+
+
+def test_wide_images_are_together(tmp_path):
+    for name, size in {"a": (30, 20), "b": (20, 30), "c": (31, 20), "d": (20, 20)}.items():
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGB", size).save(tmp_path / "train" / name / "x.png")
+    source = open_data({"name": "image_folders", "root": str(tmp_path), "train": "train"})
+    data = DataModule(source, ImageProcessor(PLAIN), batch_size=2, group_shapes=True)
+    for epoch in range(3):
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(epoch)
+        assert {frozenset(batch["names"]) for batch in loader} == {
+            frozenset({"a/x.png", "c/x.png"}),
+            frozenset({"b/x.png", "d/x.png"}),
+        }
+    with pytest.raises(RecipeError, match="group_shapes=true: the sizes of these images are not known"):
+        DataModule(Shapes(), ImageProcessor(PLAIN), batch_size=2, group_shapes=True).train_dataloader()
 
 
 def test_batches():
