@@ -284,7 +284,9 @@ def _as_storage_error(error: Any, identifier: str, revision: str, filename: str)
     if isinstance(error, OSError) and error.errno is not None and "http" not in type(error).__module__:
         return StorageError(f"{what}: could not be stored in the local cache: {error.strerror or error}.")
     return UnreachableError(
-        f"{what}: the Hub did not respond, or broke off ({type(error).__name__}: {_first_line(error)})."
+        f"{what}: the Hub did not respond, or broke off ({type(error).__name__}: {_first_line(error)}). The fix: try"
+        " again where there is a network, or name a local folder; a backbone builds with random weights too,"
+        " backbone.pretrained=false."
     )
 
 
