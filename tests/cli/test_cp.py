@@ -55,7 +55,7 @@ def test_a_folder_gets_a_file_of_the_recipes_name(tmp_path):
 
 def test_a_swap_is_written_and_what_it_dropped_is_said(capsys, tmp_path):
     assert run_verb("cp", ["maskformer_resnet50", str(tmp_path / "a.yaml"), "backbone=swin_tiny"]) == 0
-    assert "note: backbone: microsoft/resnet-50 is replaced" in capsys.readouterr().out
+    assert "note: backbone: microsoft/resnet-50 is replaced" in capsys.readouterr().err
     assert "model_type: swin" in (tmp_path / "a.yaml").read_text()
 
 
