@@ -68,6 +68,7 @@ def timed() -> Iterator[Clock]:
 
 
 def run(images: int = IMAGES, repeats: int = 2, names: tuple[str, ...] = _NAMES) -> list[Row]:
+    assert images >= 2 * BATCH, "a wait is that between two batches"
     keep_freed_memory()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
