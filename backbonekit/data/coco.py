@@ -95,7 +95,7 @@ class Coco(FileData):
             return split.without(list(targets.faults), list(targets.faults.values()))
         targets = ObjectTargets(file, faults, with_masks=self._masks)
         noted = [(one.get("height"), one.get("width")) for one in file.images]
-        sizes = [(height, width) for height, width in noted if type(height) is type(width) is int]
+        sizes = [(height, width) for height, width in noted if isinstance(height, int) and isinstance(width, int)]
         known = sizes if len(sizes) == len(noted) else None
         return FileSplit(folder, files, targets, ids=ids, faults=faults, notes=_notes(file), sizes=known)
 

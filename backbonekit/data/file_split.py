@@ -71,7 +71,7 @@ class FileSplit:
         if self._sizes is not None:
             return [self._sizes[position] for position in kept]
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(lambda position: image_size(self.folder / self._names[position]), kept))
+            return list(pool.map(image_size, [self.folder / self._names[position] for position in kept]))
 
     def without(self, left_out: Sequence[int], faults: Sequence[str]) -> "FileSplit":
         """The split without the images at these indices, and with these faults beside its own."""
