@@ -58,6 +58,13 @@ def transformers_form(recipe: Recipe) -> TransformersForm:
         is_training = path.startswith("head.criterion") or path.rpartition(".")[2] in _OF_TRAINING
         message = f"{path}={_shown(before)}: transformers has {_shown(after)} there, and no field for it."
         (notes if is_training else wrong).append(message)
+    if recipe.backbone.source == "timm":  # of the source hf they are fields of the configuration
+        dropped = {key: value for key, value in recipe.backbone.args.items() if key not in again.backbone.args}
+        notes += [
+            f"backbone.args.{key}={_shown(value)}: transformers builds the backbone without it."
+            for key, value in dropped.items()
+            if key != "norm"
+        ]
     if wrong:
         raise _refusal(recipe.head.name, wrong)
     return TransformersForm(config, converter, tuple(notes))

@@ -86,6 +86,11 @@ def test_the_reasons(recipe, reasons):
         assert reason in str(caught.value)
 
 
+def test_an_argument_for_training_of_a_backbone_of_timm_is_noted():
+    form = form_of(upernet(timm("convnext_atto", args={"drop_path_rate": 0.1}), auxiliary=False))
+    assert "backbone.args.drop_path_rate=0.1: transformers builds the backbone without it." in form.notes
+
+
 def test_what_changes_no_prediction_is_noted_and_stands_in_the_card(tmp_path: Path):
     recipe = upernet(hf(RESNET), dropout=0.25)
     form = form_of(recipe)
