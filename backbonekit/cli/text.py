@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 
 from backbonekit.contract.plain_text import aligned
 
-_NARROWEST = 8  # columns that are left of a cell of words in a narrow terminal
+_NARROWEST = 6  # columns that are left of a cell of words in a narrow terminal
 _DESCRIPTION = 30  # columns that a description beside its row has at least
 _GAP = 2  # spaces between columns
 
@@ -38,7 +38,7 @@ def table(
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     if widest is not None:
         widths = [width if column in right else min(width, widest) for column, width in enumerate(widths)]
-    widths = _within(widths, terminal_width(), right)
+    widths = _fitting(widths, [header, *rows], terminal_width(), right)
 
     def lines(row: Sequence[str]) -> list[tuple[str, ...]]:
         columns = [_broken(cell, width) for cell, width in zip(row, widths, strict=True)]
@@ -47,15 +47,28 @@ def table(
     return aligned(lines(header), [one for row in rows for one in lines(row)], right=right)
 
 
-def _within(widths: list[int], total: int | None, right: Collection[int]) -> list[int]:
-    """The widths with the widest columns of words narrowed until the row fits into `total`. Numbers stay whole."""
-    widths = list(widths)
+def _fitting(widths: list[int], rows: Sequence[Sequence[str]], total: int | None, right: Collection[int]) -> list[int]:
+    """The widths with the columns of words narrowed until a row fits into `total`: first no word is broken; where that
+    does not suffice, names are."""
     words = [column for column in range(len(widths)) if column not in right]
-    while total is not None and words and sum(widths) + 2 * (len(widths) - 1) > total:
-        widest = max(words, key=lambda column: widths[column])
-        if widths[widest] <= _NARROWEST:
+    whole = {column: max(_longest_word(row[column]) for row in rows) for column in words}
+    return _within(_within(widths, total, whole), total, dict.fromkeys(words, _NARROWEST))
+
+
+def _longest_word(cell: str) -> int:
+    """Its characters, with the indent of the cell."""
+    return len(cell) - len(cell.lstrip()) + max(map(len, cell.split()), default=0)
+
+
+def _within(widths: list[int], total: int | None, narrowest: Mapping[int, int]) -> list[int]:
+    """The widths with the widest of the columns in `narrowest` narrowed, as far as it says, until the row fits into
+    `total`."""
+    widths = list(widths)
+    while total is not None and sum(widths) + 2 * (len(widths) - 1) > total:
+        wide = [column for column, least in narrowest.items() if widths[column] > least]
+        if not wide:
             break
-        widths[widest] -= 1
+        widths[max(wide, key=lambda column: widths[column])] -= 1
     return widths
 
 
@@ -78,7 +91,7 @@ def described_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, rig
     room = limit - sum(widths) - _GAP * len(widths)
     if room >= _DESCRIPTION:
         return table(header, [(*row[:-1], _cut(row[-1], room)) for row in rows], right=right)
-    widths = _within(widths, limit, right)
+    widths = _fitting(widths, [row[:-1] for row in (header, *rows)], limit, right)
     heights = [
         max(len(_broken(cell, width)) for cell, width in zip(row[:-1], widths, strict=True)) for row in (header, *rows)
     ]

@@ -31,7 +31,7 @@ class CocoResults:
     """
 
     def __init__(self, path: str | Path | None, labels: Labels | LabelsByTask | None = None) -> None:
-        """`path`: None for `content` alone, whose maps have no file."""
+        """`path`: None for `content` alone, which names no maps."""
         self.path = None if path is None else Path(path)
         self.labels = labels
         self.images: list[dict[str, Any]] = []
@@ -49,6 +49,8 @@ class CocoResults:
             for entry in kind_of(one).entries(one, labels_of(self.labels, task), partial(self._beside, stem)):
                 named = {"task": task} if task else {}
                 known = {key: value for key, value in entry.items() if key != "file_name" or value}
+                if len(known) < len(entry) and "segments_info" not in known:
+                    continue  # the map is all of it, and is not written
                 self.annotations.append({"id": len(self.annotations) + 1, "image_id": image_id, **named, **known})
 
     def extend(self, images: Sequence[dict[str, Any]], annotations: Sequence[dict[str, Any]]) -> None:

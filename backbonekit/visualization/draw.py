@@ -33,26 +33,31 @@ from backbonekit.visualization.text import NUM_NAMES
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How a kind of result is drawn. `over`: of an image, a result, the labels and the largest number of names, the new
-    image. `grid`: of a result, its map [..., height, width], which must have the size of the image; None where it has
-    none. `above`: of a result, what of it reaches a score; None where a result has no scores. `entries`: of a result
-    and the labels, those of the legend; None where a legend would say nothing."""
+    """How a kind of result is drawn. `over`: of an image, a result and the labels, the new image; with `has_names` it
+    takes the largest number of names too. `grid`: of a result, its map [..., height, width], which must have the size
+    of the image; None where it has none. `above`: of a result, what of it reaches a score; None where a result has no
+    scores. `entries`: of a result and the labels, those of the legend; None where a legend would say nothing."""
 
-    over: Callable[[Image.Image, Any, Labels | None, int], Image.Image]
+    over: Callable[..., Image.Image]
     grid: Callable[[Any], Tensor | None] = lambda result: None
     above: Callable[[Any, float], Any] | None = None
     entries: Callable[[Any, Labels | None], list[Entry]] | None = None
+    has_names: bool = False
 
 
 DRAWINGS: dict[type[Result], Drawing] = {
-    ClassResult: Drawing(lambda image, result, labels, _: draw_classes(image, result, labels), above=classes_above),
-    KeypointResult: Drawing(
-        lambda image, result, labels, _: draw_keypoints(image, result, labels), above=keypoints_above
+    ClassResult: Drawing(draw_classes, above=classes_above),
+    KeypointResult: Drawing(draw_keypoints, above=keypoints_above),
+    DepthResult: Drawing(lambda image, result, labels: draw_depth(image, result), lambda result: result.depth),
+    SemanticResult: Drawing(
+        draw_semantic, lambda result: result.segmentation, entries=semantic_entries, has_names=True
     ),
-    DepthResult: Drawing(lambda image, result, *_: draw_depth(image, result), lambda result: result.depth),
-    SemanticResult: Drawing(draw_semantic, lambda result: result.segmentation, entries=semantic_entries),
-    PanopticResult: Drawing(draw_panoptic, lambda result: result.segmentation, segments_above, panoptic_entries),
-    InstanceResult: Drawing(draw_instances, lambda result: result.masks, things_above, instance_entries),
+    PanopticResult: Drawing(
+        draw_panoptic, lambda result: result.segmentation, segments_above, panoptic_entries, has_names=True
+    ),
+    InstanceResult: Drawing(
+        draw_instances, lambda result: result.masks, things_above, instance_entries, has_names=True
+    ),
 }
 
 
@@ -103,7 +108,9 @@ def _drawn(image: Image.Image, results: Sequence[Result], labels: Labels | None,
                 f"this result is of an image of {grid.shape[-2]} x {grid.shape[-1]} pixels (height x width); "
                 f"the image has {image.height} x {image.width}."
             )
-        image = _drawing(result).over(image, result, labels, num_names)
+        drawing = _drawing(result)
+        limit = (num_names,) if drawing.has_names else ()
+        image = drawing.over(image, result, labels, *limit)
     return image
 
 

@@ -28,10 +28,18 @@ class Terminal(io.StringIO):
 def test_a_table_fits_the_width_and_loses_no_word(columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     lines = table(HEADER, ROWS, right=(2,)).splitlines()
-    assert max(map(len, lines)) <= max(columns, 27)  # four letters, eight of words, seven of numbers, and the gaps
+    assert max(map(len, lines)) <= max(columns, 23)  # six letters, six of words, seven of numbers, and the gaps
     words = " ".join(lines).split()
     assert all(word in words or columns < 40 for word in ROWS[0][1].split())
     assert [line.split()[-1] for line in lines if "fpn" in line or "none" in line] == ["12", "3"]
+
+
+def test_names_are_broken_only_where_words_do_not_suffice(monkeypatch):
+    rows = [("facebook/dinov2-with-registers", "a name and many words about it")]
+    monkeypatch.setenv("COLUMNS", "42")
+    assert table(("name", "about"), rows).splitlines()[2].startswith("facebook/dinov2-with-registers  a name and")
+    monkeypatch.setenv("COLUMNS", "20")
+    assert max(map(len, table(("name", "about"), rows).splitlines())) <= 20
 
 
 def test_a_file_has_no_edge_but_a_cell_may_be_bounded(monkeypatch):
@@ -138,13 +146,13 @@ def test_json_is_all_that_predict_prints(folder, capsys):
     assert sorted(path.name for path in folder.iterdir()) == ["a.png", "b.png", "broken.png"]
 
 
-def test_json_of_maps_has_no_name_of_a_file_that_was_not_written(folder, capsys, monkeypatch):
+def test_json_has_maps_where_they_are_written(folder, capsys, monkeypatch):
     monkeypatch.setattr(predict, "start_model", lambda *_: SmallModel("dense"))
     line = ["recipe=o/r", f"image={folder / 'a.png'}", "format=json"]
     assert run_verb("predict", line) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["images"][0]["summary"] == "bright 100%"
-    assert "file_name" not in content["annotations"][0]
+    assert content["annotations"] == []
     assert run_verb("predict", [*line, f"results={folder}/out/r.json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert (folder / "out" / content["annotations"][0]["file_name"]).is_file()
