@@ -71,6 +71,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     ResNetBackbone(ResNetConfig(hidden_sizes=(64, 64, 96, 96), depths=(1, 1, 1, 1))).save_pretrained(folder / "resnet")
     save_maskformer(folder / "maskformer")
     save_timm(folder / "timm", "resnet50")
+    save_timm(folder / "timm_small", "resnet18")
     save_detr(folder / "detr")
     save_depth_anything(folder / "depth")
     save_vitpose(folder / "pose")
@@ -86,6 +87,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     cache_repository(cache, "depth-anything/Depth-Anything-V2-Small-hf", folder / "depth")
     cache_repository(cache, "usyd-community/vitpose-base-simple", folder / "pose")
     cache_repository(cache, "timm/resnet50.a1_in1k", folder / "timm")
+    cache_repository(cache, "timm/resnet18.a1_in1k", folder / "timm_small")
     cache_repository(cache, "facebook/dinov2-small", folder / "dinov2")
     return cache
 
