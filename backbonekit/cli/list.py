@@ -7,9 +7,12 @@ from fnmatch import fnmatchcase
 
 from backbonekit.cli.arguments import import_parts, parse_arguments
 from backbonekit.cli.listing import PART_KIND, Entry, entries
+from backbonekit.cli.messages import write_error
 from backbonekit.cli.text import described_table, printable, table, type_text
 from backbonekit.contract.plain_text import count
 from backbonekit.errors import RecipeError, nearest
+from backbonekit.recipe.config_roots import plugin_roots
+from backbonekit.registry.plugins import plugin_offers
 from backbonekit.registry.table import options
 
 _DOC_COLUMNS = 80  # of a cell: what an option does
@@ -87,10 +90,18 @@ def main(words: Sequence[str]) -> int:
         found = {kind: sorted(listed, key=lambda entry: entry.parameters or _UNKNOWN) for kind, listed in found.items()}
     if style == "json":
         print(json.dumps({kind: {entry.name: entry.to_dict() for entry in found[kind]} for kind in found}))
-        return 0
+        return _write_plugin_faults()
     for kind, listed in found.items():
         print(printable(f"{_title(kind, listed)}\n{_text(kind, listed, with_options=bool(kinds))}\n"))
-    return 0
+    return _write_plugin_faults()
+
+
+def _write_plugin_faults() -> int:
+    """Names what installed packages offer that cannot be used; returns the exit code."""
+    faults = (*plugin_offers().faults, *plugin_roots()[1])
+    for fault in faults:
+        write_error(fault)
+    return 1 if faults else 0
 
 
 def _refuse(kinds: Sequence[str], word: str, config_dir: str | None) -> None:

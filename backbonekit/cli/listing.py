@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from backbonekit.errors import ContractError, RecipeError, StorageError, Weights
 from backbonekit.recipe.compose import compose_recipe
 from backbonekit.recipe.config_roots import EXPERIMENT, GROUP, ConfigRoot, config_names, find, roots_for, shipped_root
 from backbonekit.registry.builtin import BUILTIN
-from backbonekit.registry.lookup import names, resolve, target_of
-from backbonekit.registry.plugins import GROUP as ENTRY_POINTS
+from backbonekit.registry.lookup import names, offer_of, resolve, target_of
+from backbonekit.registry.plugins import plugin_folders
 from backbonekit.registry.table import config_families, summary
 from backbonekit.version import VERSION
 
@@ -87,9 +87,9 @@ def _part(kind: str, name: str) -> Entry:
 
 def _package(kind: str, name: str, target: Any) -> str:
     """Who offers a part that does not ship: an installed package, or the module that registered it."""
-    for entry in entry_points(group=ENTRY_POINTS):
-        if entry.name == f"{kind}.{name}" and entry.value == target and entry.dist is not None:
-            return f"{entry.dist.name} {entry.dist.version}"
+    offer = offer_of(kind, name)
+    if offer is not None and offer.version:
+        return f"{offer.package} {offer.version}"
     module = target.partition(":")[0] if isinstance(target, str) else str(target.__module__)
     package = module.partition(".")[0]
     try:
@@ -111,7 +111,8 @@ def _file(kind: str, name: str, roots: Sequence[ConfigRoot], config_dir: str | N
     file = find(roots, f"{_FOLDERS[kind]}/{name}")
     assert file is not None
     is_shipped = file.is_relative_to(shipped_root().folder)
-    origin = _SHIPPED if is_shipped else str(file.parent)
+    package = next((package for package, folder in plugin_folders()[0] if file.is_relative_to(folder)), None)
+    origin = _SHIPPED if is_shipped else str(file.parent) if package is None else f"{package} {version(package)}"
     if kind == "experiments":
         return Entry(name, header(file), origin)
     numbers: Mapping[str, Any] | None = (

@@ -90,6 +90,11 @@ def _recipe(parts: PartSchemas) -> Schema:
             "processing": {**of_options(processing), "description": "how an image becomes an input"},
             "adapt": {"enum": ["auto", "never"], "description": "never: refuse what wiring would adapt"},
             "training": closed({"freeze": closed({"stages": {"type": "integer"}, "norms": {"type": "boolean"}})}),
+            "requires": {
+                "type": "object",
+                "additionalProperties": TEXT,
+                "description": "installed packages whose parts it has, with their versions; written by saving",
+            },
             "packed": {"type": "object", "description": "the weights of a saved model; written by saving"},
         }
     )

@@ -111,6 +111,7 @@ class TaskRecipe:
 class Recipe:
     """A whole model. Either `neck` and `head`, or `heads`, one for each task, behind a `neck` that they share.
 
+    `requires`: the installed packages whose parts it has, with their versions.
     `notes`: messages on what composing decided, such as what a swapped part dropped; no part of the recipe itself.
     """
 
@@ -123,6 +124,7 @@ class Recipe:
     adapt: Literal["auto", "never"] = "auto"
     training: Mapping[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+    requires: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -162,6 +164,7 @@ class Recipe:
             tasks = {"neck": _parts(self.neck), "head": _head(self.head)}
         return {
             "schema_version": self.schema_version,
+            **({"requires": dict(self.requires)} if self.requires else {}),
             "backbone": self.backbone.to_dict(),
             **tasks,
             "labels": plain_labels(self.labels),

@@ -15,6 +15,7 @@ from backbonekit.recipe.guard import plain_mapping, read_yaml_file
 from backbonekit.recipe.ignored_label import with_one_ignore_label
 from backbonekit.recipe.part_options import read_part, takes_classes
 from backbonekit.recipe.recipe import SCHEMA_VERSION, PartRecipe, Recipe, TaskRecipe
+from backbonekit.recipe.requires import KEY as REQUIRES_KEY, check_requires, required_packages
 from backbonekit.recipe.schema_versions import in_current_schema, version_fault
 from backbonekit.recipe.settings import read_labels, read_processing, read_target_processing, read_training
 from backbonekit.registry.lookup import is_known
@@ -52,7 +53,10 @@ def read_recipe_file(path: str | Path) -> Recipe:
 def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes: tuple[str, ...] = ()) -> Recipe:
     """Plain data as a Recipe. `faults` were found before and are listed together with those found here."""
     faults = [] if faults is None else list(faults)
-    clean, refused = without_forbidden({key: value for key, value in data.items() if key != MANIFEST_KEY})
+    ignored: list[str] = []
+    check_requires(data.get(REQUIRES_KEY), faults, ignored)
+    beside = (MANIFEST_KEY, REQUIRES_KEY)
+    clean, refused = without_forbidden({key: value for key, value in data.items() if key not in beside})
     faults.extend(refused)
     clean = with_one_ignore_label(clean, faults)
     nearest_key = NearestNames(KEYS)
@@ -64,7 +68,6 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
     if fault is not None:
         faults.append(fault)
     labels = read_labels(clean.get("labels"), faults)
-    ignored: list[str] = []
     backbone = read_backbone(clean.get("backbone"), faults, ignored)
     neck, head, heads = _read_tasks(clean, labels, faults)
     in_channels = 3 if backbone is None else backbone.in_channels
@@ -85,6 +88,7 @@ def validated(data: Mapping[str, Any], *, faults: list[str] | None = None, notes
         processing=processing,
         adapt=adapt,
         training=training,
+        requires=required_packages(backbone, neck, head, heads.values()),
         notes=(*notes, *ignored, *_unused_labels(labels, heads)),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from backbonekit.errors import RecipeError, nearest
 from backbonekit.registry.builtin import BUILTIN, KINDS
-from backbonekit.registry.plugins import plugin_targets
+from backbonekit.registry.plugins import Offer, plugin_offers
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 # What wiring reads of a class before it is constructed, and what to write there.
@@ -46,8 +46,18 @@ def resolve(kind: str, name: str) -> Any:
         for step in attribute.split("."):
             found = getattr(found, step)
     except (ImportError, AttributeError) as error:
-        raise RecipeError(f"the {kind} {name!r} ({target}) could not be imported: {error}.") from error
+        raise RecipeError(_not_imported(kind, name, target, str(error))) from error
+    except Exception as error:  # whatever the module of somebody else does when it is imported
+        if target == BUILTIN[kind].get(name):
+            raise
+        raise RecipeError(_not_imported(kind, name, target, f"{type(error).__name__}: {error}")) from error
     return found
+
+
+def _not_imported(kind: str, name: str, target: str, reason: str) -> str:
+    offer = offer_of(kind, name)
+    package = "" if offer is None else f" of the package {offer.package} {offer.version}"
+    return f"the {kind} {name!r}{package} ({target}) could not be imported: {reason}."
 
 
 def target_of(kind: str, name: str) -> Any:
@@ -57,8 +67,10 @@ def target_of(kind: str, name: str) -> Any:
         return _REGISTERED[kind, name]
     if name in BUILTIN[kind]:
         return BUILTIN[kind][name]
-    if (kind, name) in plugin_targets():
-        return plugin_targets()[kind, name]
+    if (kind, name) in plugin_offers().clashes:
+        raise RecipeError(plugin_offers().clashes[kind, name])
+    if (kind, name) in plugin_offers().parts:
+        return plugin_offers().parts[kind, name].target
     raise RecipeError(f"there is no {kind} named {name!r}; {nearest(str(name), names(kind))}")
 
 
@@ -78,13 +90,22 @@ def is_known(kind: str, name: object) -> bool:
     """Whether a recipe may use this name."""
     if not isinstance(name, str):
         return False
-    return (kind, name) in _REGISTERED or name in BUILTIN[kind] or (kind, name) in plugin_targets()
+    if (kind, name) in _REGISTERED or name in BUILTIN[kind]:
+        return True
+    return (kind, name) in plugin_offers().parts or (kind, name) in plugin_offers().clashes
+
+
+def offer_of(kind: str, name: str) -> Offer | None:
+    """What an installed package offers under this name; None for a part that ships or was registered."""
+    if (kind, name) in _REGISTERED or name in BUILTIN[kind]:
+        return None
+    return plugin_offers().parts.get((kind, name))
 
 
 def names(kind: str) -> tuple[str, ...]:
     """Every name of a kind: shipped, registered, and offered by installed packages; sorted."""
     _check_kind(kind)
-    added = (known for of, known in (*_REGISTERED, *plugin_targets()) if of == kind)
+    added = (known for of, known in (*_REGISTERED, *plugin_offers().parts) if of == kind)
     return tuple(sorted({*BUILTIN[kind], *added}))
 
 

@@ -46,8 +46,8 @@ def imported_options(kind: str, name: str, faults: list[str]) -> Options | None:
             return _options_of_class(kind, resolve(kind, name))
         except RecipeError as error:
             faults.extend(error.faults)
-        except Exception as error:  # whatever a plugin does when it is imported
-            faults.append(f"the {kind} {name!r} ({target_of(kind, name)}) could not be imported: {error!r}.")
+        except TypeError as error:  # a signature that YAML has no words for
+            faults.append(f"the {kind} {name!r}: {error}.")
     return found
 
 

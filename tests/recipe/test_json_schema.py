@@ -10,6 +10,7 @@ from backbonekit.recipe.experiment_compose import compose_experiment, experiment
 from backbonekit.recipe.experiment_layers import KEYS as EXPERIMENT_KEYS
 from backbonekit.recipe.guard import read_yaml_file
 from backbonekit.recipe.json_schema import FILES as KINDS, OF_SHIPPED_FILES, json_schema, modeline, schema_text
+from backbonekit.recipe.requires import KEY as REQUIRES_KEY
 from backbonekit.recipe.validate import KEYS, MANIFEST_KEY, TASK_KEYS
 from backbonekit.registry.lookup import register
 
@@ -61,7 +62,7 @@ def test_flat_experiments_fit():
 
 def test_every_key_is_in_it():
     recipe = json_schema("recipe", shipped_only=True)[0]
-    assert set(recipe["properties"]) == {*KEYS, MANIFEST_KEY, "defaults"}
+    assert set(recipe["properties"]) == {*KEYS, MANIFEST_KEY, REQUIRES_KEY, "defaults"}
     assert set(recipe["properties"]["heads"]["additionalProperties"]["properties"]) == set(TASK_KEYS)
     assert set(recipe["$defs"]["backbone"]["properties"]) == set(BACKBONE_KEYS)
     experiment = json_schema("experiment", shipped_only=True)[0]

@@ -1,0 +1,1 @@
+"""Parts for backbonekit, found by the entry points of this package."""

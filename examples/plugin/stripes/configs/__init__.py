@@ -1,0 +1,1 @@
+"""Recipes. Data only: nothing is imported from here."""
