@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.messages import note
 from backbonekit.cli.recipes import start_from
 from backbonekit.cli.text import printable, table, value_text
 from backbonekit.contract.plain_text import count
@@ -55,8 +56,8 @@ def main(words: Sequence[str]) -> int:
         print(json.dumps(_record(arguments, found, sketches, notes)))
     else:
         print(printable(_text(arguments, found, sketches)))
-        for note in notes:
-            print(printable(f"note: {note}"))
+        for text in notes:
+            note(text)
     return 0
 
 
@@ -87,7 +88,7 @@ def _sketches(recipes: Sequence[Recipe]) -> tuple[list["Sketch | None"], list[st
             found.append(None)
             notes.append(f"{side} cannot be wired, so both are compared as they were composed: {error}")
         else:
-            notes += [f"{side}: {note}" for note in found[-1].description.notes]  # type: ignore[union-attr]
+            notes += [f"{side}: {text}" for text in found[-1].description.notes]  # type: ignore[union-attr]
     return found, notes
 
 

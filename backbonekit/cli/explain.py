@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backbonekit.cli.arguments import LITERALS, Arguments, import_parts, parse_arguments
+from backbonekit.cli.messages import note
 from backbonekit.cli.recipes import Start, opened
 from backbonekit.cli.start import WAYS_TO_NAME_A_MODEL, literal_faults, names_a_model, start_of
 from backbonekit.cli.text import printable, table, type_text, value_text
@@ -60,8 +61,8 @@ def main(words: Sequence[str]) -> int:
         print(json.dumps({"values": values, "notes": notes}))
         return 0
     print(printable(_text(flat, chains, arguments.names)))
-    for note in notes:
-        print(printable(f"note: {note}"))
+    for text in notes:
+        note(text)
     return 0
 
 
