@@ -67,11 +67,12 @@ class FileSplit:
 
     def sizes(self) -> list[tuple[int, int]]:
         """(height, width) of every image, upright. Raises StorageError for a file that cannot be read."""
-        kept = self._kept.tolist()
+        kept: list[int] = self._kept.tolist()
         if self._sizes is not None:
             return [self._sizes[position] for position in kept]
+        files = [self.folder / self._names[position] for position in kept]
         with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(image_size, [self.folder / self._names[position] for position in kept]))
+            return list(pool.map(image_size, files))
 
     def without(self, left_out: Sequence[int], faults: Sequence[str]) -> "FileSplit":
         """The split without the images at these indices, and with these faults beside its own."""
