@@ -40,6 +40,10 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "compile": ("true", "false", "both"),
     "engine": ("local", "ray"),
     "split": ("train", "val", "test"),
+    "locked": _BOOLEANS,
+    "sort": ("name", "params"),
+    "basis": ("level", "shared"),
+    "attention": ("class", "query"),
 }
 
 
@@ -133,6 +137,7 @@ _PLAIN: dict[str, Callable[[str], list[Candidate]]] = {
     "schema": _files,
     "completion": _shells,
     "diff": _models_and_paths,
+    "cp": _models_and_paths,
     "convert": paths,
     "inspect": paths,
 }

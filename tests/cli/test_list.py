@@ -11,7 +11,7 @@ from backbonekit.cli.verbs import run_verb
 from backbonekit.recipe.compose import compose_recipe, model_names
 from backbonekit.recipe.config_roots import shipped_root
 from backbonekit.registry.builtin import BUILTIN
-from backbonekit.registry.plugins import GROUP, plugin_targets
+from backbonekit.registry.plugins import GROUP, forget_plugins
 from backbonekit.version import VERSION
 
 
@@ -126,11 +126,11 @@ def test_a_plugin_is_listed_with_its_version_and_a_broken_one_does_not_break_the
     (tmp_path / "listed_neck.py").write_text('class Neck:\n    """A neck of a package."""\n')
     (tmp_path / "broken_neck.py").write_text("1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    plugin_targets.cache_clear()
+    forget_plugins()
     try:
         found = listed(capsys, "necks")["necks"]
     finally:
-        plugin_targets.cache_clear()
+        forget_plugins()
     assert found["good"]["about"] == "A neck of a package."
     assert found["good"]["origin"] == found["bad"]["origin"] == "plugged 1.5"
     assert "could not be imported: ZeroDivisionError" in found["bad"]["about"]

@@ -1,5 +1,6 @@
 """The template of a plugin, installed by pip into a folder of its own: every entry point is used."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def plugin(installed):
         yield
 
 
-def test_its_names_are_known_before_anything_is_imported(plugin, capsys):
+def test_its_names_are_known_before_anything_is_imported(plugin):
     assert plugin_offers().faults == ()
     assert plugin_roots()[1] == ()
     for kind, name in (("backbone", "stripes"), ("neck", "smooth"), ("head", "per_pixel"), ("data", "stripes")):
@@ -71,8 +72,14 @@ def test_its_names_are_known_before_anything_is_imported(plugin, capsys):
     assert ("model=stripes_pico", "") in candidates(["build", "model=str"])
     assert compose_recipe("stripes_pico", ["neck.radius=2"]).requires == {"backbonekit-stripes": "0.1.0"}
     assert "stripes" not in sys.modules
-    assert run_verb("list", ["necks"]) == 0
-    assert "smooth" in capsys.readouterr().out
+
+
+def test_list_says_where_its_names_come_from(plugin, capsys):
+    assert run_verb("list", ["stripes", "smooth", "format=json"]) == 2  # every filter has to match
+    capsys.readouterr()
+    for kind, name in (("necks", "smooth"), ("models", "stripes_pico"), ("experiments", "stripes_pico")):
+        assert run_verb("list", [kind, name, "format=json"]) == 0
+        assert json.loads(capsys.readouterr().out)[kind][name]["origin"] == "backbonekit-stripes 0.1.0"
 
 
 def test_its_model_is_built_and_predicts(plugin):
