@@ -38,7 +38,8 @@ def main(words: Sequence[str]) -> int:
         print(USAGE + "\n".join(f"  {name + '=':<18}{LITERALS[name]}" for name in KNOWN))
         return 0
     if len(arguments.names) != 2:
-        raise RecipeError(f"cp takes a recipe and a file, `cp NAME FILE`; {len(arguments.names)} words were given.")
+        told = f"cp takes a recipe and a file, `cp NAME FILE`; {len(arguments.names)} words were given."
+        raise RecipeError([*value_faults(arguments.literals), told])
     name, given = arguments.names
     import_parts(arguments.imports)
     file = _target(name, given)
