@@ -15,7 +15,7 @@ from backbonekit.export.outputs import tensors_of
 class Exportable(nn.Module):
     """Maps images to tensors by name: the fields of the prediction (`logits`, `mask_logits`; of each level `NAME_0`,
     `NAME_1`, ...), or `TASK.FIELD` with several tasks. Without a head: `feature_map_0`, `feature_map_1`, ... and the
-    necks' extras (`mask_features`). `decoders`: by task, for the answers in place of a prediction's fields. `pool`: for
+    necks' extras (`mask_features`). `decoders`: by task, for the results in place of a prediction's fields. `pool`: for
     the vectors of `embed` in place of all that: `features`, or `features.LEVEL` with several levels."""
 
     def __init__(
