@@ -9,6 +9,8 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tables fit the terminal, and the width of the one that the tests are started from must change none of them.
+os.environ.pop("COLUMNS", None)
 
 # pytest rewrites the asserts of the test files alone; most asserts are in the testers and helpers that these import.
 pytest.register_assert_rewrite("tests")

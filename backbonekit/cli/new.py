@@ -53,7 +53,8 @@ def main(words: Sequence[str]) -> int:
     _write_schemas(folder, name)
     build = f"backbonekit build model=mine --config-dir configs --import {name}"
     if is_json:
-        print(json.dumps({"folder": str(folder), "package": name, "build": build}))
+        files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        print(json.dumps({"folder": str(folder), "package": name, "files": files, "build": build}))
         return 0
     print(printable(f"written to {folder}; README.md says how it is used:\n\n  cd {folder}\n  {build}"))
     return 0

@@ -39,7 +39,6 @@ from backbonekit.training.gradient_checkpointing import gradient_checkpointing
 from backbonekit.weights.weight_report import WeightReport
 
 Model = TypeVar("Model", bound="WholeModel")
-_COUNTER = ".num_batches_tracked"
 
 
 class WholeModel(ModelSaving):
@@ -271,7 +270,7 @@ def _check_fit(model: ComposedModel, origin: str, before: ModelConfig, wanted: M
     """Raises ContractError where other options left saved weights without use, or weights at random."""
     report = model.weight_report
     assert report is not None
-    fresh = [f"{one.part}.{name}" for one in report.sources for name in one.fresh if not name.endswith(_COUNTER)]
+    fresh = [f"{one.part}.{name}" for one in report.sources for name in one.fresh]
     if not fresh and not any(source.unused for source in report.sources):
         return
     fix = "The fix, which starts it at random: ignore_mismatched_sizes=True."

@@ -26,7 +26,8 @@ _SHOWN_IN_NOTES = 5
 class FillReport:
     """What a filling did.
 
-    `origin`: the checkpoint's. `loaded`, `missing`, `surplus`: names. `adapted`: names and how they were made to fit.
+    `origin`: the checkpoint's. `loaded`, `missing`, `surplus`: names; counters of norms, which start at 0, are never
+    missing. `adapted`: names and how they were made to fit.
     `not_finite`: names of loaded tensors with NaN or infinity in them. `loaded_parameters` of `total_parameters`
     numbers came from the checkpoint. `stored_dtype`: of the first loaded tensor that holds fractions.
     """
@@ -70,7 +71,7 @@ def fill(
         for name in names:
             if stored:
                 chosen[name] = name if name in stored else stored[0]
-            else:
+            elif not _fits(name, _MAY_ALWAYS_MISS):
                 report.missing.append(name)
     refused = _refused_names(report, checkpoint, slots, may_miss, may_exceed)
     tensors = _load(slots, checkpoint, chosen, adapt, report, refused)
@@ -117,7 +118,7 @@ def _refused_names(
     may_miss: Sequence[str],
     may_exceed: Sequence[str],
 ) -> list[str]:
-    missing = [name for name in report.missing if not _fits(name, (*may_miss, *_MAY_ALWAYS_MISS))]
+    missing = [name for name in report.missing if not _fits(name, may_miss)]
     surplus = [name for name in report.surplus if not _fits(name, may_exceed)]
     faults = []
     if missing:

@@ -289,7 +289,8 @@ PROBES: dict[str, tuple[Any, dict[str, Probe]]] = {
     "draw": (
         bk.draw,
         {argument: (lambda _, options=options: (_drawn, lambda: _drawn(**options))) for argument, options in {
-            "labels": {"labels": Labels(NAMES)}, "bands": {"bands": [2, 1, 0]},
+            "labels": {"labels": Labels(NAMES)}, "bands": {"bands": [2, 1, 0]}, "threshold": {"threshold": 0.5},
+            "stamp": {"stamp": "random weights"},
         }.items()},
     ),
     "VitPoseBackbone.forward": (
@@ -316,6 +317,9 @@ ELSEWHERE = {
     ("DenseModel.forward", "output_attentions"): ("hf_models/test_calls.py", "output_attentions=True"),
     ("load_model", "merge_adapter"): ("assembly/test_adapters.py", "merge_adapter"),
     ("load_model", "token"): ("assembly/test_load_from_hub.py", "token="),
+    ("draw", "num_names"): ("visualization/test_legend_and_stamp.py", "num_names="),
+    ("draw", "legend"): ("visualization/test_legend_and_stamp.py", "legend="),
+    ("load_model", "locked"): ("hub/test_lock.py", "locked=True"),
 }  # fmt: skip
 FIRST = (
     *("self", "pretrained_model_name_or_path", "pixel_values", "model", "image", "images", "result", "outputs"),
